@@ -1,0 +1,13 @@
+//! Reads TOML files of ours into tables that remember where each value stood, and collects *all* problems of a file.
+//!
+//! serde stops at the first wrong value and forgets places inside flattened tables; a technician at a switchboard
+//! wants the whole list at once. So a section is read key by key: [`Table::required`] and [`Table::optional`] note
+//! a [`Problem`] and go on, [`Table::finish`] names the keys that nobody asked for. Must never know what a key means.
+
+mod problem;
+mod table;
+mod value;
+
+pub use problem::{Problem, Problems, SourceFile};
+pub use table::{Spanned, Table};
+pub use value::{ByteSize, FromToml, Item};

@@ -1,0 +1,127 @@
+//! What is wrong in a file: code, message, place, help. Must never print; `cli` renders.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The text of a configuration file and what to call it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Path as the user gave it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl SourceFile {
+    /// A file of this name and text.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), text: text.into() })
+    }
+
+    /// Line and column (both from 1, in characters) of a byte offset.
+    #[must_use]
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        (before.matches('\n').count() + 1, column)
+    }
+}
+
+/// One thing that is wrong, or at least doubtful.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Stable code, `GW-C…` for the gateway's files, `EN-C…` for the centre's; never translated.
+    pub code: &'static str,
+    /// What was expected and found, in the user's words.
+    pub message: String,
+    /// The file, where there is one.
+    pub file: Option<Arc<SourceFile>>,
+    /// The bytes in it that are meant.
+    pub span: Option<Range<usize>>,
+    /// What to do next.
+    pub help: Option<String>,
+    /// Whether one may go on in spite of it.
+    pub warning: bool,
+}
+
+impl Problem {
+    /// A problem without a place.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), file: None, span: None, help: None, warning: false }
+    }
+
+    /// Puts it in a place.
+    #[must_use]
+    pub fn at(mut self, file: &Arc<SourceFile>, span: Range<usize>) -> Self {
+        self.file = Some(Arc::clone(file));
+        self.span = Some(span);
+        self
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Makes it a warning.
+    #[must_use]
+    pub fn warning(mut self) -> Self {
+        self.warning = true;
+        self
+    }
+
+    /// `file:line:column`, where known.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        let Some(span) = &self.span else { return Some(file.name.clone()) };
+        let (line, column) = file.line_column(span.start);
+        Some(format!("{}:{line}:{column}", file.name))
+    }
+}
+
+impl std::fmt::Display for Problem {
+    /// One line: `GW-C007 gateway.toml:10:8: message; help`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.code)?;
+        if let Some(place) = self.place() {
+            write!(f, " {place}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, "; {help}"))
+    }
+}
+
+/// All problems found so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    /// Notes one more.
+    pub fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    /// Whether one of them is not just a warning.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        self.0.iter().any(|problem| !problem.warning)
+    }
+}
+
+impl std::fmt::Display for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}

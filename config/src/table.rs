@@ -1,0 +1,232 @@
+//! A TOML table that knows its file, the places of its values and which keys were asked for. Must never know what a key
+//! means.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use crate::problem::{Problem, Problems, SourceFile};
+use crate::value::{FromToml, Item};
+
+/// A value and the bytes where it stood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// The file.
+    pub file: Arc<SourceFile>,
+    /// The bytes.
+    pub span: Range<usize>,
+}
+
+impl<T> Spanned<T> {
+    /// A problem at this place.
+    pub fn problem(&self, code: &'static str, message: impl Into<String>) -> Problem {
+        Problem::new(code, message).at(&self.file, self.span.clone())
+    }
+
+    /// The same place with another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
+        Spanned { value: change(self.value), file: self.file, span: self.span }
+    }
+}
+
+/// One table of a file. Keys are taken out of it; [`Table::finish`] reports what is left.
+#[derive(Debug, Clone)]
+pub struct Table {
+    file: Arc<SourceFile>,
+    span: Range<usize>,
+    /// Path of this table in the file, `device[2].`, for messages.
+    path: String,
+    entries: BTreeMap<String, (Range<usize>, Item, Range<usize>)>,
+    asked: Vec<&'static str>,
+}
+
+/// Code of a text that is not TOML.
+pub(crate) const CODE_SYNTAX: &str = "C001";
+/// Code of a key that is missing.
+pub(crate) const CODE_MISSING: &str = "C002";
+/// Code of a value of another type or form.
+pub(crate) const CODE_TYPE: &str = "C003";
+/// Code of a key that nobody knows.
+pub(crate) const CODE_UNKNOWN: &str = "C004";
+
+impl Table {
+    /// Parses a whole file; syntax errors go to `problems`, and what could be read is returned.
+    pub fn parse(file: &Arc<SourceFile>, problems: &mut Problems) -> Self {
+        let (root, errors) = DeTable::parse_recoverable(&file.text);
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            problems.push(
+                Problem::new(CODE_SYNTAX, format!("not valid TOML: {}", error.message().trim()))
+                    .at(file, span)
+                    .help("correct the syntax here; text values stand in \"quotes\""),
+            );
+        }
+        let span = root.span();
+        Self::of(file, root.get_ref(), span, String::new())
+    }
+
+    pub(crate) fn of(
+        file: &Arc<SourceFile>,
+        table: &DeTable<'_>,
+        span: Range<usize>,
+        path: String,
+    ) -> Self {
+        let entries = table
+            .iter()
+            .map(|(key, value)| {
+                let name = key.get_ref().to_string();
+                let below = format!("{path}{name}");
+                let item = Item::of(file, value.get_ref(), value.span(), &below);
+                (name, (key.span(), item, value.span()))
+            })
+            .collect();
+        Self { file: Arc::clone(file), span, path, entries, asked: Vec::new() }
+    }
+
+    /// The file it stands in.
+    #[must_use]
+    pub fn file(&self) -> &Arc<SourceFile> {
+        &self.file
+    }
+
+    /// A problem about the table as a whole.
+    pub fn problem(&self, code: &'static str, message: impl Into<String>) -> Problem {
+        Problem::new(code, message).at(&self.file, self.span.clone())
+    }
+
+    /// Whether the key is there and was not taken yet.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// The keys that were not taken yet, with the places of their names.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Spanned<String>> {
+        let spanned = |(name, (span, ..)): (&String, &(Range<usize>, Item, Range<usize>))| {
+            Spanned { value: name.clone(), file: Arc::clone(&self.file), span: span.clone() }
+        };
+        self.entries.iter().map(spanned).collect()
+    }
+
+    /// Takes a value that may be absent; one of the wrong form is a problem and counts as absent.
+    pub fn optional<T: FromToml>(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<Spanned<T>> {
+        self.asked.push(key);
+        let (_, item, span) = self.entries.remove(key)?;
+        match T::from_item(item) {
+            Ok(value) => Some(Spanned { value, file: Arc::clone(&self.file), span }),
+            Err(found) => {
+                let message =
+                    format!("`{}{key}`: expected {}, found {found}", self.path, T::EXPECTED);
+                problems.push(Problem::new(CODE_TYPE, message).at(&self.file, span));
+                None
+            }
+        }
+    }
+
+    /// Takes a value that must be there.
+    pub fn required<T: FromToml>(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<Spanned<T>> {
+        if !self.has(key) {
+            self.asked.push(key);
+            let message = format!("`{}{key}` is missing: expected {}", self.path, T::EXPECTED);
+            problems
+                .push(self.problem(CODE_MISSING, message).help(format!("add `{key} = …` here")));
+            return None;
+        }
+        self.optional(key, problems)
+    }
+
+    /// Takes a value or its default.
+    pub fn or<T: FromToml>(&mut self, key: &'static str, default: T, problems: &mut Problems) -> T {
+        self.optional(key, problems).map_or(default, |found| found.value)
+    }
+
+    /// Takes all tables of `[[key]]`; an absent key gives none.
+    pub fn tables(&mut self, key: &'static str, problems: &mut Problems) -> Vec<Table> {
+        self.optional::<Vec<Table>>(key, problems).map_or_else(Vec::new, |found| found.value)
+    }
+
+    /// Takes every remaining entry that is a table, `[key.<name>]` by name.
+    pub fn drain_tables(&mut self) -> Vec<(Spanned<String>, Table)> {
+        let names: Vec<String> = self
+            .entries
+            .iter()
+            .filter(|(_, (_, item, _))| matches!(item, Item::Table(_)))
+            .map(|(name, _)| name.clone())
+            .collect();
+        names
+            .into_iter()
+            .filter_map(|name| match self.entries.remove(&name) {
+                Some((span, Item::Table(table), _)) => {
+                    let file = Arc::clone(&self.file);
+                    Some((Spanned { value: name, file, span }, table))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Reports every key that nobody asked for, with the nearest one that exists.
+    pub fn finish(self, problems: &mut Problems) {
+        for (name, (span, ..)) in &self.entries {
+            let message = format!("`{}{name}` is not a key that exists here", self.path);
+            let problem = Problem::new(CODE_UNKNOWN, message).at(&self.file, span.clone());
+            problems.push(match nearest(name, &self.asked) {
+                Some(known) => problem.help(format!("did you mean `{known}`?")),
+                None => problem.help(format!("keys here: {}", listed(&self.asked))),
+            });
+        }
+    }
+}
+
+fn listed(keys: &[&str]) -> String {
+    let mut keys = keys.to_vec();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The known word that is at most two edits away (one for words of up to four letters).
+#[must_use]
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let allowed = if word.chars().count() <= 4 { 1 } else { 2 };
+    known
+        .iter()
+        .map(|candidate| (edits(word, candidate), *candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (to, above) in b.iter().zip(row.iter().skip(1)) {
+            left = (left + 1).min(above + 1).min(diagonal + usize::from(from != *to));
+            diagonal = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

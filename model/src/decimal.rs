@@ -1,0 +1,171 @@
+//! A small exact decimal, mantissa × 10^exponent: scales, resolutions, moduli and sample values. Sums and products of
+//! figures use wider arithmetic in `analytics`; this type must never round.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Smallest and largest power of ten that is accepted in text and on the wire.
+pub const EXPONENT_RANGE: std::ops::RangeInclusive<i8> = -18..=18;
+
+/// `mantissa × 10^exponent`, exactly as given: `1.50` is 150 × 10⁻².
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Decimal {
+    /// The digits.
+    pub mantissa: i64,
+    /// The power of ten they are multiplied by.
+    pub exponent: i8,
+}
+
+/// A text that is no decimal of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{text}` is not a decimal number: expected digits with at most one point, e.g. `0.01`")]
+pub struct DecimalError {
+    /// What was given.
+    pub text: String,
+}
+
+impl Decimal {
+    /// One.
+    pub const ONE: Self = Self { mantissa: 1, exponent: 0 };
+    /// Zero.
+    pub const ZERO: Self = Self { mantissa: 0, exponent: 0 };
+
+    /// The same number with trailing zeros of the mantissa moved into the exponent.
+    #[must_use]
+    pub fn normalized(self) -> Self {
+        if self.mantissa == 0 {
+            return Self::ZERO;
+        }
+        let Self { mut mantissa, mut exponent } = self;
+        while mantissa % 10 == 0 && exponent < *EXPONENT_RANGE.end() {
+            mantissa /= 10;
+            exponent += 1;
+        }
+        Self { mantissa, exponent }
+    }
+
+    /// The exact product; `None` when it does not fit.
+    #[must_use]
+    pub fn checked_mul(self, other: Self) -> Option<Self> {
+        let mantissa = self.mantissa.checked_mul(other.mantissa)?;
+        let exponent = self.exponent.checked_add(other.exponent)?;
+        EXPONENT_RANGE.contains(&exponent).then_some(Self { mantissa, exponent })
+    }
+
+    /// The exact sum; `None` when it does not fit.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        let exponent = self.exponent.min(other.exponent);
+        let mantissa = self.mantissa_at(exponent)?.checked_add(other.mantissa_at(exponent)?)?;
+        Some(Self { mantissa, exponent })
+    }
+
+    /// The mantissa that the same number has at `exponent`; `None` when digits would be lost or do not fit.
+    #[must_use]
+    pub fn mantissa_at(self, exponent: i8) -> Option<i64> {
+        if exponent <= self.exponent {
+            let digits = u32::try_from(i16::from(self.exponent) - i16::from(exponent)).ok()?;
+            self.mantissa.checked_mul(10_i64.checked_pow(digits)?)
+        } else {
+            let digits = u32::try_from(i16::from(exponent) - i16::from(self.exponent)).ok()?;
+            let divisor = 10_i64.checked_pow(digits)?;
+            (self.mantissa % divisor == 0).then(|| self.mantissa / divisor)
+        }
+    }
+
+    /// The nearest double, for display and for floating-point points only.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "the caller asks for the nearest double")]
+    pub fn to_f64(self) -> f64 {
+        // Dividing by an exact power of ten gives the nearest double; multiplying by 0.01 would not.
+        if self.exponent < 0 {
+            self.mantissa as f64 / 10_f64.powi(-i32::from(self.exponent))
+        } else {
+            self.mantissa as f64 * 10_f64.powi(i32::from(self.exponent))
+        }
+    }
+}
+
+impl FromStr for Decimal {
+    type Err = DecimalError;
+
+    fn from_str(text: &str) -> Result<Self, DecimalError> {
+        let wrong = || DecimalError { text: text.to_owned() };
+        let (digits, power) = match text.split_once(['e', 'E']) {
+            Some((digits, power)) => (digits, power.parse::<i8>().map_err(|_| wrong())?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let unsigned = whole.strip_prefix(['-', '+']).unwrap_or(whole);
+        let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        if unsigned.is_empty() || !all_digits(unsigned) || !all_digits(fraction) {
+            return Err(wrong());
+        }
+        let mantissa = format!("{whole}{fraction}").parse::<i64>().map_err(|_| wrong())?;
+        let places = i8::try_from(fraction.len()).map_err(|_| wrong())?;
+        let exponent = power.checked_sub(places).ok_or_else(wrong)?;
+        if !EXPONENT_RANGE.contains(&exponent) {
+            return Err(wrong());
+        }
+        Ok(Self { mantissa, exponent })
+    }
+}
+
+impl TryFrom<String> for Decimal {
+    type Error = DecimalError;
+    fn try_from(text: String) -> Result<Self, DecimalError> {
+        text.parse()
+    }
+}
+
+impl From<Decimal> for String {
+    fn from(value: Decimal) -> String {
+        value.to_string()
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.exponent >= 0 {
+            let zeros =
+                if self.mantissa == 0 { 0 } else { usize::from(self.exponent.unsigned_abs()) };
+            return write!(f, "{}{}", self.mantissa, "0".repeat(zeros));
+        }
+        let places = usize::from(self.exponent.unsigned_abs());
+        let digits = format!("{:0width$}", self.mantissa.unsigned_abs(), width = places + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - places);
+        let sign = if self.mantissa < 0 { "-" } else { "" };
+        write!(f, "{sign}{whole}.{fraction}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_prints_exactly() {
+        let check = |text: &str, mantissa: i64, exponent: i8, printed: &str| {
+            let value: Decimal = text.parse().unwrap();
+            assert_eq!(value, Decimal { mantissa, exponent }, "{text}");
+            assert_eq!(value.to_string(), printed);
+        };
+        check("0.01", 1, -2, "0.01");
+        check("1.50", 150, -2, "1.50");
+        check("-0.5", -5, -1, "-0.5");
+        check("1e3", 1, 3, "1000");
+        check("1.5e-3", 15, -4, "0.0015");
+        check("42", 42, 0, "42");
+    }
+
+    #[test]
+    fn refuses_what_is_no_decimal() {
+        for text in ["", ".", "1.2.3", "0x10", "1e99", "nan", "99999999999999999999", "-", "1,5"] {
+            assert!(text.parse::<Decimal>().is_err(), "{text}");
+        }
+    }
+}

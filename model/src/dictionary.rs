@@ -1,0 +1,221 @@
+//! The point dictionary: what the indexes in a frame mean, so that a frame can be read years later without any
+//! configuration of ours. Must never know how a device is addressed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::decimal::Decimal;
+use crate::id::{PointId, PointIndex};
+use crate::unit::Unit;
+
+/// Most points in one dictionary, and so on one gateway.
+pub const DICTIONARY_POINTS_MAX: usize = 20_000;
+/// Most bytes of a dictionary's JSON text.
+pub const DICTIONARY_BYTES_MAX: usize = 16 * 1024 * 1024;
+const ZSTD_LEVEL: i32 = 3;
+
+/// SHA-256 of a dictionary's JSON text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DictionaryHash(pub [u8; 32]);
+
+impl fmt::Display for DictionaryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for DictionaryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DictionaryHash({self})")
+    }
+}
+
+/// How a value is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueType {
+    /// An exact integer times a power of ten: counters, states, and analogues with a stated resolution.
+    Decimal {
+        /// The power of ten.
+        exponent: i8,
+    },
+    /// A double.
+    Float,
+}
+
+/// What a point is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointKind {
+    /// A cumulative register.
+    #[doc(alias = "cumulative")]
+    Counter,
+    /// A momentary value.
+    #[doc(alias = "analogue")]
+    Gauge,
+    /// One of a few states.
+    State,
+}
+
+/// Where a device stands, in the four levels of the topic tree; `None` is written `_` there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The enterprise.
+    pub enterprise: String,
+    /// The site.
+    pub site: String,
+    /// The area (workshop), where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<String>,
+    /// The line, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+}
+
+/// A display name in Chinese and English; both empty when none was given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisplayName {
+    /// Chinese.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zh: String,
+    /// English.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub en: String,
+}
+
+/// What one point is.
+#[doc(alias = "测点")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointInfo {
+    /// Its name over all gateways.
+    pub id: PointId,
+    /// Where its device stands.
+    pub place: Place,
+    /// Its device, one level of the topic tree.
+    pub device: String,
+    /// What it measures, one level of the topic tree (`e_import`, `p_total`).
+    pub metric: String,
+    /// The device's display name.
+    #[serde(default)]
+    pub device_name: DisplayName,
+    /// What the value is measured in.
+    pub unit: Unit,
+    /// What the point is for.
+    pub kind: PointKind,
+    /// How its values are held.
+    pub value_type: ValueType,
+    /// For a counter: the reading at which it starts again from zero, in its unit, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modulus: Option<Decimal>,
+}
+
+/// All points of a gateway under one configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dictionary {
+    /// Version of this text; 1.
+    pub version: u32,
+    /// The points; a [`PointIndex`] is a position here.
+    pub points: Vec<PointInfo>,
+}
+
+/// Version of the dictionary text that this program writes and reads.
+pub const DICTIONARY_VERSION: u32 = 1;
+
+/// Why a dictionary could not be read or made.
+#[derive(Debug, Error)]
+pub enum DictionaryError {
+    /// It is larger than we accept.
+    #[error("dictionary too large: {found} {what}, at most {max} are accepted")]
+    TooLarge {
+        /// What is counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// The compressed bytes are damaged.
+    #[error("dictionary cannot be decompressed")]
+    Compression(#[source] std::io::Error),
+    /// The text is not a dictionary.
+    #[error("dictionary is not the JSON that was expected")]
+    Json(#[source] serde_json::Error),
+    /// A newer program wrote it.
+    #[error(
+        "dictionary version {found} is unknown: expected {DICTIONARY_VERSION}; update this program"
+    )]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+}
+
+impl Dictionary {
+    /// A dictionary of `points`.
+    pub fn new(points: Vec<PointInfo>) -> Result<Self, DictionaryError> {
+        let (found, max) = (points.len(), DICTIONARY_POINTS_MAX);
+        if found > max {
+            return Err(DictionaryError::TooLarge { what: "points", found, max });
+        }
+        Ok(Self { version: DICTIONARY_VERSION, points })
+    }
+
+    /// The point at `index`.
+    #[must_use]
+    pub fn point(&self, index: PointIndex) -> Option<&PointInfo> {
+        self.points.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// The JSON text that is hashed and kept.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain structs with text keys serialize to JSON")
+    }
+
+    /// The hash by which frames name this dictionary.
+    #[must_use]
+    pub fn hash(&self) -> DictionaryHash {
+        hash_of_json(&self.to_json())
+    }
+
+    /// The body of a DICT record: the JSON text, compressed with zstd.
+    #[must_use]
+    pub fn to_record(&self) -> Vec<u8> {
+        zstd::bulk::compress(&self.to_json(), ZSTD_LEVEL)
+            .expect("compression into memory does not fail")
+    }
+
+    /// Reads the body of a DICT record and returns the hash with it.
+    pub fn from_record(body: &[u8]) -> Result<(Self, DictionaryHash), DictionaryError> {
+        let json = zstd::bulk::decompress(body, DICTIONARY_BYTES_MAX)
+            .map_err(DictionaryError::Compression)?;
+        Self::from_json(&json)
+    }
+
+    /// Reads the JSON text and returns its hash with it.
+    pub fn from_json(json: &[u8]) -> Result<(Self, DictionaryHash), DictionaryError> {
+        /// Only the version, so that a newer text is named as such and not as bad JSON.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let Versioned { version: found } =
+            serde_json::from_slice(json).map_err(DictionaryError::Json)?;
+        if found != DICTIONARY_VERSION {
+            return Err(DictionaryError::Version { found });
+        }
+        let dictionary: Self = serde_json::from_slice(json).map_err(DictionaryError::Json)?;
+        let (found, max) = (dictionary.points.len(), DICTIONARY_POINTS_MAX);
+        if found > max {
+            return Err(DictionaryError::TooLarge { what: "points", found, max });
+        }
+        Ok((dictionary, hash_of_json(json)))
+    }
+}
+
+fn hash_of_json(json: &[u8]) -> DictionaryHash {
+    DictionaryHash(Sha256::digest(json).into())
+}

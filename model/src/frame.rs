@@ -1,0 +1,264 @@
+//! The frame: one record of the spool, byte for byte the same on disk and on the wire.
+//!
+//! All integers are little-endian.
+//!
+//! ```text
+//! magic u16 | version u8 | type u8 | body_len u32 | sequence u64 | samples u32 | ts_min i64 | ts_max i64 | salt u32 |
+//! header_crc32c u32                                                     44 bytes, the CRC is over the 40 before it
+//! prev_hash [32] | body [body_len] | body_crc32c u32 (over prev_hash and body) | zeros up to a multiple of 8
+//! ```
+//!
+//! `prev_hash` is the SHA-256 of the whole frame before it in the same log (all its bytes, padding included), of the
+//! `log_id` for the first one: the log is tamper-evident. The version names the hash. The salt belongs to the segment
+//! and makes an old frame in a recycled segment unreadable. The header has a CRC of its own, so that a torn length
+//! never misleads recovery. This module must never know what a body means.
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::id::{LogId, Sequence};
+use crate::time::Timestamp;
+
+/// First two bytes of a frame.
+pub const MAGIC: u16 = 0x464E;
+/// The layout above, with SHA-256.
+pub const FRAME_VERSION: u8 = 1;
+/// Bytes of a header, its CRC included.
+pub const HEADER_BYTES: usize = 44;
+/// Bytes around a body, padding not counted.
+pub const OVERHEAD_BYTES: usize = HEADER_BYTES + 32 + 4;
+/// Frames start at multiples of this.
+pub const ALIGNMENT: usize = 8;
+/// Most bytes in a body.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RecordType {
+    /// A batch of samples ([`crate::codec`]).
+    Data = 1,
+    /// A point dictionary ([`crate::Dictionary::to_record`]).
+    Dictionary = 2,
+    /// History marks ([`crate::HistoryMarks`]).
+    History = 3,
+    /// What was given up, and why ([`crate::Loss`]).
+    Loss = 4,
+    /// A start of the gateway ([`crate::Boot`]).
+    Boot = 5,
+}
+
+impl RecordType {
+    fn from_code(code: u8) -> Option<Self> {
+        [Self::Data, Self::Dictionary, Self::History, Self::Loss, Self::Boot]
+            .into_iter()
+            .find(|kind| *kind as u8 == code)
+    }
+}
+
+/// What the header of a frame says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// What the body is.
+    pub record_type: RecordType,
+    /// Running number in the log.
+    pub sequence: Sequence,
+    /// Samples in the body; 0 for all but [`RecordType::Data`].
+    pub samples: u32,
+    /// Earliest source time in the body.
+    pub ts_min: Timestamp,
+    /// Latest source time in the body.
+    pub ts_max: Timestamp,
+    /// Salt of the segment.
+    pub salt: u32,
+    /// Bytes in the body.
+    pub body_len: u32,
+}
+
+/// A frame whose checksums were found right; borrows the bytes it was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The header.
+    pub header: FrameHeader,
+    /// Hash of the frame before it.
+    pub prev_hash: [u8; 32],
+    /// The body.
+    pub body: &'a [u8],
+    /// The frame as it stands on disk and on the wire, padding included.
+    pub bytes: &'a [u8],
+}
+
+/// Why bytes are not a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// The bytes end before the frame does.
+    #[error("frame is cut: expected {expected} bytes, found {found}")]
+    Truncated {
+        /// Bytes needed.
+        expected: usize,
+        /// Bytes there.
+        found: usize,
+    },
+    /// The first bytes are not those of a frame.
+    #[error("not a frame: expected magic 0x{MAGIC:04X}, found 0x{found:04X}")]
+    Magic {
+        /// What stood there.
+        found: u16,
+    },
+    /// A newer program wrote it.
+    #[error("frame version {found} is unknown: expected {FRAME_VERSION}; update this program")]
+    Version {
+        /// The version found.
+        found: u8,
+    },
+    /// The header is damaged.
+    #[error("frame header is damaged: expected crc32c 0x{expected:08X}, found 0x{found:08X}")]
+    HeaderCrc {
+        /// What the header says.
+        expected: u32,
+        /// What its bytes give.
+        found: u32,
+    },
+    /// The record type is none that we know.
+    #[error("record type {found} is unknown; update this program")]
+    RecordType {
+        /// The type found.
+        found: u8,
+    },
+    /// The body is longer than we accept.
+    #[error("frame body too long: {found} bytes, at most {BODY_BYTES_MAX} are accepted")]
+    BodyTooLong {
+        /// Its length.
+        found: usize,
+    },
+    /// The body is damaged.
+    #[error("frame body is damaged: expected crc32c 0x{expected:08X}, found 0x{found:08X}")]
+    BodyCrc {
+        /// What the frame says.
+        expected: u32,
+        /// What its bytes give.
+        found: u32,
+    },
+}
+
+/// The hash that the frame after `frame` (all its bytes) must name.
+#[must_use]
+pub fn hash_of_frame(frame: &[u8]) -> [u8; 32] {
+    Sha256::digest(frame).into()
+}
+
+/// The hash that the first frame of a log must name.
+#[must_use]
+pub fn hash_of_log_start(log_id: LogId) -> [u8; 32] {
+    Sha256::digest(log_id.0).into()
+}
+
+/// Bytes of the frame around a body of `body_len` bytes, padding included.
+#[must_use]
+pub const fn frame_bytes(body_len: usize) -> usize {
+    (OVERHEAD_BYTES + body_len).next_multiple_of(ALIGNMENT)
+}
+
+/// Appends the frame of `header` and `body` to `out`. `header.body_len` is taken from the body.
+///
+/// # Errors
+/// [`FrameError::BodyTooLong`]; nothing is appended then.
+pub fn encode_frame(
+    header: &FrameHeader,
+    prev_hash: &[u8; 32],
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), FrameError> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(FrameError::BodyTooLong { found: body.len() });
+    }
+    let body_len =
+        u32::try_from(body.len()).map_err(|_| FrameError::BodyTooLong { found: body.len() })?;
+    let start = out.len();
+    out.reserve(frame_bytes(body.len()));
+    out.extend_from_slice(&MAGIC.to_le_bytes());
+    out.push(FRAME_VERSION);
+    out.push(header.record_type as u8);
+    out.extend_from_slice(&body_len.to_le_bytes());
+    out.extend_from_slice(&header.sequence.0.to_le_bytes());
+    out.extend_from_slice(&header.samples.to_le_bytes());
+    out.extend_from_slice(&header.ts_min.0.to_le_bytes());
+    out.extend_from_slice(&header.ts_max.0.to_le_bytes());
+    out.extend_from_slice(&header.salt.to_le_bytes());
+    let crc = crc32c::crc32c(out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(prev_hash);
+    out.extend_from_slice(body);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(prev_hash), body);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out.resize(start + frame_bytes(body.len()), 0);
+    Ok(())
+}
+
+/// Reads the header at the start of `bytes`; the body need not be there.
+pub fn decode_header(bytes: &[u8]) -> Result<FrameHeader, FrameError> {
+    let mut reader = Reader { rest: bytes, expected: HEADER_BYTES, found: bytes.len() };
+    let found = u16::from_le_bytes(reader.take()?);
+    if found != MAGIC {
+        return Err(FrameError::Magic { found });
+    }
+    let [version, kind] = reader.take()?;
+    let body_len = u32::from_le_bytes(reader.take()?);
+    let sequence = Sequence(u64::from_le_bytes(reader.take()?));
+    let samples = u32::from_le_bytes(reader.take()?);
+    let ts_min = Timestamp(i64::from_le_bytes(reader.take()?));
+    let ts_max = Timestamp(i64::from_le_bytes(reader.take()?));
+    let salt = u32::from_le_bytes(reader.take()?);
+    let expected = u32::from_le_bytes(reader.take()?);
+    if version != FRAME_VERSION {
+        return Err(FrameError::Version { found: version });
+    }
+    let found = crc32c::crc32c(bytes.get(..HEADER_BYTES - 4).unwrap_or_default());
+    if found != expected {
+        return Err(FrameError::HeaderCrc { expected, found });
+    }
+    let record_type = RecordType::from_code(kind).ok_or(FrameError::RecordType { found: kind })?;
+    let found = usize::try_from(body_len).unwrap_or(usize::MAX);
+    if found > BODY_BYTES_MAX {
+        return Err(FrameError::BodyTooLong { found });
+    }
+    Ok(FrameHeader { record_type, sequence, samples, ts_min, ts_max, salt, body_len })
+}
+
+/// Reads the frame at the start of `bytes`; what follows it is left alone (`Frame::bytes` tells how much it took).
+pub fn decode_frame(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
+    let header = decode_header(bytes)?;
+    let body_len = usize::try_from(header.body_len).unwrap_or(usize::MAX);
+    let (expected, found) = (frame_bytes(body_len), bytes.len());
+    let frame = bytes.get(..expected).ok_or(FrameError::Truncated { expected, found })?;
+    let mut reader =
+        Reader { rest: frame.get(HEADER_BYTES..).unwrap_or_default(), expected, found };
+    let prev_hash: [u8; 32] = reader.take()?;
+    let (body, rest) =
+        reader.rest.split_at_checked(body_len).ok_or(FrameError::Truncated { expected, found })?;
+    reader.rest = rest;
+    let expected = u32::from_le_bytes(reader.take()?);
+    let found = crc32c::crc32c_append(crc32c::crc32c(&prev_hash), body);
+    if found != expected {
+        return Err(FrameError::BodyCrc { expected, found });
+    }
+    Ok(Frame { header, prev_hash, body, bytes: frame })
+}
+
+/// Takes fixed-size pieces off the front; `expected` and `found` are those of the whole, for the error.
+struct Reader<'a> {
+    rest: &'a [u8],
+    expected: usize,
+    found: usize,
+}
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
+        let (head, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(FrameError::Truncated { expected: self.expected, found: self.found })?;
+        self.rest = rest;
+        Ok(*head)
+    }
+}

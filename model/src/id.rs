@@ -1,0 +1,190 @@
+//! Identifiers and counts that must not be swapped for one another. Must never know what carries them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Longest identifier a technician may choose, in characters.
+pub const ID_CHARS_MAX: usize = 40;
+/// Longest [`PointId`], in characters: four identifiers and their separators.
+pub const POINT_ID_CHARS_MAX: usize = 200;
+
+/// A name that is not an identifier of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{text}` is not an id: expected 1 to {chars_max} characters of {alphabet}")]
+pub struct IdError {
+    /// What was given.
+    pub text: String,
+    /// The longest that is allowed.
+    pub chars_max: usize,
+    /// The characters that are allowed.
+    pub alphabet: &'static str,
+}
+
+/// Says whether `text` may stand as one level of a topic: `[a-z0-9_-]{1,40}`.
+///
+/// # Errors
+/// Names the text, the length and the alphabet when it may not.
+pub fn check_id(text: &str) -> Result<(), IdError> {
+    let fits = (1..=ID_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+    if fits {
+        Ok(())
+    } else {
+        Err(IdError { text: text.to_owned(), chars_max: ID_CHARS_MAX, alphabet: "a-z 0-9 _ -" })
+    }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks `text` and takes it as an identifier.
+            pub fn new(text: impl Into<String>) -> Result<Self, IdError> {
+                let text = text.into();
+                $check(&text)?;
+                Ok(Self(text))
+            }
+
+            /// The identifier as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// Name of one gateway; a level of the topics `gw/{gateway}/up` and `gw/{gateway}/ack`.
+    #[doc(alias = "edge node")]
+    GatewayId,
+    check_id
+);
+
+text_id!(
+    /// Name of one point over all gateways, `enterprise/site/device/metric` unless configured otherwise.
+    ///
+    /// It comes from configuration and survives renaming or moving the device.
+    #[doc(alias = "tag")]
+    PointId,
+    check_point_id
+);
+
+fn check_point_id(text: &str) -> Result<(), IdError> {
+    let fits =
+        text.len() <= POINT_ID_CHARS_MAX && text.split('/').all(|level| check_id(level).is_ok());
+    if fits {
+        Ok(())
+    } else {
+        Err(IdError {
+            text: text.to_owned(),
+            chars_max: POINT_ID_CHARS_MAX,
+            alphabet: "a-z 0-9 _ - in levels of at most 40, parted by /",
+        })
+    }
+}
+
+/// Position of a point in the dictionary that its frame names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PointIndex(pub u32);
+
+/// Life of one spool: 128 random bits made when the spool is created.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LogId(pub [u8; 16]);
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogId({self})")
+    }
+}
+
+impl TryFrom<String> for LogId {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        let wrong =
+            || IdError { text: text.clone(), chars_max: 32, alphabet: "0-9 a-f (32 of them)" };
+        if text.len() != 32 || !text.is_ascii() {
+            return Err(wrong());
+        }
+        let mut bytes = [0; 16];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl From<LogId> for String {
+    fn from(id: LogId) -> String {
+        id.to_string()
+    }
+}
+
+macro_rules! count {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The count after this one; stays at the largest there is.
+            #[must_use]
+            pub fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+count!(
+    /// Running number of a frame within one [`LogId`]: dense, from 1, never used twice (INV-2). 0 means "none yet".
+    Sequence
+);
+count!(
+    /// Order in which the centre first committed each `log_id`, over all gateways, from 1.
+    Generation
+);
+count!(
+    /// Running number of ingest commits, from 1; each row carries the one that brought it.
+    CommitNumber
+);

@@ -1,0 +1,30 @@
+//! The nouns of Nengliu: identifiers, points, samples, quality, units, records, frames, topics and the wire codec.
+//!
+//! This crate does no I/O and never asks for the time: value in, value out. It must never know a protocol, a
+//! store, a broker or a configuration file.
+
+pub mod ack;
+pub mod codec;
+pub mod decimal;
+pub mod dictionary;
+pub mod frame;
+pub mod host;
+pub mod id;
+pub mod quality;
+pub mod record;
+pub mod sample;
+pub mod time;
+pub mod topic;
+pub mod unit;
+pub mod wire;
+
+pub use ack::{Ack, DurabilityClass};
+pub use decimal::Decimal;
+pub use dictionary::{Dictionary, DictionaryHash, Place, PointInfo, PointKind, ValueType};
+pub use frame::{Frame, FrameHeader, RecordType};
+pub use id::{CommitNumber, GatewayId, Generation, LogId, PointId, PointIndex, Sequence};
+pub use quality::Quality;
+pub use record::{Boot, HistoryMarks, Loss, LossReason};
+pub use sample::{Batch, Sample, Value};
+pub use time::Timestamp;
+pub use unit::Unit;

@@ -1,0 +1,156 @@
+//! The units a point can be measured in, each a member of one dimension with an exact factor. Must never know energy
+//! coefficients.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::decimal::Decimal;
+
+/// A text that is not a unit of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{text}` is not a unit")]
+pub struct UnitError {
+    /// What was given.
+    pub text: String,
+}
+
+/// What a unit measures; only units of one dimension can be converted into one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say all there is to say")]
+pub enum Dimension {
+    Energy,
+    ReactiveEnergy,
+    ApparentEnergy,
+    Power,
+    ReactivePower,
+    ApparentPower,
+    Voltage,
+    Current,
+    Frequency,
+    Ratio,
+    Temperature,
+    Pressure,
+    Volume,
+    VolumeFlow,
+    Mass,
+    MassFlow,
+    Time,
+    Speed,
+    Count,
+}
+
+macro_rules! units {
+    ($($name:ident $symbol:literal $dimension:ident $mantissa:literal e $exponent:literal;)*) => {
+        /// A unit of measurement. Its text is the symbol that is printed: `kWh`, `m3`, `°C`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        #[expect(missing_docs, reason = "the symbol in the table says all there is to say")]
+        pub enum Unit { $($name,)* }
+
+        impl Unit {
+            /// All units, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The printed symbol.
+            #[must_use]
+            pub const fn symbol(self) -> &'static str {
+                match self { $(Self::$name => $symbol,)* }
+            }
+
+            /// What it measures.
+            #[must_use]
+            pub const fn dimension(self) -> Dimension {
+                match self { $(Self::$name => Dimension::$dimension,)* }
+            }
+
+            /// How many base units of its dimension one of it is, exactly.
+            #[must_use]
+            pub const fn factor(self) -> Decimal {
+                match self { $(Self::$name => Decimal { mantissa: $mantissa, exponent: $exponent },)* }
+            }
+        }
+    };
+}
+
+units! {
+    Joule "J" Energy 1 e 0;
+    Kilojoule "kJ" Energy 1 e 3;
+    Megajoule "MJ" Energy 1 e 6;
+    Gigajoule "GJ" Energy 1 e 9;
+    WattHour "Wh" Energy 36 e 2;
+    KilowattHour "kWh" Energy 36 e 5;
+    MegawattHour "MWh" Energy 36 e 8;
+    TenThousandKilowattHours "万kWh" Energy 36 e 9;
+    VarHour "varh" ReactiveEnergy 1 e 0;
+    KilovarHour "kvarh" ReactiveEnergy 1 e 3;
+    VoltAmpereHour "VAh" ApparentEnergy 1 e 0;
+    KilovoltAmpereHour "kVAh" ApparentEnergy 1 e 3;
+    Watt "W" Power 1 e 0;
+    Kilowatt "kW" Power 1 e 3;
+    Megawatt "MW" Power 1 e 6;
+    Var "var" ReactivePower 1 e 0;
+    Kilovar "kvar" ReactivePower 1 e 3;
+    VoltAmpere "VA" ApparentPower 1 e 0;
+    KilovoltAmpere "kVA" ApparentPower 1 e 3;
+    Volt "V" Voltage 1 e 0;
+    Kilovolt "kV" Voltage 1 e 3;
+    Ampere "A" Current 1 e 0;
+    Kiloampere "kA" Current 1 e 3;
+    Hertz "Hz" Frequency 1 e 0;
+    One "1" Ratio 1 e 0;
+    Percent "%" Ratio 1 e -2;
+    Celsius "°C" Temperature 1 e 0;
+    Pascal "Pa" Pressure 1 e 0;
+    Kilopascal "kPa" Pressure 1 e 3;
+    Megapascal "MPa" Pressure 1 e 6;
+    Bar "bar" Pressure 1 e 5;
+    CubicMetre "m3" Volume 1 e 0;
+    NormalCubicMetre "Nm3" Volume 1 e 0;
+    TenThousandCubicMetres "万m3" Volume 1 e 4;
+    Litre "L" Volume 1 e -3;
+    CubicMetrePerHour "m3/h" VolumeFlow 1 e 0;
+    NormalCubicMetrePerHour "Nm3/h" VolumeFlow 1 e 0;
+    Kilogram "kg" Mass 1 e 0;
+    Tonne "t" Mass 1 e 3;
+    KilogramPerHour "kg/h" MassFlow 1 e 0;
+    TonnePerHour "t/h" MassFlow 1 e 3;
+    Second "s" Time 1 e 0;
+    Minute "min" Time 60 e 0;
+    Hour "h" Time 3600 e 0;
+    RevolutionPerMinute "rpm" Speed 1 e 0;
+    MillimetrePerMinute "mm/min" Speed 1 e 0;
+    Piece "pcs" Count 1 e 0;
+}
+
+impl FromStr for Unit {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|unit| unit.symbol() == text)
+            .ok_or_else(|| UnitError { text: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Unit {
+    type Error = UnitError;
+    fn try_from(text: String) -> Result<Self, UnitError> {
+        text.parse()
+    }
+}
+
+impl From<Unit> for String {
+    fn from(unit: Unit) -> String {
+        unit.symbol().to_owned()
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.symbol())
+    }
+}

@@ -1,0 +1,166 @@
+//! The types that cross the border. Must never do I/O.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use config::{Problems, Spanned, Table};
+use device_profiles::{DeviceProfile, ProfilePoint};
+use model::host::Clock;
+use model::{PointIndex, Sample, Timestamp, ValueType};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Emissions that may wait for the spool per gateway; a port that finds the queue full waits, and polls late.
+pub const EMISSIONS_QUEUED_MAX: usize = 256;
+
+/// One protocol. The composition root lists those that a program speaks.
+pub trait Protocol: Send + Sync {
+    /// The name that profiles and `[[port]] protocol = …` use: `modbus`, `opcua`.
+    fn name(&self) -> &'static str;
+
+    /// Checks one port with its devices and plans the reading of it. Opens nothing.
+    ///
+    /// Notes *every* problem with its place; returns nothing when one of them is fatal.
+    fn plan(&self, port: PortSpec, problems: &mut Problems) -> Option<Plan>;
+}
+
+/// A port as configured.
+#[derive(Debug, Clone)]
+pub struct PortSpec {
+    /// Its name.
+    pub id: Spanned<String>,
+    /// The keys of `[[port]]` that only the protocol understands; it finishes the table.
+    pub settings: Table,
+    /// The devices behind it.
+    pub devices: Vec<DeviceSpec>,
+}
+
+/// A device as configured.
+#[derive(Debug, Clone)]
+pub struct DeviceSpec {
+    /// Its name.
+    pub id: Spanned<String>,
+    /// The keys of `[[device]]` that only the protocol understands (`unit`); it finishes the table.
+    pub settings: Table,
+    /// What it offers.
+    pub profile: Arc<DeviceProfile>,
+    /// How often its points are read.
+    pub poll: Duration,
+    /// The points that are wanted, in the order of the profile.
+    pub points: Vec<PointSpec>,
+}
+
+/// A point as configured.
+#[derive(Debug, Clone)]
+pub struct PointSpec {
+    /// Its place in the gateway's dictionary; samples carry it.
+    pub index: PointIndex,
+    /// What the profile says of it; its address table is read and finished by the protocol.
+    pub profile: ProfilePoint,
+    /// Whether what the device remembers is read back, and from when on.
+    pub history: Option<HistoryFrom>,
+}
+
+/// Where reading back starts when there is no history mark yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryFrom {
+    /// At the oldest value that the device still has.
+    All,
+    /// At this source time.
+    Time(Timestamp),
+}
+
+/// What a protocol made of a port.
+pub struct Plan {
+    /// The task, not yet running.
+    pub port: Box<dyn Port>,
+    /// How the values of each point are held.
+    pub value_types: Vec<(PointIndex, ValueType)>,
+    /// One line per request and cycle, for `check` and logs: "comp-1: input 0..=79 every 1s".
+    pub summary: Vec<String>,
+}
+
+/// The task of one port.
+#[async_trait]
+pub trait Port: Send {
+    /// Reads until `link.stop` is cancelled. Mends its own connections; returns early only when stopped.
+    async fn run(self: Box<Self>, link: PortLink);
+}
+
+/// Samples, and the history marks that are true once these samples are durable.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Emission {
+    /// The samples.
+    pub samples: Vec<Sample>,
+    /// Per point: everything that the device gave up to this source time is in this emission or in earlier ones.
+    pub marks: Vec<(PointIndex, Timestamp)>,
+}
+
+/// Why a device gives no values: code, what happened, what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Stable code, `GW-M101`.
+    pub code: &'static str,
+    /// What happened, in the user's words, with the next step.
+    pub message: String,
+}
+
+/// Hears how the devices do. Called per request: must be cheap and must not block.
+pub trait Observer: Send + Sync {
+    /// A device answered; `latency` from request to response.
+    fn answered(&self, device: &str, latency: Duration);
+    /// A request to a device failed, or its link is down.
+    fn failed(&self, device: &str, fault: Fault);
+    /// A cycle began later than configured, because the one before it took too long.
+    fn late(&self, device: &str);
+}
+
+/// The gateway side of a running port.
+#[derive(Clone)]
+pub struct PortLink {
+    /// Cancelled when the gateway stops.
+    pub stop: CancellationToken,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Hears how the devices do.
+    pub observer: Arc<dyn Observer>,
+    /// The history marks that are durable at the start of this run.
+    pub marks: Arc<HashMap<PointIndex, Timestamp>>,
+    /// False while reading back must pause because the spool would drop.
+    pub read_back_allowed: watch::Receiver<bool>,
+    /// Where emissions go.
+    pub emissions: mpsc::Sender<Emission>,
+}
+
+/// The gateway stops; nothing more is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+impl PortLink {
+    /// Hands over samples; waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the gateway stops; the emission is not taken then.
+    pub async fn emit(&self, emission: Emission) -> Result<(), Stopped> {
+        tokio::select! {
+            biased;
+            sent = self.emissions.send(emission) => sent.map_err(|_| Stopped),
+            () = self.stop.cancelled() => Err(Stopped),
+        }
+    }
+
+    /// Waits until reading back is allowed.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the gateway stops.
+    pub async fn read_back_permit(&mut self) -> Result<(), Stopped> {
+        tokio::select! {
+            allowed = self.read_back_allowed.wait_for(|allowed| *allowed) => {
+                allowed.map(|_| ()).map_err(|_| Stopped)
+            }
+            () = self.stop.cancelled() => Err(Stopped),
+        }
+    }
+}
