@@ -1,0 +1,153 @@
+//! How a point's values become a column of integers, exactly. Must never round: a form is taken only if every value
+//! comes back bit for bit.
+//!
+//! | code | values are |
+//! |---|---|
+//! | 0 | absent: every sample of the point is Bad |
+//! | 1 | decimals; the integer is the mantissa, the dictionary has the power of ten |
+//! | 2 | doubles by their 64 bits, in the order of the doubles |
+//! | 3 | doubles that are floats, by their 32 bits, in the order of the floats |
+//! | 4 + p, p ≤ 12 | doubles m / 10^p |
+//! | 32 + p, p ≤ 9 | doubles that are the float nearest to m / 10^p: what a device's 32-bit register holds |
+
+use crate::sample::{Sample, Value};
+
+const PLACES_MAX: u8 = 12;
+const FLOAT32_PLACES_MAX: u8 = 9;
+/// Every integer up to here is a double.
+const MANTISSA_MAX: f64 = 9_007_199_254_740_992.0;
+const POWERS: [f64; 13] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12];
+
+/// How the integers of a column stand for values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    None,
+    Decimal,
+    Bits64,
+    Bits32,
+    Places64(u8),
+    Places32(u8),
+}
+
+impl Form {
+    pub(super) fn code(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Decimal => 1,
+            Self::Bits64 => 2,
+            Self::Bits32 => 3,
+            Self::Places64(places) => u64::from(places).wrapping_add(4),
+            Self::Places32(places) => u64::from(places).wrapping_add(32),
+        }
+    }
+
+    pub(super) fn from_code(code: u64) -> Option<Self> {
+        let code = u8::try_from(code).ok()?;
+        Some(match code {
+            0 => Self::None,
+            1 => Self::Decimal,
+            2 => Self::Bits64,
+            3 => Self::Bits32,
+            4..32 => Self::Places64(code.checked_sub(4).filter(|&p| p <= PLACES_MAX)?),
+            _ => Self::Places32(code.checked_sub(32).filter(|&p| p <= FLOAT32_PLACES_MAX)?),
+        })
+    }
+
+    /// The value that an integer of the column stands for; `None` if there is no such value.
+    pub(super) fn value(self, integer: i64) -> Option<Value> {
+        match self {
+            Self::None => None,
+            Self::Decimal => Some(Value::Decimal(integer)),
+            _ => self.double(integer).map(Value::Float),
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "`integer` checks the way back"
+    )]
+    fn double(self, integer: i64) -> Option<f64> {
+        match self {
+            Self::None | Self::Decimal => None,
+            Self::Bits64 => Some(f64::from_bits(ordered64(integer).cast_unsigned())),
+            Self::Bits32 => {
+                let bits = ordered32(i32::try_from(integer).ok()?);
+                Some(f64::from(f32::from_bits(bits.cast_unsigned())))
+            }
+            Self::Places64(places) => Some(integer as f64 / power(places)),
+            Self::Places32(places) => Some(f64::from((integer as f64 / power(places)) as f32)),
+        }
+    }
+
+    /// The integer that stands for exactly this double; `None` if there is none.
+    #[expect(clippy::cast_possible_truncation, reason = "the way back is checked bit for bit")]
+    fn integer(self, value: f64) -> Option<i64> {
+        let integer = match self {
+            Self::None | Self::Decimal => return None,
+            Self::Bits64 => ordered64(value.to_bits().cast_signed()),
+            Self::Bits32 => i64::from(ordered32((value as f32).to_bits().cast_signed())),
+            Self::Places64(places) | Self::Places32(places) => {
+                let scaled = value * power(places);
+                if scaled.abs() > MANTISSA_MAX {
+                    return None;
+                }
+                (scaled + 0.5_f64.copysign(scaled)) as i64
+            }
+        };
+        (self.double(integer)?.to_bits() == value.to_bits()).then_some(integer)
+    }
+}
+
+fn power(places: u8) -> f64 {
+    POWERS.get(usize::from(places)).copied().unwrap_or(1.0)
+}
+
+/// Bits of a double to an integer in the same order, and back: a small change of the value is a small difference.
+fn ordered64(bits: i64) -> i64 {
+    bits ^ (bits.wrapping_shr(63) & i64::MAX)
+}
+
+fn ordered32(bits: i32) -> i32 {
+    bits ^ (bits.wrapping_shr(31) & i32::MAX)
+}
+
+/// Appends the values of one point as integers, in the form with the fewest digits that holds all of them.
+pub(super) fn write(point: &[Sample], out: &mut Vec<i64>) -> Form {
+    let mut values = point.iter().filter_map(|sample| sample.value);
+    match values.next() {
+        None => return Form::None,
+        Some(Value::Decimal(first)) => {
+            out.push(first);
+            out.extend(values.map(|value| match value {
+                Value::Decimal(mantissa) => mantissa,
+                Value::Float(_) => unreachable!("the rules allow one kind of value for a point"),
+            }));
+            return Form::Decimal;
+        }
+        Some(Value::Float(_)) => {}
+    }
+    let start = out.len();
+    for form in forms_of_doubles() {
+        let all = point.iter().all(|sample| match sample.value {
+            Some(Value::Float(value)) => {
+                form.integer(value).map(|integer| out.push(integer)).is_some()
+            }
+            _ => true,
+        });
+        if all {
+            return form;
+        }
+        out.truncate(start);
+    }
+    unreachable!("the 64 bits of a double hold every double")
+}
+
+/// The forms for doubles, the one with the smallest integers first.
+fn forms_of_doubles() -> impl Iterator<Item = Form> {
+    let decimals = (0..=PLACES_MAX).flat_map(|places| {
+        let float32 = (places <= FLOAT32_PLACES_MAX).then_some(Form::Places32(places));
+        std::iter::once(Form::Places64(places)).chain(float32)
+    });
+    decimals.chain([Form::Bits32, Form::Bits64])
+}

@@ -1,0 +1,174 @@
+//! The codec of a DATA record's body: a [`Batch`] as few bytes, readable years later with nothing but the dictionary
+//! that it names. This module must never know a frame, a point's meaning or a configuration.
+//!
+//! # Shape
+//! ```text
+//! version u8 | dictionary hash [32] | bits
+//! ```
+//! The bits fill each byte from its lowest one; the last byte is filled up with zeros. In them stand, in this order:
+//!
+//! 1. the *numbers* of samples, points and tracks. A **track** is a column of times that one or more points share: the
+//!    points of one device are read together, so that their times are kept once;
+//! 2. *runs* over the points: step to the point's index from the one before (the first from -1), less 1;
+//! 3. *runs* over the points: number of the point's track. The length of the track is the point's count of samples;
+//! 4. *runs* over the tracks: length, less 1;
+//! 5. the unit of the source times and the unit of the lags (both *numbers*, in µs): the greatest common divisors, so
+//!    that times known to the millisecond cost milliseconds;
+//! 6. for each track: *column* of source times, *column* of lags (gateway time less source time), both in their units;
+//! 7. *runs* over the samples, in the batch's order: quality;
+//! 8. *runs* over the points: form of the values (the `form` module);
+//! 9. for each point that has values: *column* of them. A sample of Bad quality has none.
+//!
+//! A *number* is 6 bits, n, and then the n bits below its highest set bit, which is bit n (for n = 0: 1 bit, the number
+//! itself, 0 or 1).
+//! *Runs* are pairs of a number and how often it repeats, less 1. A *column* is its first value (a zigzag number;
+//! for times less the first value of the track before), then, if it has more than one value, 2 bits of [order](column) and 6 bits of Rice parameter k, then the
+//! zigzag residuals: z >> k ones and a zero, then the k low bits of z; or [`bits::ESCAPE`] ones, then z as a number.
+//! All arithmetic wraps at 64 bits, so that every batch has a form.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod bits;
+mod column;
+mod error;
+mod form;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod tracks;
+
+use crate::dictionary::DictionaryHash;
+use crate::frame::BODY_BYTES_MAX;
+use crate::id::PointIndex;
+use crate::quality::Quality;
+use crate::sample::{BATCH_SAMPLES_MAX, Batch, Sample};
+
+use bits::{BitReader, BitWriter};
+use form::Form;
+use tracks::Tracks;
+
+pub use error::CodecError;
+
+/// The layout above. A change that an older program cannot read takes the next number.
+pub const CODEC_VERSION: u8 = 1;
+
+/// Encodes a batch.
+///
+/// # Errors
+/// When the batch breaks its own rules: order, duplicates, values and qualities that contradict each other, limits.
+pub fn encode(batch: &Batch) -> Result<Vec<u8>, CodecError> {
+    let samples = batch.samples.as_slice();
+    rules::check(samples)?;
+    let points: Vec<&[Sample]> = samples.chunk_by(|a, b| a.point == b.point).collect();
+    let tracks = Tracks::of(&points);
+
+    let mut head = Vec::with_capacity(samples.len().saturating_add(64));
+    head.push(CODEC_VERSION);
+    head.extend_from_slice(&batch.dictionary.0);
+    let mut out = BitWriter::after(head);
+    for count in [samples.len(), points.len(), tracks.len()] {
+        out.number(count as u64);
+    }
+    let mut expected = 0;
+    out.runs(points.iter().filter_map(|point| point.first()).map(|sample| {
+        let index = u64::from(sample.point.0);
+        let step = index.wrapping_sub(expected);
+        expected = index.wrapping_add(1);
+        step
+    }));
+    tracks.write(&mut out);
+    out.runs(samples.iter().map(|sample| u64::from(sample.quality.0)));
+    write_values(&points, &mut out);
+    Ok(out.finish())
+}
+
+fn write_values(points: &[&[Sample]], out: &mut BitWriter) {
+    let mut forms = Vec::with_capacity(points.len());
+    let mut columns = Vec::new();
+    for point in points {
+        forms.push(form::write(point, &mut columns).code());
+    }
+    out.runs(forms.iter().copied());
+    let mut rest = columns.as_slice();
+    for point in points {
+        let count = point.iter().filter(|sample| sample.value.is_some()).count();
+        let (values, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+        column::write(values, 0, out);
+        rest = after;
+    }
+}
+
+/// Decodes a batch. What it returns keeps the rules that [`encode`] asks for.
+///
+/// # Errors
+/// When the bytes are of another version, damaged, or not a batch that keeps the rules.
+pub fn decode(body: &[u8]) -> Result<Batch, CodecError> {
+    if body.len() > BODY_BYTES_MAX {
+        let (found, max) = (body.len() as u64, BODY_BYTES_MAX as u64);
+        return Err(CodecError::TooMany { what: "bytes", found, max });
+    }
+    let (&version, body) = body.split_first().ok_or(CodecError::Truncated)?;
+    if version != CODEC_VERSION {
+        return Err(CodecError::Version { found: version });
+    }
+    let (hash, body) = body.split_first_chunk().ok_or(CodecError::Truncated)?;
+    let mut bits = BitReader::new(body);
+    let samples = bits.count("samples", BATCH_SAMPLES_MAX)?;
+    let points = bits.count("points", samples)?;
+    let tracks = bits.count("tracks", points)?;
+
+    let indexes = read_indexes(&mut bits, points)?;
+    let tracks = Tracks::read(&mut bits, samples, points, tracks)?;
+    let mut qualities = Vec::with_capacity(samples);
+    bits.runs(samples, |code, run| {
+        let code = u32::try_from(code).map_err(|_| CodecError::Damaged { what: "a quality" })?;
+        qualities.extend(std::iter::repeat_n(Quality(code), run));
+        Ok(())
+    })?;
+    let mut forms = Vec::with_capacity(points);
+    bits.runs(points, |code, run| {
+        let form = Form::from_code(code).ok_or(CodecError::Form { found: code })?;
+        forms.extend(std::iter::repeat_n(form, run));
+        Ok(())
+    })?;
+
+    let mut out = Vec::with_capacity(samples);
+    let mut qualities = qualities.as_slice();
+    let mut column = Vec::new();
+    for (point, (index, form)) in indexes.into_iter().zip(forms).enumerate() {
+        let times = tracks.of_point(point)?;
+        let (mine, rest) = qualities
+            .split_at_checked(times.len())
+            .ok_or(CodecError::Damaged { what: "a track" })?;
+        qualities = rest;
+        let count = mine.iter().filter(|quality| !quality.is_bad()).count();
+        column::read(&mut bits, count, 0, &mut column)?;
+        if (form == Form::None) != (count == 0) {
+            return Err(CodecError::Damaged { what: "the form of a point's values" });
+        }
+        let mut values = column.iter();
+        out.extend(times.iter().zip(mine).map(|(&(source_time, gateway_time), &quality)| {
+            let value =
+                if quality.is_bad() { None } else { values.next().and_then(|&v| form.value(v)) };
+            Sample { point: index, source_time, gateway_time, quality, value }
+        }));
+    }
+    bits.finish()?;
+    rules::check(&out)?;
+    Ok(Batch { dictionary: DictionaryHash(*hash), samples: out })
+}
+
+fn read_indexes(bits: &mut BitReader<'_>, points: usize) -> Result<Vec<PointIndex>, CodecError> {
+    let mut indexes = Vec::with_capacity(points);
+    let mut expected = 0_u64;
+    bits.runs(points, |step, run| {
+        for _ in 0..run {
+            let wrong = CodecError::Damaged { what: "a point's index" };
+            let index = expected.checked_add(step).and_then(|index| u32::try_from(index).ok());
+            let index = index.ok_or(wrong)?;
+            indexes.push(PointIndex(index));
+            expected = u64::from(index).wrapping_add(1);
+        }
+        Ok(())
+    })?;
+    Ok(indexes)
+}
