@@ -69,6 +69,18 @@ impl Table {
         Self::of(file, root.get_ref(), span, String::new())
     }
 
+    /// A table without keys, for a section that may be left out; its place is the top of `file`.
+    #[must_use]
+    pub fn empty(file: &Arc<SourceFile>) -> Self {
+        Self {
+            file: Arc::clone(file),
+            span: 0..0,
+            path: String::new(),
+            entries: BTreeMap::new(),
+            asked: Vec::new(),
+        }
+    }
+
     pub(crate) fn of(
         file: &Arc<SourceFile>,
         table: &DeTable<'_>,
@@ -200,7 +212,7 @@ fn listed(keys: &[&str]) -> String {
 
 /// The known word that is at most two edits away (one for words of up to four letters).
 #[must_use]
-pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let allowed = if word.chars().count() <= 4 { 1 } else { 2 };
     known
         .iter()

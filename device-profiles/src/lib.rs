@@ -1,6 +1,41 @@
 //! Device profiles: what a make and model offers. This crate loads and checks what all protocols share, and carries the
 //! profiles themselves; what an address means is read by the protocol. It must never know a site, a port or a unit id.
+//!
+//! A profile is one TOML file, `<maker>/<model>.toml`:
+//!
+//! ```toml
+//! maker = "Eastron"                 # as printed on the device
+//! model = "SDM630-Modbus"
+//! protocol = "modbus"               # whose keys the addresses are
+//!
+//! [[source]]                        # the documents that the facts come from
+//! id = "manual"
+//! title = "SDM630-Modbus V2 protocol, table 1"
+//!
+//! [modbus]                          # defaults and quirks; read by the protocol (see the crate `modbus`)
+//! address_base = 0
+//!
+//! [[point]]
+//! metric = "e_import"               # one level of a topic: a-z 0-9 _ -
+//! unit = "kWh"                      # a unit of `model::Unit`
+//! kind = "counter"                  # counter | gauge | state
+//! scale = 1                         # one raw step in the unit; 1 unless stated
+//! offset = 0                        # added after scaling; 0 unless stated
+//! resolution = 0.01                 # the smallest real step: values are rounded to it and held exactly
+//! modulus = "unknown"               # counters: the reading after which it starts again from 0
+//! source = "manual"                 # who says so …
+//! unverified = true                 # … and that no document opened by us confirmed it
+//! register = 72                     # the remaining keys are the address
+//! ```
+//!
+//! Problem codes: C040 no such profile, C041 no points, C042 metric, C043 unit, C044 kind, C045 modulus, C046 scale or
+//! resolution, C047 source, C048 protocol section, C049 file.
 
+mod embedded;
+mod library;
+mod load;
 mod profile;
 
+pub use library::Library;
+pub use load::load;
 pub use profile::{DeviceProfile, PointSource, ProfilePoint};

@@ -1,0 +1,121 @@
+use super::*;
+
+const GOOD: &str = r#"
+maker = "Eastron"
+model = "SDM630"
+protocol = "modbus"
+[[source]]
+id = "manual"
+title = "the manual"
+[modbus]
+address_base = 0
+[[point]]
+metric = "e_import"
+unit = "kWh"
+kind = "counter"
+resolution = 0.01
+modulus = "unknown"
+source = "manual"
+register = 72
+"#;
+
+/// The problems of `GOOD` after one change.
+fn problems_of(from: &str, to: &str) -> String {
+    let text = GOOD.replace(from, to);
+    assert!(from.is_empty() || text != GOOD, "the change must change something");
+    let mut problems = Problems::default();
+    let loaded = load("eastron/sdm630", &SourceFile::new("p.toml", text), &mut problems);
+    assert_eq!(loaded.is_none(), problems.is_fatal());
+    problems.to_string()
+}
+
+fn check(from: &str, to: &str, expected: &str) {
+    assert_eq!(problems_of(from, to), expected);
+}
+
+#[test]
+fn a_good_profile_keeps_what_it_says() {
+    let mut problems = Problems::default();
+    let file = SourceFile::new("p.toml", GOOD);
+    let profile = load("eastron/sdm630", &file, &mut problems).unwrap();
+    assert_eq!(problems, Problems::default());
+    let point = profile.points.first().unwrap();
+    assert_eq!((point.metric.as_str(), point.unit), ("e_import", Unit::KilowattHour));
+    assert_eq!((point.scale, point.offset), (Decimal::ONE, Decimal::ZERO));
+    assert_eq!(point.resolution, Some("0.01".parse().unwrap()));
+    assert_eq!((point.modulus, point.unverified), (None, false));
+    assert!(point.address.has("register") && !point.address.has("unit"));
+    assert!(profile.options.has("address_base"));
+}
+
+#[test]
+fn names_what_is_wrong_and_where() {
+    check("kWh", "KWH", "C043 p.toml:12:8: `KWH` is not a unit; did you mean `kWh`?");
+    check(
+        "\"kWh\"",
+        "\"kW\"",
+        "C044 p.toml:12:8: a counter cannot be measured in `kW`; a counter counts energy, volume, \
+         mass, pieces or time; a momentary value is a `gauge`",
+    );
+    check(
+        "source = \"manual\"",
+        "source = \"manaul\"",
+        "C047 p.toml:16:10: source `manaul` is not defined; did you mean `manual`?",
+    );
+    check(
+        "modulus = \"unknown\"",
+        "modulus = 0",
+        "C045 p.toml:15:11: modulus: expected a number above 0 or `\"unknown\"`, found `0`; write \
+         it in the unit of the point",
+    );
+    check(
+        "resolution = 0.01",
+        "resolution = -0.01",
+        "C046 p.toml:14:14: resolution `-0.01`: expected a number above 0; write one step, such as \
+         0.01",
+    );
+    check(
+        "[modbus]",
+        "[opcua]",
+        "C048 p.toml:8:2: `[opcua]` is not a section that exists here; the section of this \
+         profile's protocol is `[modbus]`",
+    );
+    check(
+        "e_import",
+        "E import",
+        "C042 p.toml:11:10: metric: `E import` is not an id: expected 1 to 40 characters of a-z \
+         0-9 _ -; a metric is one level of a topic, such as `e_import`",
+    );
+}
+
+#[test]
+fn a_counter_without_modulus_is_only_doubtful() {
+    let text = problems_of("modulus = \"unknown\"\n", "");
+    assert!(text.starts_with("C045 p.toml:13:8: this counter does not say"), "{text}");
+}
+
+#[test]
+fn a_fact_without_source_must_say_so() {
+    let text = problems_of("source = \"manual\"\n", "");
+    assert!(text.contains("must say `unverified = true`"), "{text}");
+    assert_eq!(problems_of("source = \"manual\"", "unverified = true"), "");
+}
+
+#[test]
+fn all_problems_come_at_once() {
+    let again = "[[point]]\nmetric = \"e_import\"\nunit = \"Mh\"\nkind = \"meter\"\n";
+    let text = problems_of("register = 72\n", &format!("register = 72\n{again}"));
+    for part in ["stands twice", "`Mh` is not a unit", "`meter` is not a kind", "no source"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(problems_of("maker = \"Eastron\"\n", "makers = 1\n").contains("`maker` is missing"));
+}
+
+#[test]
+fn any_text_gives_problems_and_never_a_panic() {
+    for text in ["", "\u{feff}", "[[point]]", "point = 3", "[[[", "maker = \"x\u{0}\""] {
+        let mut problems = Problems::default();
+        assert!(load("a/b", &SourceFile::new("p.toml", text), &mut problems).is_none());
+        assert!(problems.is_fatal(), "{text:?}");
+    }
+}
