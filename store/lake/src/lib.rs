@@ -2,10 +2,10 @@
 //! MQTT, a gateway's protocol or what a figure is.
 //!
 //! ```text
-//! <dir>/_delta_log/                 the table's log: one entry per commit, a checkpoint every 100
+//! <dir>/_delta_log/                   the table's log: one entry per commit, a checkpoint every 100
 //! <dir>/<level>-<commit>-<n>.parquet  rows; level 0 as committed, higher levels merged
-//! <dir>/_nengliu/lock               held by the writer, names its process
-//! <dir>/_nengliu/dictionaries/      <hash>.json, what the point indexes of frames mean
+//! <dir>/_nengliu/lock                 held by the writer, names its process
+//! <dir>/_nengliu/dictionaries/        <hash>.json, what the point indexes of frames mean
 //! ```
 //!
 //! Rows and watermarks become durable in one log entry: the watermarks are Delta *application transactions*
@@ -13,6 +13,27 @@
 //! its file, its log entry and both directories are fsynced (INV-5), and doing it twice changes nothing (INV-4).
 
 pub mod draft;
+pub mod error;
+pub mod lake;
+pub mod maintain;
 pub mod schema;
+pub mod snapshot;
+
+mod book;
+mod dictionaries;
+mod disk;
+mod file;
+mod lock;
+mod log;
+mod merge;
+mod rows;
+mod storage;
+
+#[cfg(test)]
+mod tests;
 
 pub use draft::{AdmittedFrame, CommitDraft, Committed, LogKey, Watermark, WatermarkMove};
+pub use error::{DraftError, DraftFault, LakeError};
+pub use lake::{Lake, LakeOptions};
+pub use maintain::Maintained;
+pub use snapshot::Snapshot;

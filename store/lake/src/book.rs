@@ -1,0 +1,163 @@
+//! The book of logs: how far each is durable, and how a draft moves it. Pure; must never know where it is kept other
+//! than as named numbers.
+
+use std::collections::BTreeMap;
+
+use model::{CommitNumber, GatewayId, Generation, LogId, Sequence};
+
+use crate::draft::{CommitDraft, LogKey, Watermark};
+use crate::error::{DraftError, DraftFault};
+
+/// Names of the application transactions.
+const COMMIT: &str = "commit";
+const DURABLE_UPTO: &str = "wm";
+const GENERATION: &str = "gen";
+const LOST_FRAMES: &str = "lost-frames";
+const LOST_SAMPLES: &str = "lost-samples";
+
+/// Where every log stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LogBook {
+    pub(crate) logs: BTreeMap<LogKey, Watermark>,
+    pub(crate) commit: CommitNumber,
+}
+
+/// What a draft comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// The book after the commit.
+    pub(crate) after: LogBook,
+    /// For each frame of the draft, the generation of its log; `None` for a replay, which is left out.
+    pub(crate) admitted: Vec<Option<Generation>>,
+    /// The transactions to write; empty when the draft changes nothing.
+    pub(crate) transactions: Vec<(String, i64)>,
+}
+
+impl LogBook {
+    /// Reads the book from the table's transactions; those of others are left alone. The error is the damaged one.
+    pub(crate) fn from_transactions(all: &BTreeMap<String, i64>) -> Result<Self, String> {
+        let mut book = Self::default();
+        for (name, &version) in all {
+            let number = u64::try_from(version).map_err(|_| name.clone())?;
+            if name == COMMIT {
+                book.commit = CommitNumber(number);
+                continue;
+            }
+            let mut parts = name.splitn(3, '/');
+            let (Some(kind), Some(gateway), Some(log_id)) =
+                (parts.next(), parts.next(), parts.next())
+            else {
+                continue;
+            };
+            if ![DURABLE_UPTO, GENERATION, LOST_FRAMES, LOST_SAMPLES].contains(&kind) {
+                continue;
+            }
+            let gateway = GatewayId::new(gateway).map_err(|_| name.clone())?;
+            let log_id = LogId::try_from(log_id.to_owned()).map_err(|_| name.clone())?;
+            let mark = book.logs.entry((gateway, log_id)).or_insert(UNSEEN);
+            match kind {
+                DURABLE_UPTO => mark.durable_upto = Sequence(number),
+                GENERATION => mark.generation = Generation(number),
+                LOST_FRAMES => mark.lost_frames = number,
+                _ => mark.lost_samples = number,
+            }
+        }
+        Ok(book)
+    }
+
+    /// The generation that the next new log will get.
+    pub(crate) fn next_generation(&self) -> Generation {
+        self.logs.values().map(|mark| mark.generation).max().unwrap_or_default().next()
+    }
+
+    /// Says what a draft changes, or which frame breaks a rule.
+    pub(crate) fn plan(&self, draft: &CommitDraft) -> Result<Plan, DraftError> {
+        let mut after = self.clone();
+        for step in &draft.watermarks {
+            let generation = after.next_generation();
+            let mark = after
+                .logs
+                .entry((step.gateway.clone(), step.log_id))
+                .or_insert(Watermark { generation, ..UNSEEN });
+            // A replay of an old draft must not take anything back (INV-4).
+            mark.durable_upto = mark.durable_upto.max(step.durable_upto);
+            mark.lost_frames = mark.lost_frames.max(step.lost_frames);
+            mark.lost_samples = mark.lost_samples.max(step.lost_samples);
+        }
+        let admitted = self.admit(draft, &after)?;
+        let mut transactions = self.changes(&after);
+        if !transactions.is_empty() {
+            after.commit = self.commit.next();
+            transactions.push((COMMIT.to_owned(), after.commit.0));
+        }
+        let transactions = transactions
+            .into_iter()
+            .map(|(name, number)| (name, i64::try_from(number).unwrap_or(i64::MAX)))
+            .collect();
+        Ok(Plan { after, admitted, transactions })
+    }
+
+    fn admit(
+        &self,
+        draft: &CommitDraft,
+        after: &Self,
+    ) -> Result<Vec<Option<Generation>>, DraftError> {
+        let mut last: BTreeMap<(&GatewayId, LogId), Sequence> = BTreeMap::new();
+        let mut admitted = Vec::with_capacity(draft.frames.len());
+        for frame in &draft.frames {
+            let fault = |fault| DraftError {
+                gateway: frame.gateway.clone(),
+                log_id: frame.log_id,
+                sequence: frame.sequence,
+                fault,
+            };
+            if i64::try_from(frame.sequence.0).is_err() {
+                return Err(fault(DraftFault::TooLarge { found: frame.sequence.0 }));
+            }
+            let previous = last.insert((&frame.gateway, frame.log_id), frame.sequence);
+            if let Some(previous) = previous.filter(|&previous| previous >= frame.sequence) {
+                return Err(fault(DraftFault::Order { previous }));
+            }
+            let key = (frame.gateway.clone(), frame.log_id);
+            let stands = |book: &Self| book.logs.get(&key).copied().unwrap_or(UNSEEN);
+            if frame.sequence <= stands(self).durable_upto {
+                admitted.push(None);
+                continue;
+            }
+            let reached = stands(after);
+            if frame.sequence > reached.durable_upto {
+                let durable_upto = reached.durable_upto;
+                return Err(fault(DraftFault::AboveWatermark { durable_upto }));
+            }
+            admitted.push(Some(reached.generation));
+        }
+        Ok(admitted)
+    }
+
+    /// Every number that differs in `after`, by the name it is kept under.
+    fn changes(&self, after: &Self) -> Vec<(String, u64)> {
+        let mut changes = Vec::new();
+        for ((gateway, log_id), new) in &after.logs {
+            let old = self.logs.get(&(gateway.clone(), *log_id)).copied().unwrap_or(UNSEEN);
+            let numbers = [
+                (GENERATION, old.generation.0, new.generation.0),
+                (DURABLE_UPTO, old.durable_upto.0, new.durable_upto.0),
+                (LOST_FRAMES, old.lost_frames, new.lost_frames),
+                (LOST_SAMPLES, old.lost_samples, new.lost_samples),
+            ];
+            for (kind, old, new) in numbers {
+                if old != new {
+                    changes.push((format!("{kind}/{gateway}/{log_id}"), new));
+                }
+            }
+        }
+        changes
+    }
+}
+
+const UNSEEN: Watermark = Watermark {
+    durable_upto: Sequence(0),
+    generation: Generation(0),
+    lost_frames: 0,
+    lost_samples: 0,
+};

@@ -1,0 +1,76 @@
+//! The dictionaries beside the table: what the point indexes of frames meant, one file per content. Must never know
+//! which of them is in use.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{Dictionary, DictionaryHash};
+
+use crate::LakeError;
+use crate::disk::{Disk, IfThere, create_directories, is_staged, publish};
+use crate::lock::place;
+
+/// Keeps `dictionary`, durable when this returns. One that is there already is left as it is.
+pub(crate) fn put(
+    disk: &dyn Disk,
+    dir: &Path,
+    dictionary: &Dictionary,
+) -> Result<DictionaryHash, LakeError> {
+    let json = dictionary.to_json();
+    let hash = dictionary.hash();
+    let folder = place::dictionaries(dir);
+    create_directories(disk, &folder).map_err(LakeError::io("create", &folder))?;
+    let path = folder.join(format!("{hash}.json"));
+    match publish(disk, &path, &[Bytes::from(json)], IfThere::Refuse) {
+        // An earlier call may have ended between the name and its sync.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.sync_directory(&folder).map_err(LakeError::io("sync", &folder))?;
+        }
+        other => other.map_err(LakeError::io("write", &path))?,
+    }
+    Ok(hash)
+}
+
+/// The dictionary of that hash, where it is kept.
+pub(crate) fn get(dir: &Path, hash: DictionaryHash) -> Result<Option<Dictionary>, LakeError> {
+    let path = place::dictionaries(dir).join(format!("{hash}.json"));
+    match fs::read(&path) {
+        Ok(json) => read(&path, &json).map(|(dictionary, _)| Some(dictionary)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LakeError::io("read", &path)(error)),
+    }
+}
+
+/// All that are kept.
+pub(crate) fn all(dir: &Path) -> Result<BTreeMap<DictionaryHash, Arc<Dictionary>>, LakeError> {
+    let folder = place::dictionaries(dir);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        entries => entries.map_err(LakeError::io("list", &folder))?,
+    };
+    let mut dictionaries = BTreeMap::new();
+    for entry in entries {
+        let path = entry.map_err(LakeError::io("list", &folder))?.path();
+        if path.file_name().is_some_and(|name| is_staged(&name.to_string_lossy())) {
+            continue;
+        }
+        let json = fs::read(&path).map_err(LakeError::io("read", &path))?;
+        let (dictionary, hash) = read(&path, &json)?;
+        dictionaries.insert(hash, Arc::new(dictionary));
+    }
+    Ok(dictionaries)
+}
+
+/// Reads the text and checks that it is the one its name promises.
+fn read(path: &Path, json: &[u8]) -> Result<(Dictionary, DictionaryHash), LakeError> {
+    let (dictionary, hash) = Dictionary::from_json(json)
+        .map_err(|source| LakeError::Dictionary { path: path.to_owned(), source })?;
+    if path.file_stem().is_none_or(|stem| stem.to_string_lossy() != hash.to_string()) {
+        return Err(LakeError::damaged(path, format!("its content has hash {hash}")));
+    }
+    Ok((dictionary, hash))
+}

@@ -1,0 +1,133 @@
+//! The three calls to the disk that durability hangs on, behind a trait so that a test can count them and let them
+//! fail, and the ways to bring a file durably into being. Must never know what the files mean.
+
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+/// Writes bytes and makes files and directories durable.
+pub(crate) trait Disk: Debug + Send + Sync {
+    /// Writes all of `bytes`.
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
+    /// Returns once the file's content and length would survive a power cut.
+    fn sync_file(&self, file: &File) -> io::Result<()>;
+    /// Returns once the names in the directory would survive a power cut.
+    fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+}
+
+/// The disk of the machine.
+#[derive(Debug)]
+pub(crate) struct LocalDisk;
+
+impl Disk for LocalDisk {
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        File::open(directory)?.sync_all()
+    }
+}
+
+/// What to do when a file of that name is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfThere {
+    Refuse,
+    Replace,
+}
+
+/// Whether a name is that of a file on its way to its final name; `object_store` hides the same names from lists.
+pub(crate) fn is_staged(name: &str) -> bool {
+    name.rsplit_once('#').is_some_and(|(_, digits)| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// Brings a file into being whole or not at all: written and synced under another name first, so that no reader, and
+/// no reader after a power cut, finds a part of it.
+pub(crate) fn publish(
+    disk: &dyn Disk,
+    path: &Path,
+    parts: &[Bytes],
+    if_there: IfThere,
+) -> io::Result<()> {
+    let (mut file, staged) = create_staged(path)?;
+    let written = parts
+        .iter()
+        .try_for_each(|part| disk.write(&mut file, part))
+        .and_then(|()| disk.sync_file(&file))
+        .and_then(|()| match if_there {
+            // A hard link fails where the name is taken; a rename would replace it.
+            IfThere::Refuse => fs::hard_link(&staged, path),
+            IfThere::Replace => fs::rename(&staged, path),
+        });
+    if written.is_err() || if_there == IfThere::Refuse {
+        // Gone already when another process cleaned up; then there is nothing to do.
+        drop(fs::remove_file(&staged));
+    }
+    written?;
+    disk.sync_directory(parent(path))
+}
+
+fn create_staged(path: &Path) -> io::Result<(File, PathBuf)> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut staged = path.as_os_str().to_owned();
+        staged.push(format!("#{number}"));
+        let staged = PathBuf::from(staged);
+        match OpenOptions::new().write(true).create_new(true).open(&staged) {
+            Ok(file) => return Ok((file, staged)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Makes a directory and all above it that are missing, each durable in the one above it.
+pub(crate) fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let above = parent(directory);
+    create_directories(disk, above)?;
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    disk.sync_directory(above)
+}
+
+/// The directory that holds `path`.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A file being written through a [`Disk`], for writers that stream.
+#[derive(Debug)]
+pub(crate) struct DiskFile<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) file: File,
+}
+
+impl Write for DiskFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.disk.write(&mut self.file, bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! What can go wrong with the embedded store. Must never know who called it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use deltalake_core::DeltaTableError;
+use model::{GatewayId, LogId, PointIndex, Sequence, Timestamp};
+use parquet::errors::ParquetError;
+use thiserror::Error;
+
+use crate::schema::LAYOUT;
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, Error)]
+pub enum LakeError {
+    /// Another process writes this table.
+    #[error("`{}` is already written by process {pid}: stop it first, one table has one writer", dir.display())]
+    Locked {
+        /// The table's directory.
+        dir: PathBuf,
+        /// The process that holds the lock, as it wrote itself down.
+        pid: String,
+    },
+    /// There is nothing to read.
+    #[error("no table in `{}`: start ingest with this directory first, it creates the table", dir.display())]
+    NoTable {
+        /// The directory that was given.
+        dir: PathBuf,
+    },
+    /// The table is not one of ours, or a newer program made it.
+    #[error("table in `{}` has layout {}: expected `{LAYOUT}`; nothing was changed, use the program that made it", dir.display(), layout_text(found.as_deref()))]
+    Layout {
+        /// The table's directory.
+        dir: PathBuf,
+        /// What its property says; `None` when it has no such property.
+        found: Option<String>,
+    },
+    /// The table needs Delta features that this program does not know.
+    #[error("table in `{}` needs Delta reader {reader} and writer {writer}: expected at most 1 and 2; nothing was changed", dir.display())]
+    Protocol {
+        /// The table's directory.
+        dir: PathBuf,
+        /// Reader version asked for.
+        reader: i64,
+        /// Writer version asked for.
+        writer: i64,
+    },
+    /// The table's log does not say what it must.
+    #[error("log of the table is damaged at `{}`: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The disk refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The table's log could not be read or extended.
+    #[error("cannot {action} in the log of the table")]
+    Delta {
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<DeltaTableError>,
+    },
+    /// A data file or a checkpoint could not be written or read.
+    #[error("cannot {action} Parquet file `{}`", path.display())]
+    Parquet {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: ParquetError,
+    },
+    /// A dictionary that is kept beside the table cannot be read.
+    #[error("cannot read dictionary `{}`", path.display())]
+    Dictionary {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: model::dictionary::DictionaryError,
+    },
+    /// The draft breaks a rule that its maker had to keep. Nothing was written.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// A worker thread panicked.
+    #[error("a worker of the store failed while it tried to {action}")]
+    Worker {
+        /// What was tried.
+        action: &'static str,
+        /// How it ended.
+        #[source]
+        source: tokio::task::JoinError,
+    },
+}
+
+fn layout_text(found: Option<&str>) -> String {
+    found.map_or_else(|| "of another program".to_owned(), |found| format!("`{found}`"))
+}
+
+impl LakeError {
+    pub(crate) fn io<'a>(
+        action: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(io::Error) -> Self + use<'a> {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn parquet<'a>(
+        action: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(ParquetError) -> Self + use<'a> {
+        move |source| Self::Parquet { action, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn delta(action: &'static str) -> impl FnOnce(DeltaTableError) -> Self {
+        move |source| Self::Delta { action, source: Box::new(source) }
+    }
+
+    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), what: what.into() }
+    }
+}
+
+/// A rule of a draft that was broken, with the frame that broke it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("frame {sequence} of log {log_id} of gateway `{gateway}`: {fault}")]
+pub struct DraftError {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The life of its spool.
+    pub log_id: LogId,
+    /// The frame.
+    pub sequence: Sequence,
+    /// What is wrong.
+    pub fault: DraftFault,
+}
+
+/// What can be wrong with a frame of a draft.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DraftFault {
+    /// A sample names a point that its dictionary does not have.
+    #[error("point index {} is outside its dictionary of {points} points", index.0)]
+    UnknownPoint {
+        /// The index.
+        index: PointIndex,
+        /// How many points there are.
+        points: usize,
+    },
+    /// A sample's value is of another type than its point.
+    #[error("value of point index {} is {found}: its dictionary says {expected}", index.0)]
+    ValueType {
+        /// The point.
+        index: PointIndex,
+        /// What the dictionary says.
+        expected: &'static str,
+        /// What the sample has.
+        found: &'static str,
+    },
+    /// A source time that not every store can hold.
+    #[error("source time {found} is outside {} to {}", Timestamp::MIN, Timestamp::MAX)]
+    Time {
+        /// The time.
+        found: Timestamp,
+    },
+    /// Frames of one log must come in order, each once.
+    #[error("comes after frame {previous} of the same log: expected ascending sequences")]
+    Order {
+        /// The frame before it in the draft.
+        previous: Sequence,
+    },
+    /// A frame above the watermark would be sent again and stored twice.
+    #[error("lies above the watermark of its draft, {durable_upto}")]
+    AboveWatermark {
+        /// The watermark that the draft asks for; 0 when it asks for none.
+        durable_upto: Sequence,
+    },
+    /// A count that no table holds.
+    #[error("number {found} is too large: at most {} can be stored", i64::MAX)]
+    TooLarge {
+        /// The number.
+        found: u64,
+    },
+}

@@ -1,0 +1,242 @@
+//! Keeps the table quick: merges small files beside the commits, writes checkpoints, removes what has expired. Must
+//! never change a row.
+//!
+//! Files have levels. A commit makes one of level 0; [`FAN_IN`] of one level are merged into one of the next, sorted
+//! by (point, ts). A file with [`SEALED_ROWS`] rows is merged no more, so the work per row is bounded by the levels it
+//! passes. The merge runs on a thread of its own and only reads files that the log names; the writer alone enters its
+//! result. A merged file keeps the commit number of every row and is entered with `dataChange = false`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deltalake_core::DeltaTable;
+use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
+use deltalake_core::kernel::Action;
+use deltalake_core::protocol::DeltaOperation;
+use deltalake_core::table::state::DeltaTableState;
+use model::CommitNumber;
+use tokio::task::JoinHandle;
+
+use crate::LakeError;
+use crate::file::{self, DataFile, Written};
+use crate::lake::{CHECKPOINT_COMMITS, Lake, data_file};
+use crate::log::data_path;
+use crate::merge::Merger;
+
+/// Files of one level that are merged into one of the next.
+pub(crate) const FAN_IN: usize = 16;
+/// Rows from which a file is merged no more.
+pub(crate) const SEALED_ROWS: u64 = 4_000_000;
+/// Expired files deleted in one call, so that a commit never waits long for them.
+const DELETIONS_MAX: usize = 256;
+
+/// What one call of [`Lake::maintain`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Files that were merged into one.
+    pub merged_files: usize,
+    /// Rows that were left out of it because the same row was in it already.
+    pub removed_replays: u64,
+    /// Whether a merge is running now.
+    pub merge_running: bool,
+    /// Whether a checkpoint was written.
+    pub checkpoint: bool,
+    /// Expired files of the log that were deleted.
+    pub expired_log_files: usize,
+    /// Expired data files that were deleted.
+    pub expired_data_files: usize,
+}
+
+/// A merge on its way.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    task: JoinHandle<Result<Merged, LakeError>>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Drop for Merge {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Files and the one that can stand for them.
+#[derive(Debug)]
+struct Merged {
+    sources: Vec<DataFile>,
+    name: String,
+    level: u32,
+    commit: CommitNumber,
+    /// `None` when it has no rows, which no file of ours is.
+    written: Option<Written>,
+    replays: u64,
+}
+
+impl Lake {
+    /// Does what is due: enters a finished merge, starts the next one, writes a checkpoint, deletes what has expired.
+    ///
+    /// Call it after each commit, when the commit acks are out, and once a minute when nothing is committed. It takes
+    /// about as long as a commit; merging itself goes on beside it. An error is no loss: nothing that was committed
+    /// depends on it, and the next call tries again.
+    pub async fn maintain(&mut self) -> Result<Maintained, LakeError> {
+        let mut done = Maintained::default();
+        // Each step is tried whatever became of the one before: on a full disk it is the deletions that help.
+        let steps = [
+            self.expire(&mut done).await,
+            self.finish_merge(&mut done).await,
+            self.start_merge().await,
+            self.checkpoint(&mut done).await,
+        ];
+        done.merge_running = self.merge.is_some();
+        steps.into_iter().collect::<Result<(), LakeError>>()?;
+        Ok(done)
+    }
+
+    /// Waits for the running merge and goes on until no more files are due, then stops. For tools and tests.
+    pub async fn settle(&mut self) -> Result<Maintained, LakeError> {
+        let mut all = Maintained::default();
+        loop {
+            if let Some(merge) = &mut self.merge {
+                // Its result is taken by `maintain`; a wait that is given up leaves it in place.
+                while !merge.task.is_finished() {
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+            }
+            let done = self.maintain().await?;
+            all.merged_files += done.merged_files;
+            all.removed_replays += done.removed_replays;
+            all.checkpoint |= done.checkpoint;
+            all.expired_log_files += done.expired_log_files;
+            all.expired_data_files += done.expired_data_files;
+            if !done.merge_running {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Stops the running merge and waits until it let go of its files and of the lock.
+    pub async fn close(mut self) {
+        self.stop_merge().await;
+    }
+
+    pub(crate) async fn stop_merge(&mut self) {
+        if let Some(mut merge) = self.merge.take() {
+            merge.cancelled.store(true, Ordering::Relaxed);
+            // How it ended is of no interest: its file is in no log entry.
+            drop((&mut merge.task).await);
+        }
+    }
+
+    async fn finish_merge(&mut self, done: &mut Maintained) -> Result<(), LakeError> {
+        if !self.merge.as_ref().is_some_and(|merge| merge.task.is_finished()) {
+            return Ok(());
+        }
+        let Some(mut merge) = self.merge.take() else { return Ok(()) };
+        let merged = (&mut merge.task)
+            .await
+            .map_err(|source| LakeError::Worker { action: "merge files", source })??;
+        let Some(written) = merged.written else { return Ok(()) };
+        let now = self.options.clock.now();
+        let mut actions: Vec<Action> =
+            merged.sources.iter().map(|file| Action::Remove(file::remove(file, now))).collect();
+        actions.push(Action::Add(file::add(&merged.name, &written, now, false)));
+        let operation = DeltaOperation::Optimize { predicate: None, target_size: 0 };
+        done.merged_files = merged.sources.len();
+        done.removed_replays = merged.replays;
+        self.enter(actions, Vec::new(), operation, |known| {
+            known.files.retain(|file| !merged.sources.contains(file));
+            let gone = merged.sources.into_iter().map(|file| (file.name, now.as_millis()));
+            known.removed.extend(gone);
+            known.files.push(data_file(merged.name, merged.level, merged.commit, &written));
+            known.files.sort_by_key(|file| file.commit);
+        })
+        .await
+    }
+
+    async fn start_merge(&mut self) -> Result<(), LakeError> {
+        if self.merge.is_some() {
+            return Ok(());
+        }
+        let Some(sources) = due(&self.known().await?.files) else { return Ok(()) };
+        let (level, commit) = (sources[0].level + 1, sources[FAN_IN - 1].commit);
+        let name = self.name_file(level, commit);
+        let paths: Vec<_> = sources.iter().map(|file| data_path(&self.dir, &file.name)).collect();
+        let (path, disk) = (data_path(&self.dir, &name), Arc::clone(&self.options.disk));
+        let cancelled = Arc::new(AtomicBool::new(false));
+        // The lock lives as long as something may still write into the directory.
+        let (stop, lock) = (Arc::clone(&cancelled), Arc::clone(&self.lock));
+        let task = tokio::task::spawn_blocking(move || {
+            let _lock = lock;
+            let mut merger = Merger::open(&paths, &stop)?;
+            let written = file::write(disk.as_ref(), &path, &mut merger)?;
+            Ok(Merged { sources, name, level, commit, written, replays: merger.replays })
+        });
+        self.merge = Some(Merge { task, cancelled });
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self, done: &mut Maintained) -> Result<(), LakeError> {
+        let log_store = Arc::clone(&self.log_store);
+        let now = self.options.clock.now().as_millis();
+        let kept = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
+        let known = self.known().await?;
+        let version = known.table.version();
+        if version < known.checkpoint.unwrap_or(0) + CHECKPOINT_COMMITS {
+            return Ok(());
+        }
+        let mut table = DeltaTable::new(Arc::clone(&log_store));
+        table.state = Some(known.table.clone());
+        create_checkpoint(&table, None).await.map_err(LakeError::delta("write a checkpoint"))?;
+        known.checkpoint = Some(version);
+        done.checkpoint = true;
+        let cutoff = now.saturating_sub(kept);
+        done.expired_log_files = cleanup_expired_logs_for(version, &log_store, cutoff, None)
+            .await
+            .map_err(LakeError::delta("delete expired entries"))?;
+        // From the checkpoint on: what the state was made from may be gone.
+        known.table = DeltaTableState::try_new(&log_store, Some(version))
+            .await
+            .map_err(LakeError::delta("read the checkpoint"))?;
+        Ok(())
+    }
+
+    /// Deletes files that were merged into others longer ago than the retention.
+    async fn expire(&mut self, done: &mut Maintained) -> Result<(), LakeError> {
+        let now = self.options.clock.now().as_millis();
+        let kept = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
+        let dir = self.dir.clone();
+        let known = self.known().await?;
+        let expired: Vec<String> = known
+            .removed
+            .iter()
+            .filter(|(_, when)| now.saturating_sub(**when) > kept)
+            .map(|(name, _)| name.clone())
+            .take(DELETIONS_MAX)
+            .collect();
+        for name in expired {
+            let path = data_path(&dir, &name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(LakeError::io("remove", &path)(error));
+                }
+                Err(_) => {}
+                Ok(()) => done.expired_data_files += 1,
+            }
+            known.removed.remove(&name);
+        }
+        Ok(())
+    }
+}
+
+/// The oldest [`FAN_IN`] files of the lowest level that has so many.
+fn due(files: &[DataFile]) -> Option<Vec<DataFile>> {
+    let mut levels: BTreeMap<u32, Vec<&DataFile>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.rows < SEALED_ROWS) {
+        levels.entry(file.level).or_default().push(file);
+    }
+    let level = levels.values().find(|level| level.len() >= FAN_IN)?;
+    Some(level.iter().take(FAN_IN).map(|&file| file.clone()).collect())
+}

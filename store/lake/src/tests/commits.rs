@@ -1,0 +1,262 @@
+//! What a commit makes durable, and what it refuses.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use model::{CommitNumber, Generation, PointIndex, Quality, Sample, Sequence, Timestamp, Value};
+
+use super::{START, Site, plant, rows};
+use crate::{CommitDraft, DraftFault, Lake, LakeError, Snapshot, Watermark, WatermarkMove};
+
+#[tokio::test]
+async fn rows_and_watermark_come_in_one_commit() {
+    let site = Site::new();
+    let (north, mut lake) = (plant("north", 1), site.open().await);
+    let before = site.snapshot();
+    assert_eq!((before.commit_number(), before.files().len()), (CommitNumber(0), 0));
+    let committed = lake.commit(north.draft(1, 8)).await.unwrap();
+    assert_eq!((committed.commit, committed.rows), (CommitNumber(1), 24));
+    let key = (north.gateway.clone(), north.log_id);
+    assert_eq!(committed.generations[&key], Generation(1));
+
+    let after = site.snapshot();
+    assert_eq!(after.table_version(), before.table_version() + 1);
+    let expected = Watermark {
+        durable_upto: Sequence(1),
+        generation: Generation(1),
+        lost_frames: 0,
+        lost_samples: 0,
+    };
+    assert_eq!(after.watermarks()[&key], expected);
+    assert_eq!(lake.watermarks().await.unwrap()[&key], expected);
+    let rows = rows(&after);
+    assert_eq!(rows.len(), 24);
+    // START + 1 001 s is no multiple of seven, START + 1 001 s … the first Bad sample of the float point is at 1 001.
+    let energy = &rows[0];
+    assert_eq!(energy.0, "steelworks/site-1/north/energy");
+    assert_eq!((energy.1, energy.2), (START + 1_000_000_000, START + 1_000_020_000));
+    assert_eq!((energy.4, energy.5, energy.6), (Some(1_001_000), Some(-2), None));
+    assert_eq!((energy.7, energy.8, energy.9), (1, 1, 1));
+    let bad: Vec<_> = rows.iter().filter(|row| row.3 == 0x800A_0000).collect();
+    assert_eq!(bad.len(), 1, "INV-1: a Bad sample is a row");
+    assert_eq!((bad[0].4, bad[0].5, bad[0].6), (None, None, None), "INV-1: and has no value");
+    let power: Vec<_> = rows.iter().filter(|row| row.0.ends_with("/power")).collect();
+    assert_eq!((power[0].4, power[0].5, power[0].6), (None, None, Some(0.0_f64.to_bits())));
+}
+
+#[tokio::test]
+async fn a_replay_changes_nothing() {
+    let site = Site::new();
+    let (north, mut lake) = (plant("north", 1), site.open().await);
+    lake.commit(north.draft(1, 2)).await.unwrap();
+    let before = site.snapshot();
+    let again = lake.commit(north.draft(1, 2)).await.unwrap();
+    assert_eq!((again.commit, again.rows, again.replayed_frames), (CommitNumber(1), 0, 1));
+    let after = site.snapshot();
+    assert_eq!(after.table_version(), before.table_version(), "INV-4: not even a log entry");
+    assert_eq!(rows(&after), rows(&before));
+
+    // A replay beside a new frame: only the new one is stored.
+    let mut draft = north.draft(2, 2);
+    draft.frames.insert(0, north.frame(1, 2));
+    let mixed = lake.commit(draft).await.unwrap();
+    assert_eq!((mixed.rows, mixed.replayed_frames), (6, 1));
+    assert_eq!(rows(&site.snapshot()).len(), 12, "INV-4");
+}
+
+#[tokio::test]
+async fn an_old_draft_takes_no_watermark_back() {
+    let site = Site::new();
+    let (north, mut lake) = (plant("north", 1), site.open().await);
+    lake.commit(north.draft(5, 1)).await.unwrap();
+    lake.commit(north.draft(3, 1)).await.unwrap();
+    let key = (north.gateway.clone(), north.log_id);
+    assert_eq!(lake.watermarks().await.unwrap()[&key].durable_upto, Sequence(5));
+    assert_eq!(rows(&site.snapshot()).len(), 3);
+}
+
+#[tokio::test]
+async fn losses_alone_are_a_commit() {
+    let site = Site::new();
+    let (north, mut lake) = (plant("north", 1), site.open().await);
+    let lost = WatermarkMove { lost_frames: 40, lost_samples: 4_000, ..north.upto(40) };
+    let draft = CommitDraft { frames: Vec::new(), watermarks: vec![lost] };
+    let committed = lake.commit(draft).await.unwrap();
+    assert_eq!((committed.commit, committed.rows), (CommitNumber(1), 0));
+    drop(lake);
+    let mark = site.snapshot().watermarks()[&(north.gateway, north.log_id)];
+    assert_eq!((mark.durable_upto, mark.lost_frames, mark.lost_samples), (Sequence(40), 40, 4_000));
+}
+
+#[tokio::test]
+async fn generations_follow_the_first_commit_over_all_gateways() {
+    let site = Site::new();
+    let (north, south, card) = (plant("north", 1), plant("south", 2), plant("north", 3));
+    let mut lake = site.open().await;
+    lake.commit(south.draft(1, 1)).await.unwrap();
+    let mut both = north.draft(1, 1);
+    both.frames.push(south.frame(2, 1));
+    both.watermarks.push(south.upto(2));
+    lake.commit(both).await.unwrap();
+    // The same gateway with a new card: a new log, a new generation.
+    let third = lake.commit(card.draft(1, 1)).await.unwrap();
+    assert_eq!(third.generations[&(card.gateway.clone(), card.log_id)], Generation(3));
+    assert_eq!(lake.next_generation().await.unwrap(), Generation(4));
+    let generation = |point: &str, seq: i64| {
+        let rows = rows(&site.snapshot());
+        let mut of: Vec<i64> =
+            rows.iter().filter(|r| r.0.contains(point) && r.8 == seq).map(|r| r.7).collect();
+        of.dedup();
+        of
+    };
+    assert_eq!(generation("/south/energy", 1), [1]);
+    assert_eq!(generation("/south/energy", 2), [1]);
+    // INV-4: two values for one (point, time), from two logs, are two rows.
+    assert_eq!(generation("/north/energy", 1), [2, 3]);
+}
+
+#[tokio::test]
+async fn reopening_restores_everything() {
+    let site = Site::new();
+    let (north, south) = (plant("north", 1), plant("south", 2));
+    let mut lake = site.open().await;
+    lake.commit(north.draft(1, 3)).await.unwrap();
+    lake.commit(south.draft(7, 3)).await.unwrap();
+    let hash = lake.put_dictionary(&north.dictionary).await.unwrap();
+    let marks = lake.watermarks().await.unwrap().clone();
+    let rows_before = rows(&site.snapshot());
+    drop(lake);
+    let mut lake = site.open().await;
+    assert_eq!(lake.watermarks().await.unwrap(), &marks);
+    assert_eq!(lake.commit_number().await.unwrap(), CommitNumber(2));
+    assert_eq!(lake.next_generation().await.unwrap(), Generation(3));
+    assert_eq!(lake.dictionary(hash).unwrap().as_ref(), Some(north.dictionary.as_ref()));
+    assert_eq!(rows(&site.snapshot()), rows_before);
+    let next = lake.commit(north.draft(2, 1)).await.unwrap();
+    assert_eq!(next.commit, CommitNumber(3));
+    assert_eq!(site.snapshot().dictionaries().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_writer_is_refused_with_the_process_that_writes() {
+    let site = Site::new();
+    let _lake = site.open().await;
+    let refused = Lake::open(site.path(), site.options()).await.unwrap_err();
+    let LakeError::Locked { pid, .. } = &refused else { panic!("{refused}") };
+    assert_eq!(*pid, std::process::id().to_string());
+    assert!(refused.to_string().contains(pid.as_str()), "{refused}");
+}
+
+/// Every file below a directory with its content.
+fn content(dir: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.push((path.clone(), Vec::new()));
+            all.extend(content(&path));
+        } else {
+            all.push((path.clone(), std::fs::read(&path).unwrap()));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// Makes a table, changes its first log entry, and expects that no one opens it and nothing changes.
+async fn refuses_after(change: impl Fn(&str) -> String, expected: &str) {
+    let site = Site::new();
+    drop(site.open().await);
+    std::fs::remove_dir_all(site.path().join("_nengliu")).unwrap();
+    let entry = site.path().join("_delta_log/00000000000000000000.json");
+    let text = std::fs::read_to_string(&entry).unwrap();
+    let changed = change(&text);
+    assert_ne!(changed, text);
+    std::fs::write(&entry, changed).unwrap();
+    let before = content(site.path());
+    let refused = Lake::open(site.path(), site.options()).await.unwrap_err().to_string();
+    assert!(refused.contains(expected), "{refused}");
+    let unread = Snapshot::open(site.path()).unwrap_err().to_string();
+    assert!(unread.contains(expected), "{unread}");
+    assert_eq!(content(site.path()), before, "nothing may be touched");
+}
+
+#[tokio::test]
+async fn an_unknown_layout_is_refused_untouched() {
+    let layout = r#""nengliu.layout":"1""#;
+    refuses_after(|text| text.replace(layout, r#""nengliu.layout":"2""#), "layout `2`").await;
+    refuses_after(|text| text.replace(layout, r#""other":"1""#), "of another program").await;
+}
+
+#[tokio::test]
+async fn a_newer_protocol_is_refused_untouched() {
+    let reader = r#""minReaderVersion":1"#;
+    refuses_after(|text| text.replace(reader, r#""minReaderVersion":3"#), "reader 3").await;
+}
+
+#[test]
+fn a_missing_table_says_what_to_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Snapshot::open(dir.path()).unwrap_err();
+    assert!(matches!(error, LakeError::NoTable { .. }));
+    assert!(error.to_string().contains("start ingest"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// Commits a draft that breaks a rule and expects that nothing was written.
+async fn refuses_draft(draft: CommitDraft, expected: DraftFault) {
+    let site = Site::new();
+    let mut lake = site.open().await;
+    let version = site.snapshot().table_version();
+    let refused = lake.commit(draft).await.unwrap_err();
+    let LakeError::Draft(error) = &refused else { panic!("{refused}") };
+    assert_eq!(error.fault, expected);
+    assert_eq!((site.snapshot().table_version(), site.data_files().len()), (version, 0));
+    // The lake goes on.
+    lake.commit(plant("north", 1).draft(1, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_draft_that_breaks_a_rule_is_refused() {
+    let north = plant("north", 1);
+    let mut above = north.draft(1, 1);
+    above.frames.push(north.frame(2, 1));
+    refuses_draft(above, DraftFault::AboveWatermark { durable_upto: Sequence(1) }).await;
+
+    let mut twice = north.draft(1, 1);
+    twice.frames.push(north.frame(1, 1));
+    refuses_draft(twice, DraftFault::Order { previous: Sequence(1) }).await;
+
+    let sample = |index, at, value| {
+        Sample::new(PointIndex(index), Timestamp(at), Timestamp(START), Quality::GOOD, value)
+    };
+    let with = |sample| {
+        let mut draft = north.draft(1, 1);
+        draft.frames[0].batch.samples = vec![sample];
+        assert!(draft.frames[0].check().is_err());
+        draft
+    };
+    let unknown = with(sample(3, START, Value::Float(1.0)));
+    refuses_draft(unknown, DraftFault::UnknownPoint { index: PointIndex(3), points: 3 }).await;
+    let found = Timestamp(-1);
+    refuses_draft(with(sample(0, -1, Value::Float(1.0))), DraftFault::Time { found }).await;
+    let expected =
+        DraftFault::ValueType { index: PointIndex(1), expected: "decimal", found: "a float" };
+    refuses_draft(with(sample(1, START, Value::Float(1.0))), expected).await;
+}
+
+#[tokio::test]
+async fn a_commit_syncs_file_entry_and_directories() {
+    let site = Site::new();
+    let (north, mut lake) = (plant("north", 1), site.open().await);
+    let counts = || {
+        let disk = Arc::clone(&site.disk);
+        let of = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        (of(&disk.files_synced), of(&disk.directories_synced))
+    };
+    let before = counts();
+    lake.commit(north.draft(1, 1)).await.unwrap();
+    let after = counts();
+    assert_eq!(after.0 - before.0, 2, "INV-5: the data file and the log entry");
+    assert_eq!(after.1 - before.1, 2, "INV-5: the directories of both");
+}

@@ -1,0 +1,137 @@
+//! Merging, checkpoints and deletion: the rows stay, the files do not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{CommitNumber, Sequence};
+
+use super::{Site, plant, rows, rows_of};
+use crate::maintain::FAN_IN;
+
+#[tokio::test]
+async fn merging_keeps_every_row_and_its_commit() {
+    let site = Site::new();
+    let (north, south) = (plant("north", 1), plant("south", 2));
+    let mut lake = site.open().await;
+    for sequence in 1..=u64::try_from(FAN_IN).unwrap() {
+        let mut draft = north.draft(sequence, 5);
+        draft.frames.push(south.frame(sequence, 5));
+        draft.watermarks.push(south.upto(sequence));
+        lake.commit(draft).await.unwrap();
+    }
+    let before = site.snapshot();
+    let rows_before = rows(&before);
+    let done = lake.settle().await.unwrap();
+    assert_eq!((done.merged_files, done.removed_replays), (FAN_IN, 0));
+    let after = site.snapshot();
+    assert_eq!((before.files().len(), after.files().len()), (FAN_IN, 1));
+    assert_eq!(rows(&after), rows_before, "INV-4: same rows, same commit numbers");
+    assert_eq!(after.watermarks(), before.watermarks());
+    assert_eq!(after.commit_number(), before.commit_number());
+    // "As of commit 3" is a filter that merging does not change.
+    let as_of = |rows: Vec<super::Row>| rows.into_iter().filter(|row| row.9 <= 3).count();
+    assert_eq!((as_of(rows_before), as_of(rows(&after))), (90, 90));
+    drop(lake);
+    assert_eq!(site.open().await.live_files().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn merging_drops_replays_and_nothing_else() {
+    let site = Site::new();
+    let north = plant("north", 1);
+    let mut lake = site.open().await;
+    for sequence in 1..=u64::try_from(FAN_IN).unwrap() {
+        lake.commit(north.draft(sequence, 2)).await.unwrap();
+    }
+    let rows_before = rows(&site.snapshot());
+    // A copy of one file under the name of another: what a store without watermarks would have made of a replay.
+    let files = lake.known().await.unwrap().files.clone();
+    let path = |i: usize| site.path().join(&files[i].name);
+    let lost = rows_of(&path(4));
+    std::fs::copy(path(3), path(4)).unwrap();
+    let done = lake.settle().await.unwrap();
+    assert_eq!(done.removed_replays, 6);
+    let expected: Vec<_> = rows_before.into_iter().filter(|row| !lost.contains(row)).collect();
+    assert_eq!(rows(&site.snapshot()), expected);
+}
+
+#[tokio::test]
+async fn an_old_snapshot_reads_on_until_the_retention_ends() {
+    let site = Site::new();
+    let north = plant("north", 1);
+    let mut lake = site.open().await;
+    for sequence in 1..=u64::try_from(FAN_IN).unwrap() {
+        lake.commit(north.draft(sequence, 2)).await.unwrap();
+    }
+    let old = site.snapshot();
+    let expected = rows(&old);
+    lake.settle().await.unwrap();
+    site.clock.forward(site.retention);
+    assert_eq!(lake.maintain().await.unwrap().expired_data_files, 0);
+    // A restart of the writer must not take the files away either.
+    drop(lake);
+    let mut lake = site.open().await;
+    assert_eq!(rows(&old), expected);
+    site.clock.forward(Duration::from_secs(1));
+    assert_eq!(lake.maintain().await.unwrap().expired_data_files, FAN_IN);
+    assert!(!old.files()[0].exists());
+    assert_eq!(rows(&site.snapshot()), expected);
+}
+
+#[tokio::test]
+async fn three_hundred_commits_leave_few_files_and_a_short_log() {
+    let mut site = Site::new();
+    site.retention = Duration::from_millis(1);
+    let (north, quiet) = (plant("north", 1), plant("quiet", 9));
+    let mut lake = site.open().await;
+    // A gateway that is heard once must still be known when its entry is long gone from the log.
+    lake.commit(quiet.draft(7, 1)).await.unwrap();
+    let mut most = 0;
+    let mut checkpoints = 0;
+    for sequence in 1..=300 {
+        lake.commit(north.draft(sequence, 2)).await.unwrap();
+        let done = lake.settle().await.unwrap();
+        site.clock.forward(Duration::from_secs(1));
+        checkpoints += u32::from(done.checkpoint);
+        most = most.max(site.snapshot().files().len());
+    }
+    assert!(most <= 33, "{most} live files");
+    assert_eq!(checkpoints, 3);
+    let snapshot = site.snapshot();
+    assert_eq!(rows(&snapshot).len(), 3 + 300 * 6);
+    assert_eq!(snapshot.commit_number(), CommitNumber(301));
+    let mark = snapshot.watermarks()[&(quiet.gateway.clone(), quiet.log_id)];
+    assert_eq!(mark.durable_upto, Sequence(7), "a quiet gateway's watermark does not expire");
+    site.clock.forward(Duration::from_secs(60));
+    lake.maintain().await.unwrap();
+    assert_eq!(site.data_files().len(), snapshot.files().len(), "merged files are deleted");
+    drop(lake);
+    let mut lake = site.open().await;
+    assert_eq!(lake.watermarks().await.unwrap(), snapshot.watermarks());
+    assert_eq!(rows(&site.snapshot()), rows(&snapshot));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_beside_a_writer_always_see_whole_commits() {
+    let site = Arc::new(Site::new());
+    let north = plant("north", 1);
+    let mut lake = site.open().await;
+    let reader = {
+        let (site, key) = (Arc::clone(&site), (north.gateway.clone(), north.log_id));
+        tokio::task::spawn_blocking(move || {
+            let mut last = 0;
+            while last < 120 {
+                let snapshot = site.snapshot();
+                let upto = snapshot.watermarks().get(&key).map_or(0, |mark| mark.durable_upto.0);
+                assert_eq!(rows(&snapshot).len(), usize::try_from(upto).unwrap() * 3);
+                assert!(upto >= last, "a watermark went back");
+                last = upto;
+            }
+        })
+    };
+    for sequence in 1..=120 {
+        lake.commit(north.draft(sequence, 1)).await.unwrap();
+        lake.maintain().await.unwrap();
+    }
+    reader.await.unwrap();
+}
