@@ -1,0 +1,8 @@
+//! Every end-to-end test is a module here, so that there is one binary to link. Must never look inside our programs.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and a panic shows the output of its processes"
+)]
+
+mod peers_alone;

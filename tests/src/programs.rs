@@ -1,0 +1,30 @@
+//! Where the built programs and this project's own files lie. Must never build anything.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// The folder of the workspace's `Cargo.toml`.
+#[must_use]
+pub fn workspace_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lies in the workspace").into()
+}
+
+/// The folder that cargo built this test into, such as `target/debug`: a test binary lies in `deps` below it.
+pub fn profile_folder() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("a test binary knows its own path")?;
+    let folder = own.ancestors().find(|folder| folder.ends_with("deps"));
+    let folder = folder.and_then(Path::parent).with_context(|| {
+        format!("`{}` does not lie in cargo's folder of test binaries", own.display())
+    })?;
+    Ok(folder.to_owned())
+}
+
+/// The path of a program of this workspace, such as `nengliu-gateway`.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let path = profile_folder()?.join(name);
+    if !path.is_file() {
+        bail!("`{}` is not built; run `cargo build --workspace --bins --tests`", path.display());
+    }
+    Ok(path)
+}
