@@ -8,6 +8,10 @@ pub(super) const ESCAPE: u32 = 20;
 pub(super) const RICE_MAX: u32 = 63;
 
 const LENGTH_BITS: u32 = 6;
+/// Parameter for small things: places of top bits, parameters.
+const SMALL: u32 = 1;
+/// Parameter for the two parts of a run.
+const RUN: u32 = 2;
 const WORD_BITS: u32 = 32;
 
 /// The lowest `count` bits set, for `count` < 64.
@@ -34,6 +38,20 @@ pub(super) fn rice_bits(value: u64, k: u32) -> u64 {
     } else {
         u64::from(ESCAPE.wrapping_add(number_bits(value)))
     }
+}
+
+/// Small numbers of either sign as small numbers: 0, -1, 1, -2 … become 0, 1, 2, 3 …
+pub(super) fn zigzag(value: i64) -> u64 {
+    (value.wrapping_shl(1) ^ value.wrapping_shr(63)).cast_unsigned()
+}
+
+pub(super) fn unzigzag(value: u64) -> i64 {
+    value.wrapping_shr(1).cast_signed() ^ (value & 1).cast_signed().wrapping_neg()
+}
+
+fn at_most(found: u64, what: &'static str, max: usize) -> Result<usize, CodecError> {
+    let count = usize::try_from(found).ok().filter(|&count| count <= max);
+    count.ok_or(CodecError::TooMany { what, found, max: max as u64 })
 }
 
 /// Writes bits after bytes.
@@ -87,15 +105,34 @@ impl BitWriter {
         self.bits(value & low_bits(k), k);
     }
 
-    pub(super) fn runs(&mut self, values: impl Iterator<Item = u64>) {
+    /// A small number that need not be small.
+    pub(super) fn small(&mut self, value: u64) {
+        self.rice(value, SMALL);
+    }
+
+    /// A number that is likely about as large as the last one written with the same `top`.
+    pub(super) fn number_like(&mut self, value: u64, top: &mut u32) {
+        let before = std::mem::replace(top, top_bit(value));
+        let change = i64::from(*top).wrapping_sub(i64::from(before));
+        self.small(zigzag(change));
+        let count = (*top).max(1);
+        self.bits(value & low_bits(count), count);
+    }
+
+    /// Runs of equal things, each written as what `code` makes of it.
+    pub(super) fn runs<T: PartialEq>(
+        &mut self,
+        values: impl Iterator<Item = T>,
+        mut code: impl FnMut(T) -> u64,
+    ) {
         let mut values = values.peekable();
         while let Some(value) = values.next() {
             let mut repeats = 0_u64;
             while values.next_if_eq(&value).is_some() {
                 repeats = repeats.wrapping_add(1);
             }
-            self.number(value);
-            self.number(repeats);
+            self.rice(code(value), RUN);
+            self.rice(repeats, RUN);
         }
     }
 
@@ -180,11 +217,21 @@ impl<'a> BitReader<'a> {
         Ok(u64::from(ones).wrapping_shl(k) | self.bits(k)?)
     }
 
+    pub(super) fn small(&mut self) -> Result<u64, CodecError> {
+        self.rice(SMALL)
+    }
+
+    pub(super) fn number_like(&mut self, top: &mut u32) -> Result<u64, CodecError> {
+        let place = i64::from(*top).wrapping_add(unzigzag(self.small()?));
+        let place = u32::try_from(place).ok().filter(|&place| place < u64::BITS);
+        *top = place.ok_or(CodecError::Damaged { what: "the size of a number" })?;
+        let low = self.bits((*top).max(1))?;
+        Ok(if *top == 0 { low } else { low | 1_u64.wrapping_shl(*top) })
+    }
+
     /// A number that counts `what` and may be at most `max`.
     pub(super) fn count(&mut self, what: &'static str, max: usize) -> Result<usize, CodecError> {
-        let found = self.number()?;
-        let count = usize::try_from(found).ok().filter(|&count| count <= max);
-        count.ok_or(CodecError::TooMany { what, found, max: max as u64 })
+        at_most(self.number()?, what, max)
     }
 
     /// Runs that cover exactly `total` things; hands over each value and how many things it covers.
@@ -195,10 +242,11 @@ impl<'a> BitReader<'a> {
     ) -> Result<(), CodecError> {
         let mut left = total;
         while left > 0 {
-            let value = self.number()?;
-            let run = self.count("repeats in a run", left.wrapping_sub(1))?.wrapping_add(1);
-            each(value, run)?;
-            left = left.saturating_sub(run);
+            left = left.wrapping_sub(1);
+            let value = self.rice(RUN)?;
+            let repeats = at_most(self.rice(RUN)?, "repeats in a run", left)?;
+            left = left.wrapping_sub(repeats);
+            each(value, repeats.wrapping_add(1))?;
         }
         Ok(())
     }

@@ -3,38 +3,43 @@
 //!
 //! The **order** says what the forecast is: 0 the value before, which always hits, so that nothing follows; 1 the value
 //! before (delta); 2 the value before plus the step before (delta of delta; the first step is forecast as 0); 3 the
-//! value before plus one step for all (a zigzag number), which always hits. For 0 and 3 the parameter is 0.
+//! value before plus one step for all (a zigzag number), which always hits.
 
 use super::CodecError;
-use super::bits::{BitReader, BitWriter, RICE_MAX, rice_bits};
+use super::bits::{BitReader, BitWriter, RICE_MAX, rice_bits, unzigzag, zigzag};
 
 const ORDER_BITS: u32 = 2;
-const RICE_BITS: u32 = 6;
 
 const CONSTANT: u64 = 0;
 const DELTA: u64 = 1;
 const DELTA_OF_DELTA: u64 = 2;
 const RAMP: u64 = 3;
 
-/// Small numbers of either sign as small numbers: 0, -1, 1, -2 … become 0, 1, 2, 3 …
-fn zigzag(value: i64) -> u64 {
-    (value.wrapping_shl(1) ^ value.wrapping_shr(63)).cast_unsigned()
+/// What is known about the next column from those before it, in the same kind of thing.
+#[derive(Debug, Default)]
+pub(super) struct Guess {
+    /// A first value near the next one; 0 when the columns have nothing to do with each other.
+    first: i64,
+    /// Place of the highest bit of the first value written last.
+    top: u32,
 }
 
-fn unzigzag(value: u64) -> i64 {
-    value.wrapping_shr(1).cast_signed() ^ (value & 1).cast_signed().wrapping_neg()
+impl Guess {
+    /// Takes the first value of a column as a guess at that of the next one.
+    pub(super) fn near(&mut self, column: &[i64]) {
+        self.first = column.first().copied().unwrap_or(self.first);
+    }
 }
 
-/// Appends a column; `before` is a guess at the first value. An empty one is nothing, a single value has no order.
-pub(super) fn write(values: &[i64], before: i64, out: &mut BitWriter) {
+/// Appends a column. An empty one is nothing, a single value has no order.
+pub(super) fn write(values: &[i64], guess: &mut Guess, out: &mut BitWriter) {
     let Some((&first, rest)) = values.split_first() else { return };
-    out.number(zigzag(first.wrapping_sub(before)));
+    out.number_like(zigzag(first.wrapping_sub(guess.first)), &mut guess.top);
     if rest.is_empty() {
         return;
     }
     if rest.iter().all(|&value| value == first) {
-        out.bits(CONSTANT, ORDER_BITS);
-        return out.bits(0, RICE_BITS);
+        return out.bits(CONSTANT, ORDER_BITS);
     }
     let steps = || values.iter().zip(rest).map(|(a, b)| b.wrapping_sub(*a));
     let deltas: Vec<u64> = steps().map(zigzag).collect();
@@ -47,7 +52,6 @@ pub(super) fn write(values: &[i64], before: i64, out: &mut BitWriter) {
         && others.iter().all(|other| other == step)
     {
         out.bits(RAMP, ORDER_BITS);
-        out.bits(0, RICE_BITS);
         return out.number(*step);
     }
     let (k1, bits1) = best_parameter(&deltas);
@@ -55,7 +59,7 @@ pub(super) fn write(values: &[i64], before: i64, out: &mut BitWriter) {
     let (order, k, residuals) =
         if bits1 <= bits2 { (DELTA, k1, deltas) } else { (DELTA_OF_DELTA, k2, seconds) };
     out.bits(order, ORDER_BITS);
-    out.bits(u64::from(k), RICE_BITS);
+    out.small(u64::from(k));
     for residual in residuals {
         out.rice(residual, k);
     }
@@ -83,28 +87,29 @@ fn best_parameter(residuals: &[u64]) -> (u32, u64) {
 pub(super) fn read(
     bits: &mut BitReader<'_>,
     count: usize,
-    before: i64,
+    guess: &mut Guess,
     out: &mut Vec<i64>,
 ) -> Result<(), CodecError> {
     out.clear();
     let Some(rest) = count.checked_sub(1) else { return Ok(()) };
-    let mut value = before.wrapping_add(unzigzag(bits.number()?));
+    let mut value = guess.first.wrapping_add(unzigzag(bits.number_like(&mut guess.top)?));
     out.reserve(count);
     out.push(value);
     if rest == 0 {
         return Ok(());
     }
     let order = bits.bits(ORDER_BITS)?;
-    let k = u32::try_from(bits.bits(RICE_BITS)?).unwrap_or(RICE_MAX);
     match order {
         CONSTANT => out.extend(std::iter::repeat_n(value, rest)),
         DELTA => {
+            let k = read_parameter(bits)?;
             for _ in 0..rest {
                 value = value.wrapping_add(unzigzag(bits.rice(k)?));
                 out.push(value);
             }
         }
         DELTA_OF_DELTA => {
+            let k = read_parameter(bits)?;
             let mut step = 0_i64;
             for _ in 0..rest {
                 step = step.wrapping_add(unzigzag(bits.rice(k)?));
@@ -121,4 +126,9 @@ pub(super) fn read(
         }
     }
     Ok(())
+}
+
+fn read_parameter(bits: &mut BitReader<'_>) -> Result<u32, CodecError> {
+    let k = u32::try_from(bits.small()?).ok().filter(|&k| k <= RICE_MAX);
+    k.ok_or(CodecError::Damaged { what: "the parameter of a column" })
 }

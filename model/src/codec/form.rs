@@ -1,14 +1,14 @@
 //! How a point's values become a column of integers, exactly. Must never round: a form is taken only if every value
 //! comes back bit for bit.
 //!
-//! | code | values are |
+//! | form | values are |
 //! |---|---|
 //! | 0 | absent: every sample of the point is Bad |
 //! | 1 | decimals; the integer is the mantissa, the dictionary has the power of ten |
 //! | 2 | doubles by their 64 bits, in the order of the doubles |
 //! | 3 | doubles that are floats, by their 32 bits, in the order of the floats |
 //! | 4 + p, p ≤ 12 | doubles m / 10^p |
-//! | 32 + p, p ≤ 9 | doubles that are the float nearest to m / 10^p: what a device's 32-bit register holds |
+//! | 17 + p, p ≤ 9 | doubles that are the float nearest to m / 10^p: what a device's 32-bit register holds |
 
 use crate::sample::{Sample, Value};
 
@@ -29,30 +29,41 @@ pub(super) enum Form {
     Places32(u8),
 }
 
-impl Form {
-    pub(super) fn code(self) -> u64 {
-        match self {
-            Self::None => 0,
-            Self::Decimal => 1,
-            Self::Bits64 => 2,
-            Self::Bits32 => 3,
-            Self::Places64(places) => u64::from(places).wrapping_add(4),
-            Self::Places32(places) => u64::from(places).wrapping_add(32),
+/// The forms, the one that was used last first: points of a device repeat a few forms, each of which then has a small
+/// rank. It starts with all forms in the order of the table; a new form is appended there.
+pub(super) struct RecentForms(Vec<Form>);
+
+impl RecentForms {
+    pub(super) fn new() -> Self {
+        let places64 = (0..=PLACES_MAX).map(Form::Places64);
+        let places32 = (0..=FLOAT32_PLACES_MAX).map(Form::Places32);
+        let others = [Form::None, Form::Decimal, Form::Bits64, Form::Bits32];
+        Self(others.into_iter().chain(places64).chain(places32).collect())
+    }
+
+    /// Rank of a form, which is then the first.
+    pub(super) fn rank(&mut self, form: Form) -> u64 {
+        let rank = self.0.iter().position(|&other| other == form).expect("all forms are listed");
+        self.move_to_front(rank);
+        rank as u64
+    }
+
+    /// Form at a rank, which is then the first.
+    pub(super) fn at(&mut self, rank: u64) -> Option<Form> {
+        let rank = usize::try_from(rank).ok()?;
+        let form = self.0.get(rank).copied();
+        self.move_to_front(rank);
+        form
+    }
+
+    fn move_to_front(&mut self, rank: usize) {
+        if let Some(front) = self.0.get_mut(..=rank) {
+            front.rotate_right(1);
         }
     }
+}
 
-    pub(super) fn from_code(code: u64) -> Option<Self> {
-        let code = u8::try_from(code).ok()?;
-        Some(match code {
-            0 => Self::None,
-            1 => Self::Decimal,
-            2 => Self::Bits64,
-            3 => Self::Bits32,
-            4..32 => Self::Places64(code.checked_sub(4).filter(|&p| p <= PLACES_MAX)?),
-            _ => Self::Places32(code.checked_sub(32).filter(|&p| p <= FLOAT32_PLACES_MAX)?),
-        })
-    }
-
+impl Form {
     /// The value that an integer of the column stands for; `None` if there is no such value.
     pub(super) fn value(self, integer: i64) -> Option<Value> {
         match self {

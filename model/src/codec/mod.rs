@@ -16,14 +16,20 @@
 //!    that times known to the millisecond cost milliseconds;
 //! 6. for each track: *column* of source times, *column* of lags (gateway time less source time), both in their units;
 //! 7. *runs* over the samples, in the batch's order: quality;
-//! 8. *runs* over the points: form of the values (the `form` module);
+//! 8. *runs* over the points: rank of the form of the point's values among the [forms](form), by last use;
 //! 9. for each point that has values: *column* of them. A sample of Bad quality has none.
 //!
-//! A *number* is 6 bits, n, and then the n bits below its highest set bit, which is bit n (for n = 0: 1 bit, the number
-//! itself, 0 or 1).
-//! *Runs* are pairs of a number and how often it repeats, less 1. A *column* is its first value (a zigzag number;
-//! for times less the first value of the track before), then, if it has more than one value, 2 bits of [order](column) and 6 bits of Rice parameter k, then the
-//! zigzag residuals: z >> k ones and a zero, then the k low bits of z; or [`bits::ESCAPE`] ones, then z as a number.
+//! How each of these is written, where z is the zigzag of a signed integer (0, -1, 1, -2 … become 0, 1, 2, 3 …):
+//! - *Rice code* of z with parameter k: z >> k ones and a zero, then the k low bits of z; or, where that would be
+//!   [`bits::ESCAPE`] ones or more, so many ones and z as a number;
+//! - *number*: 6 bits, the place n of its highest set bit, then the n bits below that one (for n = 0: 1 bit, the number
+//!   itself, 0 or 1);
+//! - *runs*: pairs of a value and how often it repeats, less 1; both Rice codes with k = 2;
+//! - *column*: its first value; if there are more, 2 bits of [order](column) and what the order asks for, which mostly
+//!   is a parameter k (a Rice code with k = 1) and a Rice code with k for each further value. The first value is a number
+//!   as above, but in place of the 6 bits stands the Rice code (k = 1) of the change of n since the first value of the
+//!   column before it of the same kind (source times, lags or values); of a time it is z of the change since that value.
+//!
 //! All arithmetic wraps at 64 bits, so that every batch has a form.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -43,7 +49,8 @@ use crate::quality::Quality;
 use crate::sample::{BATCH_SAMPLES_MAX, Batch, Sample};
 
 use bits::{BitReader, BitWriter};
-use form::Form;
+use column::Guess;
+use form::{Form, RecentForms};
 use tracks::Tracks;
 
 pub use error::CodecError;
@@ -69,30 +76,30 @@ pub fn encode(batch: &Batch) -> Result<Vec<u8>, CodecError> {
         out.number(count as u64);
     }
     let mut expected = 0;
-    out.runs(points.iter().filter_map(|point| point.first()).map(|sample| {
+    let steps = points.iter().filter_map(|point| point.first()).map(|sample| {
         let index = u64::from(sample.point.0);
         let step = index.wrapping_sub(expected);
         expected = index.wrapping_add(1);
         step
-    }));
+    });
+    out.runs(steps, |step| step);
     tracks.write(&mut out);
-    out.runs(samples.iter().map(|sample| u64::from(sample.quality.0)));
+    out.runs(samples.iter().map(|sample| sample.quality), |quality| u64::from(quality.0));
     write_values(&points, &mut out);
     Ok(out.finish())
 }
 
 fn write_values(points: &[&[Sample]], out: &mut BitWriter) {
-    let mut forms = Vec::with_capacity(points.len());
     let mut columns = Vec::new();
-    for point in points {
-        forms.push(form::write(point, &mut columns).code());
-    }
-    out.runs(forms.iter().copied());
+    let forms: Vec<Form> = points.iter().map(|point| form::write(point, &mut columns)).collect();
+    let mut recent = RecentForms::new();
+    out.runs(forms.iter(), |&form| recent.rank(form));
+    let mut guess = Guess::default();
     let mut rest = columns.as_slice();
     for point in points {
         let count = point.iter().filter(|sample| sample.value.is_some()).count();
         let (values, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
-        column::write(values, 0, out);
+        column::write(values, &mut guess, out);
         rest = after;
     }
 }
@@ -125,15 +132,16 @@ pub fn decode(body: &[u8]) -> Result<Batch, CodecError> {
         Ok(())
     })?;
     let mut forms = Vec::with_capacity(points);
-    bits.runs(points, |code, run| {
-        let form = Form::from_code(code).ok_or(CodecError::Form { found: code })?;
+    let mut recent = RecentForms::new();
+    bits.runs(points, |rank, run| {
+        let form = recent.at(rank).ok_or(CodecError::Form { found: rank })?;
         forms.extend(std::iter::repeat_n(form, run));
         Ok(())
     })?;
 
     let mut out = Vec::with_capacity(samples);
     let mut qualities = qualities.as_slice();
-    let mut column = Vec::new();
+    let (mut column, mut guess) = (Vec::new(), Guess::default());
     for (point, (index, form)) in indexes.into_iter().zip(forms).enumerate() {
         let times = tracks.of_point(point)?;
         let (mine, rest) = qualities
@@ -141,7 +149,7 @@ pub fn decode(body: &[u8]) -> Result<Batch, CodecError> {
             .ok_or(CodecError::Damaged { what: "a track" })?;
         qualities = rest;
         let count = mine.iter().filter(|quality| !quality.is_bad()).count();
-        column::read(&mut bits, count, 0, &mut column)?;
+        column::read(&mut bits, count, &mut guess, &mut column)?;
         if (form == Form::None) != (count == 0) {
             return Err(CodecError::Damaged { what: "the form of a point's values" });
         }

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 use super::CodecError;
 use super::bits::{BitReader, BitWriter};
-use super::column;
+use super::column::{self, Guess};
 
 /// Source time and gateway time of one sample.
 pub(super) type Times = (Timestamp, Timestamp);
@@ -71,23 +71,23 @@ impl Tracks {
 
     /// Appends parts 3 to 6 of the layout.
     pub(super) fn write(&self, out: &mut BitWriter) {
-        out.runs(self.of_points.iter().map(|&track| track as u64));
-        out.runs(self.spans.iter().map(|span| span.len().saturating_sub(1) as u64));
+        out.runs(self.of_points.iter(), |&track| track as u64);
+        out.runs(self.spans.iter().map(ExactSizeIterator::len), |len| len.saturating_sub(1) as u64);
         let source_unit = common_divisor(self.times.iter().map(|&(source, _)| source.0));
         let lag_unit = common_divisor(self.times.iter().map(lag));
         out.number(source_unit.unsigned_abs());
         out.number(lag_unit.unsigned_abs());
-        let (mut source_before, mut lag_before) = (0, 0);
+        let (mut source_guess, mut lag_guess) = (Guess::default(), Guess::default());
         let mut column: Vec<i64> = Vec::new();
         for track in (0..self.len()).filter_map(|track| self.track(track)) {
             column.clear();
             column.extend(track.iter().map(|(source, _)| in_units(source.0, source_unit)));
-            column::write(&column, source_before, out);
-            source_before = column.first().copied().unwrap_or(source_before);
+            column::write(&column, &mut source_guess, out);
+            source_guess.near(&column);
             column.clear();
             column.extend(track.iter().map(|times| in_units(lag(times), lag_unit)));
-            column::write(&column, lag_before, out);
-            lag_before = column.first().copied().unwrap_or(lag_before);
+            column::write(&column, &mut lag_guess, out);
+            lag_guess.near(&column);
         }
     }
 
@@ -115,13 +115,13 @@ impl Tracks {
         let source_unit = unit(bits.number()?).ok_or_else(|| wrong.clone())?;
         let lag_unit = unit(bits.number()?).ok_or(wrong)?;
         let (mut sources, mut lags) = (Vec::new(), Vec::new());
-        let (mut source_before, mut lag_before) = (0, 0);
+        let (mut source_guess, mut lag_guess) = (Guess::default(), Guess::default());
         let mut times = Vec::with_capacity(samples);
         for span in &spans {
-            column::read(bits, span.len(), source_before, &mut sources)?;
-            column::read(bits, span.len(), lag_before, &mut lags)?;
-            source_before = sources.first().copied().unwrap_or(source_before);
-            lag_before = lags.first().copied().unwrap_or(lag_before);
+            column::read(bits, span.len(), &mut source_guess, &mut sources)?;
+            column::read(bits, span.len(), &mut lag_guess, &mut lags)?;
+            source_guess.near(&sources);
+            lag_guess.near(&lags);
             times.extend(sources.iter().zip(&lags).map(|(source, lag)| {
                 let source = source.wrapping_mul(source_unit);
                 let gateway = source.wrapping_add(lag.wrapping_mul(lag_unit));
