@@ -26,6 +26,7 @@ mod file;
 mod lock;
 mod log;
 mod merge;
+mod open;
 mod rows;
 mod storage;
 

@@ -82,11 +82,15 @@ impl Lake {
     /// about as long as a commit; merging itself goes on beside it. An error is no loss: nothing that was committed
     /// depends on it, and the next call tries again.
     pub async fn maintain(&mut self) -> Result<Maintained, LakeError> {
+        self.do_what_is_due(false).await
+    }
+
+    async fn do_what_is_due(&mut self, wait: bool) -> Result<Maintained, LakeError> {
         let mut done = Maintained::default();
         // Each step is tried whatever became of the one before: on a full disk it is the deletions that help.
         let steps = [
             self.expire(&mut done).await,
-            self.finish_merge(&mut done).await,
+            self.finish_merge(wait, &mut done).await,
             self.start_merge().await,
             self.checkpoint(&mut done).await,
         ];
@@ -95,17 +99,11 @@ impl Lake {
         Ok(done)
     }
 
-    /// Waits for the running merge and goes on until no more files are due, then stops. For tools and tests.
+    /// Does what is due until nothing is, and waits for every merge. For tools and tests.
     pub async fn settle(&mut self) -> Result<Maintained, LakeError> {
         let mut all = Maintained::default();
         loop {
-            if let Some(merge) = &mut self.merge {
-                // Its result is taken by `maintain`; a wait that is given up leaves it in place.
-                while !merge.task.is_finished() {
-                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-                }
-            }
-            let done = self.maintain().await?;
+            let done = self.do_what_is_due(true).await?;
             all.merged_files += done.merged_files;
             all.removed_replays += done.removed_replays;
             all.checkpoint |= done.checkpoint;
@@ -130,11 +128,10 @@ impl Lake {
         }
     }
 
-    async fn finish_merge(&mut self, done: &mut Maintained) -> Result<(), LakeError> {
-        if !self.merge.as_ref().is_some_and(|merge| merge.task.is_finished()) {
+    async fn finish_merge(&mut self, wait: bool, done: &mut Maintained) -> Result<(), LakeError> {
+        let Some(mut merge) = self.merge.take_if(|merge| wait || merge.task.is_finished()) else {
             return Ok(());
-        }
-        let Some(mut merge) = self.merge.take() else { return Ok(()) };
+        };
         let merged = (&mut merge.task)
             .await
             .map_err(|source| LakeError::Worker { action: "merge files", source })??;
@@ -196,10 +193,14 @@ impl Lake {
         done.expired_log_files = cleanup_expired_logs_for(version, &log_store, cutoff, None)
             .await
             .map_err(LakeError::delta("delete expired entries"))?;
-        // From the checkpoint on: what the state was made from may be gone.
-        known.table = DeltaTableState::try_new(&log_store, Some(version))
-            .await
-            .map_err(LakeError::delta("read the checkpoint"))?;
+        // What the state was made from may be gone: it starts again from the checkpoint, or it is not known.
+        match DeltaTableState::try_new(&log_store, Some(version)).await {
+            Ok(table) => known.table = table,
+            Err(error) => {
+                self.known = None;
+                return Err(LakeError::delta("read the checkpoint")(error));
+            }
+        }
         Ok(())
     }
 

@@ -150,12 +150,11 @@ impl<'a> Merger<'a> {
             if cursor.row < cursor.point.len() {
                 continue;
             }
-            match cursor.next_batch(self.held.len())? {
-                Some(batch) => self.held.push(batch),
-                None => {
-                    self.cursors.remove(first);
-                    return Ok(());
-                }
+            if let Some(batch) = cursor.next_batch(self.held.len())? {
+                self.held.push(batch);
+            } else {
+                self.cursors.remove(first);
+                return Ok(());
             }
         }
     }

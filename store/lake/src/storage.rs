@@ -164,7 +164,7 @@ struct Gathered {
 
 impl fmt::Debug for Gathered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gathered").field("to", &self.to).field("parts", &self.parts.len()).finish()
+        f.debug_struct("Gathered").field("to", &self.to).finish_non_exhaustive()
     }
 }
 

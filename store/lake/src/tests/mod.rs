@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use crate::disk::{Disk, LocalDisk};
 use crate::{AdmittedFrame, CommitDraft, Lake, LakeOptions, Snapshot, WatermarkMove};
 
-/// 2026-01-01, so that what Delta itself dates by the machine's clock is not far off.
+/// The first source time, 2026-01-01.
 const START: i64 = 1_767_225_600_000_000;
 
 /// A clock that is set by hand.
@@ -97,6 +97,12 @@ impl Disk for TestDisk {
     }
 }
 
+/// The machine's clock, by which Delta itself dates files; the clock that is set by hand starts there.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_micros()).unwrap()
+}
+
 /// A directory, its clock and its disk.
 pub(crate) struct Site {
     pub(crate) dir: TempDir,
@@ -109,9 +115,9 @@ impl Site {
     pub(crate) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
-            clock: Arc::new(HandClock(AtomicI64::new(START))),
+            clock: Arc::new(HandClock(AtomicI64::new(now()))),
             disk: Arc::default(),
-            retention: Duration::from_secs(600),
+            retention: Duration::from_mins(10),
         }
     }
 
