@@ -1,0 +1,298 @@
+//! Durable frames in order, past any damage. Must never hand out a frame that is not durable (I1).
+
+use std::io;
+
+use model::frame::{FrameError, HEADER_BYTES, OVERHEAD_BYTES, decode_frame};
+use model::record::LossReason;
+use model::{Frame, FrameHeader, Sequence};
+
+use crate::disk::DiskFile;
+use crate::error::SpoolError;
+use crate::losses::{LOSSES_MAX, LossList, loss_of};
+use crate::scan::{Step, Walk, repaired};
+use crate::segment::Segment;
+use crate::{Spool, to_u64, to_usize};
+
+/// A frame read back, byte for byte as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFrame {
+    /// Its header.
+    pub header: FrameHeader,
+    /// All of it, as it goes on the wire.
+    pub bytes: Vec<u8>,
+}
+
+impl StoredFrame {
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        let start = OVERHEAD_BYTES - 4;
+        let end = start + to_usize(u64::from(self.header.body_len));
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+}
+
+/// Where the last read ended, and the sealed segment it has open.
+#[derive(Default)]
+pub(crate) struct ReadCache {
+    file: Option<(Sequence, Box<dyn DiskFile>)>,
+    /// Segment, sequence and offset.
+    place: Option<(Sequence, Sequence, u64)>,
+}
+
+impl ReadCache {
+    /// Lets go of the segment that begins at `first`; its file will be used for other frames.
+    pub(crate) fn forget(&mut self, first: Sequence) {
+        self.file.take_if(|(segment, _)| *segment == first);
+        self.place.take_if(|(segment, ..)| *segment == first);
+    }
+}
+
+/// Bytes read from disk at once.
+const CHUNK_BYTES: u64 = 256 * 1024;
+const CHUNK_BYTES_MIN: u64 = 16 * 1024;
+const BLOCK_BYTES: usize = 4096;
+
+struct Output {
+    frames: Vec<StoredFrame>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Output {
+    /// Whether the frame still fitted; the first one always does.
+    fn push(&mut self, frame: &Frame<'_>) -> bool {
+        let bytes = self.bytes + frame.bytes.len();
+        if bytes > self.bytes_max && !self.frames.is_empty() {
+            return false;
+        }
+        self.bytes = bytes;
+        self.frames.push(StoredFrame { header: frame.header, bytes: repaired(frame) });
+        true
+    }
+}
+
+impl Spool {
+    /// Durable frames from `from` on, in order, until `bytes_max` is reached; at least one when there is one.
+    ///
+    /// Lost ranges are left out. Damage that is met for the first time becomes a durable LOSS record at once.
+    pub fn read_from(
+        &mut self,
+        from: Sequence,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredFrame>, SpoolError> {
+        let mut out = Output { frames: Vec::new(), bytes: 0, bytes_max };
+        let mut at = from.max(self.oldest());
+        while at <= self.durable {
+            if let Some(loss) = self.losses.covering(at) {
+                at = loss.last.next();
+                continue;
+            }
+            match self.read_segment(at, &mut out) {
+                Ok(Some(next)) => at = next,
+                Ok(None) => break,
+                Err(_) if !out.frames.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(out.frames)
+    }
+
+    /// Reads on in the segment that holds `at`; tells where to go on, or `None` when `out` is full.
+    fn read_segment(
+        &mut self,
+        at: Sequence,
+        out: &mut Output,
+    ) -> Result<Option<Sequence>, SpoolError> {
+        let above = self.segments.partition_point(|segment| segment.first <= at);
+        let index = above.saturating_sub(1);
+        let last = self.last_of(index);
+        let stop = self.losses.next_first(at).map_or(last, |next| last.min(Sequence(next.0 - 1)));
+        let is_newest = index + 1 == self.segments.len();
+        let segment = self.segments.get_mut(index).expect("`at` is not below the oldest segment");
+        let place = self.cache.place;
+        let file = match &self.open {
+            Some(open) if is_newest => open.file.as_ref(),
+            _ => sealed_file(self.disk.as_ref(), &mut self.cache.file, segment)?,
+        };
+        let (mut sequence, mut offset) = segment.place_below(at);
+        if let Some((first, known, place)) = place
+            && first == segment.first
+            && (sequence..=at).contains(&known)
+        {
+            (sequence, offset) = (known, place);
+        }
+        let chunk = to_u64(out.bytes_max).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES);
+        let mut window = Window { start: 0, bytes: Vec::new(), chunk };
+        let mut is_full = false;
+        while sequence <= stop {
+            let frame = match window.frame_at(file, offset, segment.bytes) {
+                Ok(Ok(frame))
+                    if Some(frame.header.salt) == segment.salt
+                        && frame.header.sequence == sequence =>
+                {
+                    frame
+                }
+                _ => return self.pass_damage(index, at, sequence, offset).map(Some),
+            };
+            if sequence >= at && !out.push(&frame) {
+                is_full = true;
+                break;
+            }
+            segment.remember(sequence, offset);
+            offset += to_u64(frame.bytes.len());
+            sequence = sequence.next();
+        }
+        self.cache.place = Some((segment.first, sequence, offset));
+        Ok((!is_full).then_some(sequence))
+    }
+
+    /// What stands at `offset` is not the frame of `sequence`: finds where the segment can be read again, and records
+    /// the loss of what lies between unless that is acked or known.
+    fn pass_damage(
+        &mut self,
+        index: usize,
+        at: Sequence,
+        sequence: Sequence,
+        offset: u64,
+    ) -> Result<Sequence, SpoolError> {
+        let last = self.last_of(index);
+        let segment = self.segments.get(index).expect("the caller read from it");
+        let (segment_first, name) = (segment.first, segment.name());
+        let file = self.disk.open(&name).map_err(SpoolError::io(format!("opening `{name}`")))?;
+        let bytes = load(file.as_ref(), segment.bytes)
+            .map_err(SpoolError::io(format!("reading `{name}`")))?;
+        let mut walk = Walk {
+            bytes: &bytes,
+            offset,
+            expected: sequence,
+            salt: segment.salt,
+            last: Some(last),
+        };
+        let Some(Step::Damage { last: damaged_last, headers, .. }) = walk.step() else {
+            let source = io::Error::other("the disk failed for a moment, the bytes are there");
+            return Err(SpoolError::io(format!("reading `{name}`"))(source));
+        };
+        let resume = walk.offset;
+        self.lose(sequence.max(self.acked.next()), damaged_last, &headers)?;
+        self.cache.place = Some((segment_first, damaged_last.next(), resume));
+        if let Some(segment) = self.segments.iter_mut().find(|known| known.first == segment_first)
+            && segment.index.last().is_none_or(|(known, _)| *known <= damaged_last)
+        {
+            segment.index.push((damaged_last.next(), resume));
+        }
+        Ok(at.max(damaged_last.next()))
+    }
+
+    /// Records what cannot be read, durably.
+    fn lose(
+        &mut self,
+        first: Sequence,
+        last: Sequence,
+        headers: &[FrameHeader],
+    ) -> Result<(), SpoolError> {
+        let parts = self.losses.uncovered(first, last);
+        if parts.is_empty() {
+            return Ok(());
+        }
+        // Room for all of them first: what is read must not depend on where an error came.
+        let has_room = |losses: &LossList| losses.len() + parts.len() < LOSSES_MAX;
+        if !has_room(&self.losses) {
+            self.losses.settle_passed(self.acked);
+        }
+        if !has_room(&self.losses) {
+            return Err(SpoolError::LossesFull);
+        }
+        for (first, last) in parts {
+            tracing::error!(
+                first = first.0,
+                last = last.0,
+                "spool records are damaged and given up"
+            );
+            self.losses.add(loss_of(first, last, LossReason::Corrupt, headers));
+        }
+        self.push_losses();
+        self.commit().map(|_| ())
+    }
+}
+
+fn sealed_file<'a>(
+    disk: &dyn crate::Disk,
+    cached: &'a mut Option<(Sequence, Box<dyn DiskFile>)>,
+    segment: &Segment,
+) -> Result<&'a dyn DiskFile, SpoolError> {
+    if cached.as_ref().is_none_or(|(first, _)| *first != segment.first) {
+        let name = segment.name();
+        let file = disk.open(&name).map_err(SpoolError::io(format!("opening `{name}`")))?;
+        *cached = Some((segment.first, file));
+    }
+    let (_, file) = cached.as_ref().expect("it was set above");
+    Ok(file.as_ref())
+}
+
+/// A piece of a segment in memory.
+struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+    chunk: u64,
+}
+
+impl Window {
+    fn frame_at(
+        &mut self,
+        file: &dyn DiskFile,
+        offset: u64,
+        end: u64,
+    ) -> io::Result<Result<Frame<'_>, FrameError>> {
+        let mut wanted = to_u64(HEADER_BYTES);
+        loop {
+            let have = self.start + to_u64(self.bytes.len());
+            if offset < self.start || offset + wanted > have {
+                self.start = offset;
+                let left = end.saturating_sub(offset);
+                let length = wanted.max(self.chunk).min(left);
+                // A block that cannot be read must not hide the frame before it.
+                self.fill(file, length).or_else(|_| self.fill(file, wanted.min(left)))?;
+            }
+            let from = to_usize(offset - self.start);
+            let found = to_u64(self.bytes.len() - from);
+            match decode_frame(self.bytes.get(from..).unwrap_or_default()) {
+                Err(FrameError::Truncated { expected, .. })
+                    if to_u64(expected) > wanted
+                        && offset + to_u64(expected) <= end
+                        && found >= wanted =>
+                {
+                    wanted = to_u64(expected);
+                }
+                _ => break,
+            }
+        }
+        let from = to_usize(offset - self.start);
+        Ok(decode_frame(self.bytes.get(from..).unwrap_or_default()))
+    }
+
+    fn fill(&mut self, file: &dyn DiskFile, length: u64) -> io::Result<()> {
+        self.bytes.resize(to_usize(length), 0);
+        let result = file.read_at(&mut self.bytes, self.start);
+        self.bytes.truncate(result.as_ref().copied().unwrap_or(0));
+        result.map(|_| ())
+    }
+}
+
+/// All bytes of a segment. Blocks that cannot be read are taken as zeros: what stood there is damage, not an error.
+pub(crate) fn load(file: &dyn DiskFile, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; to_usize(bytes)];
+    let Err(error) = file.read_at(&mut buffer, 0) else { return Ok(buffer) };
+    let mut readable = false;
+    let mut offset = 0;
+    for block in buffer.chunks_mut(BLOCK_BYTES) {
+        // A second try, since a passing error must not cost data.
+        let result = file.read_at(block, offset).or_else(|_| file.read_at(block, offset));
+        readable |= result.is_ok();
+        if result.is_err() {
+            block.fill(0);
+        }
+        offset += to_u64(block.len());
+    }
+    if readable { Ok(buffer) } else { Err(error) }
+}

@@ -1,0 +1,221 @@
+//! How room is made: acks, dropping the oldest, recycling. Must never give up a frame without a durable LOSS record
+//! or a commit ack (I4, INV-3).
+
+use std::io;
+
+use model::Sequence;
+use model::record::LossReason;
+
+use crate::Spool;
+use crate::cursor::Cursor;
+use crate::error::SpoolError;
+use crate::losses::{LossList, loss_of};
+use crate::read::load;
+use crate::scan::{Step, Walk};
+use crate::segment::{SEGMENT_HEADER_BYTES, SPARE_NAME, create_spare};
+
+impl Spool {
+    /// Takes the centre's word that everything up to `upto` is durable in the store, and frees segments. The cursor
+    /// goes to disk when a segment is freed, and at [`Self::close`]: a lost cursor costs a re-send only.
+    ///
+    /// # Errors
+    /// [`SpoolError::AckBeyondDurable`]: the ack then counts up to what is durable here, and no further (I3).
+    pub fn ack(&mut self, upto: Sequence) -> Result<Sequence, SpoolError> {
+        self.acked = self.acked.max(upto.min(self.durable));
+        self.losses.settle(self.acked);
+        self.retire();
+        if let Err(error) = self.reclaim() {
+            tracing::warn!(error = error.full_text(), "acked segments not freed yet");
+        }
+        if upto > self.durable {
+            return Err(SpoolError::AckBeyondDurable { upto, durable: self.durable });
+        }
+        Ok(self.acked)
+    }
+
+    /// After a new segment began: frees what its LOSS records cover, and prepares the next one.
+    pub(crate) fn after_start(&mut self) {
+        self.retire();
+        if let Err(error) = self.reclaim() {
+            tracing::warn!(error = error.full_text(), "old segments not recycled yet");
+        }
+        self.ensure_spare();
+    }
+
+    /// Oldest sequence held; the next one when none is.
+    pub(crate) fn oldest(&self) -> Sequence {
+        self.segments.front().map_or(self.durable.next(), |segment| segment.first)
+    }
+
+    /// Bytes of all segment files.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        let spare = if self.spare.is_some() { self.config.segment_bytes } else { 0 };
+        self.segments.iter().chain(&self.retired).map(|segment| segment.bytes).sum::<u64>() + spare
+    }
+
+    /// Adds to `losses` what must be given up, oldest first, so that all segments there are may be sealed.
+    pub(crate) fn plan_drops(&self, losses: &mut LossList) {
+        let mut bytes: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
+        for (index, segment) in self.segments.iter().enumerate() {
+            if bytes <= self.config.sealed_bytes_max() {
+                break;
+            }
+            bytes -= segment.bytes;
+            self.plan_drop(index, losses);
+        }
+    }
+
+    fn plan_drop(&self, index: usize, losses: &mut LossList) {
+        let Some(segment) = self.segments.get(index) else { return };
+        let last = self.last_of(index);
+        let parts = losses.uncovered(segment.first.max(self.acked.next()), last);
+        if parts.is_empty() {
+            return;
+        }
+        let mut headers = Vec::new();
+        // A segment that cannot be read is given up all the same, its samples uncounted.
+        let bytes = self
+            .disk
+            .open(&segment.name())
+            .and_then(|file| load(file.as_ref(), segment.bytes))
+            .unwrap_or_default();
+        let mut walk = Walk {
+            bytes: &bytes,
+            offset: SEGMENT_HEADER_BYTES,
+            expected: segment.first,
+            salt: segment.salt,
+            last: Some(last),
+        };
+        while let Some(step) = walk.step() {
+            match step {
+                Step::Frame(frame) => headers.push(frame.header),
+                Step::Damage { headers: damaged, .. } => headers.extend(damaged),
+                Step::Tail { .. } => break,
+            }
+        }
+        for (first, last) in parts {
+            losses.add(loss_of(first, last, LossReason::DropOldest, &headers));
+            tracing::error!(first = first.0, last = last.0, "spool full: oldest records given up");
+        }
+        losses.bound(self.acked, last);
+    }
+
+    /// Takes the oldest segments off the list that are acked, or covered by LOSS records that are durable.
+    pub(crate) fn retire(&mut self) {
+        while self.segments.len() > 1 {
+            let first = self.oldest().max(self.acked.next());
+            if !self.losses.durably_covers(first, self.last_of(0), self.durable) {
+                break;
+            }
+            self.retired.extend(self.segments.pop_front());
+        }
+    }
+
+    /// Recycles retired segments: cursor durable first, then the files, then the directory.
+    pub(crate) fn reclaim(&mut self) -> Result<(), SpoolError> {
+        if self.retired.is_empty() {
+            return Ok(());
+        }
+        self.write_cursor()?;
+        let mut recycled = false;
+        while let Some(segment) = self.retired.last() {
+            self.cache.forget(segment.first);
+            let name = segment.name();
+            let keep =
+                self.spare.is_none() && !recycled && segment.bytes == self.config.segment_bytes;
+            let result =
+                if keep { self.disk.rename(&name, SPARE_NAME) } else { self.disk.remove(&name) };
+            match result {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(SpoolError::io(format!("recycling `{name}`"))(error));
+                }
+                result => recycled |= keep && result.is_ok(),
+            }
+            self.retired.pop();
+        }
+        // Before the file is written again, no crash may bring its old name back.
+        self.disk.sync_dir().map_err(SpoolError::io("fsync of the spool directory"))?;
+        if recycled {
+            let file = self.disk.open(SPARE_NAME);
+            self.spare = Some(file.map_err(SpoolError::io("opening the recycled segment"))?);
+        }
+        Ok(())
+    }
+
+    /// Prepares the next segment. When the disk is full before the quota is, the oldest segment is given up for it.
+    pub(crate) fn ensure_spare(&mut self) {
+        if self.spare.is_none()
+            && let Err(error) = self.try_spare()
+        {
+            tracing::warn!(error = error.full_text(), "the next segment is not prepared");
+        }
+    }
+
+    fn try_spare(&mut self) -> Result<(), SpoolError> {
+        self.reclaim()?;
+        let bytes = self.config.segment_bytes;
+        if self.spare.is_some() || self.file_bytes() + bytes > self.config.quota_bytes {
+            return Ok(());
+        }
+        match self.create_spare_if_free() {
+            Ok(file) => {
+                self.spare = Some(file);
+                self.space_short = false;
+                Ok(())
+            }
+            Err(error) if error.is_full() => {
+                self.space_short = true;
+                tracing::error!(
+                    "disk is full before the spool quota is; oldest records are given up early"
+                );
+                if let Err(error) = self.disk.remove(SPARE_NAME)
+                    && error.kind() != io::ErrorKind::NotFound
+                {
+                    return Err(SpoolError::io("removing the part of a segment")(error));
+                }
+                self.give_up_oldest(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create_spare_if_free(&self) -> Result<Box<dyn crate::DiskFile>, SpoolError> {
+        let free = self.disk.free_bytes().map_err(SpoolError::io("asking for free space"))?;
+        if free < self.config.segment_bytes {
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(SpoolError::io("creating the next segment")(full));
+        }
+        create_spare(self.disk.as_ref(), self.config.segment_bytes)
+    }
+
+    /// Writes the LOSS record of the oldest segment to the open one, then recycles it.
+    fn give_up_oldest(&mut self, cause: SpoolError) -> Result<(), SpoolError> {
+        if self.segments.len() < 2 || self.open.is_none() {
+            return Err(cause);
+        }
+        let mut losses = self.losses.clone();
+        self.plan_drop(0, &mut losses);
+        self.losses = losses;
+        self.push_losses();
+        if let Err(error) = self.write_pending() {
+            self.seal_after(&error);
+            return Err(error);
+        }
+        self.retire();
+        self.reclaim()
+    }
+
+    /// Writes the cursor when it has moved.
+    pub(crate) fn write_cursor(&mut self) -> Result<(), SpoolError> {
+        let cursor = Cursor {
+            generation: 0,
+            log_id: self.log_id,
+            acked: self.acked,
+            durable: self.durable,
+            oldest: self.oldest(),
+            settled: self.losses.settled(),
+        };
+        self.written_bytes += self.cursors.write(self.disk.as_ref(), cursor)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! What the spool tells about itself. Must never change anything.
+
+use model::{LogId, Sequence};
+
+use crate::losses::{LossCount, LossTotals};
+use crate::segment::SEGMENT_HEADER_BYTES;
+use crate::{Draft, Spool};
+
+/// The state of a spool at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The life of the log.
+    pub log_id: LogId,
+    /// Oldest sequence held; `next` when none is.
+    pub oldest: Sequence,
+    /// The sequence that the next record will get.
+    pub next: Sequence,
+    /// Everything up to it is durable here.
+    pub durable: Sequence,
+    /// Everything up to it is durable in the store of the centre.
+    pub acked: Sequence,
+    /// Bytes of all segment files, the spare included.
+    pub used_bytes: u64,
+    /// The quota.
+    pub quota_bytes: u64,
+    /// Bytes of frames that still fit before records are given up.
+    pub room_bytes: u64,
+    /// Segments that hold frames.
+    pub segments: usize,
+    /// Records in memory that are not durable yet.
+    pub pending_records: usize,
+    /// What was ever given up.
+    pub losses: LossTotals,
+    /// Records refused while the disk failed and memory was full, since the start.
+    pub refused: LossCount,
+    /// Why nothing can be written at the moment.
+    pub failing: Option<String>,
+    /// Whether the disk is full before the quota is.
+    pub space_short: bool,
+    /// Errors of write, fsync and rename, since the start.
+    pub write_errors: u64,
+    /// Bytes written to segments and cursors, since the start.
+    pub written_bytes: u64,
+}
+
+impl Spool {
+    /// The state now.
+    pub fn status(&self) -> Status {
+        Status {
+            log_id: self.log_id,
+            oldest: self.oldest(),
+            next: self.next_sequence(),
+            durable: self.durable,
+            acked: self.acked,
+            used_bytes: self.file_bytes(),
+            quota_bytes: self.config.quota_bytes,
+            room_bytes: self.room_bytes(),
+            segments: self.segments.len(),
+            pending_records: self.pending.len(),
+            losses: self.losses.totals(),
+            refused: self.refused,
+            failing: self.failing.clone(),
+            space_short: self.space_short,
+            write_errors: self.write_errors,
+            written_bytes: self.written_bytes,
+        }
+    }
+
+    /// Bytes of frames (80 and padding around each body) that still fit before the oldest records are given up.
+    pub fn room_bytes(&self) -> u64 {
+        let size = self.config.segment_bytes;
+        let held: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
+        let newest = self.segments.back().map_or(0, |segment| segment.bytes);
+        let in_open = self.open.as_ref().map_or(0, |open| newest.saturating_sub(open.offset));
+        let changes = match self.config.sealed_bytes_max().checked_sub(held) {
+            Some(left) if !self.space_short => left / size + 1,
+            _ => 0,
+        };
+        let preamble: u64 = self.preamble.iter().map(Draft::frame_bytes).sum();
+        let each = size - SEGMENT_HEADER_BYTES - preamble;
+        (in_open + changes * each).saturating_sub(self.pending_bytes)
+    }
+
+    /// Whether `bytes` more of frames could make the spool give up records: then a history read-back should pause.
+    pub fn would_drop_within(&self, bytes: u64) -> bool {
+        bytes >= self.room_bytes()
+    }
+}
