@@ -1,1 +1,67 @@
-//! Placeholder.
+//! Modbus TCP and Modbus RTU: reads registers and bits of devices, and lets no late reply become a value. Must never
+//! write to a device, and must never know the spool or MQTT.
+//!
+//! # Keys
+//! `[[port]]`: one TCP connection or one serial line; one request is under way on it at a time.
+//!
+//! ```toml
+//! address = "tcp://10.0.0.5:502"       # Modbus TCP; the TCP port is 502 unless stated. Or a serial line:
+//! path = "/dev/ttyS1"                  # Modbus RTU
+//! baud = 9600                          # serial only
+//! format = "8N1"                       # serial only: 8 data bits, N, E or O, 1 or 2 stop bits
+//! timeout = "1s"                       # how long a device may think; time on a serial wire is added to it
+//! gap = "25ms"                         # silence before each request; on a serial line at least 3.5 characters
+//! retries = 1                          # further tries of a request that got no answer, 0 to 5
+//! ```
+//!
+//! `[[device]]`:
+//!
+//! ```toml
+//! unit = 3                             # 1 to 247; over TCP also 0 and 255
+//! ```
+//!
+//! `[modbus]` of a profile: what holds for the make and model.
+//!
+//! ```toml
+//! address_base = 0                     # 0: `register` is the number on the wire; 1: the number on the wire plus one
+//! area = "input"                       # of points that state none: input, holding, coil, discrete
+//! type = "f32"                         # of points that state none
+//! order32 = "ABCD"                     # of 32-bit values: the bytes as they come, A the most significant
+//! order64 = "ABCDEFGH"                 # of 64-bit values
+//! registers_per_request_max = 125      # fewer where the device is weaker
+//! bits_per_request_max = 2000
+//! register_holes_max = 0               # registers that no point wants, but that may be read to save a request
+//! bit_holes_max = 0
+//! single_reads = false                 # true: one point a request
+//! request_gap = "0ms"                  # silence that this device needs before each request
+//! ```
+//!
+//! `[[point]]` of a profile:
+//!
+//! ```toml
+//! area = "input"                       # input: function 4, holding: 3, coil: 1, discrete: 2
+//! register = 52                        # counted from `address_base`
+//! type = "f32"                         # u16 i16 u32 i32 u64 i64 f32 f64 bool
+//! order = "CDAB"                       # 2, 4 or 8 letters, as many as the value has bytes
+//! bit = 3                              # of a register that is read as `bool`; 0 is the least significant
+//! absent = 0x7FFF                      # an integer that means: there is no value
+//! ```
+
+mod address;
+mod codec;
+mod request;
+
+mod settings;
+
+mod client;
+mod device;
+mod driver;
+mod serial;
+
+mod error;
+mod fault;
+
+#[cfg(test)]
+mod tests;
+
+pub use driver::Modbus;

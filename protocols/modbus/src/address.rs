@@ -1,0 +1,291 @@
+//! Where a value of a device stands and how it is coded there, read from the keys of a profile's point. Must never know
+//! a device's unit id, nor ask for anything.
+
+use config::{FromToml, Item, Problems, Table};
+
+use crate::settings::ProfileOptions;
+
+/// Code of a problem with the address of a point.
+const CODE_ADDRESS: &str = "C064";
+
+/// One of the four tables of a Modbus device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Area {
+    /// Discrete inputs, function 2.
+    Discrete,
+    /// Coils, function 1.
+    Coil,
+    /// Input registers, function 4.
+    Input,
+    /// Holding registers, function 3.
+    Holding,
+}
+
+impl Area {
+    /// The name in a profile.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Discrete => "discrete",
+            Self::Coil => "coil",
+            Self::Input => "input",
+            Self::Holding => "holding",
+        }
+    }
+
+    /// The function code that reads it.
+    pub(crate) const fn function(self) -> u8 {
+        match self {
+            Self::Coil => 1,
+            Self::Discrete => 2,
+            Self::Holding => 3,
+            Self::Input => 4,
+        }
+    }
+
+    /// Whether it holds bits instead of registers.
+    pub(crate) const fn is_bits(self) -> bool {
+        matches!(self, Self::Coil | Self::Discrete)
+    }
+}
+
+impl FromToml for Area {
+    const EXPECTED: &'static str = "`\"input\"`, `\"holding\"`, `\"coil\"` or `\"discrete\"`";
+    fn from_item(item: Item) -> Result<Self, String> {
+        match &item {
+            Item::Text(text) => [Self::Discrete, Self::Coil, Self::Input, Self::Holding]
+                .into_iter()
+                .find(|area| area.name() == text)
+                .ok_or_else(|| item.describe()),
+            _ => Err(item.describe()),
+        }
+    }
+}
+
+/// What a value is coded as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DataType {
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    F32,
+    F64,
+    Bool,
+}
+
+impl DataType {
+    const ALL: [(&'static str, Self); 9] = [
+        ("u16", Self::U16),
+        ("i16", Self::I16),
+        ("u32", Self::U32),
+        ("i32", Self::I32),
+        ("u64", Self::U64),
+        ("i64", Self::I64),
+        ("f32", Self::F32),
+        ("f64", Self::F64),
+        ("bool", Self::Bool),
+    ];
+
+    /// Registers of one value; a bool takes one register or one bit.
+    pub(crate) const fn registers(self) -> u16 {
+        match self {
+            Self::U16 | Self::I16 | Self::Bool => 1,
+            Self::U32 | Self::I32 | Self::F32 => 2,
+            Self::U64 | Self::I64 | Self::F64 => 4,
+        }
+    }
+
+    /// Whether it is a binary floating-point number.
+    pub(crate) const fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F64)
+    }
+}
+
+impl FromToml for DataType {
+    const EXPECTED: &'static str =
+        "one of `u16`, `i16`, `u32`, `i32`, `u64`, `i64`, `f32`, `f64`, `bool`";
+    fn from_item(item: Item) -> Result<Self, String> {
+        let Item::Text(text) = &item else { return Err(item.describe()) };
+        let found = Self::ALL.into_iter().find(|(name, _)| name == text);
+        found.map(|(_, data_type)| data_type).ok_or_else(|| item.describe())
+    }
+}
+
+/// In which order the bytes of a value come, named by letters: `A` is the most significant byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// At each place of the wire: which byte of the value, 0 the most significant.
+    places: [u8; 8],
+    bytes: u8,
+}
+
+impl Order {
+    /// Most significant byte first.
+    pub(crate) const fn big_endian(bytes: u8) -> Self {
+        Self { places: [0, 1, 2, 3, 4, 5, 6, 7], bytes }
+    }
+
+    /// Bytes of a value.
+    pub(crate) fn bytes(self) -> usize {
+        usize::from(self.bytes)
+    }
+
+    /// For each byte of the wire, its place in the value.
+    pub(crate) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        self.places.iter().take(self.bytes()).map(|place| usize::from(*place))
+    }
+}
+
+impl FromToml for Order {
+    const EXPECTED: &'static str =
+        "a byte order such as `\"ABCD\"`, `\"CDAB\"`, `\"BADC\"` or `\"DCBA\"`, each letter once";
+    fn from_item(item: Item) -> Result<Self, String> {
+        let Item::Text(text) = &item else { return Err(item.describe()) };
+        let bytes = match text.len() {
+            2 => 2_u8,
+            4 => 4,
+            8 => 8,
+            _ => return Err(item.describe()),
+        };
+        let mut places = [0_u8; 8];
+        let mut seen = 0_u8;
+        for (place, letter) in places.iter_mut().zip(text.bytes()) {
+            let byte = letter.wrapping_sub(b'A');
+            if byte >= bytes || seen & (1 << byte) != 0 {
+                return Err(item.describe());
+            }
+            seen |= 1 << byte;
+            *place = byte;
+        }
+        Ok(Self { places, bytes })
+    }
+}
+
+/// Where a value stands and how it is coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// In which table.
+    pub(crate) area: Area,
+    /// Its first register or bit, as on the wire.
+    pub(crate) start: u16,
+    /// How it is coded.
+    pub(crate) data_type: DataType,
+    /// In which order its bytes come.
+    pub(crate) order: Order,
+    /// Which bit of the register, for a bool in a register.
+    pub(crate) bit: Option<u8>,
+    /// The integer that means that there is no value.
+    pub(crate) absent: Option<i64>,
+}
+
+impl Address {
+    /// Registers or bits that it takes.
+    pub(crate) const fn count(&self) -> u16 {
+        self.data_type.registers()
+    }
+
+    /// One past its last register or bit.
+    pub(crate) fn end(&self) -> u32 {
+        u32::from(self.start) + u32::from(self.count())
+    }
+
+    /// Reads the address keys of a point; notes every problem and returns nothing then.
+    pub(crate) fn read(
+        mut table: Table,
+        metric: &str,
+        options: &ProfileOptions,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let before = problems.0.len();
+        let area = table.optional::<Area>("area", problems);
+        let area_place = area.clone();
+        let area = area.map(|area| area.value).or(options.area);
+        let register = table.required::<u32>("register", problems);
+        let data_type = table.optional::<DataType>("type", problems);
+        let type_place = data_type.clone();
+        let bits = area.is_some_and(Area::is_bits);
+        let default_type = if bits { Some(DataType::Bool) } else { options.data_type };
+        let data_type = data_type.map(|found| found.value).or(default_type);
+        let order = table.optional::<Order>("order", problems);
+        let bit = table.optional::<u8>("bit", problems);
+        let absent = table.optional::<i64>("absent", problems);
+        let place = table.clone();
+        table.finish(problems);
+        let mut wrong = |problem: config::Problem, help: &str| problems.push(problem.help(help));
+
+        if area.is_none() && area_place.is_none() {
+            let message = format!("`{metric}` does not say which area it is read from");
+            let help = "add `area = \"input\"` (function 4) or `\"holding\"` (function 3), here or \
+                        in `[modbus]`";
+            wrong(place.problem(CODE_ADDRESS, message), help);
+        }
+        if data_type.is_none() && type_place.is_none() {
+            let message = format!("`{metric}` does not say how it is coded");
+            wrong(
+                place.problem(CODE_ADDRESS, message),
+                "add `type = \"f32\"`, here or in `[modbus]`",
+            );
+        }
+        let (area, data_type, register) = (area?, data_type?, register?);
+        let at_type = |message: String| {
+            type_place.as_ref().map_or_else(
+                || place.problem(CODE_ADDRESS, message.clone()),
+                |found| found.problem(CODE_ADDRESS, message.clone()),
+            )
+        };
+        if bits && data_type != DataType::Bool {
+            let message = format!("`{metric}`: a {} holds one bit", area.name());
+            wrong(at_type(message), "leave `type` out, or read a register area");
+        }
+        match &bit {
+            Some(bit) if bits || data_type != DataType::Bool || bit.value > 15 => {
+                let message = format!("`{metric}`: bit `{}` cannot be taken here", bit.value);
+                let help = "`bit` is 0 to 15 and needs `type = \"bool\"` in a register area";
+                wrong(bit.problem(CODE_ADDRESS, message), help);
+            }
+            None if !bits && data_type == DataType::Bool => {
+                let message = format!("`{metric}`: a register has 16 bits, which one is meant?");
+                wrong(at_type(message), "add `bit = 0` (the least significant) to `bit = 15`");
+            }
+            _ => {}
+        }
+        let bytes = usize::from(data_type.registers()) * 2;
+        if let Some(order) = order.as_ref().filter(|order| order.value.bytes() != bytes) {
+            let message = format!(
+                "`{metric}`: expected an order of {bytes} letters, found {}",
+                order.value.bytes()
+            );
+            wrong(order.problem(CODE_ADDRESS, message), "one letter for each byte of the value");
+        }
+        if let Some(absent) = absent.as_ref().filter(|_| data_type.is_float()) {
+            let message = format!("`{metric}`: only an integer can have an `absent` value");
+            wrong(absent.problem(CODE_ADDRESS, message), "remove it: a float says NaN by itself");
+        }
+        let last = register.value + u32::from(data_type.registers()) - 1;
+        let base = u32::from(options.address_base);
+        if register.value < base || last - base > u32::from(u16::MAX) {
+            let message = format!(
+                "`{metric}`: registers {} to {last} do not exist: expected {base} to {}",
+                register.value,
+                u32::from(u16::MAX) + base
+            );
+            let help = "a 3X or 4X number of a manual, such as 30053, is register 53 with \
+                        `address_base = 1`, and register 52 with `address_base = 0`";
+            wrong(register.problem(CODE_ADDRESS, message), help);
+        }
+        if problems.0.len() > before {
+            return None;
+        }
+        let order = order.map_or_else(|| options.order(data_type), |order| order.value);
+        Some(Self {
+            area,
+            start: u16::try_from(register.value - base).ok()?,
+            data_type,
+            order,
+            bit: bit.map(|bit| bit.value),
+            absent: absent.map(|absent| absent.value),
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! From the registers of one value to the value, for every type and byte order. Must never know where the registers
+//! came from.
+
+use driver::Scaling;
+use model::{Quality, Value};
+
+use crate::address::{Address, DataType};
+
+/// The value that `words` hold, in the unit of its point.
+///
+/// # Errors
+/// `BadOutOfRange` when the device says that it has no value, or when the value does not fit;
+/// `BadDecodingError` when there are too few registers.
+pub(crate) fn decode(
+    words: &[u16],
+    address: &Address,
+    scaling: &Scaling,
+) -> Result<Value, Quality> {
+    if words.len() < usize::from(address.count()) {
+        return Err(Quality::BAD_DECODING_ERROR);
+    }
+    let integer = |raw: i64| {
+        if address.absent == Some(raw) {
+            return Err(Quality::BAD_OUT_OF_RANGE);
+        }
+        scaling.of_integer(raw)
+    };
+    let bits = gather(words, address);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        reason = "the lowest bits of the gathered bytes are the value; signed types reuse its bits"
+    )]
+    match address.data_type {
+        DataType::U16 | DataType::U32 => integer(bits as i64),
+        DataType::I16 => integer(i64::from(bits as u16 as i16)),
+        DataType::I32 => integer(i64::from(bits as u32 as i32)),
+        DataType::I64 => integer(bits as i64),
+        DataType::U64 => integer(i64::try_from(bits).map_err(|_| Quality::BAD_OUT_OF_RANGE)?),
+        DataType::F32 => scaling.of_float(f64::from(f32::from_bits(bits as u32))),
+        DataType::F64 => scaling.of_float(f64::from_bits(bits)),
+        DataType::Bool => integer((bits >> address.bit.unwrap_or(0) & 1) as i64),
+    }
+}
+
+/// The bytes of the value put in their order, as the lowest bits of a number.
+fn gather(words: &[u16], address: &Address) -> u64 {
+    let bytes = address.order.bytes();
+    let wire = words.iter().flat_map(|word| word.to_be_bytes());
+    wire.zip(address.order.places()).fold(0, |bits, (byte, place)| {
+        let shift = bytes.saturating_sub(place).saturating_sub(1).saturating_mul(8);
+        bits | u64::from(byte) << shift
+    })
+}
+
+#[cfg(test)]
+mod tests;

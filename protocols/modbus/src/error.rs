@@ -1,0 +1,167 @@
+//! Why a request brought no values: the link or the reply was bad, or the device itself refused. The two layers stay
+//! apart. Must never know a point.
+
+use std::time::Duration;
+
+use model::Quality;
+use thiserror::Error;
+use tokio_modbus::ExceptionCode;
+
+use crate::settings::Link;
+
+/// Why a request brought no values.
+#[derive(Debug, Error)]
+pub(crate) enum RequestError {
+    /// No reply that belongs to the request.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The device answered in order, and refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// What was wrong with the link or with the reply.
+#[derive(Debug, Error)]
+pub(crate) enum LinkError {
+    /// The connection could not be opened.
+    #[error("{link} cannot be opened")]
+    Open {
+        /// Where it should lead to.
+        link: Link,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The connection could not be opened a moment ago, and the next try is not due yet.
+    #[error("{link} is not open, the next try is due in {} ms", wait.as_millis())]
+    Waiting {
+        /// Where it should lead to.
+        link: Link,
+        /// Until the next try.
+        wait: Duration,
+    },
+    /// No reply in time.
+    #[error("no reply within {} ms", timeout.as_millis())]
+    Timeout {
+        /// How long it was waited for.
+        timeout: Duration,
+    },
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken(#[source] std::io::Error),
+    /// Bytes came that are no reply.
+    #[error("the bytes received are not a Modbus reply")]
+    Garbled(#[source] std::io::Error),
+    /// A reply came that belongs to another request.
+    #[error("a reply to another request came: {found}")]
+    Foreign {
+        /// What came.
+        found: String,
+    },
+    /// The reply is shorter or longer than what was asked for.
+    #[error("expected {expected} values, found {found}")]
+    Count {
+        /// Registers or bits asked for.
+        expected: u16,
+        /// Registers or bits received.
+        found: usize,
+    },
+}
+
+/// The device's own refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("exception {}, {}", self.code(), self.meaning())]
+pub(crate) struct Refusal(pub(crate) ExceptionCode);
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    /// There was no usable answer: ask again.
+    Retry,
+    /// The port is down; the client opens it again in its own time.
+    Reconnect,
+    /// The device answered and refused: asking the same again at once brings the same.
+    GiveUp,
+}
+
+impl Refusal {
+    /// The exception code.
+    pub(crate) fn code(self) -> u8 {
+        self.0.into()
+    }
+
+    /// What it means.
+    ///
+    /// # Source
+    /// MODBUS Application Protocol Specification V1.1b3, §7.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self.code() {
+            1 => "illegal function",
+            2 => "illegal data address",
+            3 => "illegal data value",
+            4 => "device failure",
+            5 => "acknowledge, still working",
+            6 => "device busy",
+            8 => "memory parity error",
+            10 => "gateway path unavailable",
+            11 => "gateway target device failed to respond",
+            _ => "unknown to the standard",
+        }
+    }
+
+    /// Whether a converter on the way says that the device did not answer it.
+    pub(crate) fn is_from_converter(self) -> bool {
+        matches!(self.code(), 10 | 11)
+    }
+
+    /// Whether one of the registers asked for is probably at fault, so that the others may be read without it.
+    pub(crate) fn is_about_address(self) -> bool {
+        matches!(self.code(), 2 | 3)
+    }
+
+    /// The quality of the points that were asked for.
+    pub(crate) fn quality(self) -> Quality {
+        match self.code() {
+            1 => Quality::BAD_NOT_SUPPORTED,
+            2 | 3 => Quality::BAD_NODE_ID_UNKNOWN,
+            5 | 6 => Quality::BAD_RESOURCE_UNAVAILABLE,
+            10 | 11 => Quality::BAD_TIMEOUT,
+            _ => Quality::BAD_DEVICE_FAILURE,
+        }
+    }
+}
+
+impl LinkError {
+    /// The quality of the points that were asked for.
+    pub(crate) fn quality(&self) -> Quality {
+        match self {
+            Self::Open { .. } | Self::Waiting { .. } => Quality::BAD_NOT_CONNECTED,
+            Self::Timeout { .. } => Quality::BAD_TIMEOUT,
+            Self::Broken(_) => Quality::BAD_COMMUNICATION_ERROR,
+            Self::Garbled(_) | Self::Foreign { .. } | Self::Count { .. } => {
+                Quality::BAD_DECODING_ERROR
+            }
+        }
+    }
+}
+
+impl RequestError {
+    /// What to do next.
+    pub(crate) fn disposition(&self) -> Disposition {
+        match self {
+            Self::Link(LinkError::Open { .. } | LinkError::Waiting { .. }) => {
+                Disposition::Reconnect
+            }
+            Self::Link(_) => Disposition::Retry,
+            Self::Refused(refusal) if refusal.is_from_converter() => Disposition::Retry,
+            Self::Refused(_) => Disposition::GiveUp,
+        }
+    }
+
+    /// The quality of the points that were asked for.
+    pub(crate) fn quality(&self) -> Quality {
+        match self {
+            Self::Link(error) => error.quality(),
+            Self::Refused(refusal) => refusal.quality(),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a technician is told when a device gives no values: what, where, the likely cause, the next step. Must never
+//! decide anything.
+
+use driver::Fault;
+
+use crate::error::{LinkError, Refusal, RequestError};
+use crate::request::Request;
+
+/// Whom a fault is about.
+pub(crate) struct Place<'a> {
+    pub(crate) device: &'a str,
+    pub(crate) port: &'a str,
+    pub(crate) unit: u8,
+    pub(crate) others_answer: bool,
+}
+
+/// The fault of a device that did not answer as it should.
+pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fault {
+    let Place { device, port, unit, others_answer } = place;
+    let who = format!("{device} ({port}, id {unit})");
+    let (code, message) = match error {
+        RequestError::Refused(refusal) => {
+            ("GW-M101", format!("{who} did not answer the converter: {refusal}. {SILENT_DEVICE}"))
+        }
+        RequestError::Link(LinkError::Open { link, source }) => {
+            ("GW-M104", format!("{port}: {link} cannot be opened: {source}. {}", open_hint(source)))
+        }
+        RequestError::Link(error @ LinkError::Waiting { .. }) => {
+            ("GW-M104", format!("{port}: {error}"))
+        }
+        RequestError::Link(LinkError::Timeout { timeout }) => {
+            let ms = timeout.as_millis();
+            let what = format!(
+                "{who} did not answer: {tries} of {tries} requests timed out after {ms} ms"
+            );
+            if *others_answer {
+                let clue = format!(
+                    "other devices on {port} answer, so the line and its settings are fine"
+                );
+                ("GW-M101", format!("{what}; {clue}. {SILENT_DEVICE}"))
+            } else {
+                ("GW-M102", format!("{what}; no device on {port} answers. {SILENT_LINE}"))
+            }
+        }
+        RequestError::Link(LinkError::Broken(source)) => (
+            "GW-M104",
+            format!(
+                "{who}: the connection broke: {source}. Likely: the device or converter was restarted, or allows fewer \
+                 connections than are open; close other programs that are connected to it"
+            ),
+        ),
+        RequestError::Link(error @ (LinkError::Foreign { .. } | LinkError::Count { .. })) => (
+            "GW-M105",
+            format!(
+                "{who}: {error}; it was not used. Likely: replies later than `timeout`, or two devices with one id; \
+                 raise `timeout` or `gap`"
+            ),
+        ),
+        RequestError::Link(LinkError::Garbled(source)) => (
+            "GW-M103",
+            format!(
+                "{who}: bytes came that are no Modbus reply: {source}. Likely: 1. `baud` or `format` differs from the \
+                 device's   2. two devices with this id   3. no termination, or a disturbed line"
+            ),
+        ),
+    };
+    Fault { code, message }
+}
+
+const SILENT_DEVICE: &str = "Likely: 1. another id is set at the device   2. it is off, or A and B are swapped at its terminals";
+const SILENT_LINE: &str = "Likely: 1. `baud`, `format` or ids differ from the devices'   2. A and B are swapped, or \
+                           the converter is not in RS-485 mode   3. all devices are off";
+
+fn open_hint(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "The user of this program may not open it: add that user to the group of the file (often `dialout`)"
+        }
+        std::io::ErrorKind::NotFound => {
+            "Check the name and that the converter is plugged in; a name under /dev/serial/by-id stays the same"
+        }
+        std::io::ErrorKind::ConnectionRefused => {
+            "The host answers, but nothing listens there: check the TCP port and that Modbus TCP is switched on"
+        }
+        std::io::ErrorKind::TimedOut => "Check the address, the cable and the firewall",
+        _ => "Check that the address is right and that no other program uses it",
+    }
+}
+
+/// The fault of a device that refuses an address.
+pub(crate) fn refused(device: &str, request: Request, refusal: Refusal) -> Fault {
+    let (start, count, function) = (request.start, request.count, request.area.function());
+    let area = request.area.name();
+    let next = match refusal.code() {
+        1 => {
+            "the profile reads this area with a function that the device does not offer: try the other area"
+        }
+        2 | 3 => {
+            "compare `register` and `area` in the profile with the device's manual; its other points are still read"
+        }
+        _ => "it is asked again at the next poll; look at the device itself if this stays",
+    };
+    let message = format!(
+        "{device} refused {area} register {start}: {refusal} (function {function}, count {count}). {next}"
+    );
+    Fault { code: "GW-M204", message }
+}

@@ -1,0 +1,365 @@
+//! The keys of a port, of a device and of a profile's `[modbus]`, checked. Must never open anything.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use config::{Problems, Spanned, Table};
+use tokio_serial::{Parity, StopBits};
+
+use crate::address::{Area, DataType, Order};
+use crate::request::{BITS_PER_REQUEST_MAX, Limits, REGISTERS_PER_REQUEST_MAX};
+
+const CODE_LINK: &str = "C060";
+const CODE_UNIT: &str = "C061";
+const CODE_SERIAL: &str = "C062";
+const CODE_PROFILE: &str = "C063";
+
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
+const GAP_MAX: Duration = Duration::from_secs(5);
+const RETRIES_DEFAULT: u8 = 1;
+const RETRIES_MAX: u8 = 5;
+const TCP_PORT_DEFAULT: u16 = 502;
+const BAUDS: RangeInclusive<u32> = 300..=4_000_000;
+
+/// Where a port leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// A Modbus TCP endpoint.
+    Tcp {
+        /// Name or address of the host.
+        host: String,
+        /// Its TCP port.
+        tcp_port: u16,
+    },
+    /// A serial line.
+    Serial {
+        /// The device file.
+        path: String,
+        /// Bits per second.
+        baud: u32,
+        /// The parity bit.
+        parity: Parity,
+        /// Stop bits.
+        stop_bits: StopBits,
+    },
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, tcp_port } if host.contains(':') => {
+                write!(f, "tcp://[{host}]:{tcp_port}")
+            }
+            Self::Tcp { host, tcp_port } => write!(f, "tcp://{host}:{tcp_port}"),
+            Self::Serial { path, baud, parity, stop_bits } => {
+                let parity = match parity {
+                    Parity::None => 'N',
+                    Parity::Even => 'E',
+                    Parity::Odd => 'O',
+                };
+                let stop_bits = if *stop_bits == StopBits::Two { 2 } else { 1 };
+                write!(f, "{path} ({baud} 8{parity}{stop_bits})")
+            }
+        }
+    }
+}
+
+impl Link {
+    /// How long so many characters take on a serial wire; nothing over TCP.
+    pub(crate) fn wire_time(&self, characters: u32) -> Duration {
+        match self {
+            Self::Tcp { .. } => Duration::ZERO,
+            // A character is at most 11 bits: start, 8 data, parity or second stop, stop.
+            Self::Serial { baud, .. } => Duration::from_secs(1) * (characters * 11) / *baud,
+        }
+    }
+}
+
+/// A port as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PortSettings {
+    /// Where it leads to.
+    pub(crate) link: Link,
+    /// How long a device may think.
+    pub(crate) timeout: Duration,
+    /// Silence before each request.
+    pub(crate) gap: Duration,
+    /// Further tries of a request without an answer.
+    pub(crate) retries: u8,
+}
+
+impl PortSettings {
+    /// Reads and finishes the keys of a port.
+    pub(crate) fn read(mut table: Table, problems: &mut Problems) -> Option<Self> {
+        let before = problems.0.len();
+        let place = table.clone();
+        let address = table.optional::<String>("address", problems);
+        let path = table.optional::<String>("path", problems);
+        let baud = table.optional::<u32>("baud", problems);
+        let format = table.optional::<String>("format", problems);
+        let timeout = table.optional::<Duration>("timeout", problems);
+        let gap = table.optional::<Duration>("gap", problems);
+        let retries = table.optional::<u8>("retries", problems);
+        table.finish(problems);
+
+        let link = match (&address, &path) {
+            (Some(address), None) => {
+                for key in [
+                    baud.as_ref().map(|b| b.clone().map(drop)),
+                    format.as_ref().map(|f| f.clone().map(drop)),
+                ] {
+                    if let Some(key) = key {
+                        let message = "a Modbus TCP port has no baud rate and no format";
+                        problems.push(key.problem(CODE_LINK, message).help("remove this key"));
+                    }
+                }
+                tcp(address, problems)
+            }
+            (None, Some(path)) => serial(path, baud.as_ref(), format.as_ref(), problems),
+            (Some(address), Some(_)) => {
+                let message = "a port is either a TCP endpoint or a serial line, this one is both";
+                problems
+                    .push(address.problem(CODE_LINK, message).help("remove `address` or `path`"));
+                None
+            }
+            (None, None) => {
+                // A key of the wrong type was reported already and counts as absent.
+                if problems.0.len() == before {
+                    problems.push(
+                        place.problem(CODE_LINK, "this port leads nowhere").help(
+                            "add `address = \"tcp://10.0.0.5:502\"` or `path = \"/dev/ttyS1\"`",
+                        ),
+                    );
+                }
+                None
+            }
+        };
+        in_range(timeout.as_ref(), &TIMEOUTS, CODE_LINK, "timeout", problems);
+        in_range(gap.as_ref(), &(Duration::ZERO..=GAP_MAX), CODE_LINK, "gap", problems);
+        if let Some(retries) = retries.as_ref().filter(|retries| retries.value > RETRIES_MAX) {
+            let message = format!("retries: expected 0 to {RETRIES_MAX}, found {}", retries.value);
+            problems.push(
+                retries
+                    .problem(CODE_LINK, message)
+                    .help("each further try lets the other devices of the port wait"),
+            );
+        }
+        if problems.0.len() > before {
+            return None;
+        }
+        Some(Self {
+            link: link?,
+            timeout: timeout.map_or(TIMEOUT_DEFAULT, |timeout| timeout.value),
+            gap: gap.map_or(Duration::ZERO, |gap| gap.value),
+            retries: retries.map_or(RETRIES_DEFAULT, |retries| retries.value),
+        })
+    }
+}
+
+fn in_range(
+    found: Option<&Spanned<Duration>>,
+    range: &RangeInclusive<Duration>,
+    code: &'static str,
+    key: &str,
+    problems: &mut Problems,
+) {
+    if let Some(found) = found.filter(|found| !range.contains(&found.value)) {
+        let (least, most) = (range.start().as_millis(), range.end().as_millis());
+        let message = format!(
+            "{key}: expected {least} ms to {most} ms, found {} ms",
+            found.value.as_millis()
+        );
+        problems.push(found.problem(code, message).help("choose a duration in that range"));
+    }
+}
+
+fn tcp(address: &Spanned<String>, problems: &mut Problems) -> Option<Link> {
+    let parsed = address.value.strip_prefix("tcp://").and_then(|rest| {
+        let (host, tcp_port) = match rest.strip_prefix('[') {
+            Some(rest) => {
+                let (host, after) = rest.split_once(']')?;
+                (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
+            }
+            None => match rest.split_once(':') {
+                Some((host, tcp_port)) => (host, Some(tcp_port)),
+                None => (rest, None),
+            },
+        };
+        let tcp_port = match tcp_port {
+            Some(digits) => digits.parse::<u16>().ok().filter(|tcp_port| *tcp_port > 0)?,
+            None => TCP_PORT_DEFAULT,
+        };
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_');
+        (!host.is_empty() && host.chars().all(legal))
+            .then(|| Link::Tcp { host: host.to_owned(), tcp_port })
+    });
+    if parsed.is_none() {
+        let message = format!("`{}` is not the address of a Modbus TCP device", address.value);
+        problems.push(
+            address
+                .problem(CODE_LINK, message)
+                .help("write it as `tcp://<host>:<tcp port>`, such as `tcp://10.0.0.5:502`"),
+        );
+    }
+    parsed
+}
+
+fn serial(
+    path: &Spanned<String>,
+    baud: Option<&Spanned<u32>>,
+    format: Option<&Spanned<String>>,
+    problems: &mut Problems,
+) -> Option<Link> {
+    if let Some(baud) = baud.filter(|baud| !BAUDS.contains(&baud.value)) {
+        let message = format!("baud: expected 300 to 4000000, found {}", baud.value);
+        problems.push(baud.problem(CODE_SERIAL, message).help("most meters use 9600 or 19200"));
+        return None;
+    }
+    let text = format.map_or("8N1", |format| format.value.as_str());
+    let (parity, stop_bits) = match text {
+        "8N1" => (Parity::None, StopBits::One),
+        "8N2" => (Parity::None, StopBits::Two),
+        "8E1" => (Parity::Even, StopBits::One),
+        "8E2" => (Parity::Even, StopBits::Two),
+        "8O1" => (Parity::Odd, StopBits::One),
+        "8O2" => (Parity::Odd, StopBits::Two),
+        _ => {
+            if let Some(format) = format {
+                let message = format!("format: `{text}` is not one of Modbus RTU");
+                problems.push(
+                    format
+                        .problem(CODE_SERIAL, message)
+                        .help("one of 8N1, 8E1, 8O1, 8N2, 8E2, 8O2"),
+                );
+            }
+            return None;
+        }
+    };
+    let baud = baud.map_or(9600, |baud| baud.value);
+    Some(Link::Serial { path: path.value.clone(), baud, parity, stop_bits })
+}
+
+/// The unit id of a device.
+///
+/// # Source
+/// MODBUS over Serial Line V1.02, §2.2: individual addresses are 1 to 247, 0 is the broadcast. MODBUS Messaging on
+/// TCP/IP V1.0b, §4.4.2.1: a device addressed by its IP address is asked with 0xFF, and 0 is also accepted.
+pub(crate) fn unit(
+    mut table: Table,
+    link: Option<&Link>,
+    problems: &mut Problems,
+) -> Option<Spanned<u8>> {
+    let unit = table.required::<u8>("unit", problems);
+    table.finish(problems);
+    let unit = unit?;
+    let over_tcp = !matches!(link, Some(Link::Serial { .. }));
+    if (1..=247).contains(&unit.value) || (over_tcp && matches!(unit.value, 0 | 255)) {
+        return Some(unit);
+    }
+    let expected = if over_tcp { "1 to 247, or 0 or 255 over TCP" } else { "1 to 247" };
+    let message = format!("unit: expected {expected}, found {}", unit.value);
+    problems.push(
+        unit.problem(CODE_UNIT, message).help("it is set at the device, often on its keypad"),
+    );
+    None
+}
+
+/// What a profile's `[modbus]` says.
+#[derive(Debug, Clone)]
+pub(crate) struct ProfileOptions {
+    /// The number by which the profile's registers are higher than those on the wire.
+    pub(crate) address_base: u8,
+    /// Area of points that state none.
+    pub(crate) area: Option<Area>,
+    /// Type of points that state none.
+    pub(crate) data_type: Option<DataType>,
+    order32: Order,
+    order64: Order,
+    /// What the device stands at once.
+    pub(crate) limits: Limits,
+    /// Silence that it needs before each request.
+    pub(crate) request_gap: Duration,
+}
+
+impl ProfileOptions {
+    /// The byte order of points of `data_type` that state none.
+    pub(crate) fn order(&self, data_type: DataType) -> Order {
+        match data_type.registers() {
+            1 => Order::big_endian(2),
+            2 => self.order32,
+            _ => self.order64,
+        }
+    }
+
+    /// Reads and finishes `[modbus]`; what is wrong is noted and replaced by its default.
+    pub(crate) fn read(mut table: Table, problems: &mut Problems) -> Self {
+        let base = table.optional::<u8>("address_base", problems);
+        if let Some(base) = base.as_ref().filter(|base| base.value > 1) {
+            let message = format!("address_base: expected 0 or 1, found {}", base.value);
+            problems.push(base.problem(CODE_PROFILE, message).help(
+                "0: registers are numbered as on the wire; 1: one higher, as in many manuals",
+            ));
+        }
+        let area = table.optional::<Area>("area", problems).map(|area| area.value);
+        let data_type = table.optional::<DataType>("type", problems).map(|found| found.value);
+        let mut order = |key, bytes: u8| {
+            let Some(order) = table.optional::<Order>(key, problems) else {
+                return Order::big_endian(bytes);
+            };
+            if order.value.bytes() != usize::from(bytes) {
+                let message = format!("{key}: expected {bytes} letters");
+                problems
+                    .push(order.problem(CODE_PROFILE, message).help("one letter for each byte"));
+            }
+            order.value
+        };
+        let (order32, order64) = (order("order32", 4), order("order64", 8));
+        let mut number = |key, range: RangeInclusive<u16>, default| {
+            let Some(number) = table.optional::<u16>(key, problems) else { return default };
+            if range.contains(&number.value) {
+                return number.value;
+            }
+            let message = format!(
+                "{key}: expected {} to {}, found {}",
+                range.start(),
+                range.end(),
+                number.value
+            );
+            problems.push(
+                number.problem(CODE_PROFILE, message).help("the protocol allows no more than that"),
+            );
+            default
+        };
+        let plain = Limits::default();
+        // A 64-bit value must fit into one request, else its halves could be of different times.
+        let registers = 4..=REGISTERS_PER_REQUEST_MAX;
+        let registers_max = number("registers_per_request_max", registers, plain.registers_max);
+        let bits_max = number("bits_per_request_max", 1..=BITS_PER_REQUEST_MAX, plain.bits_max);
+        let register_holes_max = number("register_holes_max", 0..=REGISTERS_PER_REQUEST_MAX, 0);
+        let bit_holes_max = number("bit_holes_max", 0..=BITS_PER_REQUEST_MAX, 0);
+        let single_reads = table.or("single_reads", false, problems);
+        let gap = table.optional::<Duration>("request_gap", problems);
+        in_range(gap.as_ref(), &(Duration::ZERO..=GAP_MAX), CODE_PROFILE, "request_gap", problems);
+        table.finish(problems);
+        Self {
+            address_base: base.map_or(0, |base| base.value.min(1)),
+            area,
+            data_type,
+            order32,
+            order64,
+            limits: Limits {
+                registers_max,
+                bits_max,
+                register_holes_max,
+                bit_holes_max,
+                single_reads,
+            },
+            request_gap: gap.map_or(Duration::ZERO, |gap| gap.value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! Modbus peers whose every register is a function of unit, area and address, so that a value from another request is
+//! seen at once; and the faults that they can have. They share no code with the client.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What a peer does instead of answering well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    Answer,
+    Late(u64),
+    Silent,
+    Exception(u8),
+    ForgedTransaction,
+    WrongUnit,
+    WrongFunction,
+    OneRegisterLess,
+    OddByteCount,
+    Cut,
+    Drip,
+    Garbage,
+    Twice,
+    HangUp,
+}
+
+/// A request as a peer sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) unit: u8,
+    pub(super) function: u8,
+    pub(super) start: u16,
+    pub(super) count: u16,
+}
+
+/// What register `address` of a peer holds.
+pub(super) fn register(unit: u8, function: u8, address: u16) -> u16 {
+    let mixed = u32::from(address) + 7919 * u32::from(unit) + 104_729 * u32::from(function);
+    (mixed.wrapping_mul(2_654_435_761) >> 16) as u16
+}
+
+/// Decides what a peer does.
+pub(super) type Script = Arc<dyn Fn(usize, Asked) -> Act + Send + Sync>;
+
+/// The requests that a peer got.
+pub(super) type Log = Arc<Mutex<Vec<Asked>>>;
+
+/// The bytes after the unit id of a good reply.
+fn pdu(asked: Asked) -> Vec<u8> {
+    let values: Vec<u16> = (0..asked.count)
+        .map(|at| register(asked.unit, asked.function, asked.start.wrapping_add(at)))
+        .collect();
+    let bytes: Vec<u8> = if asked.function <= 2 {
+        let byte = |bits: &[u16]| {
+            bits.iter().enumerate().fold(0, |byte, (at, value)| byte | ((value & 1) as u8) << at)
+        };
+        values.chunks(8).map(byte).collect()
+    } else {
+        values.iter().flat_map(|value| value.to_be_bytes()).collect()
+    };
+    let mut pdu = vec![asked.function, u8::try_from(bytes.len()).unwrap()];
+    pdu.extend(bytes);
+    pdu
+}
+
+/// What goes over the wire for an act, apart from framing: unit, bytes after it, and whether the frame is spoiled.
+fn reply(asked: Asked, act: Act) -> Option<(u8, Vec<u8>)> {
+    let good = pdu(asked);
+    Some(match act {
+        Act::Silent | Act::HangUp => return None,
+        Act::Exception(code) => (asked.unit, vec![asked.function | 0x80, code]),
+        Act::WrongUnit => (asked.unit.wrapping_add(1), good),
+        Act::WrongFunction => (asked.unit, pdu(Asked { function: 7 - asked.function, ..asked })),
+        Act::OneRegisterLess => {
+            let count = asked.count.saturating_sub(1);
+            (asked.unit, pdu(Asked { count, ..asked }))
+        }
+        Act::OddByteCount => {
+            let mut pdu = good;
+            pdu[1] = pdu[1].wrapping_sub(1);
+            pdu.pop();
+            (asked.unit, pdu)
+        }
+        _ => (asked.unit, good),
+    })
+}
+
+/// A Modbus TCP peer on loopback; every connection answers its requests in order, as devices do.
+pub(super) async fn tcp(script: Script) -> (u16, Log) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tcp_port = listener.local_addr().unwrap().port();
+    let log = Log::default();
+    let shared = Arc::clone(&log);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve_tcp(stream, Arc::clone(&script), Arc::clone(&shared)));
+        }
+    });
+    (tcp_port, log)
+}
+
+fn note(log: &Log, asked: Asked) -> usize {
+    let mut log = log.lock().unwrap();
+    log.push(asked);
+    log.len() - 1
+}
+
+async fn serve_tcp(mut stream: TcpStream, script: Script, log: Log) {
+    let mut head = [0_u8; 12];
+    while stream.read_exact(&mut head).await.is_ok() {
+        let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+        let asked = Asked { unit: head[6], function: head[7], start: word(8), count: word(10) };
+        let act = script(note(&log, asked), asked);
+        if act == Act::HangUp {
+            return;
+        }
+        if let Act::Late(ms) = act {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+        let Some((unit, pdu)) = reply(asked, act) else { continue };
+        let mut frame = vec![head[0], head[1], 0, 0];
+        frame.extend(u16::try_from(pdu.len() + 1).unwrap().to_be_bytes());
+        frame.push(unit);
+        frame.extend(pdu);
+        match act {
+            Act::ForgedTransaction => frame[1] = frame[1].wrapping_add(1),
+            Act::Cut => frame.truncate(frame.len() - 3),
+            Act::Garbage => frame.iter_mut().for_each(|byte| *byte = byte.wrapping_mul(31) ^ 0x5A),
+            Act::Twice => frame.extend(frame.clone()),
+            _ => {}
+        }
+        let pieces = if act == Act::Drip { 1 } else { frame.len() };
+        for piece in frame.chunks(pieces) {
+            if stream.write_all(piece).await.is_err() {
+                return;
+            }
+            if act == Act::Drip {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// CRC of Modbus RTU, bit by bit.
+fn crc(bytes: &[u8]) -> [u8; 2] {
+    let mut crc = 0xFFFF_u16;
+    for byte in bytes {
+        crc ^= u16::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xA001 } else { crc >> 1 };
+        }
+    }
+    crc.to_le_bytes()
+}
+
+/// Modbus RTU peers on the far end of a terminal pair. Each unit answers its own requests in order, but a unit that is
+/// late does not keep another from answering: two can talk over the line at once.
+pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
+    use std::io::{Read, Write};
+    let log = Log::default();
+    let shared = Arc::clone(&log);
+    let mut reader = far_end.try_clone().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel::<(Duration, Vec<u8>)>();
+    std::thread::spawn(move || {
+        let mut writer = far_end;
+        let started = std::time::Instant::now();
+        let mut waiting: VecDeque<(Duration, Vec<u8>)> = VecDeque::new();
+        loop {
+            waiting.make_contiguous().sort_by_key(|(due, _)| *due);
+            let wait = waiting
+                .front()
+                .map_or(Duration::from_secs(1), |(due, _)| due.saturating_sub(started.elapsed()));
+            match receiver.recv_timeout(wait) {
+                Ok((delay, frame)) => waiting.push_back((started.elapsed() + delay, frame)),
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    if let Some((_, frame)) = waiting.pop_front() {
+                        if writer.write_all(&frame).is_err() {
+                            return;
+                        }
+                    }
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    });
+    std::thread::spawn(move || {
+        let mut busy_until: std::collections::HashMap<u8, std::time::Instant> = Default::default();
+        let mut frame = [0_u8; 8];
+        while reader.read_exact(&mut frame).is_ok() {
+            assert_eq!(crc(&frame[..6]), frame[6..], "the client sends whole frames");
+            let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+            let asked =
+                Asked { unit: frame[0], function: frame[1], start: word(2), count: word(4) };
+            let act = script(note(&shared, asked), asked);
+            let Some((unit, pdu)) = reply(asked, act) else { continue };
+            let mut bytes = vec![unit];
+            bytes.extend(pdu);
+            bytes.extend(crc(&bytes));
+            match act {
+                Act::Cut => bytes.truncate(bytes.len() - 3),
+                Act::Garbage => {
+                    bytes.iter_mut().for_each(|byte| *byte = byte.wrapping_mul(31) ^ 0x5A)
+                }
+                Act::Twice => bytes.extend(bytes.clone()),
+                _ => {}
+            }
+            let now = std::time::Instant::now();
+            let free = busy_until.get(&asked.unit).copied().unwrap_or(now).max(now);
+            let delay = if let Act::Late(ms) = act { ms } else { 0 };
+            let due = free + Duration::from_millis(delay);
+            busy_until.insert(asked.unit, due);
+            let pieces = if act == Act::Drip { 1 } else { bytes.len() };
+            for piece in bytes.chunks(pieces) {
+                sender.send((due - now, piece.to_vec())).unwrap();
+            }
+        }
+    });
+    log
+}

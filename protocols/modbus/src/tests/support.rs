@@ -1,0 +1,151 @@
+//! Runs a port from the text of a profile and collects what it emits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use config::{Problems, SourceFile, Spanned, Table};
+use driver::{
+    DeviceSpec, Emission, Fault, Observer, Plan, PointSpec, PortLink, PortSpec, Protocol,
+};
+use model::host::Clock;
+use model::{PointIndex, Sample, Timestamp};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::Modbus;
+
+/// Longest time that a test waits for what it expects.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct RealClock(Instant);
+
+impl Clock for RealClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What the observer heard.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    pub(super) answered: Mutex<HashMap<String, u32>>,
+    pub(super) faults: Mutex<Vec<(String, Fault)>>,
+}
+
+impl Heard {
+    pub(super) fn codes_of(&self, device: &str) -> Vec<&'static str> {
+        let faults = self.faults.lock().unwrap();
+        faults.iter().filter(|(of, _)| of == device).map(|(_, fault)| fault.code).collect()
+    }
+}
+
+impl Observer for Heard {
+    fn answered(&self, device: &str, _latency: Duration) {
+        *self.answered.lock().unwrap().entry(device.to_owned()).or_default() += 1;
+    }
+    fn failed(&self, device: &str, fault: Fault) {
+        self.faults.lock().unwrap().push((device.to_owned(), fault));
+    }
+    fn late(&self, _device: &str) {}
+}
+
+/// A table of one file.
+pub(super) fn table(text: &str) -> Table {
+    let mut problems = Problems::default();
+    let table = Table::parse(&SourceFile::new("gateway.toml", text), &mut problems);
+    assert_eq!(problems, Problems::default());
+    table
+}
+
+/// A device of a port: id, keys, profile.
+pub(super) struct TestDevice<'a> {
+    pub(super) id: &'a str,
+    pub(super) keys: &'a str,
+    pub(super) profile: &'a str,
+    pub(super) poll: Duration,
+}
+
+/// The specification of a port with `devices`; points are numbered through.
+pub(super) fn port_spec(keys: &str, devices: &[TestDevice<'_>]) -> PortSpec {
+    let named = |name: &str| Spanned {
+        value: name.to_owned(),
+        file: SourceFile::new("gateway.toml", name),
+        span: 0..name.len(),
+    };
+    let mut next = 0;
+    let device = |device: &TestDevice<'_>| {
+        let mut problems = Problems::default();
+        let file = SourceFile::new("profile.toml", device.profile);
+        let profile = device_profiles::load("test/test", &file, &mut problems);
+        let profile = Arc::new(profile.unwrap_or_else(|| panic!("{problems}")));
+        let points = profile.points.iter().map(|point| {
+            next += 1;
+            PointSpec { index: PointIndex(next - 1), profile: point.clone(), history: None }
+        });
+        let points = points.collect();
+        let settings = table(device.keys);
+        DeviceSpec { id: named(device.id), settings, profile, poll: device.poll, points }
+    };
+    let devices = devices.iter().map(device).collect();
+    PortSpec { id: named("port-1"), settings: table(keys), devices }
+}
+
+pub(super) fn planned(spec: PortSpec) -> Plan {
+    let mut problems = Problems::default();
+    Modbus.plan(spec, &mut problems).unwrap_or_else(|| panic!("{problems}"))
+}
+
+/// A running port.
+pub(super) struct Running {
+    pub(super) heard: Arc<Heard>,
+    emissions: mpsc::Receiver<Emission>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    pub(super) fn start(plan: Plan) -> Self {
+        let heard = Arc::new(Heard::default());
+        let stop = CancellationToken::new();
+        let (sender, emissions) = mpsc::channel(driver::EMISSIONS_QUEUED_MAX);
+        let link = PortLink {
+            stop: stop.clone(),
+            clock: Arc::new(RealClock(Instant::now())),
+            observer: Arc::clone(&heard) as Arc<dyn Observer>,
+            marks: Arc::default(),
+            read_back_allowed: watch::channel(true).1,
+            emissions: sender,
+        };
+        let task = tokio::spawn(plan.port.run(link));
+        Self { heard, emissions, stop, task }
+    }
+
+    /// The samples of the next poll.
+    pub(super) async fn next(&mut self) -> Vec<Sample> {
+        let emission = tokio::time::timeout(DEADLINE, self.emissions.recv()).await;
+        emission.expect("a poll in time").expect("a running port").samples
+    }
+
+    /// The samples of the first poll that `wanted` accepts.
+    pub(super) async fn until(&mut self, wanted: impl Fn(&[Sample]) -> bool) -> Vec<Sample> {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let samples = self.next().await;
+            if wanted(&samples) {
+                return samples;
+            }
+            assert!(Instant::now() < end, "not in time; last: {samples:?}");
+        }
+    }
+
+    /// Stops the port, which must end at once.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(2), self.task).await.expect("in time").unwrap();
+    }
+}
