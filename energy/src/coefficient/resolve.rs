@@ -1,0 +1,304 @@
+//! Finding the one coefficient that a figure must use. Must never fall back to another edition, region, year or role.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use model::Unit;
+use serde::Serialize;
+
+use super::{Basis, Coefficient, EnergyClass, Registry, Role, Use, YearRule, check, constant};
+use crate::number::Number;
+use crate::period::Period;
+
+/// The full key of a coefficient.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Key {
+    /// The rule set.
+    pub rule_set: String,
+    /// Its edition.
+    pub edition: String,
+    /// The energy kind.
+    pub energy_kind: String,
+    /// The role.
+    pub role: Role,
+    /// The region.
+    pub region: String,
+    /// The year of the data.
+    pub data_year: i16,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "rule set `{}`, edition `{}`, energy kind `{}`, role `{}`, region `{}`, data year `{}`",
+            self.rule_set, self.edition, self.energy_kind, self.role, self.region, self.data_year
+        )
+    }
+}
+
+/// A coefficient that is needed and not there. An error, never a default (INV-8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("no coefficient for {key}: {reason}")]
+pub struct MissingCoefficient {
+    /// What was looked for.
+    pub key: Key,
+    /// Why nothing was found.
+    pub reason: String,
+    /// What to add to `plant.toml`.
+    pub add: String,
+}
+
+/// What a coefficient is needed for.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The rule set.
+    pub rule_set: &'a str,
+    /// Its edition.
+    pub edition: &'a str,
+    /// The energy kind in the table's words.
+    pub energy_kind: &'a str,
+    /// The plant's region.
+    pub region: &'a str,
+    /// The period of the figure.
+    pub period: Period,
+}
+
+/// How a coefficient was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// A row of the asked role.
+    Row,
+    /// A primary fuel, a medium or a secondary fuel with one printed value has that value on both bases.
+    SingleValue,
+    /// Steam by its enthalpy, kJ/kg, less that of its feed water, times the rule set's coefficient of heat.
+    Enthalpy {
+        /// Enthalpy of the steam, kJ/kg.
+        steam_kj_per_kg: Number,
+        /// Enthalpy of the feed water, kJ/kg; zero when gross.
+        feed_kj_per_kg: Number,
+    },
+    /// The site's rule set does not convert this kind.
+    Excluded,
+}
+
+/// A coefficient ready to be multiplied with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Resolved {
+    /// On which basis.
+    pub basis: Basis,
+    /// Kilograms of coal equivalent per unit.
+    pub kgce_per_unit: Number,
+    /// The unit.
+    pub unit: Unit,
+    /// How it was found.
+    pub rule: Rule,
+    /// The class of its kind.
+    pub class: EnergyClass,
+    /// The rows it was made from; none when excluded.
+    #[serde(serialize_with = "crate::serial::arcs")]
+    pub rows: Vec<Arc<Coefficient>>,
+}
+
+impl Resolved {
+    pub(super) fn canonical(&self) -> String {
+        format!("{:?}\u{1f}{}\u{1f}{}", self.rule, self.kgce_per_unit, self.unit)
+    }
+}
+
+/// Whether the equal value of a kind is never its calorific value: electricity, heat and steam.
+pub(super) fn needs_own_equal_value(energy_kind: &str) -> bool {
+    let words = ["electricity", "heat", "steam"];
+    words.iter().any(|word| {
+        energy_kind.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    })
+}
+
+impl Registry {
+    /// The coefficient of a kind on a basis.
+    ///
+    /// # Source
+    /// GB/T 2589-2020 3.8 and 3.9 (当量值, 等价值) as restated by the platform standard; the single-value rule is ours.
+    pub fn resolve(
+        &self,
+        request: &Request<'_>,
+        basis: Basis,
+    ) -> Result<Resolved, Box<MissingCoefficient>> {
+        let roles: &[(Role, Rule)] = match basis {
+            Basis::Equivalent => &[(Role::Equivalent, Rule::Row), (Role::Medium, Rule::Row)],
+            Basis::EqualValue if needs_own_equal_value(request.energy_kind) => {
+                &[(Role::EqualValue, Rule::Row)]
+            }
+            Basis::EqualValue => &[
+                (Role::EqualValue, Rule::Row),
+                (Role::Equivalent, Rule::SingleValue),
+                (Role::Medium, Rule::SingleValue),
+            ],
+        };
+        let mut missing = None;
+        for (role, rule) in roles {
+            let key = self.key(request, *role);
+            match self.row(&key, request.period) {
+                Ok(row) => {
+                    return Ok(Resolved {
+                        basis,
+                        kgce_per_unit: row.kgce_per_unit(),
+                        unit: row.unit,
+                        rule: rule.clone(),
+                        class: row.class,
+                        rows: vec![row],
+                    });
+                }
+                // A range or two rows that fit are worth more to the reader than "none".
+                Err((reason, found)) if missing.is_none() || found => {
+                    missing = Some((key, reason));
+                    if found {
+                        break;
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        let (key, reason) = missing.expect("there is at least one role, and it gave a reason");
+        Err(Box::new(self.missing(key, reason)))
+    }
+
+    /// Steam by enthalpy: (h − h₀) kJ/kg × the calorific coefficient of heat, per kg of steam.
+    pub fn resolve_enthalpy(
+        &self,
+        request: &Request<'_>,
+        steam_kj_per_kg: &Number,
+        feed_kj_per_kg: &Number,
+    ) -> Result<Resolved, Box<MissingCoefficient>> {
+        let heat = self.resolve(&Request { energy_kind: "heat", ..*request }, Basis::Equivalent)?;
+        let per_kj = crate::convert::factor(Unit::Kilojoule, heat.unit)
+            .map(|factor| &factor * &heat.kgce_per_unit);
+        let Some(per_kj) = per_kj else {
+            let key = self.key(&Request { energy_kind: "heat", ..*request }, Role::Equivalent);
+            let reason = format!("its row is per {}, expected per MJ or GJ", heat.unit);
+            return Err(Box::new(self.missing(key, reason)));
+        };
+        Ok(Resolved {
+            kgce_per_unit: &(steam_kj_per_kg - feed_kj_per_kg) * &per_kj,
+            unit: Unit::Kilogram,
+            rule: Rule::Enthalpy {
+                steam_kj_per_kg: steam_kj_per_kg.clone(),
+                feed_kj_per_kg: feed_kj_per_kg.clone(),
+            },
+            class: EnergyClass::Secondary,
+            ..heat
+        })
+    }
+
+    fn key(&self, request: &Request<'_>, role: Role) -> Key {
+        let year = request.period.year();
+        let rule = self.rule_set(request.rule_set, request.edition).map(|set| set.year_rule);
+        let data_year = match (role, rule) {
+            (Role::EqualValue, Some(YearRule::Previous)) => year - 1,
+            _ => year,
+        };
+        Key {
+            rule_set: request.rule_set.to_owned(),
+            edition: request.edition.to_owned(),
+            energy_kind: request.energy_kind.to_owned(),
+            role,
+            region: request.region.to_owned(),
+            data_year,
+        }
+    }
+
+    /// The one row of a key; otherwise why not, and whether any row fitted.
+    fn row(&self, key: &Key, period: Period) -> Result<Arc<Coefficient>, (String, bool)> {
+        let fits = |row: &&Arc<Coefficient>| {
+            same_kind(row, key)
+                && row.region.as_ref().is_none_or(|region| *region == key.region)
+                && row.data_year.is_none_or(|year| year == key.data_year)
+                && holds(row, period.days())
+                && (row.site || row.usage == Use::Resolves)
+        };
+        let mut found: Vec<_> = self.rows.iter().filter(fits).collect();
+        if found.iter().any(|row| row.site) {
+            found.retain(|row| row.site);
+        }
+        match found.as_slice() {
+            [] => Err((self.others(key), false)),
+            [row] => match &row.value_max {
+                None => Ok(Arc::clone(row)),
+                Some(max) => Err((
+                    format!(
+                        "`{}` prints a range, {} to {max} {}/{}; a range never resolves by itself",
+                        row.notice, row.value, row.value_unit, row.unit
+                    ),
+                    true,
+                )),
+            },
+            several => {
+                let places: Vec<&str> = several.iter().map(|row| row.place.as_str()).collect();
+                Err((format!("more than one row fits: {}", places.join(" and ")), true))
+            }
+        }
+    }
+
+    /// What exists beside the key, so that nobody wonders why it is not taken.
+    fn others(&self, key: &Key) -> String {
+        let mut others: Vec<String> = self
+            .rows
+            .iter()
+            .filter(|row| same_kind(row, key))
+            .map(|row| {
+                let region = row.region.as_deref().unwrap_or("any");
+                let year = row.data_year.map_or_else(|| "any".to_owned(), |year| year.to_string());
+                let reference =
+                    if row.usage == Use::Reference { ", for reference only" } else { "" };
+                format!("region `{region}`, data year `{year}`{reference}")
+            })
+            .collect();
+        others.dedup();
+        if others.is_empty() {
+            "no row has this rule set, edition, kind and role, and none is shipped as a default"
+                .to_owned()
+        } else {
+            format!("rows exist for {}; another row is never taken instead", others.join("; "))
+        }
+    }
+
+    fn missing(&self, key: Key, reason: String) -> MissingCoefficient {
+        let unit = check::usual_unit(self, &key.energy_kind);
+        let unit = unit.map_or("kg", Unit::symbol);
+        let mut add = format!(
+            "[[coefficient]]\nrule_set = \"{}\"\nedition = \"{}\"\nenergy_kind = \"{}\"\nrole = \"{}\"\n",
+            key.rule_set, key.edition, key.energy_kind, key.role
+        );
+        if key.role == Role::EqualValue {
+            add.push_str(&format!("region = \"{}\"\ndata_year = {}\n", key.region, key.data_year));
+            if key.energy_kind == "electricity" {
+                add.push_str("coal_rate_kind = \"gross\"\n");
+            }
+        }
+        add.push_str(&format!(
+            "value = …  # kgce per {unit}\nunit = \"{unit}\"\nnotice = \"…\"  # authority, document, date\nevidence = \"printed\"\n"
+        ));
+        MissingCoefficient { key, reason, add }
+    }
+}
+
+fn same_kind(row: &Coefficient, key: &Key) -> bool {
+    row.rule_set == key.rule_set
+        && row.edition == key.edition
+        && row.energy_kind == key.energy_kind
+        && row.role == key.role
+}
+
+/// Whether a row holds on every day of a period.
+fn holds(row: &Coefficient, (first, after): (Date, Date)) -> bool {
+    row.valid_from.is_none_or(|from| from <= first)
+        && row.valid_to.is_none_or(|to| after <= to.tomorrow().unwrap_or(to))
+}
+
+/// Not converted, by the site's rule.
+pub(crate) fn excluded(basis: Basis, unit: Unit, class: EnergyClass) -> Resolved {
+    let kgce_per_unit = constant("0");
+    Resolved { basis, kgce_per_unit, unit, rule: Rule::Excluded, class, rows: Vec::new() }
+}

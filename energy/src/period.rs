@@ -1,0 +1,162 @@
+//! Periods a figure is about: a year, a month or a day of the plant's calendar. Must never ask what day it is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
+use model::Timestamp;
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+/// A text that is not a period.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "`{text}` is not a period: expected a year `2018`, a month `2018-01` or a day `2018-01-31` from 1971 to 2199"
+)]
+pub struct PeriodError {
+    /// What was given.
+    pub text: String,
+}
+
+/// A calendar period of the plant, from local midnight to local midnight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Period {
+    /// A year.
+    Year(i16),
+    /// A month of a year, 1 to 12.
+    Month(i16, i8),
+    /// A day.
+    Day(Date),
+}
+
+/// Times of a period: the first belongs to it, the second to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// First instant.
+    pub from: Timestamp,
+    /// First instant after it.
+    pub to: Timestamp,
+}
+
+impl Period {
+    /// First day, and the first day after it.
+    #[must_use]
+    pub fn days(self) -> (Date, Date) {
+        let month_after = |year: i16, month: i8| {
+            if month == 12 { date(year + 1, 1, 1) } else { date(year, month + 1, 1) }
+        };
+        match self {
+            Self::Year(year) => (date(year, 1, 1), date(year + 1, 1, 1)),
+            Self::Month(year, month) => (date(year, month, 1), month_after(year, month)),
+            Self::Day(day) => (day, day.tomorrow().expect("years are checked to lie below 2200")),
+        }
+    }
+
+    /// The instants between which it lies in a time zone.
+    #[must_use]
+    pub fn span(self, zone: &TimeZone) -> Span {
+        let instant = |day: Date| {
+            let midnight = day.to_zoned(zone.clone());
+            let midnight = midnight.expect("the first instant of a day from 1971 to 2200 exists");
+            Timestamp(midnight.timestamp().as_microsecond())
+        };
+        let (first, after) = self.days();
+        Span { from: instant(first), to: instant(after) }
+    }
+
+    /// The year it lies in.
+    #[must_use]
+    pub fn year(self) -> i16 {
+        self.days().0.year()
+    }
+
+    /// The months of a year; nothing for a month or a day.
+    #[must_use]
+    pub fn months(self) -> Vec<Self> {
+        match self {
+            Self::Year(year) => (1..=12).map(|month| Self::Month(year, month)).collect(),
+            Self::Month(..) | Self::Day(_) => Vec::new(),
+        }
+    }
+}
+
+impl FromStr for Period {
+    type Err = PeriodError;
+
+    fn from_str(text: &str) -> Result<Self, PeriodError> {
+        let wrong = || PeriodError { text: text.to_owned() };
+        let digits = |part: &str, length: usize| -> Option<i16> {
+            let plain = part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
+            plain.then(|| part.parse().ok()).flatten()
+        };
+        let parts: Vec<&str> = text.split('-').collect();
+        let (year, rest) = parts.split_first().ok_or_else(wrong)?;
+        let year = digits(year, 4).filter(|year| (1971..2200).contains(year)).ok_or_else(wrong)?;
+        let two: Vec<i8> = rest
+            .iter()
+            .map(|part| digits(part, 2).and_then(|value| i8::try_from(value).ok()))
+            .collect::<Option<_>>()
+            .ok_or_else(wrong)?;
+        match two.as_slice() {
+            [] => Ok(Self::Year(year)),
+            [month] if (1..=12).contains(month) => Ok(Self::Month(year, *month)),
+            [month, day] => Date::new(year, *month, *day).map(Self::Day).map_err(|_| wrong()),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Year(year) => write!(f, "{year:04}"),
+            Self::Month(year, month) => write!(f, "{year:04}-{month:02}"),
+            Self::Day(day) => write!(f, "{day}"),
+        }
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_prints() {
+        for text in ["2018", "2018-01", "2018-12", "2018-01-31", "2024-02-29"] {
+            assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
+        }
+        for text in
+            ["", "18", "2018-1", "2018-13", "2018-00", "2018-02-29", "2018-01-01-01", "1960"]
+        {
+            assert!(text.parse::<Period>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn starts_at_local_midnight() {
+        let seoul = TimeZone::get("Asia/Seoul").unwrap();
+        let span = "2018".parse::<Period>().unwrap().span(&seoul);
+        assert_eq!(span.from.to_string(), "2017-12-31T15:00:00.000000Z");
+        assert_eq!(span.to.to_string(), "2018-12-31T15:00:00.000000Z");
+    }
+
+    /// R12: the days on which Asia/Shanghai changed its clocks have 92 and 100 slots of 15 minutes.
+    #[test]
+    fn r12() {
+        let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
+        let slots = |text: &str| {
+            let span = text.parse::<Period>().unwrap().span(&shanghai);
+            span.to.micros_since(span.from) / 900_000_000
+        };
+        assert_eq!(slots("1991-04-14"), 92);
+        assert_eq!(slots("1991-09-15"), 100);
+        assert_eq!(slots("1991-09-16"), 96);
+    }
+}
