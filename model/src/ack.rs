@@ -43,3 +43,35 @@ pub struct Ack {
     #[serde(default)]
     pub slow_ms: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gateways in the field read this text.
+    #[test]
+    fn the_text_stays() {
+        let mut ack = Ack {
+            v: ACK_VERSION,
+            log_id: LogId([0; 16]),
+            ingest: "a1".to_owned(),
+            durable_upto: Sequence(7),
+            class: DurabilityClass::D2,
+            want: None,
+            open: false,
+            slow_ms: 0,
+        };
+        let check = |ack: &Ack, json: &str| {
+            assert_eq!(serde_json::to_string(ack).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Ack>(json).unwrap(), *ack);
+        };
+        let start = concat!(
+            r#"{"v":1,"log_id":"00000000000000000000000000000000","ingest":"a1","#,
+            r#""durable_upto":7,"class":"D2""#
+        );
+        check(&ack, &format!(r#"{start},"slow_ms":0}}"#));
+        (ack.want, ack.open, ack.slow_ms) = (Some(Sequence(8)), true, 250);
+        check(&ack, &format!(r#"{start},"want":8,"open":true,"slow_ms":250}}"#));
+        assert!(DurabilityClass::D1 < DurabilityClass::D2);
+    }
+}

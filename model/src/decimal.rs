@@ -131,9 +131,11 @@ impl From<Decimal> for String {
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.exponent >= 0 {
-            let zeros =
-                if self.mantissa == 0 { 0 } else { usize::from(self.exponent.unsigned_abs()) };
-            return write!(f, "{}{}", self.mantissa, "0".repeat(zeros));
+            // Digits that would not be read back as a mantissa stay a power of ten.
+            return match self.mantissa_at(0) {
+                Some(whole) => write!(f, "{whole}"),
+                None => write!(f, "{}e{}", self.mantissa, self.exponent),
+            };
         }
         let places = usize::from(self.exponent.unsigned_abs());
         let digits = format!("{:0width$}", self.mantissa.unsigned_abs(), width = places + 1);
@@ -160,6 +162,82 @@ mod tests {
         check("1e3", 1, 3, "1000");
         check("1.5e-3", 15, -4, "0.0015");
         check("42", 42, 0, "42");
+    }
+
+    #[test]
+    fn prints_what_it_can_read() {
+        let check = |mantissa: i64, exponent: i8, printed: &str| {
+            let value = Decimal { mantissa, exponent };
+            assert_eq!(value.to_string(), printed);
+            assert_eq!(printed.parse::<Decimal>().unwrap().normalized(), value.normalized());
+        };
+        check(0, 5, "0");
+        check(0, -2, "0.00");
+        check(-7, -18, "-0.000000000000000007");
+        check(i64::MIN, -18, "-9.223372036854775808");
+        check(i64::MAX, 0, "9223372036854775807");
+        check(i64::MAX, 18, "9223372036854775807e18");
+        check(12, 18, "12e18");
+        check(2, 18, "2000000000000000000");
+    }
+
+    #[test]
+    fn finds_the_nearest_double() {
+        let check = |text: &str, expected: f64| {
+            let value = text.parse::<Decimal>().unwrap().to_f64();
+            assert_eq!(value.to_bits(), expected.to_bits(), "{text}");
+        };
+        check("0.1", 0.1);
+        check("230.17", 230.17);
+        check("-0.000001", -0.000_001);
+        check("1e18", 1e18);
+        check("0", 0.0);
+    }
+
+    #[test]
+    fn changes_the_exponent_without_rounding() {
+        let check = |text: &str, exponent: i8, expected: Option<i64>| {
+            assert_eq!(text.parse::<Decimal>().unwrap().mantissa_at(exponent), expected, "{text}");
+        };
+        check("1.50", -1, Some(15));
+        check("1.50", -3, Some(1_500));
+        check("1.50", 0, None);
+        check("1e18", 0, Some(1_000_000_000_000_000_000));
+        check("1e18", -1, None);
+        check("0", 18, Some(0));
+    }
+
+    #[test]
+    fn sums_and_products_are_exact_or_refused() {
+        let decimal = |text: &str| text.parse::<Decimal>().unwrap();
+        let sum = |a, b| decimal(a).checked_add(decimal(b)).map(|sum| sum.to_string());
+        assert_eq!(sum("0.1", "0.20").as_deref(), Some("0.30"));
+        assert_eq!(sum("9223372036854775807", "1"), None);
+        assert_eq!(sum("1e18", "0.01"), None);
+        let product = |a, b| decimal(a).checked_mul(decimal(b)).map(|product| product.to_string());
+        assert_eq!(product("0.1", "-0.2").as_deref(), Some("-0.02"));
+        assert_eq!(product("1e-10", "1e-10"), None);
+        assert_eq!(product("9223372036854775807", "2"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_text_of_every_decimal_is_read_back(mantissa: i64, exponent in EXPONENT_RANGE) {
+            let value = Decimal { mantissa, exponent };
+            let back: Decimal = value.to_string().parse().unwrap();
+            proptest::prop_assert_eq!(back.normalized(), value.normalized());
+            if exponent <= 0 {
+                proptest::prop_assert_eq!(back, value);
+            }
+            proptest::prop_assert_eq!(value.mantissa_at(exponent), Some(mantissa));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "[-+]?[0-9]{0,25}[.]?[0-9]{0,25}(e-?[0-9]{0,4})?") {
+            if let Ok(value) = text.parse::<Decimal>() {
+                proptest::prop_assert!(EXPONENT_RANGE.contains(&value.exponent));
+            }
+        }
     }
 
     #[test]

@@ -219,3 +219,102 @@ impl Dictionary {
 fn hash_of_json(json: &[u8]) -> DictionaryHash {
     DictionaryHash(Sha256::digest(json).into())
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::frame::BODY_BYTES_MAX;
+
+    /// A point of a meter.
+    pub(crate) fn point(metric: &str) -> PointInfo {
+        PointInfo {
+            id: PointId::new(format!("acme/north/m1/{metric}")).unwrap(),
+            place: Place {
+                enterprise: "acme".to_owned(),
+                site: "north".to_owned(),
+                area: None,
+                line: None,
+            },
+            device: "m1".to_owned(),
+            metric: metric.to_owned(),
+            device_name: DisplayName::default(),
+            unit: Unit::KilowattHour,
+            kind: PointKind::Counter,
+            value_type: ValueType::Decimal { exponent: -2 },
+            modulus: Some("1000000".parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_record_gives_back_the_dictionary_and_its_hash() {
+        let mut gauge = point("p_total");
+        gauge.device_name = DisplayName { zh: "一号炉".to_owned(), en: "furnace 1".to_owned() };
+        (gauge.kind, gauge.value_type) = (PointKind::Gauge, ValueType::Float);
+        (gauge.unit, gauge.modulus) = (Unit::Kilowatt, None);
+        gauge.place.area = Some("melting".to_owned());
+        let dictionary = Dictionary::new(vec![point("e_import"), gauge]).unwrap();
+        let (back, hash) = Dictionary::from_record(&dictionary.to_record()).unwrap();
+        assert_eq!((&back, hash), (&dictionary, dictionary.hash()));
+        assert_eq!(back.point(PointIndex(1)).unwrap().metric, "p_total");
+        assert_eq!(back.point(PointIndex(2)), None);
+    }
+
+    /// Frames on disk name dictionaries by this hash: the text must not change under them.
+    #[test]
+    fn the_text_stays() {
+        let dictionary = Dictionary::new(vec![point("e_import")]).unwrap();
+        let text = concat!(
+            r#"{"version":1,"points":[{"id":"acme/north/m1/e_import","#,
+            r#""place":{"enterprise":"acme","site":"north"},"device":"m1","metric":"e_import","#,
+            r#""device_name":{},"unit":"kWh","kind":"counter","#,
+            r#""value_type":{"decimal":{"exponent":-2}},"modulus":"1000000"}]}"#
+        );
+        assert_eq!(String::from_utf8(dictionary.to_json()).unwrap(), text);
+        assert_eq!(dictionary.hash().to_string().len(), 64);
+    }
+
+    #[test]
+    fn the_number_of_points_has_a_limit() {
+        let points = vec![point("e_import"); DICTIONARY_POINTS_MAX + 1];
+        assert!(Dictionary::new(points[1..].to_vec()).is_ok());
+        let error = Dictionary::new(points.clone()).unwrap_err().to_string();
+        assert_eq!(error, "dictionary too large: 20001 points, at most 20000 are accepted");
+        let over = Dictionary { version: DICTIONARY_VERSION, points };
+        assert!(Dictionary::from_record(&over.to_record()).is_err());
+    }
+
+    #[test]
+    fn the_largest_plausible_dictionary_fits_a_frame() {
+        let points = (0..DICTIONARY_POINTS_MAX).map(|i| {
+            let mut point = point("e_import");
+            point.id = PointId::new(format!("acme/north/meter-{i}/e_import")).unwrap();
+            point.device = format!("meter-{i}");
+            point.device_name =
+                DisplayName { zh: format!("{i}号电表"), en: format!("meter {i}") };
+            point
+        });
+        let dictionary = Dictionary::new(points.collect()).unwrap();
+        assert!(dictionary.to_json().len() < DICTIONARY_BYTES_MAX);
+        assert!(dictionary.to_record().len() < BODY_BYTES_MAX);
+    }
+
+    #[test]
+    fn refuses_what_is_no_dictionary() {
+        let record = |json: &[u8]| zstd::bulk::compress(json, ZSTD_LEVEL).unwrap();
+        let check = |body: &[u8], expected: &str| {
+            let error = Dictionary::from_record(body).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(b"", "not the JSON");
+        check(b"not zstd", "cannot be decompressed");
+        check(&record(b"not json"), "not the JSON");
+        check(&record(br#"{"version":1,"points":[{}]}"#), "not the JSON");
+        check(&record(br#"{"version":2,"entries":[]}"#), "version 2 is unknown");
+        let bomb = vec![b' '; DICTIONARY_BYTES_MAX + 1];
+        check(&record(&bomb), "cannot be decompressed");
+        let good = Dictionary::new(vec![point("e_import")]).unwrap().to_record();
+        for length in 0..good.len() {
+            assert!(Dictionary::from_record(&good[..length]).is_err(), "cut at {length}");
+        }
+    }
+}

@@ -139,6 +139,9 @@ pub enum FrameError {
         /// What its bytes give.
         found: u32,
     },
+    /// The filling is damaged; the hash of the frame, which the next one names, would be another.
+    #[error("frame padding is damaged: expected zeros after the body")]
+    Padding,
 }
 
 /// The hash that the frame after `frame` (all its bytes) must name.
@@ -242,6 +245,9 @@ pub fn decode_frame(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
     if found != expected {
         return Err(FrameError::BodyCrc { expected, found });
     }
+    if reader.rest.iter().any(|&byte| byte != 0) {
+        return Err(FrameError::Padding);
+    }
     Ok(Frame { header, prev_hash, body, bytes: frame })
 }
 
@@ -260,5 +266,168 @@ impl Reader<'_> {
             .ok_or(FrameError::Truncated { expected: self.expected, found: self.found })?;
         self.rest = rest;
         Ok(*head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(body: &[u8]) -> FrameHeader {
+        FrameHeader {
+            record_type: RecordType::Data,
+            sequence: Sequence(7),
+            samples: 3,
+            ts_min: Timestamp(-1),
+            ts_max: Timestamp::MAX,
+            salt: 0xDEAD_BEEF,
+            body_len: u32::try_from(body.len()).unwrap(),
+        }
+    }
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode_frame(&header(body), &[9; 32], body, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_frame_is_as_long_as_announced_and_aligned() {
+        for body_len in 0..40 {
+            let bytes = frame(&vec![1; body_len]);
+            assert_eq!(bytes.len(), frame_bytes(body_len));
+            assert_eq!(bytes.len() % ALIGNMENT, 0);
+            assert!(bytes.len() - body_len - OVERHEAD_BYTES < ALIGNMENT);
+        }
+    }
+
+    /// The layout is a promise to every spool on every disk.
+    #[test]
+    fn the_layout_stays() {
+        let bytes = frame(&[0xAB; 5]);
+        let expected = [
+            &[0x4E, 0x46, 1, 1, 5, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0][..],
+            &[0xFF; 8],
+            &Timestamp::MAX.0.to_le_bytes(),
+            &[0xEF, 0xBE, 0xAD, 0xDE],
+            &crc32c::crc32c(&bytes[..40]).to_le_bytes(),
+            &[9; 32],
+            &[0xAB; 5],
+            &crc32c::crc32c(&bytes[44..81]).to_le_bytes(),
+            &[0; 3],
+        ];
+        assert_eq!(bytes, expected.concat());
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        for body_len in [0, 1, 7, 8, 100] {
+            let good = frame(&vec![0x5A; body_len]);
+            for bit in 0..good.len() * 8 {
+                let mut bad = good.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                assert!(decode_frame(&bad).is_err(), "bit {bit} of a body of {body_len}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_cut_is_found() {
+        let good = frame(b"a body of some length");
+        for length in 0..good.len() {
+            let error = decode_frame(&good[..length]).unwrap_err();
+            assert!(matches!(error, FrameError::Truncated { found, .. } if found == length));
+        }
+        assert!(decode_header(&good[..HEADER_BYTES]).is_ok());
+        assert!(decode_header(&good[..HEADER_BYTES - 1]).is_err());
+    }
+
+    #[test]
+    fn what_follows_a_frame_is_left_alone() {
+        let first = frame(b"first");
+        let both = [first.clone(), frame(b"second")].concat();
+        let found = decode_frame(&both).unwrap();
+        assert_eq!((found.body, found.bytes), (&b"first"[..], first.as_slice()));
+        assert_eq!(decode_frame(&both[found.bytes.len()..]).unwrap().body, b"second");
+    }
+
+    #[test]
+    fn the_body_has_a_limit() {
+        let full = vec![0; BODY_BYTES_MAX];
+        assert_eq!(decode_frame(&frame(&full)).unwrap().body.len(), BODY_BYTES_MAX);
+        let over = vec![0; BODY_BYTES_MAX + 1];
+        let mut out = b"before".to_vec();
+        let error = encode_frame(&header(&[]), &[0; 32], &over, &mut out).unwrap_err();
+        assert_eq!(error, FrameError::BodyTooLong { found: BODY_BYTES_MAX + 1 });
+        assert_eq!(out, b"before", "nothing is appended");
+
+        // A header that announces too much is refused before anything is allocated.
+        let mut bytes = frame(&[]);
+        bytes[4..8].copy_from_slice(&u32::try_from(BODY_BYTES_MAX + 1).unwrap().to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..40]).to_le_bytes();
+        bytes[40..44].copy_from_slice(&crc);
+        assert_eq!(decode_frame(&bytes).unwrap_err(), error);
+    }
+
+    #[test]
+    fn a_newer_program_is_named_as_the_cause() {
+        let mut bytes = frame(b"x");
+        bytes[3] = 99;
+        let crc = crc32c::crc32c(&bytes[..40]).to_le_bytes();
+        bytes[40..44].copy_from_slice(&crc);
+        assert_eq!(decode_frame(&bytes).unwrap_err(), FrameError::RecordType { found: 99 });
+        bytes[2] = 2;
+        assert_eq!(decode_frame(&bytes).unwrap_err(), FrameError::Version { found: 2 });
+        bytes[0] = 0;
+        assert_eq!(decode_frame(&bytes).unwrap_err(), FrameError::Magic { found: 0x4600 });
+    }
+
+    #[test]
+    fn the_chain_names_every_byte_and_its_log() {
+        let one = frame(b"one");
+        let mut other = one.clone();
+        *other.last_mut().unwrap() ^= 1;
+        assert_ne!(hash_of_frame(&one), hash_of_frame(&other));
+        assert_ne!(hash_of_log_start(LogId([0; 16])), hash_of_log_start(LogId([1; 16])));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            body in vec(any::<u8>(), 0..2_000),
+            prev_hash in any::<[u8; 32]>(),
+            kind in 1..=5_u8,
+            (sequence, samples, salt) in any::<(u64, u32, u32)>(),
+            (ts_min, ts_max) in any::<(i64, i64)>(),
+            before in vec(any::<u8>(), 0..20),
+        ) {
+            let header = FrameHeader {
+                record_type: RecordType::from_code(kind).unwrap(),
+                sequence: Sequence(sequence),
+                samples,
+                ts_min: Timestamp(ts_min),
+                ts_max: Timestamp(ts_max),
+                salt,
+                body_len: u32::try_from(body.len()).unwrap(),
+            };
+            let mut out = before.clone();
+            encode_frame(&header, &prev_hash, &body, &mut out).unwrap();
+            let bytes = &out[before.len()..];
+            let expected = Frame { header, prev_hash, body: &body, bytes };
+            prop_assert_eq!(decode_frame(bytes).unwrap(), expected);
+            prop_assert_eq!(decode_header(bytes).unwrap(), header);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(mut bytes in vec(any::<u8>(), 0..300)) {
+            drop(decode_frame(&bytes));
+            for (byte, magic) in bytes.iter_mut().zip(MAGIC.to_le_bytes()) {
+                *byte = magic;
+            }
+            prop_assert!(decode_frame(&bytes).is_err());
+        }
     }
 }

@@ -134,7 +134,8 @@ impl TryFrom<String> for LogId {
     fn try_from(text: String) -> Result<Self, IdError> {
         let wrong =
             || IdError { text: text.clone(), chars_max: 32, alphabet: "0-9 a-f (32 of them)" };
-        if text.len() != 32 || !text.is_ascii() {
+        // `from_str_radix` would take a sign or capitals, and one log would have two names.
+        if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(wrong());
         }
         let mut bytes = [0; 16];
@@ -188,3 +189,53 @@ count!(
     /// Running number of ingest commits, from 1; each row carries the one that brought it.
     CommitNumber
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_levels_of_a_topic() {
+        let check =
+            |text: &str, fits: bool| assert_eq!(GatewayId::new(text).is_ok(), fits, "{text}");
+        check("gw-01_a", true);
+        check(&"a".repeat(ID_CHARS_MAX), true);
+        check(&"a".repeat(ID_CHARS_MAX + 1), false);
+        for text in ["", "A", "a b", "a/b", "+", "#", "号", "a\0"] {
+            check(text, false);
+        }
+    }
+
+    #[test]
+    fn point_ids_are_paths_of_ids() {
+        let check = |text: &str, fits: bool| assert_eq!(PointId::new(text).is_ok(), fits, "{text}");
+        let level = "a".repeat(ID_CHARS_MAX);
+        check("acme/north/m1/e_import", true);
+        check("one", true);
+        check(&[level.as_str(); 4].join("/"), true);
+        check(&[level.as_str(); 5].join("/"), false);
+        for text in ["", "/", "a/", "/a", "a//b", "a/B"] {
+            check(text, false);
+        }
+    }
+
+    #[test]
+    fn a_log_has_one_name() {
+        let log = LogId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0xAB, 0xCD, 0xFF]);
+        assert_eq!(log.to_string(), "000102030405060708090a0b0cabcdff");
+        assert_eq!(LogId::try_from(log.to_string()).unwrap(), log);
+        let check = |text: &str| assert!(LogId::try_from(text.to_owned()).is_err(), "{text}");
+        check("");
+        check("000102030405060708090A0B0CABCDFF");
+        check("000102030405060708090a0b0cabcdf");
+        check("000102030405060708090a0b0cabcdff0");
+        check("+0+1+2+3+4+5+6+7+8+9+a+b+c+d+e+f");
+        check("号号号号号号号号号号12");
+    }
+
+    #[test]
+    fn counts_stay_at_the_largest_there_is() {
+        assert_eq!(Sequence(1).next(), Sequence(2));
+        assert_eq!(Sequence(u64::MAX).next(), Sequence(u64::MAX));
+    }
+}

@@ -111,3 +111,25 @@ impl fmt::Display for Quality {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_top_bits_are_the_severity() {
+        let check = |quality: Quality, severity: Severity, text: &str| {
+            assert_eq!(quality.severity(), severity);
+            assert_eq!(quality.is_bad(), severity == Severity::Bad);
+            assert_eq!(quality.is_good(), severity == Severity::Good);
+            assert_eq!(quality.to_string(), text);
+        };
+        check(Quality::GOOD, Severity::Good, "Good");
+        check(Quality(1), Severity::Good, "Good(0x00000001)");
+        check(Quality::GOOD_OVERFLOW, Severity::Good, "GoodOverflow");
+        check(Quality(0x4000_0001), Severity::Uncertain, "Uncertain(0x40000001)");
+        check(Quality::BAD_TIMEOUT, Severity::Bad, "BadTimeout");
+        check(Quality(0xC000_0000), Severity::Bad, "Bad(0xC0000000)");
+        check(Quality(u32::MAX), Severity::Bad, "Bad(0xFFFFFFFF)");
+    }
+}

@@ -94,3 +94,45 @@ pub struct Loss {
 impl JsonRecord for Loss {
     const NAME: &'static str = "LOSS";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<R: JsonRecord + PartialEq + std::fmt::Debug>(record: &R, json: &str) {
+        assert_eq!(String::from_utf8(record.to_record()).unwrap(), json);
+        assert_eq!(R::from_record(json.as_bytes()).unwrap(), *record);
+        let error = R::from_record(b"{").unwrap_err().to_string();
+        assert_eq!(error, format!("{} record is not the JSON that was expected", R::NAME));
+    }
+
+    /// These texts lie on disks in the field.
+    #[test]
+    fn the_texts_stay() {
+        let boot = Boot {
+            boot_id: "b7".to_owned(),
+            version: "0.1.0".to_owned(),
+            at: Timestamp(5),
+            last_sequence: Sequence(9),
+        };
+        check(&boot, r#"{"boot_id":"b7","version":"0.1.0","at":5,"last_sequence":9}"#);
+        let mut marks = HistoryMarks::default();
+        check(&marks, r#"{"marks":{}}"#);
+        marks.marks.insert(PointId::new("acme/m1/e").unwrap(), Timestamp(-1));
+        check(&marks, r#"{"marks":{"acme/m1/e":-1}}"#);
+        let mut loss = Loss {
+            first: Sequence(1),
+            last: Sequence(u64::MAX),
+            samples: 3,
+            ts_min: None,
+            ts_max: None,
+            reason: LossReason::Corrupt,
+        };
+        let text = r#"{"first":1,"last":18446744073709551615,"samples":3,"reason":"corrupt"}"#;
+        check(&loss, text);
+        (loss.ts_min, loss.ts_max) = (Some(Timestamp(4)), Some(Timestamp(6)));
+        loss.reason = LossReason::DropOldest;
+        let text = r#"{"first":1,"last":18446744073709551615,"samples":3,"ts_min":4,"ts_max":6,"reason":"drop_oldest"}"#;
+        check(&loss, text);
+    }
+}

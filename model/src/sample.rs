@@ -77,3 +77,32 @@ pub struct Batch {
     /// The samples, sorted by point, then source time.
     pub samples: Vec<Sample>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_a_value_exactly_if_it_is_not_bad() {
+        let check = |quality: Quality, value: Option<Value>, expected: (Quality, Option<Value>)| {
+            let (point, time) = (PointIndex(0), Timestamp(0));
+            let sample = match value {
+                Some(value) => Sample::new(point, time, time, quality, value),
+                None => Sample::without_value(point, time, time, quality),
+            };
+            assert_eq!((sample.quality, sample.value), expected);
+            assert_eq!(sample.quality.is_bad(), sample.value.is_none(), "INV-1");
+        };
+        let one = Some(Value::Decimal(1));
+        check(Quality::GOOD, one, (Quality::GOOD, one));
+        check(Quality::UNCERTAIN, one, (Quality::UNCERTAIN, one));
+        check(Quality::BAD_TIMEOUT, one, (Quality::BAD_TIMEOUT, None));
+        check(Quality::BAD_TIMEOUT, None, (Quality::BAD_TIMEOUT, None));
+        check(Quality::GOOD, None, (Quality::BAD, None));
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let value = Some(Value::Float(value));
+            check(Quality::GOOD, value, (Quality::BAD_OUT_OF_RANGE, None));
+            check(Quality::BAD_TIMEOUT, value, (Quality::BAD_TIMEOUT, None));
+        }
+    }
+}

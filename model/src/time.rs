@@ -87,4 +87,27 @@ mod tests {
         check(-1, "1969-12-31T23:59:59.999999Z");
         check(Timestamp::MAX.0, "2200-01-01T00:00:00.000000Z");
     }
+
+    #[test]
+    fn every_time_has_a_text() {
+        assert_eq!(Timestamp(i64::MIN).to_string(), "-290308-12-21T19:59:05.224192Z");
+        assert_eq!(Timestamp(i64::MAX).to_string(), "294247-01-10T04:00:54.775807Z");
+    }
+
+    #[test]
+    fn milliseconds_round_down_and_stay_in_range() {
+        assert_eq!(Timestamp::from_millis(5), Timestamp(5_000));
+        assert_eq!(Timestamp::from_millis(i64::MAX), Timestamp(i64::MAX));
+        assert_eq!(Timestamp(-1).as_millis(), -1);
+        assert_eq!(Timestamp(1_999).as_millis(), 1);
+        assert_eq!(Timestamp(5).micros_since(Timestamp(7)), -2);
+        assert_eq!(Timestamp(i64::MIN).micros_since(Timestamp(1)), i64::MIN);
+    }
+
+    #[test]
+    fn a_store_admits_1970_to_2200() {
+        assert!(Timestamp::MIN.is_storable() && Timestamp::MAX.is_storable());
+        assert!(!Timestamp(Timestamp::MIN.0 - 1).is_storable());
+        assert!(!Timestamp(Timestamp::MAX.0 + 1).is_storable());
+    }
 }

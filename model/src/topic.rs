@@ -33,3 +33,40 @@ pub fn live_value(point: &PointInfo) -> String {
     let (area, line) = (area.as_deref().unwrap_or("_"), line.as_deref().unwrap_or("_"));
     format!("v1/{enterprise}/{site}/{area}/{line}/{}/v/{}", point.device, point.metric)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dictionary::tests::point;
+
+    #[test]
+    fn a_gateway_is_found_in_its_own_topic_only() {
+        let id = GatewayId::new("gw-01_a").unwrap();
+        assert_eq!(up(&id), "gw/gw-01_a/up");
+        assert_eq!(ack(&id), "gw/gw-01_a/ack");
+        assert_eq!(gateway_of_up(&up(&id)), Some(id.clone()));
+        let others = [
+            "",
+            "gw",
+            "gw/up",
+            "gw//up",
+            "gw/a/b/up",
+            "gw/A/up",
+            "gw/+/up",
+            "gw/a/up/",
+            "x/gw/a/up",
+        ];
+        for topic in others.into_iter().chain([ack(&id).as_str()]) {
+            assert_eq!(gateway_of_up(topic), None, "{topic}");
+        }
+    }
+
+    #[test]
+    fn a_live_value_has_the_same_depth_everywhere() {
+        let mut point = point("e_import");
+        assert_eq!(live_value(&point), "v1/acme/north/_/_/m1/v/e_import");
+        point.place.area = Some("melting".to_owned());
+        point.place.line = Some("l2".to_owned());
+        assert_eq!(live_value(&point), "v1/acme/north/melting/l2/m1/v/e_import");
+    }
+}

@@ -154,3 +154,41 @@ impl fmt::Display for Unit {
         f.write_str(self.symbol())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_symbol_is_read_back() {
+        for &unit in Unit::ALL {
+            assert_eq!(unit.to_string().parse(), Ok(unit));
+            let json = serde_json::to_string(&unit).unwrap();
+            assert_eq!(serde_json::from_str::<Unit>(&json).unwrap(), unit);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_symbol_of_ours() {
+        for text in ["", "KWH", "kwh", "kWh ", "m³", "degC"] {
+            let error = text.parse::<Unit>().unwrap_err();
+            assert_eq!(error.to_string(), format!("`{text}` is not a unit"));
+        }
+    }
+
+    #[test]
+    fn factors_are_exact() {
+        let check = |unit: Unit, dimension: Dimension, factor: &str| {
+            assert_eq!(
+                (unit.dimension(), unit.factor().to_string()),
+                (dimension, factor.to_owned())
+            );
+        };
+        check(Unit::KilowattHour, Dimension::Energy, "3600000");
+        check(Unit::TenThousandKilowattHours, Dimension::Energy, "36000000000");
+        check(Unit::Percent, Dimension::Ratio, "0.01");
+        check(Unit::Litre, Dimension::Volume, "0.001");
+        check(Unit::Hour, Dimension::Time, "3600");
+        assert!(Unit::ALL.iter().all(|unit| unit.factor().mantissa > 0));
+    }
+}

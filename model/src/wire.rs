@@ -125,3 +125,86 @@ pub fn decode(bytes: &[u8]) -> Result<(LogId, UpMessage<'_>), WireError> {
     };
     Ok((LogId(log_id), message))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::LossReason;
+
+    const LOG: LogId = LogId([0xC3; 16]);
+
+    fn check(message: &UpMessage<'_>) {
+        let bytes = message.encode(LOG);
+        assert_eq!(decode(&bytes).unwrap(), (LOG, message.clone()));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        check(&UpMessage::Frame(b"a frame"));
+        check(&UpMessage::Frame(b""));
+        check(&UpMessage::Dictionary(b"a dictionary"));
+        let (oldest, next) = (Sequence(3), Sequence(u64::MAX));
+        check(&UpMessage::Open(Open { oldest, next, losses: vec![] }));
+        let loss = Loss {
+            first: Sequence(1),
+            last: Sequence(2),
+            samples: 40_000,
+            ts_min: None,
+            ts_max: Some(crate::Timestamp(5)),
+            reason: LossReason::DropOldest,
+        };
+        check(&UpMessage::Open(Open { oldest, next, losses: vec![loss] }));
+    }
+
+    /// The layout is a promise to every gateway in the field.
+    #[test]
+    fn the_prefix_stays() {
+        let bytes = UpMessage::Frame(b"xyz").encode(LOG);
+        assert_eq!(bytes, [&b"NLU\x01\x03"[..], &[0xC3; 16], b"xyz"].concat());
+        assert_eq!(bytes.len(), PREFIX_BYTES + 3);
+    }
+
+    #[test]
+    fn refuses_what_is_no_message() {
+        let good = UpMessage::Frame(b"xyz").encode(LOG);
+        let check = |at: usize, byte: u8, expected: &str| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            let error = decode(&bytes).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(0, b'X', "begin with `NLU`");
+        check(3, 9, "wire version 9 is unknown");
+        check(4, 9, "message kind 9 is unknown");
+        check(4, 1, "not the JSON");
+        for length in 0..PREFIX_BYTES {
+            let error = decode(&good[..length]).unwrap_err();
+            assert!(matches!(error, WireError::Truncated { found } if found == length));
+        }
+    }
+
+    #[test]
+    fn a_message_has_a_limit() {
+        let payload = vec![0; MESSAGE_BYTES_MAX - PREFIX_BYTES + 1];
+        assert!(decode(&UpMessage::Frame(&payload[1..]).encode(LOG)).is_ok());
+        let error = decode(&UpMessage::Frame(&payload).encode(LOG)).unwrap_err();
+        assert!(matches!(error, WireError::TooLong { found } if found == MESSAGE_BYTES_MAX + 1));
+        // The largest frame there can be is far below it.
+        let largest = PREFIX_BYTES + crate::frame::frame_bytes(crate::frame::BODY_BYTES_MAX);
+        assert!(largest < MESSAGE_BYTES_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(mut bytes in vec(any::<u8>(), 0..100), kind in 0..5_u8) {
+            drop(decode(&bytes));
+            for (byte, prefix) in bytes.iter_mut().zip([b'N', b'L', b'U', WIRE_VERSION, kind]) {
+                *byte = prefix;
+            }
+            drop(decode(&bytes));
+        }
+    }
+}
