@@ -13,6 +13,7 @@ use tests::peers::{lake, python};
 use tests::process::Process;
 use tests::steel::SteelYear;
 use tests::wait::wait_until;
+use tests::wire::Wire;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -34,6 +35,35 @@ fn mosquitto_passes_a_message_and_forgets_all_when_killed() {
     broker.restart().unwrap();
     assert_eq!(broker.tcp_port(), tcp_port);
     assert_eq!(broker.retained("site/#").unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_secure_mosquitto_lets_in_only_whom_it_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::start_secure(folder.path()).unwrap();
+    broker.publish("site/a", "1", true).unwrap();
+    assert_eq!(broker.retained("site/#").unwrap(), ["site/a 1"]);
+
+    let mut stranger = std::process::Command::new("mosquitto_pub");
+    stranger.args(["-h", "127.0.0.1", "-p", &broker.tcp_port().to_string(), "--cafile"]);
+    stranger.arg(broker.authority()).args(["-t", "site/a", "-m", "2"]);
+    let output = stranger.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("not authorised"), "{said}");
+}
+
+#[test]
+fn a_wire_that_is_cut_breaks_connections_until_it_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ModbusServer::tcp(folder.path(), &registers(7)).unwrap();
+    let wire = Wire::to(server.tcp_port().unwrap()).unwrap();
+    let tcp_port = wire.tcp_port().to_string();
+    let read = || ModbusServer::probe(&["--tcp-port", &tcp_port], 1, "holding", 0, 1);
+    assert_eq!(read().unwrap(), json!({ "words": [7] }));
+    wire.cut();
+    read().unwrap_err();
+    wire.mend();
+    assert_eq!(read().unwrap(), json!({ "words": [7] }));
 }
 
 fn registers(first: u16) -> Value {

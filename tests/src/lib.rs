@@ -7,3 +7,4 @@ pub mod programs;
 pub mod skip;
 pub mod steel;
 pub mod wait;
+pub mod wire;

@@ -6,8 +6,13 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
 
-use super::{free_tcp_port, wait_for_tcp_port};
+use super::{free_tcp_port, python, wait_for_tcp_port};
 use crate::process::Process;
+
+/// The one user of a broker that asks for credentials.
+pub const USER: &str = "gateway";
+/// That user's password.
+pub const PASSWORD: &str = "not a secret";
 
 /// A broker on a port of its own.
 #[derive(Debug)]
@@ -15,17 +20,44 @@ pub struct Mosquitto {
     process: Process,
     folder: PathBuf,
     tcp_port: u16,
+    secure: bool,
 }
 
 impl Mosquitto {
     /// Starts a broker that anybody on loopback may use.
     pub fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, "allow_anonymous true", false)
+    }
+
+    /// Starts a broker that speaks TLS only and lets in only `USER` with `PASSWORD`.
+    pub fn start_secure(folder: &Path) -> Result<Self> {
+        python::json(python::script("certificates.py")?.arg(folder))?;
+        let passwords = folder.join("passwords");
+        let output = Command::new("mosquitto_passwd")
+            .args(["-b", "-c"])
+            .arg(&passwords)
+            .args([USER, PASSWORD])
+            .output()
+            .context("cannot start `mosquitto_passwd`")?;
+        succeeded("mosquitto_passwd", &output)?;
+        let file = |name: &str| folder.join(name).display().to_string();
+        let access = format!(
+            "allow_anonymous false\npassword_file {}\ncafile {}\ncertfile {}\nkeyfile {}",
+            passwords.display(),
+            file("ca.pem"),
+            file("server.pem"),
+            file("server.key")
+        );
+        Self::start_with(folder, &access, true)
+    }
+
+    fn start_with(folder: &Path, access: &str, secure: bool) -> Result<Self> {
         let tcp_port = free_tcp_port()?;
         // The queue limits are lifted because Debian's defaults drop messages that were PUBACKed. Without `user root` a
         // broker started by root changes its user, and the kernel then forgets to kill it with the test.
         let config = format!(
             "listener {tcp_port} 127.0.0.1\n\
-             allow_anonymous true\n\
+             {access}\n\
              persistence false\n\
              user root\n\
              max_inflight_messages 100\n\
@@ -35,7 +67,7 @@ impl Mosquitto {
         let path = folder.join("mosquitto.conf");
         fs::write(&path, config).with_context(|| format!("cannot write `{}`", path.display()))?;
         let process = run(folder, tcp_port)?;
-        Ok(Self { process, folder: folder.to_owned(), tcp_port })
+        Ok(Self { process, folder: folder.to_owned(), tcp_port, secure })
     }
 
     /// Its port; the same over restarts.
@@ -47,7 +79,14 @@ impl Mosquitto {
     /// Its address as a configuration names it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.tcp_port)
+        let scheme = if self.secure { "mqtts" } else { "mqtt" };
+        format!("{scheme}://127.0.0.1:{}", self.tcp_port)
+    }
+
+    /// The authority that vouches for a secure broker (PEM).
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join("ca.pem")
     }
 
     /// `kill -9`: sessions, queues and retained messages are gone.
@@ -96,6 +135,9 @@ impl Mosquitto {
     fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.args(["-V", "mqttv5", "-h", "127.0.0.1", "-p", &self.tcp_port.to_string()]);
+        if self.secure {
+            command.args(["-u", USER, "-P", PASSWORD, "--cafile"]).arg(self.authority());
+        }
         command
     }
 }
