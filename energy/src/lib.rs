@@ -7,8 +7,11 @@
 pub mod coefficient;
 pub mod convert;
 mod csv_table;
+pub mod fact;
+pub mod id;
 pub mod number;
 pub mod period;
+pub mod plant;
 mod serial;
 
 pub use coefficient::{Basis, Coefficient, MissingCoefficient, Registry, Resolved};

@@ -1,0 +1,86 @@
+//! Declared facts are read exactly, or each wrong line is named.
+
+use super::*;
+
+const PLANT: &str = r#"
+[plant]
+enterprise = "acme"
+time_zone = "Asia/Shanghai"
+rule_set = "GB/T 2589"
+edition = "2008"
+[[subject]]
+id = "line-a"
+kind = "line"
+[[energy_kind]]
+id = "electricity"
+unit = "万kWh"
+[[energy_kind]]
+id = "gas"
+unit = "m3"
+coefficient = "gasfield_gas"
+[[product]]
+id = "steel"
+unit = "t"
+line = "line-a"
+"#;
+const HEADER: &str = "subject,period,measure,value,unit,note,override_reason\n";
+
+fn read(rows: &str) -> Result<Facts, Problems> {
+    let plant = Plant::read(&SourceFile::new("plant.toml", PLANT)).unwrap();
+    Facts::read(&plant, &[SourceFile::new("facts.csv", format!("{HEADER}{rows}"))])
+}
+
+fn value(rows: &str, measure: &str, period: &str) -> Option<(String, bool)> {
+    let facts = read(rows).map_err(|problems| problems.to_string()).unwrap();
+    let acme = SubjectId::new("acme").unwrap();
+    let declared = facts.declared(&acme, &measure.parse().unwrap(), period.parse().unwrap())?;
+    Some((declared.value().to_string(), declared.is_complete()))
+}
+
+#[test]
+fn converts_into_the_unit_of_the_kind() {
+    let rows = "acme,2023,purchased:electricity,8500.5,MWh,,\nacme,2023-02,gross_output_value,1234567,元,,\n";
+    assert_eq!(value(rows, "purchased:electricity", "2023"), Some(("850.05".to_owned(), true)));
+    assert_eq!(value(rows, "gross_output_value", "2023-02"), Some(("123.4567".to_owned(), true)));
+    assert_eq!(value(rows, "purchased:electricity", "2023-02"), None);
+    assert_eq!(value(rows, "purchased:gas", "2023"), None);
+}
+
+#[test]
+fn months_add_up_to_a_year_and_say_how_many_there_are() {
+    let rows = "acme,2023-01,value_added,-5,万元,,\nacme,2023-03,value_added,7,万元,,\n";
+    assert_eq!(value(rows, "value_added", "2023"), Some(("2".to_owned(), false)));
+}
+
+#[test]
+fn names_file_and_line_of_what_is_wrong() {
+    let bad = |row: &str, expected: &str| {
+        let rows = format!("acme,2023,purchased:gas,1,m3,,\n{row}\n");
+        let problems = read(&rows).map(|_| ()).unwrap_err().to_string();
+        assert!(problems.contains(expected), "expected `{expected}`, found {problems}");
+        assert!(problems.contains("facts.csv:3:1"), "{problems}");
+    };
+    bad("acne,2023,purchased:gas,1,m3,,", "there is no subject `acne`; known here: acme, line-a");
+    bad("acme,2023-13,purchased:gas,1,m3,,", "`2023-13` is not a period");
+    bad("acme,2023-01-01,own:gas,1,m3,,", "found the day `2023-01-01`");
+    bad("acme,2023,bought:gas,1,m3,,", "`bought:gas` is not a measure");
+    bad("acme,2023,purchased:coal,1,t,,", "there is no energy kind `coal`");
+    bad("acme,2023,output:iron,1,t,,", "there is no product `iron`");
+    bad("acme,2023,own:gas,\"1,200\",m3,,", "`1,200` is not a decimal number");
+    bad("acme,2023,own:gas,-1,m3,,", "expected a number not below zero");
+    bad("acme,2023,own:gas,1,t,,", "`own:gas` is counted in `m3`");
+    bad("acme,2023,value_added,1,USD,,", "`value_added` is counted in `万元`");
+    bad("acme,2023,own:gas,,m3,,", "`value` is blank");
+    bad("acme,2023,own:gas,1", "expected 7 fields");
+    bad("acme,2023,purchased:gas,2,m3,,", "declared already for 2023, in facts.csv:2");
+    bad("acme,2023-05,purchased:gas,2,m3,,", "declared already for 2023, in facts.csv:2");
+}
+
+#[test]
+fn an_unknown_column_is_named() {
+    let plant = Plant::read(&SourceFile::new("plant.toml", PLANT)).unwrap();
+    let file = SourceFile::new("facts.csv", "\u{feff}subject,period,measure,amount,unit\n");
+    let problems = Facts::read(&plant, &[file]).map(|_| ()).unwrap_err().to_string();
+    assert!(problems.contains("`amount` is not a column"), "{problems}");
+    assert!(problems.contains("column `value` is missing"), "{problems}");
+}

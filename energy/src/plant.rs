@@ -1,0 +1,326 @@
+//! The plant as `plant.toml` describes it: subjects, energy kinds, meters, products, allocation keys, and the site's own
+//! coefficients. Must never hold a reading or a fact.
+
+mod check;
+mod kind;
+mod meter;
+mod read;
+
+use config::{Problem, Problems, SourceFile, Spanned};
+use jiff::tz::TimeZone;
+use model::{Decimal, PointId, Timestamp, Unit};
+use serde::Serialize;
+
+use crate::coefficient::{EnergyClass, Registry, words};
+use crate::id::{KindId, MeterId, ProductId, SubjectId};
+use crate::number::Number;
+
+pub(crate) const CODE_PLANT: &str = "EN-C101";
+pub(crate) const CODE_REFERENCE: &str = "EN-C102";
+pub(crate) const CODE_DUPLICATE: &str = "EN-C103";
+pub(crate) const CODE_UNIT: &str = "EN-C104";
+pub(crate) const CODE_COEFFICIENT: &str = "EN-C105";
+const CODE_POINT: &str = "EN-C106";
+
+words! {
+    /// What a subject is.
+    SubjectKind {
+        /// The whole enterprise; there is one.
+        Enterprise "enterprise",
+        /// A site.
+        Site "site",
+        /// A workshop.
+        Area "area",
+        /// A production line.
+        Line "line",
+        /// Equipment.
+        Equipment "equipment",
+    }
+}
+
+words! {
+    /// What a meter's energy is to the subject it stands at.
+    MeterRole {
+        /// Purchased; enters the subject's and the enterprise's total.
+        Incoming "incoming",
+        /// Part of what another meter counts, used here.
+        Sub "sub",
+        /// Made on site from energy that is counted already; shown, enters no total.
+        Own "own",
+        /// Sold; taken off the total.
+        Export "export",
+    }
+}
+
+words! {
+    /// What becomes of a kind in coal equivalent.
+    Treatment {
+        /// Converted by its coefficient.
+        Annex "annex",
+        /// Not converted by the site's rule set (water of some public institutions).
+        Excluded "excluded",
+    }
+}
+
+words! {
+    /// How steam is converted.
+    SteamRule {
+        /// By the edition's fixed value.
+        Fixed "fixed",
+        /// By enthalpy times the coefficient of heat.
+        Enthalpy "enthalpy",
+        /// By the value agreed with the supplier, entered as a coefficient of the site.
+        Contract "contract",
+    }
+}
+
+/// What a figure can be about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// Its name in files.
+    pub id: SubjectId,
+    /// What it is.
+    pub kind: SubjectKind,
+    /// Its display name.
+    pub name: String,
+    /// The subject it is a part of; `None` for the enterprise alone.
+    pub parent: Option<SubjectId>,
+}
+
+/// An energy kind and how it is converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnergyKind {
+    /// Its name in files.
+    pub id: KindId,
+    /// Its display name, 电力.
+    pub name: String,
+    /// The unit that its quantities are computed and printed in.
+    pub unit: Unit,
+    /// Its class.
+    pub class: EnergyClass,
+    /// The rule set of its coefficient.
+    pub rule_set: String,
+    /// The edition.
+    pub edition: String,
+    /// Its name in the coefficient table.
+    pub coefficient: String,
+    /// Whether it is converted.
+    pub treatment: Treatment,
+    /// For steam: by which rule.
+    pub steam: Option<Steam>,
+    /// Factors that the site states between units of different dimensions, such as m³ and t of water.
+    pub conversions: Vec<Conversion>,
+}
+
+/// The steam rule with its numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steam {
+    /// Which rule.
+    pub rule: SteamRule,
+    /// Enthalpy of the steam, kJ/kg.
+    pub steam_kj_per_kg: Number,
+    /// Enthalpy of the feed water, kJ/kg; zero where gross.
+    pub feed_kj_per_kg: Number,
+}
+
+/// A stated factor: one `from` is `factor` `to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversion {
+    /// From.
+    pub from: Unit,
+    /// To.
+    pub to: Unit,
+    /// How many.
+    pub factor: Number,
+}
+
+/// A point that is a cumulative register of one energy kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meter {
+    /// Its name in files.
+    pub id: MeterId,
+    /// The point whose samples are its readings, with its place in the plant file.
+    pub point: Spanned<PointId>,
+    /// What it counts.
+    pub energy_kind: KindId,
+    /// Where.
+    pub subject: SubjectId,
+    /// What its energy is there.
+    pub role: MeterRole,
+    /// The meter that counts this one's energy too.
+    pub parent: Option<MeterId>,
+    /// Unit of the register times the ratio.
+    pub unit: Unit,
+    /// The reading, in `unit` before the ratio, at which the register starts again from zero.
+    pub modulus: Option<Decimal>,
+    /// The most that the energy can rise in an hour, in `unit` after the ratio.
+    pub rise_per_hour_max: Option<Decimal>,
+    /// By what readings are multiplied, from when; sorted, the first without a time.
+    pub ratios: Vec<RatioChange>,
+    /// Replacements, sorted by time.
+    pub replacements: Vec<Replacement>,
+}
+
+/// A ratio and when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RatioChange {
+    /// Since when; `None` for ever.
+    pub from: Option<Timestamp>,
+    /// Current transformer times voltage transformer.
+    pub ratio: Decimal,
+}
+
+/// A meter was exchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Replacement {
+    /// When.
+    pub at: Timestamp,
+    /// Last index of the old meter.
+    pub old_final: Decimal,
+    /// First index of the new one.
+    pub new_initial: Decimal,
+}
+
+/// A product, made on one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Product {
+    /// Its name in files.
+    pub id: ProductId,
+    /// Its display name.
+    pub name: String,
+    /// What its output is counted in.
+    pub unit: Unit,
+    /// The line that makes it.
+    pub line: SubjectId,
+}
+
+/// A declared key by which the energy of shared equipment is divided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Allocation {
+    /// The shared equipment.
+    pub from: SubjectId,
+    /// Which energy of it.
+    pub energy_kind: KindId,
+    /// Who gets how much, by weight.
+    pub shares: Vec<Share>,
+}
+
+/// One part of an allocation key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// Who gets it.
+    pub to: SubjectId,
+    /// Its weight among all.
+    pub weight: Number,
+}
+
+/// A checked plant file.
+#[derive(Debug, Clone)]
+pub struct Plant {
+    /// The plant's display name.
+    pub name: String,
+    /// The IANA zone in which its days begin.
+    pub time_zone: TimeZone,
+    /// The region whose dated coefficients hold.
+    pub region: String,
+    /// The enterprise as a subject.
+    pub enterprise: SubjectId,
+    /// Longest gap between two readings over which an index is interpolated at the end of a period, in microseconds.
+    pub interpolation_max_micros: i64,
+    /// All subjects, the enterprise first.
+    pub subjects: Vec<Subject>,
+    /// All energy kinds, in the order of the file, which is that of Table 1.
+    pub kinds: Vec<EnergyKind>,
+    /// All meters.
+    pub meters: Vec<Meter>,
+    /// All products.
+    pub products: Vec<Product>,
+    /// All allocation keys.
+    pub allocations: Vec<Allocation>,
+    /// CSV files of declared facts, as written, relative to the plant file.
+    pub fact_files: Vec<String>,
+    /// The shipped coefficients and the site's own.
+    pub coefficients: Registry,
+    /// What is doubtful but not wrong.
+    pub warnings: Problems,
+}
+
+impl Plant {
+    /// Reads and checks a plant file.
+    ///
+    /// # Errors
+    /// All problems of the file at once, each with its place.
+    pub fn read(file: &std::sync::Arc<SourceFile>) -> Result<Self, Problems> {
+        read::plant(file)
+    }
+
+    /// The meters whose point `known` does not know, as problems in their places.
+    #[must_use]
+    pub fn check_points(&self, known: impl Fn(&PointId) -> bool) -> Problems {
+        let unknown = self.meters.iter().filter(|meter| !known(&meter.point.value));
+        Problems(unknown.map(unknown_point).collect())
+    }
+
+    /// A subject by name.
+    #[must_use]
+    pub fn subject(&self, id: &SubjectId) -> Option<&Subject> {
+        self.subjects.iter().find(|subject| subject.id == *id)
+    }
+
+    /// An energy kind by name.
+    #[must_use]
+    pub fn kind(&self, id: &KindId) -> Option<&EnergyKind> {
+        self.kinds.iter().find(|kind| kind.id == *id)
+    }
+
+    /// A meter by name.
+    #[must_use]
+    pub fn meter(&self, id: &MeterId) -> Option<&Meter> {
+        self.meters.iter().find(|meter| meter.id == *id)
+    }
+
+    /// Whether `part` is `whole` or lies in it.
+    #[must_use]
+    pub fn is_within(&self, part: &SubjectId, whole: &SubjectId) -> bool {
+        let mut at = self.subject(part);
+        // Parents are checked to form a tree, so the walk ends at the enterprise.
+        while let Some(subject) = at {
+            if subject.id == *whole {
+                return true;
+            }
+            at = subject.parent.as_ref().and_then(|parent| self.subject(parent));
+        }
+        false
+    }
+}
+
+fn unknown_point(meter: &Meter) -> Problem {
+    let point = &meter.point;
+    let message = format!("meter `{}`: no point `{}` has been read so far", meter.id, point.value);
+    point
+        .problem(CODE_POINT, message)
+        .help("compare with the points of the gateway (`nengliu-gateway status`), or wait for its first samples")
+}
+
+impl EnergyKind {
+    /// How many of the kind's unit one `from` is.
+    #[must_use]
+    pub fn factor_from(&self, from: Unit) -> Option<Number> {
+        self.factor(from, self.unit)
+    }
+
+    /// How many `to` one `from` is for this kind, by the units' own factors or by one that the site states.
+    #[must_use]
+    pub fn factor(&self, from: Unit, to: Unit) -> Option<Number> {
+        crate::convert::factor(from, to).or_else(|| {
+            self.conversions.iter().find_map(|stated| {
+                let before = crate::convert::factor(from, stated.from)?;
+                let after = crate::convert::factor(stated.to, to)?;
+                Some(&(&before * &stated.factor) * &after)
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

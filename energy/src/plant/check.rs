@@ -1,0 +1,283 @@
+//! What sections of a plant file must agree on: names that exist, units that convert, trees without circles. Must never
+//! read TOML.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use config::{Problem, Problems, Spanned};
+use model::Unit;
+
+use super::kind::KindDraft;
+use super::meter::MeterDraft;
+use super::{
+    Allocation, CODE_DUPLICATE, CODE_PLANT, CODE_REFERENCE, CODE_UNIT, EnergyKind, Plant, Product,
+    Subject, SubjectKind, Treatment,
+};
+use crate::id::SubjectId;
+
+/// All sections, each read, none compared.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) subjects: Vec<(Spanned<SubjectId>, SubjectKind, String, Spanned<SubjectId>)>,
+    pub(super) kinds: Vec<KindDraft>,
+    pub(super) meters: Vec<MeterDraft>,
+    pub(super) products: Vec<Spanned<Product>>,
+    pub(super) allocations: Vec<Spanned<Allocation>>,
+}
+
+/// Compares all sections and fills the plant.
+pub(super) fn all(plant: &mut Plant, draft: Draft, problems: &mut Problems) {
+    subjects(plant, draft.subjects, problems);
+    kinds(plant, draft.kinds, problems);
+    meters(plant, draft.meters, problems);
+    products(plant, draft.products, problems);
+    allocations(plant, draft.allocations, problems);
+}
+
+fn unknown<T: Display>(found: &Spanned<T>, what: &str, known: Vec<String>) -> Problem {
+    let problem = found.problem(CODE_REFERENCE, format!("there is no {what} `{}`", found.value));
+    if known.is_empty() {
+        problem.help(format!("this file has no {what}"))
+    } else {
+        problem.help(format!("known here: {}", known.join(", ")))
+    }
+}
+
+fn texts<T: Display>(ids: impl Iterator<Item = T>) -> Vec<String> {
+    ids.map(|id| id.to_string()).collect()
+}
+
+fn duplicate<T: Display>(found: &Spanned<T>, what: &str) -> Problem {
+    found.problem(CODE_DUPLICATE, format!("there are two {what}s `{}`", found.value))
+}
+
+fn subjects(
+    plant: &mut Plant,
+    drafts: Vec<(Spanned<SubjectId>, SubjectKind, String, Spanned<SubjectId>)>,
+    problems: &mut Problems,
+) {
+    let mut parents = Vec::new();
+    for (id, kind, name, parent) in drafts {
+        if plant.subject(&id.value).is_some() {
+            problems.push(duplicate(&id, "subject"));
+            continue;
+        }
+        if kind == SubjectKind::Enterprise {
+            let message = "there is one enterprise, named by `plant.enterprise`";
+            problems.push(id.problem(CODE_PLANT, message));
+        }
+        let parent_id = Some(parent.value.clone());
+        plant.subjects.push(Subject { id: id.value.clone(), kind, name, parent: parent_id });
+        parents.push((id, parent));
+    }
+    let mut rooted: BTreeSet<&SubjectId> = BTreeSet::from([&plant.enterprise]);
+    // Each round reaches one level further down; what is never reached hangs in a circle.
+    while let Some((id, _)) = parents
+        .iter()
+        .find(|(id, parent)| rooted.contains(&parent.value) && !rooted.contains(&id.value))
+    {
+        rooted.insert(&id.value);
+    }
+    for (id, parent) in &parents {
+        if plant.subject(&parent.value).is_none() {
+            let known = texts(plant.subjects.iter().map(|subject| &subject.id));
+            problems.push(unknown(parent, "subject", known));
+        } else if !rooted.contains(&id.value) {
+            let message = format!("subject `{}` does not lie in the enterprise", id.value);
+            problems.push(parent.problem(CODE_REFERENCE, message));
+        }
+    }
+    let hanging: BTreeSet<SubjectId> = parents
+        .iter()
+        .filter(|(id, _)| !rooted.contains(&id.value))
+        .map(|(id, _)| id.value.clone())
+        .collect();
+    // The walk up the tree must end, even in a file with problems.
+    plant.subjects.retain(|subject| !hanging.contains(&subject.id));
+}
+
+fn kinds(plant: &mut Plant, drafts: Vec<KindDraft>, problems: &mut Problems) {
+    for KindDraft { mut kind, class, id, unit } in drafts {
+        if plant.kind(&kind.id).is_some() {
+            problems.push(duplicate(&id, "energy kind"));
+            continue;
+        }
+        let rows = plant.coefficients.rows();
+        let named = || rows.iter().filter(|row| row.energy_kind == kind.coefficient);
+        let own = named().find(|row| row.rule_set == kind.rule_set && row.edition == kind.edition);
+        let known = own.or_else(|| named().next());
+        kind.class = class.or(known.map(|row| row.class)).unwrap_or(kind.class);
+        let editions = plant.coefficients.editions();
+        if !editions.contains(&(kind.rule_set.as_str(), kind.edition.as_str())) {
+            let message = format!(
+                "energy kind `{}`: no coefficient has rule set `{}` and edition `{}`",
+                kind.id, kind.rule_set, kind.edition
+            );
+            let known: Vec<String> =
+                editions.iter().map(|(set, edition)| format!("`{set}` `{edition}`")).collect();
+            let problem = id.problem(CODE_REFERENCE, message);
+            problems.push(problem.help(format!("known: {}", known.join(", "))));
+        }
+        if kind.treatment == Treatment::Annex {
+            coefficient_units(plant, &kind, &unit, problems);
+        }
+        plant.kinds.push(kind);
+    }
+}
+
+/// The kind's unit must convert exactly into that of its coefficient, whichever role.
+fn coefficient_units(
+    plant: &Plant,
+    kind: &EnergyKind,
+    unit: &Spanned<Unit>,
+    problems: &mut Problems,
+) {
+    let rows = plant.coefficients.rows().iter().filter(|row| {
+        row.rule_set == kind.rule_set
+            && row.edition == kind.edition
+            && row.energy_kind == kind.coefficient
+    });
+    let mut units: Vec<Unit> = rows.map(|row| row.unit).collect();
+    if kind.steam.as_ref().is_some_and(|steam| steam.rule == super::SteamRule::Enthalpy) {
+        units.push(Unit::Kilogram);
+    }
+    units.dedup();
+    for wanted in units {
+        if kind.factor(kind.unit, wanted).is_none() {
+            let message = format!(
+                "energy kind `{}`: its unit `{}` does not convert exactly into `{wanted}`, the \
+                 unit of its coefficient",
+                kind.id, unit.value
+            );
+            problems.push(unit.problem(CODE_UNIT, message).help(stated(kind.unit, wanted)));
+        }
+    }
+}
+
+fn stated(from: Unit, to: Unit) -> String {
+    format!(
+        "choose another unit, or state a factor: `conversion = [{{ from = \"{from}\", to = \"{to}\", factor = … }}]`"
+    )
+}
+
+fn meters(plant: &mut Plant, drafts: Vec<MeterDraft>, problems: &mut Problems) {
+    for draft in &drafts {
+        if plant.meter(&draft.id.value).is_some() {
+            problems.push(duplicate(&draft.id, "meter"));
+            continue;
+        }
+        if plant.meters.iter().any(|meter| meter.point.value == draft.meter.point.value) {
+            problems.push(duplicate(&draft.meter.point, "meter of the point"));
+        }
+        if plant.subject(&draft.subject.value).is_none() {
+            let known = texts(plant.subjects.iter().map(|subject| &subject.id));
+            problems.push(unknown(&draft.subject, "subject", known));
+        }
+        match plant.kind(&draft.energy_kind.value) {
+            None => {
+                let known = texts(plant.kinds.iter().map(|kind| &kind.id));
+                problems.push(unknown(&draft.energy_kind, "energy kind", known));
+            }
+            Some(kind) if kind.factor_from(draft.unit.value).is_none() => {
+                let message = format!(
+                    "meter `{}`: its unit `{}` does not convert exactly into `{}`, the unit of \
+                     energy kind `{}`",
+                    draft.id.value, draft.unit.value, kind.unit, kind.id
+                );
+                let problem = draft.unit.problem(CODE_UNIT, message);
+                problems.push(problem.help(stated(draft.unit.value, kind.unit)));
+            }
+            Some(_) => {}
+        }
+        plant.meters.push(draft.meter.clone());
+    }
+    for draft in &drafts {
+        if let Some(parent) = &draft.parent {
+            meter_parent(plant, draft, parent, problems);
+        }
+    }
+}
+
+fn meter_parent(
+    plant: &Plant,
+    draft: &MeterDraft,
+    parent: &Spanned<crate::id::MeterId>,
+    problems: &mut Problems,
+) {
+    let Some(found) = plant.meter(&parent.value) else {
+        let known = texts(plant.meters.iter().map(|meter| &meter.id));
+        problems.push(unknown(parent, "meter", known));
+        return;
+    };
+    if found.energy_kind != draft.energy_kind.value {
+        let message = format!(
+            "meter `{}` counts `{}`, its parent `{}` counts `{}`",
+            draft.id.value, draft.energy_kind.value, found.id, found.energy_kind
+        );
+        problems.push(parent.problem(CODE_REFERENCE, message));
+    }
+    let mut above = Some(found);
+    // As many steps as there are meters: a longer way goes in a circle.
+    for _ in 0..plant.meters.len() {
+        above = above.and_then(|meter| plant.meter(meter.parent.as_ref()?));
+    }
+    if above.is_some() {
+        let message = format!("meter `{}` is its own parent in a circle", draft.id.value);
+        problems.push(parent.problem(CODE_REFERENCE, message));
+    }
+}
+
+fn products(plant: &mut Plant, drafts: Vec<Spanned<Product>>, problems: &mut Problems) {
+    for draft in drafts {
+        let line = draft.clone().map(|product| product.line);
+        if plant.products.iter().any(|product| product.id == draft.value.id) {
+            problems.push(duplicate(&draft.clone().map(|product| product.id), "product"));
+        } else if plant.subject(&line.value).is_none() {
+            let known = texts(plant.subjects.iter().map(|subject| &subject.id));
+            problems.push(unknown(&line, "subject", known));
+        } else if let Some(other) = plant.products.iter().find(|one| one.line == line.value) {
+            let message = format!(
+                "line `{}` makes product `{}` already: one line has one product until energy is \
+                 divided among products",
+                line.value, other.id
+            );
+            problems.push(line.problem(CODE_PLANT, message));
+        }
+        plant.products.push(draft.value);
+    }
+}
+
+fn allocations(plant: &mut Plant, drafts: Vec<Spanned<Allocation>>, problems: &mut Problems) {
+    for draft in drafts {
+        let place = |text: &str| draft.clone().map(|_| text.to_owned());
+        let allocation = &draft.value;
+        if plant.kind(&allocation.energy_kind).is_none() {
+            let known = texts(plant.kinds.iter().map(|kind| &kind.id));
+            problems.push(unknown(&place(allocation.energy_kind.as_str()), "energy kind", known));
+        }
+        let repeated = plant.allocations.iter().any(|other| {
+            other.from == allocation.from && other.energy_kind == allocation.energy_kind
+        });
+        if repeated {
+            problems.push(duplicate(&place(allocation.from.as_str()), "allocation key"));
+        }
+        let ends = allocation.shares.iter().map(|share| &share.to).chain([&allocation.from]);
+        for subject in ends {
+            if plant.subject(subject).is_none() {
+                let known = texts(plant.subjects.iter().map(|subject| &subject.id));
+                problems.push(unknown(&place(subject.as_str()), "subject", known));
+            }
+        }
+        for share in &allocation.shares {
+            // Its energy would be counted in the line's own meters and by the key once more.
+            if plant.is_within(&allocation.from, &share.to) {
+                let message = format!(
+                    "`{}` lies in `{}` and cannot be allocated to it: its energy is counted there",
+                    allocation.from, share.to
+                );
+                problems.push(draft.problem(CODE_PLANT, message));
+            }
+        }
+        plant.allocations.push(draft.value);
+    }
+}

@@ -1,0 +1,188 @@
+//! A plant file is read whole, or every problem of it is named.
+
+use super::*;
+
+const GOOD: &str = r#"
+[plant]
+name = "示例"
+enterprise = "acme"
+time_zone = "Asia/Shanghai"
+rule_set = "GB/T 2589"
+edition = "2020"
+facts = ["facts.csv"]
+interpolation_max = "24h"
+
+[[subject]]
+id = "line-a"
+kind = "line"
+
+[[subject]]
+id = "compressor"
+kind = "equipment"
+
+[[energy_kind]]
+id = "electricity"
+name = "电力"
+unit = "万kWh"
+
+[[energy_kind]]
+id = "water"
+unit = "t"
+coefficient = "fresh_water"
+conversion = [{ from = "m3", to = "t", factor = 1 }]
+
+[[meter]]
+id = "main"
+point = "acme/nb-1/main/e_import"
+energy_kind = "electricity"
+role = "incoming"
+unit = "kWh"
+modulus = 100000.0
+rise_per_hour_max = 20000
+[[meter.ratio]]
+ct = 80
+pt = 100
+[[meter.ratio]]
+from = 2024-03-10T10:00:00+08:00
+ct = 60
+[[meter.replacement]]
+at = 2024-05-01T00:00:00+08:00
+old_final = 81250.0
+new_initial = 5.0
+
+[[meter]]
+point = "acme/nb-1/line-a/water"
+energy_kind = "water"
+subject = "line-a"
+role = "sub"
+unit = "m3"
+
+[[product]]
+id = "steel"
+unit = "t"
+line = "line-a"
+
+[[allocation]]
+from = "compressor"
+energy_kind = "electricity"
+share = [{ to = "line-a", weight = 60 }]
+
+[[coefficient]]
+energy_kind = "electricity"
+role = "equal_value"
+value = 3.00
+value_unit = "tce"
+unit = "万kWh"
+region = "CN"
+data_year = 2022
+coal_rate_kind = "gross"
+notice = "示例"
+evidence = "illustrative"
+"#;
+
+fn read(text: &str) -> Result<Plant, Problems> {
+    Plant::read(&SourceFile::new("plant.toml", text))
+}
+
+#[test]
+fn reads_a_whole_plant() {
+    let plant = read(GOOD).map_err(|problems| problems.to_string()).unwrap();
+    assert_eq!(plant.subjects.len(), 3);
+    assert_eq!(plant.interpolation_max_micros, 86_400_000_000);
+    let main = &plant.meters[0];
+    let ratios: Vec<String> = main.ratios.iter().map(|change| change.ratio.to_string()).collect();
+    assert_eq!(ratios, ["8000", "60"]);
+    assert_eq!(main.replacements.len(), 1);
+    assert_eq!(main.subject.as_str(), "acme");
+    assert_eq!(plant.meters[1].id.as_str(), "acme/nb-1/line-a/water");
+    assert_eq!(plant.kinds[1].class, EnergyClass::Medium);
+    assert_eq!(plant.kinds[1].factor_from(Unit::Litre).unwrap().to_string(), "0.001");
+    let site = plant.coefficients.rows().last().unwrap();
+    assert_eq!(site.kgce_per_unit().to_string(), "3000");
+    assert_eq!(site.place, "plant.toml:68");
+    assert_eq!(plant.warnings, Problems::default());
+}
+
+#[test]
+fn a_point_that_nobody_read_is_named_in_its_place() {
+    let plant = read(GOOD).unwrap();
+    let problems = plant.check_points(|point| point.as_str().ends_with("water"));
+    assert_eq!(problems.0.len(), 1);
+    assert_eq!(problems.0[0].place().as_deref(), Some("plant.toml:32:9"));
+}
+
+/// Replaces a text that stands once in the good file and expects the one problem that it causes.
+fn bad(from: &str, to: &str, expected: &str) {
+    assert_eq!(GOOD.matches(from).count(), 1, "{from}");
+    let problems = read(&GOOD.replace(from, to)).map(|_| ()).unwrap_err().to_string();
+    assert!(problems.contains(expected), "expected `{expected}`, found:\n{problems}");
+}
+
+#[test]
+fn names_what_is_wrong() {
+    bad(
+        "Asia/Shanghai",
+        "Asia/Shangai",
+        "EN-C101 plant.toml:5:13: `plant.time_zone`: `Asia/Shangai` is not a time zone",
+    );
+    bad(
+        "role = \"sub\"",
+        "role = \"sub\"\nparent = \"mian\"",
+        "there is no meter `mian`; known here: main, acme/nb-1/line-a/water",
+    );
+    bad(
+        "subject = \"line-a\"",
+        "subject = \"line-b\"",
+        "EN-C102 plant.toml:52:11: there is no subject `line-b`",
+    );
+    bad("unit = \"kWh\"", "unit = \"kwh\"", "EN-C104 plant.toml:35:8: `unit`: `kwh` is not a unit");
+    bad("unit = \"m3\"", "unit = \"Nm3\"", "its unit `Nm3` does not convert exactly into `t`");
+    bad(
+        "unit = \"t\"\ncoefficient",
+        "unit = \"GJ\"\ncoefficient",
+        "its unit `GJ` does not convert exactly into `t`",
+    );
+    bad(
+        "role = \"incoming\"",
+        "role = \"purchased\"",
+        "`purchased` is not known here: expected one of incoming, sub, own, export",
+    );
+    bad("ct = 80", "ct = 0", "`ct`: expected a number above zero, found `0`");
+    bad(
+        "id = \"main\"",
+        "id = \"acme/nb-1/line-a/water\"",
+        "there are two meters `acme/nb-1/line-a/water`",
+    );
+    bad("line = \"line-a\"", "line = \"line-z\"", "there is no subject `line-z`");
+    bad("to = \"line-a\"", "to = \"acme\"", "cannot be allocated to it");
+    bad("value_unit = \"tce\"\n", "", "check `value_unit` and `unit`");
+    bad(
+        "coal_rate_kind = \"gross\"",
+        "coal_rate_kind = \"net\"",
+        "cannot come from a net coal rate",
+    );
+    bad(
+        "data_year = 2022\n",
+        "",
+        "EN-C105 plant.toml:66:1: an `equal_value` of electricity is a dated number per authority",
+    );
+    bad(
+        "edition = \"2020\"",
+        "edition = \"2021\"",
+        "no coefficient has rule set `GB/T 2589` and edition `2021`",
+    );
+    bad(
+        "kind = \"line\"",
+        "kind = \"line\"\nparent = \"line-a\"",
+        "subject `line-a` does not lie in the enterprise",
+    );
+    bad("modulus", "modulo", "did you mean `modulus`?");
+    bad("from = 2024-03-10T10:00:00+08:00\n", "", "expected exactly one without `from`");
+}
+
+#[test]
+fn names_all_problems_at_once() {
+    let text = "[plant]\nenterprise = \"A\"\n[[meter]]\npoint = \"x\"\nrole = \"sub\"\n";
+    let problems = read(text).map(|_| ()).unwrap_err();
+    assert!(problems.0.len() >= 2, "{problems}");
+}
