@@ -9,5 +9,7 @@ macro_rules! profiles {
 }
 
 profiles! {
+    "acrel/adl400"
     "eastron/sdm630"
+    "schneider/pm5300"
 }

@@ -97,7 +97,7 @@ impl Client {
     ) -> Result<Vec<u16>, RequestError> {
         self.open().await?;
         self.keep_gap(gap).await;
-        let limit = self.time_limit(&request);
+        let limit = self.time_limit(request);
         let Some(line) = &mut self.line else { return Err(closed().into()) };
         if line.serial.as_ref().is_some_and(SerialLine::take_stray) {
             self.drain().await;
@@ -142,7 +142,7 @@ impl Client {
     }
 
     /// How long the reply to `request` may take, with its way over the wire.
-    fn time_limit(&self, request: &Request) -> Duration {
+    fn time_limit(&self, request: Request) -> Duration {
         // A request has 8 bytes; a reply has 5 and its values.
         self.settings.timeout + self.settings.link.wire_time(13 + u32::from(request.reply_bytes()))
     }
@@ -193,9 +193,9 @@ impl Client {
             Link::Serial { .. } => self.open_serial(&link).await,
         };
         match opened {
-            Ok(line) => {
+            Ok(opened) => {
                 self.backoff.reset();
-                self.line = Some(line);
+                self.line = Some(opened);
                 Ok(())
             }
             Err(source) => {
@@ -235,7 +235,10 @@ impl Client {
 
 /// A number that differs from try to try and from gateway to gateway: the digits of the clocks, mixed.
 pub(crate) fn chance(clock: &dyn Clock) -> u64 {
-    let mixed = clock.now().0.unsigned_abs() ^ clock.monotonic().as_nanos().rotate_left(32) as u64;
+    let monotonic = clock.monotonic();
+    let mixed = clock.now().0.unsigned_abs()
+        ^ monotonic.as_secs().rotate_left(32)
+        ^ u64::from(monotonic.subsec_nanos()).rotate_left(12);
     // splitmix64, whose finalizer spreads a change of any bit over all bits.
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -245,7 +248,7 @@ pub(crate) fn chance(clock: &dyn Clock) -> u64 {
 /// The probe whose reply cannot be one of those that are owed; when all could, the one asked for longest ago.
 fn next_probe(probes: &[Request], unanswered: &VecDeque<Request>) -> Option<Request> {
     let owed_last = |probe: &&Request| {
-        unanswered.iter().rposition(|request| request.may_be_mistaken_for(probe))
+        unanswered.iter().rposition(|request| request.may_be_mistaken_for(**probe))
     };
     // `None` sorts before any position, and the first of equals is taken.
     probes.iter().min_by_key(owed_last).copied()

@@ -32,10 +32,9 @@ pub(crate) fn decode(
         reason = "the lowest bits of the gathered bytes are the value; signed types reuse its bits"
     )]
     match address.data_type {
-        DataType::U16 | DataType::U32 => integer(bits as i64),
+        DataType::U16 | DataType::U32 | DataType::I64 => integer(bits as i64),
         DataType::I16 => integer(i64::from(bits as u16 as i16)),
         DataType::I32 => integer(i64::from(bits as u32 as i32)),
-        DataType::I64 => integer(bits as i64),
         DataType::U64 => integer(i64::try_from(bits).map_err(|_| Quality::BAD_OUT_OF_RANGE)?),
         DataType::F32 => scaling.of_float(f64::from(f32::from_bits(bits as u32))),
         DataType::F64 => scaling.of_float(f64::from_bits(bits)),

@@ -80,12 +80,12 @@ impl fmt::Display for Request {
 impl Request {
     /// Bytes of values in its reply; a reply on a serial line says no more of what it answers than this and the
     /// function.
-    pub(crate) fn reply_bytes(&self) -> u16 {
+    pub(crate) fn reply_bytes(self) -> u16 {
         if self.area.is_bits() { self.count.div_ceil(8) } else { self.count.saturating_mul(2) }
     }
 
     /// Whether a reply to the one could be taken for a reply to the other.
-    pub(crate) fn may_be_mistaken_for(&self, other: &Self) -> bool {
+    pub(crate) fn may_be_mistaken_for(self, other: Self) -> bool {
         self.area == other.area && self.reply_bytes() == other.reply_bytes()
     }
 
@@ -165,8 +165,7 @@ fn distinct(requests: impl Iterator<Item = Request>) -> Vec<Request> {
     const PROBES_MAX: usize = 8;
     let mut kept: Vec<Request> = Vec::new();
     for request in requests {
-        if kept.len() < PROBES_MAX && !kept.iter().any(|other| other.may_be_mistaken_for(&request))
-        {
+        if kept.len() < PROBES_MAX && !kept.iter().any(|other| other.may_be_mistaken_for(request)) {
             kept.push(request);
         }
     }

@@ -106,14 +106,10 @@ impl PortSettings {
 
         let link = match (&address, &path) {
             (Some(address), None) => {
-                for key in [
-                    baud.as_ref().map(|b| b.clone().map(drop)),
-                    format.as_ref().map(|f| f.clone().map(drop)),
-                ] {
-                    if let Some(key) = key {
-                        let message = "a Modbus TCP port has no baud rate and no format";
-                        problems.push(key.problem(CODE_LINK, message).help("remove this key"));
-                    }
+                let places = [baud.map(|key| key.map(drop)), format.map(|key| key.map(drop))];
+                for place in places.into_iter().flatten() {
+                    let message = "a Modbus TCP port has no baud rate and no format";
+                    problems.push(place.problem(CODE_LINK, message).help("remove this key"));
                 }
                 tcp(address, problems)
             }
