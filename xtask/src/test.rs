@@ -20,7 +20,7 @@ pub(crate) struct TestArgs {
     /// Install what the tests need, then stop.
     #[arg(long)]
     setup_only: bool,
-    /// Handed to `cargo test`, for example `-p spool` or a part of a test's name.
+    /// Handed to `cargo test --workspace`, for example a part of a test's name.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
