@@ -116,8 +116,10 @@ fn properties() -> WriterProperties {
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX));
-    // Running numbers: a dictionary of them is larger than their differences.
-    for name in [column::TS, column::GATEWAY_TS, column::SEQ] {
+    // Numbers that run: a dictionary of them is larger than their differences (of merged rows with noisy values, `mantissa`
+    // took 1.14 bytes a row with a dictionary and 0.52 without).
+    let running = [column::TS, column::GATEWAY_TS, column::MANTISSA, column::SEQ, column::COMMIT];
+    for name in running {
         let path = ColumnPath::from(name);
         properties = properties
             .set_column_dictionary_enabled(path.clone(), false)

@@ -24,7 +24,7 @@ use crate::LakeError;
 use crate::file::{self, DataFile, Written};
 use crate::lake::{CHECKPOINT_COMMITS, Lake, data_file};
 use crate::log::data_path;
-use crate::merge::Merger;
+use crate::merge::{BATCH_ROWS, Merger};
 
 /// Files of one level that are merged into one of the next.
 pub(crate) const FAN_IN: usize = 16;
@@ -167,7 +167,7 @@ impl Lake {
         let (stop, lock) = (Arc::clone(&cancelled), Arc::clone(&self.lock));
         let task = tokio::task::spawn_blocking(move || {
             let _lock = lock;
-            let mut merger = Merger::open(&paths, &stop)?;
+            let mut merger = Merger::open(&paths, BATCH_ROWS, &stop)?;
             let written = file::write(disk.as_ref(), &path, &mut merger)?;
             Ok(Merged { sources, name, level, commit, written, replays: merger.replays })
         });

@@ -16,7 +16,7 @@ use crate::LakeError;
 use crate::schema::column;
 
 /// Rows in a batch, read or written.
-const BATCH_ROWS: usize = 8_192;
+pub(crate) const BATCH_ROWS: usize = 8_192;
 
 /// The rows of several files in the order of the table, replays once.
 pub(crate) struct Merger<'a> {
@@ -25,6 +25,7 @@ pub(crate) struct Merger<'a> {
     held: Vec<RecordBatch>,
     /// (index in `held`, row) of the rows to come.
     picked: Vec<(usize, usize)>,
+    batch_rows: usize,
     /// The identity of the row picked last.
     last: Option<Identity>,
     /// Rows that were left out because the same one came before.
@@ -53,10 +54,10 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn open(path: &Path) -> Result<Self, LakeError> {
+    fn open(path: &Path, batch_rows: usize) -> Result<Self, LakeError> {
         let file = File::open(path).map_err(LakeError::io("open", path))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-            .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+            .and_then(|builder| builder.with_batch_size(batch_rows).build())
             .map_err(LakeError::parquet("read", path))?;
         Ok(Self {
             path: path.to_owned(),
@@ -120,18 +121,22 @@ impl Cursor {
 
 impl<'a> Merger<'a> {
     /// Opens the files; each must be sorted as [`crate::schema::schema`] says.
-    pub(crate) fn open(paths: &[PathBuf], cancelled: &'a AtomicBool) -> Result<Self, LakeError> {
+    pub(crate) fn open(
+        paths: &[PathBuf],
+        batch_rows: usize,
+        cancelled: &'a AtomicBool,
+    ) -> Result<Self, LakeError> {
         let mut cursors = Vec::with_capacity(paths.len());
         let mut held = Vec::new();
         for path in paths {
-            let mut cursor = Cursor::open(path)?;
+            let mut cursor = Cursor::open(path, batch_rows)?;
             if let Some(batch) = cursor.next_batch(held.len())? {
                 held.push(batch);
                 cursors.push(cursor);
             }
         }
-        let picked = Vec::with_capacity(BATCH_ROWS);
-        Ok(Self { cursors, held, picked, last: None, replays: 0, cancelled })
+        let picked = Vec::with_capacity(batch_rows);
+        Ok(Self { cursors, held, picked, batch_rows, last: None, replays: 0, cancelled })
     }
 
     /// Picks rows from the first cursor for as long as it stays before all others.
@@ -141,7 +146,7 @@ impl<'a> Merger<'a> {
             let cursor = &self.cursors[first];
             let in_front = second
                 .is_none_or(|second| cursor.order(&self.cursors[second]) != Ordering::Greater);
-            if !in_front || self.picked.len() >= BATCH_ROWS {
+            if !in_front || self.picked.len() >= self.batch_rows {
                 return Ok(());
             }
             self.pick(first);
@@ -217,7 +222,7 @@ impl Iterator for Merger<'_> {
     type Item = Result<RecordBatch, LakeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.cursors.is_empty() && self.picked.len() < BATCH_ROWS {
+        while !self.cursors.is_empty() && self.picked.len() < self.batch_rows {
             if let Err(error) = self.pick_run() {
                 return Some(Err(error));
             }
@@ -226,5 +231,93 @@ impl Iterator for Merger<'_> {
             return Some(Err(LakeError::damaged(Path::new("merge"), "it was cancelled")));
         }
         (!self.picked.is_empty()).then(|| self.flush())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Float64Array, Int32Array};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::disk::LocalDisk;
+    use crate::file;
+    use crate::schema::schema;
+
+    /// Point, time, generation, sequence, commit.
+    type Key = (u8, i64, i64, i64, i64);
+
+    fn batch(rows: &[Key]) -> RecordBatch {
+        let long = |of: fn(&Key) -> i64| Int64Array::from_iter_values(rows.iter().map(of));
+        let time = || {
+            let values = rows.iter().map(|row| row.1);
+            TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC")
+        };
+        let point = StringArray::from_iter_values(rows.iter().map(|row| format!("p{}", row.0)));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(point),
+            Arc::new(time()),
+            Arc::new(time()),
+            Arc::new(long(|_| 0)),
+            // A value that follows from the identity, so that a row torn apart is seen.
+            Arc::new(long(|row| row.1 * 100 + row.2 * 10 + row.3)),
+            Arc::new(Int32Array::from(vec![None; rows.len()])),
+            Arc::new(Float64Array::from(vec![None; rows.len()])),
+            Arc::new(long(|row| row.2)),
+            Arc::new(long(|row| row.3)),
+            Arc::new(long(|row| row.4)),
+        ];
+        RecordBatch::try_new(schema(), columns).unwrap()
+    }
+
+    fn keys(batch: &RecordBatch) -> Vec<Key> {
+        let long = |i: usize| batch.column(i).as_primitive::<Int64Type>();
+        let point = batch.column(0).as_string::<i32>();
+        let ts = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+        (0..batch.num_rows())
+            .map(|row| {
+                let (ts, generation, seq) = (ts.value(row), long(7).value(row), long(8).value(row));
+                assert_eq!(long(4).value(row), ts * 100 + generation * 10 + seq);
+                let point = point.value(row).trim_start_matches('p').parse().unwrap();
+                (point, ts, generation, seq, long(9).value(row))
+            })
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn merging_is_sorting_and_dropping_replays(
+            mut files in prop::collection::vec(
+                prop::collection::btree_set((0..4_u8, 0..6_i64, 1..3_i64, 1..3_i64), 1..40),
+                1..6,
+            ),
+            batch_rows in 1..9_usize,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut paths = Vec::new();
+            let mut expected: Vec<Key> = Vec::new();
+            // The later commit first, so that which replay stays is not decided by the order of files.
+            for (commit, rows) in (1..).zip(files.iter_mut().rev()) {
+                let rows: Vec<Key> =
+                    rows.iter().map(|&(p, ts, g, s)| (p, ts, g, s, commit)).collect();
+                let path = dir.path().join(format!("{commit}.parquet"));
+                file::write(&LocalDisk, &path, std::iter::once(Ok(batch(&rows)))).unwrap();
+                paths.insert(0, path);
+                expected.extend(rows);
+            }
+            let all = expected.len();
+            expected.sort_unstable();
+            expected.dedup_by_key(|row| (row.0, row.1, row.2, row.3));
+            let cancelled = AtomicBool::new(false);
+            let mut merger = Merger::open(&paths, batch_rows, &cancelled).unwrap();
+            let merged: Vec<Key> =
+                merger.by_ref().flat_map(|batch| keys(&batch.unwrap())).collect();
+            prop_assert_eq!(merger.replays, (all - expected.len()) as u64);
+            prop_assert_eq!(merged, expected);
+        }
     }
 }

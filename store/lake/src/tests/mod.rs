@@ -4,6 +4,7 @@
 mod commits;
 mod crashes;
 mod maintenance;
+mod model_test;
 
 use std::fs::File;
 use std::io;
