@@ -170,8 +170,8 @@ pub enum DraftFault {
         /// What the sample has.
         found: &'static str,
     },
-    /// A source time that not every store can hold.
-    #[error("source time {found} is outside {} to {}", Timestamp::MIN, Timestamp::MAX)]
+    /// A time, of the source or of the gateway, that not every store can hold.
+    #[error("time {found} is outside {} to {}", Timestamp::MIN, Timestamp::MAX)]
     Time {
         /// The time.
         found: Timestamp,

@@ -241,3 +241,43 @@ fn due(files: &[DataFile]) -> Option<Vec<DataFile>> {
     let level = levels.values().find(|level| level.len() >= FAN_IN)?;
     Some(level.iter().take(FAN_IN).map(|&file| file.clone()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files as (level, commit, rows); expects a level and the first and last commit of its files.
+    fn check(files: &[(u32, u64, u64)], expected: Option<(u32, u64, u64)>) {
+        let files: Vec<DataFile> = files
+            .iter()
+            .map(|&(level, commit, rows)| DataFile {
+                name: format!("{level}-{commit}"),
+                level,
+                commit: CommitNumber(commit),
+                rows,
+                bytes: 1,
+            })
+            .collect();
+        let found = due(&files).map(|files| {
+            assert_eq!(files.len(), FAN_IN);
+            (files[0].level, files[0].commit.0, files[FAN_IN - 1].commit.0)
+        });
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_oldest_files_of_the_lowest_full_level_are_merged() {
+        let level = |level, commits: std::ops::Range<u64>, rows| {
+            commits.map(move |commit| (level, commit, rows)).collect::<Vec<_>>()
+        };
+        check(&[], None);
+        check(&level(0, 0..15, 9), None);
+        check(&level(0, 0..20, 9), Some((0, 0, 15)));
+        check(&[level(1, 0..16, 9), level(0, 20..30, 9)].concat(), Some((1, 0, 15)));
+        check(&[level(1, 0..16, 9), level(0, 20..36, 9)].concat(), Some((0, 20, 35)));
+        // Large files are left alone, and the others of their level go on without them.
+        check(&level(2, 0..16, SEALED_ROWS), None);
+        let sealed = level(2, 0..5, SEALED_ROWS);
+        check(&[sealed, level(2, 5..21, 9)].concat(), Some((2, 5, 20)));
+    }
+}

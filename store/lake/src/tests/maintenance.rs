@@ -1,5 +1,6 @@
 //! Merging, checkpoints and deletion: the rows stay, the files do not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,6 +112,17 @@ async fn three_hundred_commits_leave_few_files_and_a_short_log() {
     let mut lake = site.open().await;
     assert_eq!(lake.watermarks().await.unwrap(), snapshot.watermarks());
     assert_eq!(rows(&site.snapshot()), rows(&snapshot));
+    // Delta's own reading of checkpoint and entries says the same as ours.
+    let log_store = Arc::clone(&lake.log_store);
+    let table = &lake.known().await.unwrap().table;
+    let files: BTreeSet<_> = table.log_data().iter().map(|file| file.path().to_string()).collect();
+    let ours = crate::log::read(site.path()).unwrap();
+    assert!(ours.checkpoint.is_some());
+    assert_eq!(files, ours.files.keys().cloned().collect());
+    assert_eq!(ours.transactions.len(), 5);
+    for (name, version) in ours.transactions {
+        assert_eq!(table.transaction_version(&log_store, &name).await.unwrap(), Some(version));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,9 +143,13 @@ async fn readers_beside_a_writer_always_see_whole_commits() {
             }
         })
     };
-    for sequence in 1..=120 {
-        lake.commit(north.draft(sequence, 1)).await.unwrap();
-        lake.maintain().await.unwrap();
-    }
+    // On another thread: a lake can be handed from task to task.
+    let writer = tokio::spawn(async move {
+        for sequence in 1..=120 {
+            lake.commit(north.draft(sequence, 1)).await.unwrap();
+            lake.maintain().await.unwrap();
+        }
+    });
+    writer.await.unwrap();
     reader.await.unwrap();
 }

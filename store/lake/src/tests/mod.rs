@@ -5,6 +5,8 @@ mod commits;
 mod crashes;
 mod maintenance;
 mod model_test;
+#[cfg(target_os = "linux")]
+mod power_cuts;
 
 use std::fs::File;
 use std::io;
