@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The edge daemon: plan → poll → shape → batch → keep → forward.
+//!
+//! Ports run protocol tasks and hand over emissions; one keeper thread owns the spool, cuts batches and makes them
+//! durable; the uplink sends durable frames and frees them for the commit ack alone (INV-3). This crate must never
+//! know a concrete protocol, polars or a store.
+
+pub mod batcher;
+pub mod health;
+pub mod keeper;
+pub mod mqtt;
+pub mod plan;
+pub mod run;
+pub mod settings;
+pub mod status;
+pub mod uplink;
+mod uplink_task;
+
+pub use plan::{GatewayPlan, plan};
+pub use run::{GatewayHandle, Host, RunError, start};
+pub use settings::{Settings, UplinkSettings};
+pub use status::GatewayStatus;

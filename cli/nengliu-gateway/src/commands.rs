@@ -1,0 +1,90 @@
+//! The commands of `nengliu-gateway`: run, check, status. Prints and chooses exit codes; nothing below does.
+
+mod check;
+mod run;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Done, healthy.
+pub const EXIT_OK: u8 = 0;
+/// Failed for a reason that has no code of its own.
+pub const EXIT_FAILED: u8 = 1;
+/// The configuration is invalid.
+pub const EXIT_CONFIG: u8 = 3;
+/// The uplink is not connected.
+pub const EXIT_UPLINK: u8 = 5;
+/// Access denied, or in use by another program.
+pub const EXIT_ACCESS: u8 = 6;
+/// Some devices do not answer.
+pub const EXIT_PARTIAL: u8 = 7;
+
+/// Reads a factory's devices, keeps every reading on disk and forwards it until the store has it.
+/// 边缘网关：读取设备，先落盘，待中心入库确认后才释放。
+#[derive(Debug, Parser)]
+#[command(name = "nengliu-gateway", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read, keep and forward, in the foreground, until stopped. 运行网关
+    Run(ConfigArgs),
+    /// Check the configuration and its profiles; opens nothing. 检查配置
+    Check(CheckArgs),
+    /// Show how a running gateway does. 查看运行状态
+    Status(StatusArgs),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The configuration file.
+    #[arg(short, long, default_value = "/etc/nengliu/gateway.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cli {
+    /// Carries the command out and returns the exit code.
+    pub async fn run(self) -> u8 {
+        match self.command {
+            Command::Run(args) => run::run(&args.config).await,
+            Command::Check(args) => check::check(&args.config.config, args.json),
+            Command::Status(args) => status::status(&args.config.config, args.json).await,
+        }
+    }
+}
+
+/// An error and what caused it, on one line each.
+pub(crate) fn print_error(code: &str, error: &dyn std::error::Error, help: &str) {
+    eprintln!("error {code}: {error}");
+    let mut source = error.source();
+    while let Some(inner) = source {
+        eprintln!("  because: {inner}");
+        source = inner.source();
+    }
+    if !help.is_empty() {
+        eprintln!("  try: {help}");
+    }
+}

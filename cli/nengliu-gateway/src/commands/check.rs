@@ -1,0 +1,44 @@
+//! `nengliu-gateway check`: all problems with their places; opens no port and no connection.
+
+use std::path::Path;
+
+use config::Problems;
+
+use super::{EXIT_CONFIG, EXIT_OK};
+use crate::{LoadError, load, problems_as_json, render_problems};
+
+pub(super) fn check(path: &Path, json: bool) -> u8 {
+    let mut problems = Problems::default();
+    let plan = load(path, &mut problems);
+    if let Err(e @ LoadError::File { .. }) = &plan {
+        return super::run::config_error(e);
+    }
+    if json {
+        println!("{}", problems_as_json(&problems));
+    } else if !problems.0.is_empty() {
+        eprintln!("{}", render_problems(&problems));
+    }
+    let Ok(plan) = plan else {
+        if !json {
+            let wrong = problems.0.iter().filter(|problem| !problem.warning).count();
+            eprintln!("{wrong} problem(s) in `{}`", path.display());
+        }
+        return EXIT_CONFIG;
+    };
+    if !json {
+        println!(
+            "`{}` is good: {} port(s), {} device(s), {} point(s)",
+            path.display(),
+            plan.ports.len(),
+            plan.settings.devices.len(),
+            plan.dictionary.points.len()
+        );
+        for (port, planned) in &plan.ports {
+            println!("port {port}");
+            for line in &planned.summary {
+                println!("  {line}");
+            }
+        }
+    }
+    EXIT_OK
+}

@@ -1,0 +1,75 @@
+//! How the devices do: counters per device, and a log line when one changes between answering and failing, never one
+//! per sample. Must never decide anything.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use driver::{Fault, Observer};
+use model::host::Clock;
+
+use crate::status::DeviceStatus;
+
+/// The board that drivers write on and `status` reads.
+pub struct HealthBoard {
+    clock: std::sync::Arc<dyn Clock>,
+    devices: Mutex<BTreeMap<String, DeviceStatus>>,
+}
+
+impl HealthBoard {
+    /// A board with these devices on it.
+    pub fn new(
+        clock: std::sync::Arc<dyn Clock>,
+        devices: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let blank = |id| (id, DeviceStatus::default());
+        Self { clock, devices: Mutex::new(devices.into_iter().map(blank).collect()) }
+    }
+
+    /// A copy of the board.
+    #[must_use]
+    pub fn snapshot(&self) -> BTreeMap<String, DeviceStatus> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, DeviceStatus>> {
+        // A panic elsewhere leaves plain counters behind, never a broken invariant.
+        self.devices.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Observer for HealthBoard {
+    fn answered(&self, device: &str, latency: Duration) {
+        let mut devices = self.lock();
+        let Some(health) = devices.get_mut(device) else { return };
+        health.answered = health.answered.saturating_add(1);
+        health.latency_ms = Some(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
+        if health.answering != Some(true) {
+            health.answering = Some(true);
+            health.since_ms = self.clock.now().as_millis();
+            health.code = None;
+            health.message = None;
+            tracing::info!(device, "device answers");
+        }
+    }
+
+    fn failed(&self, device: &str, fault: Fault) {
+        let mut devices = self.lock();
+        let Some(health) = devices.get_mut(device) else { return };
+        health.failed = health.failed.saturating_add(1);
+        let changed = health.answering != Some(false) || health.code.as_deref() != Some(fault.code);
+        if changed {
+            health.since_ms = self.clock.now().as_millis();
+            tracing::warn!(device, code = fault.code, "{}", fault.message);
+        }
+        health.answering = Some(false);
+        health.code = Some(fault.code.to_owned());
+        health.message = Some(fault.message);
+    }
+
+    fn late(&self, device: &str) {
+        if let Some(health) = self.lock().get_mut(device) {
+            health.late = health.late.saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The keeper: one thread that owns the spool. It gathers emissions, cuts them into batches, makes them durable and
+//! only then shows them to the uplink (INV-2). Must never know MQTT or a protocol.
+
+mod command;
+mod last;
+mod thread;
+
+pub use command::{KeeperClosed, KeeperHandle, OpenInfo, SpoolView};
+pub use last::LastSamples;
+pub use thread::{Keeper, KeeperError, KeeperSettings};

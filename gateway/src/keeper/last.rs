@@ -1,0 +1,47 @@
+//! The last sample and the newest durable source time of every point, for `status`. Must never grow beyond the
+//! dictionary.
+
+use model::{Sample, Timestamp};
+
+/// One slot per point of the dictionary.
+#[derive(Debug, Clone, Default)]
+pub struct LastSamples {
+    last: Vec<Option<Sample>>,
+    newest_durable: Vec<Option<Timestamp>>,
+}
+
+impl LastSamples {
+    /// Slots for so many points.
+    #[must_use]
+    pub fn new(points: usize) -> Self {
+        Self { last: vec![None; points], newest_durable: vec![None; points] }
+    }
+
+    /// A sample was handed over.
+    pub fn note(&mut self, sample: &Sample) {
+        let Some(slot) = usize::try_from(sample.point.0).ok().and_then(|at| self.last.get_mut(at))
+        else {
+            return;
+        };
+        // A value read back is older than the live one: it does not take its place.
+        if slot.is_none_or(|known| known.source_time <= sample.source_time) {
+            *slot = Some(*sample);
+        }
+    }
+
+    /// These samples are durable.
+    pub fn note_durable(&mut self, samples: &[Sample]) {
+        for sample in samples {
+            let slot =
+                usize::try_from(sample.point.0).ok().and_then(|at| self.newest_durable.get_mut(at));
+            if let Some(slot) = slot {
+                *slot = (*slot).max(Some(sample.source_time));
+            }
+        }
+    }
+
+    /// Last sample and newest durable source time, by point.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<Sample>, Option<Timestamp>)> + '_ {
+        self.last.iter().copied().zip(self.newest_durable.iter().copied())
+    }
+}

@@ -1,0 +1,384 @@
+//! `gateway.toml`, checked.
+//!
+//! ```toml
+//! [gateway]
+//! id = "gw-1"                          # a level of the topics gw/gw-1/up and gw/gw-1/ack
+//! site = "acme/nb-1"                   # enterprise/site
+//! profile_folders = ["profiles"]       # looked through before the profiles that come with the program
+//!
+//! [spool]
+//! folder = "spool"                     # relative to this file
+//! quota = "1 GiB"
+//! segment = "4 MiB"
+//! commit_interval = "1s"               # what a power cut may take at most
+//!
+//! [uplink]
+//! url = "mqtt://127.0.0.1:1883"        # or mqtts://host:8883
+//! ca_file = "ca.pem"
+//! user = "gw-1"
+//! password_file = "password"
+//! resend_after = "10s"                 # nothing committed for so long: send again from the watermark
+//! backoff_max = "60s"
+//!
+//! [[port]]
+//! id = "rs485-1"
+//! protocol = "modbus"                  # the other keys are the protocol's
+//!
+//! [[device]]
+//! id = "comp-1"
+//! name = { zh = "空压机1号", en = "Compressor 1" }
+//! port = "rs485-1"
+//! profile = "eastron/sdm630"
+//! place = "press/line-2"               # area/line
+//! poll = "5s"
+//! points = ["e_import", "p_total"]     # all of the profile when left out
+//! history = true                       # read back what the device remembers
+//! history_from = "all"                 # or a time with its offset
+//! ```
+//!
+//! Must never know the keys of a protocol.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{ByteSize, Item, Problem, Problems, SourceFile, Spanned, Table};
+use driver::HistoryFrom;
+use model::GatewayId;
+use model::dictionary::DisplayName;
+use model::id::check_id;
+
+/// Shortest and longest accepted poll interval.
+pub const POLL_INTERVALS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(20)..=Duration::from_hours(24);
+const POLL_DEFAULT: Duration = Duration::from_secs(5);
+
+/// A gateway as configured, its ports' and devices' own keys not yet read.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name of the gateway.
+    pub id: GatewayId,
+    /// Enterprise and site.
+    pub site: (String, String),
+    /// Folders with profiles of the user.
+    pub profile_folders: Vec<PathBuf>,
+    /// The spool.
+    pub spool: SpoolSettings,
+    /// The uplink.
+    pub uplink: UplinkSettings,
+    /// The ports.
+    pub ports: Vec<PortSettings>,
+    /// The devices.
+    pub devices: Vec<DeviceSettings>,
+}
+
+/// `[spool]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolSettings {
+    /// Where it lives.
+    pub folder: PathBuf,
+    /// Most bytes it may take.
+    pub quota: ByteSize,
+    /// Bytes of a segment.
+    pub segment: ByteSize,
+    /// How often gathered samples are made durable.
+    pub commit_interval: Duration,
+}
+
+/// `[uplink]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UplinkSettings {
+    /// The broker, `mqtt://` or `mqtts://`.
+    pub url: String,
+    /// Certificates to trust, PEM; needed for `mqtts://`.
+    pub ca_file: Option<PathBuf>,
+    /// User name, and the file with the password on its first line.
+    pub credentials: Option<(String, PathBuf)>,
+    /// Nothing committed for so long: send again.
+    pub resend_after: Duration,
+    /// Longest wait between two tries to connect.
+    pub backoff_max: Duration,
+}
+
+/// One `[[port]]`.
+#[derive(Debug, Clone)]
+pub struct PortSettings {
+    /// Its name.
+    pub id: Spanned<String>,
+    /// The protocol that speaks on it.
+    pub protocol: Spanned<String>,
+    /// The protocol's keys.
+    pub rest: Table,
+}
+
+/// One `[[device]]`.
+#[derive(Debug, Clone)]
+pub struct DeviceSettings {
+    /// Its name.
+    pub id: Spanned<String>,
+    /// Display name.
+    pub name: DisplayName,
+    /// Its port.
+    pub port: Spanned<String>,
+    /// Its profile.
+    pub profile: Spanned<String>,
+    /// Area and line.
+    pub place: (Option<String>, Option<String>),
+    /// Poll interval.
+    pub poll: Duration,
+    /// The metrics wanted; all when `None`.
+    pub points: Option<Spanned<Vec<String>>>,
+    /// Whether and from when on what the device remembers is read back.
+    pub history: Option<HistoryFrom>,
+    /// The protocol's keys.
+    pub rest: Table,
+}
+
+impl Settings {
+    /// Reads the text of a `gateway.toml` that stands in `folder`. Notes every problem; returns nothing when a part
+    /// that everything needs is missing.
+    pub fn read(text: &str, name: &str, folder: &Path, problems: &mut Problems) -> Option<Self> {
+        let file = SourceFile::new(name, text);
+        let mut root = Table::parse(&file, problems);
+        let gateway = root.required::<Table>("gateway", problems).map(|found| found.value);
+        let head = gateway.and_then(|table| read_gateway(table, folder, problems));
+        let spool = section(&mut root, "spool", problems, |table, problems| {
+            read_spool(table, folder, problems)
+        });
+        let uplink = root
+            .required::<Table>("uplink", problems)
+            .and_then(|found| read_uplink(found.value, folder, problems));
+        let ports: Vec<_> = root
+            .tables("port", problems)
+            .into_iter()
+            .filter_map(|table| read_port(table, problems))
+            .collect();
+        let devices: Vec<_> = root
+            .tables("device", problems)
+            .into_iter()
+            .filter_map(|table| read_device(table, problems))
+            .collect();
+        if devices.is_empty() && !problems.is_fatal() {
+            problems.push(
+                root.problem(
+                    "GW-C010",
+                    "no device is configured: expected at least one `[[device]]`",
+                )
+                .help("add `[[device]]` with `id`, `port`, `profile` and the protocol's keys"),
+            );
+        }
+        root.finish(problems);
+        unique(ports.iter().map(|port| &port.id), "port", problems);
+        unique(devices.iter().map(|device| &device.id), "device", problems);
+        let (id, site, profile_folders) = head?;
+        let spool = spool.unwrap_or_else(|| SpoolSettings::default_in(folder));
+        Some(Self { id, site, profile_folders, spool, uplink: uplink?, ports, devices })
+    }
+}
+
+impl SpoolSettings {
+    fn default_in(folder: &Path) -> Self {
+        Self {
+            folder: folder.join("spool"),
+            quota: ByteSize(1 << 30),
+            segment: ByteSize(4 << 20),
+            commit_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+fn section<T>(
+    root: &mut Table,
+    key: &'static str,
+    problems: &mut Problems,
+    read: impl FnOnce(Table, &mut Problems) -> T,
+) -> Option<T> {
+    let table = root.optional::<Table>(key, problems)?;
+    Some(read(table.value, problems))
+}
+
+type Head = (GatewayId, (String, String), Vec<PathBuf>);
+
+fn read_gateway(mut table: Table, folder: &Path, problems: &mut Problems) -> Option<Head> {
+    let id = table.required::<String>("id", problems).and_then(|found| {
+        let checked = GatewayId::new(found.value.clone());
+        checked.map_err(|e| problems.push(found.problem("GW-C011", e.to_string()))).ok()
+    });
+    let site = table.required::<String>("site", problems).and_then(|found| {
+        let parts = found.value.split_once('/').map(|(e, s)| (e.to_owned(), s.to_owned()));
+        let valid = parts.filter(|(e, s)| check_id(e).is_ok() && check_id(s).is_ok());
+        if valid.is_none() {
+            let message = format!("`site`: expected `enterprise/site`, found `{}`", found.value);
+            problems.push(found.problem("GW-C012", message).help(ID_HELP));
+        }
+        valid
+    });
+    let folders = table.or("profile_folders", Vec::<String>::new(), problems);
+    table.finish(problems);
+    Some((id?, site?, folders.iter().map(|path| folder.join(path)).collect()))
+}
+
+const ID_HELP: &str = "use a-z, 0-9, _ and -, at most 40 of them; Chinese names belong into `name`";
+
+fn read_spool(mut table: Table, folder: &Path, problems: &mut Problems) -> SpoolSettings {
+    let default = SpoolSettings::default_in(folder);
+    let settings = SpoolSettings {
+        folder: folder.join(table.or("folder", "spool".to_owned(), problems)),
+        quota: table.or("quota", default.quota, problems),
+        segment: table.or("segment", default.segment, problems),
+        commit_interval: table.or("commit_interval", default.commit_interval, problems),
+    };
+    let (quota, needed) = (settings.quota.0, settings.segment.0.saturating_mul(3));
+    if quota < needed {
+        let message = format!(
+            "`spool.quota`: expected at least three segments ({needed} B), found {quota} B"
+        );
+        problems.push(table.problem("GW-C013", message).help("raise `quota` or lower `segment`"));
+    }
+    table.finish(problems);
+    settings
+}
+
+fn read_uplink(mut table: Table, folder: &Path, problems: &mut Problems) -> Option<UplinkSettings> {
+    let url = table.required::<String>("url", problems);
+    let ca_file = table.optional::<String>("ca_file", problems).map(|f| folder.join(f.value));
+    let user = table.optional::<String>("user", problems);
+    let password = table.optional::<String>("password_file", problems);
+    let resend_after = table.or("resend_after", Duration::from_secs(10), problems);
+    let backoff_max = table.or("backoff_max", Duration::from_mins(1), problems);
+    let credentials = match (user, password) {
+        (Some(user), Some(file)) => Some((user.value, folder.join(file.value))),
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => {
+            let message = "`user` and `password_file` belong together: only one is there";
+            problems.push(one.problem("GW-C015", message).help("give both, or neither"));
+            None
+        }
+    };
+    let url = url.and_then(|found| {
+        let secure = found.value.starts_with("mqtts://");
+        if !secure && !found.value.starts_with("mqtt://") {
+            let message = format!(
+                "`uplink.url`: expected `mqtt://…` or `mqtts://…`, found `{}`",
+                found.value
+            );
+            problems.push(
+                found.problem("GW-C014", message).help("for example mqtt://192.168.1.10:1883"),
+            );
+            return None;
+        }
+        if secure && ca_file.is_none() {
+            let message = "`uplink.ca_file` is missing: `mqtts://` needs the certificate to trust";
+            problems.push(
+                found
+                    .problem("GW-C016", message)
+                    .help("name the PEM file of the broker's authority"),
+            );
+        }
+        Some(found.value)
+    });
+    table.finish(problems);
+    Some(UplinkSettings { url: url?, ca_file, credentials, resend_after, backoff_max })
+}
+
+fn checked_id(found: Spanned<String>, problems: &mut Problems) -> Option<Spanned<String>> {
+    match check_id(&found.value) {
+        Ok(()) => Some(found),
+        Err(e) => {
+            problems.push(found.problem("GW-C011", e.to_string()).help(ID_HELP));
+            None
+        }
+    }
+}
+
+fn read_port(mut table: Table, problems: &mut Problems) -> Option<PortSettings> {
+    let id = table.required("id", problems).and_then(|id| checked_id(id, problems));
+    let protocol = table.required("protocol", problems);
+    Some(PortSettings { id: id?, protocol: protocol?, rest: table })
+}
+
+fn read_device(mut table: Table, problems: &mut Problems) -> Option<DeviceSettings> {
+    let id = table.required("id", problems).and_then(|id| checked_id(id, problems));
+    let port = table.required("port", problems);
+    let profile = table.required("profile", problems);
+    let name = section(&mut table, "name", problems, |mut names, problems| {
+        let zh = names.or("zh", String::new(), problems);
+        let en = names.or("en", String::new(), problems);
+        names.finish(problems);
+        DisplayName { zh, en }
+    });
+    let place =
+        table.optional::<String>("place", problems).map(|found| read_place(&found, problems));
+    let poll = table.optional::<Duration>("poll", problems).map_or(POLL_DEFAULT, |found| {
+        if !POLL_INTERVALS.contains(&found.value) {
+            let message = format!("`poll`: expected 20ms to 24h, found {:?}", found.value);
+            problems.push(found.problem("GW-C017", message));
+        }
+        found.value
+    });
+    let points = table.optional("points", problems);
+    let history = read_history(&mut table, problems);
+    Some(DeviceSettings {
+        id: id?,
+        name: name.unwrap_or_default(),
+        port: port?,
+        profile: profile?,
+        place: place.unwrap_or_default(),
+        poll,
+        points,
+        history,
+        rest: table,
+    })
+}
+
+fn read_place(
+    found: &Spanned<String>,
+    problems: &mut Problems,
+) -> (Option<String>, Option<String>) {
+    let levels: Vec<&str> = found.value.split('/').collect();
+    if levels.len() > 2 || levels.iter().any(|level| check_id(level).is_err()) {
+        let message = format!("`place`: expected `area` or `area/line`, found `{}`", found.value);
+        problems.push(found.problem("GW-C018", message).help(ID_HELP));
+    }
+    let level = |at: usize| levels.get(at).map(|level| (*level).to_owned());
+    (level(0), level(1))
+}
+
+fn read_history(table: &mut Table, problems: &mut Problems) -> Option<HistoryFrom> {
+    let wanted = table.or("history", false, problems);
+    let from = table.optional::<Item>("history_from", problems);
+    let Some(from) = from else { return wanted.then_some(HistoryFrom::All) };
+    if !wanted {
+        let message = "`history_from` is given, but `history` is not `true`";
+        problems.push(from.problem("GW-C019", message).help("add `history = true`").warning());
+    }
+    let time = match from.value.clone() {
+        Item::Text(text) if text == "all" => Ok(HistoryFrom::All),
+        item => config::FromToml::from_item(item).map(HistoryFrom::Time),
+    };
+    match time {
+        Ok(from) => wanted.then_some(from),
+        Err(found) => {
+            let message = format!(
+                "`history_from`: expected \"all\" or a time with its offset, found {found}"
+            );
+            problems
+                .push(from.problem("C003", message).help("for example 2018-01-01T00:00:00+09:00"));
+            None
+        }
+    }
+}
+
+fn unique<'a>(ids: impl Iterator<Item = &'a Spanned<String>>, what: &str, problems: &mut Problems) {
+    let mut seen: Vec<&Spanned<String>> = Vec::new();
+    for id in ids {
+        if let Some(first) = seen.iter().find(|known| known.value == id.value) {
+            let place = Problem::new("", "")
+                .at(&first.file, first.span.clone())
+                .place()
+                .unwrap_or_default();
+            let message = format!("{what} `{}` is defined twice: first at {place}", id.value);
+            problems.push(id.problem("GW-C020", message).help("give one of them another id"));
+        }
+        seen.push(id);
+    }
+}

@@ -1,0 +1,203 @@
+//! The uplink against a small model of an ingest that forgets, repeats and refuses.
+
+use model::DurabilityClass;
+use proptest::prelude::*;
+
+use super::*;
+
+const LOG: LogId = LogId([7; 16]);
+const RESEND: Duration = Duration::from_secs(10);
+
+fn uplink(durable: u64) -> Uplink {
+    let mut uplink = Uplink::new(LOG, Sequence(0), RESEND, Duration::from_mins(1));
+    let event = Event::Durable { upto: Sequence(durable), oldest: Sequence(1), losses: 0 };
+    assert_eq!(uplink.step(event, Duration::ZERO), []);
+    uplink
+}
+
+fn ack(upto: u64, ingest: &str) -> Ack {
+    Ack {
+        v: model::ack::ACK_VERSION,
+        log_id: LOG,
+        ingest: ingest.to_owned(),
+        durable_upto: Sequence(upto),
+        class: DurabilityClass::D2,
+        want: None,
+        open: false,
+        slow_ms: 0,
+    }
+}
+
+/// Carries out a send in full.
+fn send(uplink: &mut Uplink, from: u64, to: u64, now: Duration) -> Vec<Action> {
+    let round = uplink.round;
+    for sequence in from..=to {
+        let event = Event::Sent { round, sequence: Sequence(sequence), bytes: 100 };
+        assert_eq!(uplink.step(event, now), []);
+    }
+    uplink.step(Event::SendDone { round }, now)
+}
+
+#[test]
+fn opens_sends_and_frees_for_the_commit_ack_alone() {
+    let mut up = uplink(3);
+    let now = Duration::ZERO;
+    let sent = Action::Send { round: 1, from: Sequence(1), frames: 64, bytes: WINDOW_BYTES };
+    assert_eq!(up.step(Event::Connected, now), [Action::Open { from: Sequence(1) }, sent]);
+    assert_eq!(send(&mut up, 1, 3, now), []);
+    assert_eq!(up.acked(), Sequence(0));
+    assert_eq!(up.step(Event::Ack(ack(2, "a")), now), [Action::Free { upto: Sequence(2) }]);
+}
+
+#[test]
+fn an_ack_beyond_what_is_durable_here_is_not_believed() {
+    let mut up = uplink(3);
+    assert_eq!(up.step(Event::Ack(ack(4, "a")), Duration::ZERO), []);
+    assert_eq!(up.acked(), Sequence(0));
+}
+
+#[test]
+fn an_ack_for_another_log_frees_nothing() {
+    let mut up = uplink(3);
+    let other = Ack { log_id: LogId([8; 16]), ..ack(3, "a") };
+    assert_eq!(up.step(Event::Ack(other), Duration::ZERO), []);
+    assert_eq!(up.acked(), Sequence(0));
+}
+
+#[test]
+fn starts_again_when_another_run_of_ingest_answers() {
+    let mut up = uplink(3);
+    let now = Duration::ZERO;
+    up.step(Event::Connected, now);
+    send(&mut up, 1, 3, now);
+    up.step(Event::Ack(ack(1, "a")), now);
+    let again = up.step(Event::Ack(ack(1, "b")), now);
+    assert_eq!(again[0], Action::Open { from: Sequence(2) });
+    assert!(matches!(again[1], Action::Send { from: Sequence(2), .. }), "{again:?}");
+}
+
+#[test]
+fn starts_again_when_nothing_was_committed_for_long() {
+    let mut up = uplink(3);
+    up.step(Event::Connected, Duration::ZERO);
+    send(&mut up, 1, 3, Duration::ZERO);
+    assert_eq!(up.step(Event::Tick { chance: 0 }, Duration::from_secs(9)), []);
+    let again = up.step(Event::Tick { chance: 0 }, Duration::from_secs(10));
+    assert_eq!(again[0], Action::Open { from: Sequence(1) });
+}
+
+#[test]
+fn a_want_is_served_once_per_patience() {
+    let mut up = uplink(3);
+    up.step(Event::Connected, Duration::ZERO);
+    send(&mut up, 1, 3, Duration::ZERO);
+    let want = Ack { want: Some(Sequence(2)), ..ack(1, "a") };
+    let first = up.step(Event::Ack(want.clone()), Duration::ZERO);
+    assert_eq!(first[1], Action::Open { from: Sequence(2) });
+    send(&mut up, 2, 3, Duration::ZERO);
+    assert_eq!(up.step(Event::Ack(want.clone()), Duration::from_secs(1)), []);
+    let later = up.step(Event::Ack(want), RESEND);
+    assert_eq!(later[0], Action::Open { from: Sequence(2) });
+}
+
+#[test]
+fn what_an_older_round_still_reports_is_passed_over() {
+    let mut up = uplink(9);
+    up.step(Event::Connected, Duration::ZERO);
+    let again = up.step(Event::Ack(Ack { open: true, ..ack(0, "a") }), Duration::ZERO);
+    assert!(matches!(again[1], Action::Send { round: 2, .. }), "{again:?}");
+    up.step(Event::Sent { round: 1, sequence: Sequence(5), bytes: 1 }, Duration::ZERO);
+    up.step(Event::SendDone { round: 1 }, Duration::ZERO);
+    send(&mut up, 1, 1, Duration::ZERO);
+    assert_eq!(up.sent, Sequence(1));
+}
+
+#[test]
+fn a_new_loss_is_told_at_once() {
+    let mut up = uplink(3);
+    up.step(Event::Connected, Duration::ZERO);
+    send(&mut up, 1, 3, Duration::ZERO);
+    let event = Event::Durable { upto: Sequence(9), oldest: Sequence(6), losses: 1 };
+    let told = up.step(event, Duration::ZERO);
+    assert_eq!(told[0], Action::Open { from: Sequence(6) });
+    assert!(matches!(told[1], Action::Send { from: Sequence(6), .. }), "{told:?}");
+}
+
+#[test]
+fn never_has_more_than_its_window_under_way() {
+    let mut up = uplink(1_000);
+    let now = Duration::ZERO;
+    let actions = up.step(Event::Connected, now);
+    assert!(matches!(actions[1], Action::Send { frames: WINDOW_FRAMES, .. }), "{actions:?}");
+    assert_eq!(send(&mut up, 1, WINDOW_FRAMES, now), []);
+    let next = up.step(Event::Ack(ack(10, "a")), now);
+    assert!(matches!(next[1], Action::Send { from: Sequence(65), frames: 10, .. }), "{next:?}");
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    None,
+    DropFrame,
+    DropAck,
+    Reconnect,
+    IngestRestart,
+}
+
+fn faults() -> impl Strategy<Value = Vec<Fault>> {
+    let one = prop_oneof![
+        6 => Just(Fault::None),
+        1 => Just(Fault::DropFrame),
+        1 => Just(Fault::DropAck),
+        1 => Just(Fault::Reconnect),
+        1 => Just(Fault::IngestRestart),
+    ];
+    proptest::collection::vec(one, 0..80)
+}
+
+proptest! {
+    /// Whatever is lost on the way, once the faults end everything is committed, in order and once.
+    #[test]
+    fn everything_is_committed_in_the_end(faults in faults(), frames in 1..200_u64) {
+        let mut up = uplink(frames);
+        let (mut committed, mut run) = (0_u64, 0_u32);
+        let mut now = Duration::ZERO;
+        let mut todo = up.step(Event::Connected, now);
+        let mut faults = faults.into_iter();
+        for _ in 0..2_000 {
+            let mut next = Vec::new();
+            for action in std::mem::take(&mut todo) {
+                let Action::Send { round, from, frames: most, .. } = action else { continue };
+                let last = frames.min(from.0 + most - 1);
+                for sequence in from.0..=last {
+                    let fault = faults.next().unwrap_or(Fault::None);
+                    let event = Event::Sent { round, sequence: Sequence(sequence), bytes: 10 };
+                    next.extend(up.step(event, now));
+                    if sequence == committed + 1 && !matches!(fault, Fault::DropFrame) {
+                        committed += 1;
+                    }
+                    match fault {
+                        Fault::IngestRestart => run += 1,
+                        Fault::Reconnect => {
+                            next.extend(up.step(Event::Disconnected, now));
+                            next.extend(up.step(Event::Connected, now));
+                            break;
+                        }
+                        _ => {}
+                    }
+                    if !matches!(fault, Fault::DropAck) {
+                        next.extend(up.step(Event::Ack(ack(committed, &run.to_string())), now));
+                    }
+                }
+                next.extend(up.step(Event::SendDone { round }, now));
+            }
+            if up.acked().0 == frames {
+                break;
+            }
+            now += Duration::from_secs(5);
+            next.extend(up.step(Event::Tick { chance: 3 }, now));
+            todo = next;
+        }
+        prop_assert_eq!(committed, frames);
+        prop_assert_eq!(up.acked().0, frames);
+    }
+}
