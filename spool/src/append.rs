@@ -9,7 +9,7 @@ use crate::segment::{SPARE_NAME, Segment, SegmentHeader, create_spare};
 use crate::{Draft, OpenSegment, Pending, Spool, to_u64};
 
 /// Kept free at the end of the open segment for LOSS records of the policy.
-const LOSS_RESERVE_BYTES: u64 = 4096;
+pub(crate) const LOSS_RESERVE_BYTES: u64 = 4096;
 
 impl Spool {
     /// Gives the record its sequence and keeps it in memory until [`Self::commit`].
@@ -84,7 +84,9 @@ impl Spool {
 
     pub(crate) fn push(&mut self, draft: Draft) -> Sequence {
         let sequence = self.next_sequence();
-        self.pending_bytes += draft.frame_bytes();
+        let bytes = draft.frame_bytes();
+        self.pending_bytes += bytes;
+        self.longest_bytes = self.longest_bytes.max(bytes);
         self.pending.push(Pending { sequence, draft });
         sequence
     }

@@ -11,6 +11,7 @@ use model::{LogId, Sequence};
 use crate::disk::{Disk, DiskFile};
 use crate::error::SpoolError;
 use crate::losses::{LossCount, LossTotals};
+use crate::read::load;
 use crate::segment::{Versioned, first_whole, open_block, take};
 
 /// Version of the layout.
@@ -37,7 +38,7 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(SLOT_BYTES);
+        let mut out = Vec::with_capacity(CRC_OFFSET + 4);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&CURSOR_VERSION.to_le_bytes());
         out.extend_from_slice(&self.generation.to_le_bytes());
@@ -51,8 +52,9 @@ impl Cursor {
         }
         debug_assert_eq!(out.len(), CRC_OFFSET);
         out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
-        out.resize(SLOT_BYTES, 0);
-        out
+        let mut slot = vec![0; SLOT_BYTES];
+        slot[..out.len()].copy_from_slice(&out);
+        slot
     }
 
     fn decode(bytes: &[u8]) -> Versioned<Self> {
@@ -97,12 +99,9 @@ impl Cursors {
                 continue;
             }
             let file = disk.open(name).map_err(SpoolError::io(format!("opening `{name}`")))?;
-            let mut buffer = vec![0; SLOT_BYTES];
-            // A slot that cannot be read is as good as a damaged one.
-            let count = file.read_at(&mut buffer, 0).unwrap_or(0);
-            buffer.truncate(count);
-            bytes[slot] = buffer;
-            if count == SLOT_BYTES {
+            // A slot that cannot be read is as good as a damaged one, and is made anew when it is written.
+            if let Ok(read) = load(file.as_ref(), crate::to_u64(SLOT_BYTES)) {
+                bytes[slot] = read;
                 cursors.files[slot] = Some(file);
             }
         }

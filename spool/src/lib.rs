@@ -124,6 +124,10 @@ pub struct Spool {
     refused: LossCount,
     write_errors: u64,
     written_bytes: u64,
+    /// Bytes of the longest frame so far: so much may stay unused at the end of a segment.
+    longest_bytes: u64,
+    /// Whether recovery is done: before, no cursor must be written.
+    is_ready: bool,
 }
 
 impl Spool {
@@ -146,12 +150,13 @@ impl Spool {
 
     /// The ranges given up whose LOSS record is not acked yet, oldest first.
     pub fn losses(&self) -> Vec<Loss> {
-        self.losses.iter().cloned().collect()
+        self.losses.unacked(self.acked).cloned().collect()
     }
 
     /// Those of [`Self::losses`] that reach above `watermark`: what the centre must hear of to pass them.
     pub fn losses_above(&self, watermark: Sequence) -> Vec<Loss> {
-        self.losses.iter().filter(|loss| loss.last > watermark).cloned().collect()
+        let unacked = self.losses.unacked(self.acked);
+        unacked.filter(|loss| loss.last > watermark).cloned().collect()
     }
 
     /// Writes the cursor and lets go of the directory. Dropping does the same, but cannot tell of an error.
@@ -162,6 +167,9 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
+        if !self.is_ready {
+            return;
+        }
         if let Err(error) = self.write_cursor() {
             tracing::warn!(%error, "spool cursor not written; some frames will be sent again");
         }

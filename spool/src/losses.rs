@@ -9,6 +9,9 @@ use crate::Draft;
 /// Most separate ranges that are kept until they are acked.
 pub const LOSSES_MAX: usize = 64;
 
+/// Most bytes of the frame of a LOSS record: the names of the fields and the longest numbers.
+pub(crate) const LOSS_FRAME_BYTES_MAX: u64 = 272;
+
 /// A number of frames and of the samples in them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LossCount {
@@ -60,6 +63,13 @@ impl LossList {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Loss> {
         self.entries.iter().map(|entry| &entry.loss)
+    }
+
+    /// Those whose LOSS record is not acked.
+    pub(crate) fn unacked(&self, acked: Sequence) -> impl Iterator<Item = &Loss> {
+        let is_unacked =
+            move |entry: &&Entry| entry.recorded.is_none_or(|recorded| recorded > acked);
+        self.entries.iter().filter(is_unacked).map(|entry| &entry.loss)
     }
 
     pub(crate) fn settled(&self) -> LossTotals {

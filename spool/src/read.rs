@@ -52,6 +52,8 @@ impl ReadCache {
 const CHUNK_BYTES: u64 = 256 * 1024;
 const CHUNK_BYTES_MIN: u64 = 16 * 1024;
 const BLOCK_BYTES: usize = 4096;
+/// How often a block that cannot be read is tried again.
+pub(crate) const READ_ROUNDS: u32 = 5;
 
 struct Output {
     frames: Vec<StoredFrame>,
@@ -199,6 +201,7 @@ impl Spool {
         let has_room = |losses: &LossList| losses.len() + parts.len() < LOSSES_MAX;
         if !has_room(&self.losses) {
             self.losses.settle_passed(self.acked);
+            self.write_cursor()?;
         }
         if !has_room(&self.losses) {
             return Err(SpoolError::LossesFull);
@@ -272,7 +275,7 @@ impl Window {
     }
 
     fn fill(&mut self, file: &dyn DiskFile, length: u64) -> io::Result<()> {
-        self.bytes.resize(to_usize(length), 0);
+        self.bytes = vec![0; to_usize(length)];
         let result = file.read_at(&mut self.bytes, self.start);
         self.bytes.truncate(result.as_ref().copied().unwrap_or(0));
         result.map(|_| ())
@@ -283,16 +286,21 @@ impl Window {
 pub(crate) fn load(file: &dyn DiskFile, bytes: u64) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; to_usize(bytes)];
     let Err(error) = file.read_at(&mut buffer, 0) else { return Ok(buffer) };
-    let mut readable = false;
-    let mut offset = 0;
-    for block in buffer.chunks_mut(BLOCK_BYTES) {
-        // A second try, since a passing error must not cost data.
-        let result = file.read_at(block, offset).or_else(|_| file.read_at(block, offset));
-        readable |= result.is_ok();
-        if result.is_err() {
-            block.fill(0);
-        }
-        offset += to_u64(block.len());
+    buffer.fill(0);
+    let blocks = buffer.len().div_ceil(BLOCK_BYTES);
+    let mut unread: Vec<usize> = (0..blocks).collect();
+    // Several rounds, since a passing error must not cost data.
+    for _ in 0..READ_ROUNDS {
+        unread.retain(|index| {
+            let start = index * BLOCK_BYTES;
+            let end = buffer.len().min(start + BLOCK_BYTES);
+            let block = buffer.get_mut(start..end).unwrap_or_default();
+            let result = file.read_at(block, to_u64(start));
+            if result.is_err() {
+                block.fill(0);
+            }
+            result.is_err()
+        });
     }
-    if readable { Ok(buffer) } else { Err(error) }
+    if unread.len() < blocks { Ok(buffer) } else { Err(error) }
 }

@@ -10,7 +10,7 @@ use crate::Spool;
 use crate::cursor::Cursor;
 use crate::error::SpoolError;
 use crate::losses::{LossList, loss_of};
-use crate::read::load;
+use crate::read::{READ_ROUNDS, load};
 use crate::scan::{Step, Walk};
 use crate::segment::{SEGMENT_HEADER_BYTES, SPARE_NAME, create_spare};
 
@@ -22,7 +22,6 @@ impl Spool {
     /// [`SpoolError::AckBeyondDurable`]: the ack then counts up to what is durable here, and no further (I3).
     pub fn ack(&mut self, upto: Sequence) -> Result<Sequence, SpoolError> {
         self.acked = self.acked.max(upto.min(self.durable));
-        self.losses.settle(self.acked);
         self.retire();
         if let Err(error) = self.reclaim() {
             tracing::warn!(error = error.full_text(), "acked segments not freed yet");
@@ -36,7 +35,7 @@ impl Spool {
     /// After a new segment began: frees what its LOSS records cover, and prepares the next one.
     pub(crate) fn after_start(&mut self) {
         self.retire();
-        if let Err(error) = self.reclaim() {
+        if let Err(error) = self.write_cursor().and_then(|()| self.reclaim()) {
             tracing::warn!(error = error.full_text(), "old segments not recycled yet");
         }
         self.ensure_spare();
@@ -73,12 +72,9 @@ impl Spool {
             return;
         }
         let mut headers = Vec::new();
-        // A segment that cannot be read is given up all the same, its samples uncounted.
-        let bytes = self
-            .disk
-            .open(&segment.name())
-            .and_then(|file| load(file.as_ref(), segment.bytes))
-            .unwrap_or_default();
+        let load_once = || load(self.disk.open(&segment.name())?.as_ref(), segment.bytes);
+        // A segment that cannot be read is given up all the same, its samples uncounted; a passing error is not that.
+        let bytes = (0..READ_ROUNDS).find_map(|_| load_once().ok()).unwrap_or_default();
         let mut walk = Walk {
             bytes: &bytes,
             offset: SEGMENT_HEADER_BYTES,
@@ -205,17 +201,21 @@ impl Spool {
         self.reclaim()
     }
 
-    /// Writes the cursor when it has moved.
+    /// Writes the cursor when it has moved. Losses whose LOSS record is acked leave the list only when the cursor that
+    /// says so is durable: a restart must find each of them in one place.
     pub(crate) fn write_cursor(&mut self) -> Result<(), SpoolError> {
+        let mut losses = self.losses.clone();
+        losses.settle(self.acked);
         let cursor = Cursor {
             generation: 0,
             log_id: self.log_id,
             acked: self.acked,
             durable: self.durable,
             oldest: self.oldest(),
-            settled: self.losses.settled(),
+            settled: losses.settled(),
         };
         self.written_bytes += self.cursors.write(self.disk.as_ref(), cursor)?;
+        self.losses = losses;
         Ok(())
     }
 }

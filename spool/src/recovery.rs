@@ -129,6 +129,8 @@ impl Spool {
             refused: LossCount::default(),
             write_errors: 0,
             written_bytes: 0,
+            longest_bytes: 0,
+            is_ready: false,
             config,
         };
         let space_short = spool.check_space(is_new)?;
@@ -151,6 +153,7 @@ impl Spool {
         if let Err(error) = spool.write_cursor() {
             tracing::warn!(error = error.full_text(), "spool cursor not written");
         }
+        spool.is_ready = true;
         Ok((spool, recovery))
     }
 
@@ -335,9 +338,7 @@ fn survey(
     let mut newest: Option<(LogId, Option<[u8; 32]>)> = None;
     for (first, name) in firsts.into_iter().rev() {
         let file = disk.open(name).map_err(SpoolError::io(format!("opening `{name}`")))?;
-        let mut bytes = vec![0; to_usize(SEGMENT_HEADER_BYTES)];
-        let count = file.read_at(&mut bytes, 0).unwrap_or(0);
-        bytes.truncate(count);
+        let bytes = load(file.as_ref(), SEGMENT_HEADER_BYTES).unwrap_or_default();
         let length = file.len().map_err(SpoolError::io(format!("reading `{name}`")))?;
         let header = match SegmentHeader::decode(&bytes) {
             Versioned::Valid(header) => Some(header),

@@ -82,10 +82,11 @@ impl<'a> Walk<'a> {
         let mut headers = BTreeMap::new();
         let mut found = None;
         if self.salt.is_some() {
+            let magic = MAGIC.to_le_bytes();
             let start = to_usize(self.offset);
             let rest = self.bytes.get(start..).unwrap_or_default();
             for (index, piece) in rest.chunks_exact(ALIGNMENT).enumerate() {
-                if !piece.starts_with(&MAGIC.to_le_bytes()) {
+                if piece[..2] != magic {
                     continue;
                 }
                 let offset = start + index * ALIGNMENT;

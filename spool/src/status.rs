@@ -2,9 +2,10 @@
 
 use model::{LogId, Sequence};
 
-use crate::losses::{LossCount, LossTotals};
+use crate::append::LOSS_RESERVE_BYTES;
+use crate::losses::{LOSS_FRAME_BYTES_MAX, LossCount, LossTotals};
 use crate::segment::SEGMENT_HEADER_BYTES;
-use crate::{Draft, Spool};
+use crate::{Draft, Spool, to_u64};
 
 /// The state of a spool at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,23 +67,32 @@ impl Spool {
         }
     }
 
-    /// Bytes of frames (80 and padding around each body) that still fit before the oldest records are given up.
+    /// Bytes of frames (80 and padding around each body) that surely still fit before the oldest records are given up,
+    /// unless one is longer than all before.
     pub fn room_bytes(&self) -> u64 {
-        let size = self.config.segment_bytes;
-        let held: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
-        let newest = self.segments.back().map_or(0, |segment| segment.bytes);
-        let in_open = self.open.as_ref().map_or(0, |open| newest.saturating_sub(open.offset));
-        let changes = match self.config.sealed_bytes_max().checked_sub(held) {
-            Some(left) if !self.space_short => left / size + 1,
-            _ => 0,
-        };
-        let preamble: u64 = self.preamble.iter().map(Draft::frame_bytes).sum();
-        let each = size - SEGMENT_HEADER_BYTES - preamble;
-        (in_open + changes * each).saturating_sub(self.pending_bytes)
+        self.room_for(self.longest_bytes)
     }
 
     /// Whether `bytes` more of frames could make the spool give up records: then a history read-back should pause.
     pub fn would_drop_within(&self, bytes: u64) -> bool {
-        bytes >= self.room_bytes()
+        bytes > self.room_for(self.longest_bytes.max(bytes.min(self.config.share_bytes())))
+    }
+
+    /// When a frame of `longest` bytes may be the one that does not fit the end of a segment.
+    fn room_for(&self, longest: u64) -> u64 {
+        let size = self.config.segment_bytes;
+        let held: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
+        let newest = self.segments.back().map_or(0, |segment| segment.bytes);
+        let in_open = self.open.as_ref().map_or(0, |open| {
+            newest.saturating_sub(open.offset + self.pending_bytes + LOSS_RESERVE_BYTES)
+        });
+        let changes = match self.config.sealed_bytes_max().checked_sub(held) {
+            Some(left) if !self.space_short => left / size + 1,
+            _ => return in_open,
+        };
+        let preamble: u64 = self.preamble.iter().map(Draft::frame_bytes).sum();
+        let losses = LOSS_FRAME_BYTES_MAX * to_u64(self.losses.len() + 1);
+        let overhead = SEGMENT_HEADER_BYTES + preamble + losses + LOSS_RESERVE_BYTES + longest;
+        in_open.saturating_sub(longest) + changes * size.saturating_sub(overhead)
     }
 }

@@ -1,1 +1,238 @@
+//! Each kind of disk fault at each call of a history. Must never pass because nothing was injected.
 
+use ::model::{RecordType, Sequence};
+
+use super::model::{World, chooser};
+use super::sim::{Fault, SimDisk};
+use super::{SEGMENT, data, open, read_all, record};
+use crate::SpoolError;
+
+/// Appends, commits, delivers and acks across several segments; errors are what the caller would see.
+fn history(world: &mut World) {
+    for step in 0..36 {
+        match world.append(5_000) {
+            Ok(()) | Err(SpoolError::MemoryFull { .. }) => {}
+            Err(error) => panic!("append: {error}"),
+        }
+        world.check();
+        if step % 4 == 3 {
+            drop(world.spool().commit());
+            world.check();
+        }
+        if step % 8 == 7 {
+            drop(world.deliver(40_000));
+        }
+        if step % 16 == 15 {
+            world.ack();
+        }
+        world.check();
+    }
+}
+
+fn calls_of_history() -> u64 {
+    let mut world = World::new(3);
+    let before = world.disk.calls();
+    history(&mut world);
+    world.disk.calls() - before
+}
+
+/// One fault, then the disk works again: nothing that was committed is gone, and the spool goes on by itself.
+fn check_fault(fault: Fault) {
+    let calls = calls_of_history();
+    assert!(calls > 80, "the history is too short: {calls} calls");
+    for n in 1..=calls {
+        let mut world = World::new(3);
+        world.disk.fail_at(n, fault);
+        history(&mut world);
+        world.disk.heal();
+        world.spool().commit().unwrap();
+        world.audit();
+        world.crash(0);
+        world.start().unwrap();
+        world.audit();
+    }
+}
+
+#[test]
+fn eio_at_each_call() {
+    check_fault(Fault::Eio);
+}
+
+#[test]
+fn four_errors_in_a_row_at_each_call() {
+    check_fault(Fault::EioFour);
+}
+
+#[test]
+fn enospc_at_each_call() {
+    check_fault(Fault::Enospc);
+}
+
+#[test]
+fn short_write_at_each_call() {
+    check_fault(Fault::Short);
+}
+
+#[test]
+fn power_cut_at_each_call() {
+    for n in 1..=calls_of_history() {
+        for seed in [0, u64::MAX, n.wrapping_mul(0x9E37_79B9_7F4A_7C15)] {
+            let mut world = World::new(3);
+            world.disk.fail_at(n, Fault::Crash);
+            history(&mut world);
+            world.crash(seed);
+            world.start().unwrap();
+            world.audit();
+        }
+    }
+}
+
+/// A start that meets an error either refuses or works; the next one finds everything.
+#[test]
+fn faults_at_each_call_of_a_start() {
+    let mut base = World::new(3);
+    history(&mut base);
+    base.spool().commit().unwrap();
+    base.crash(0);
+    let expected: Vec<u64> = {
+        let (mut spool, _) = open(&base.disk.fork(), 3).unwrap();
+        let acked = spool.status().acked.0;
+        read_all(&mut spool, acked + 1).iter().map(|f| f.header.sequence.0).collect()
+    };
+    assert!(!expected.is_empty());
+    for fault in [Fault::Eio, Fault::EioFour, Fault::Enospc, Fault::Short, Fault::Crash] {
+        for n in 1..30 {
+            let disk = base.disk.fork();
+            disk.fail_at(n, fault);
+            drop(open(&disk, 3));
+            disk.crash(chooser(n));
+            let (mut spool, _) = open(&disk, 3).unwrap();
+            let frames = read_all(&mut spool, 1);
+            for sequence in &expected {
+                let is_lost = spool
+                    .losses()
+                    .iter()
+                    .any(|loss| (loss.first.0..=loss.last.0).contains(sequence));
+                let is_there = frames.iter().any(|frame| frame.header.sequence.0 == *sequence);
+                assert!(is_there || is_lost, "{fault:?} at {n}: {sequence}");
+                // Only the quota may take them, when damage at a start costs a segment.
+                assert!(!is_lost || spool.status().losses.corrupt.frames == 0);
+            }
+        }
+    }
+}
+
+/// After a failed fsync the kernel calls the pages clean: a second fsync would lie.
+#[test]
+fn a_failed_fsync_is_never_repeated() {
+    let disk = SimDisk::new();
+    let (mut spool, _) = open(&disk, 4).unwrap();
+    spool.append(data(1, 100)).unwrap();
+    spool.commit().unwrap();
+    spool.append(data(2, 100)).unwrap();
+    disk.fail_at(2, Fault::Eio);
+    assert_eq!(spool.commit().unwrap(), Sequence(2), "the frame moves to a new segment");
+    assert_eq!(spool.status().segments, 2);
+    assert_eq!(spool.status().write_errors, 1);
+    disk.fail_at(1, Fault::Crash);
+    drop(spool);
+    disk.crash(|| false);
+    let (mut spool, recovery) = open(&disk, 4).unwrap();
+    assert_eq!((recovery.durable, recovery.losses.len()), (Sequence(2), 0));
+    assert_eq!(read_all(&mut spool, 1).len(), 2);
+}
+
+#[test]
+fn a_dead_disk_fills_memory_to_the_bound_and_counts_the_rest() {
+    let disk = SimDisk::new();
+    let (mut spool, _) = open(&disk, 3).unwrap();
+    disk.fail_at(1, Fault::Crash);
+    let (mut taken, mut refused) = (0, 0);
+    for number in 0..100 {
+        match spool.append(data(number, 1_000)) {
+            Ok(_) => taken += 1,
+            Err(SpoolError::MemoryFull { .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(matches!(spool.commit(), Err(SpoolError::Failing(_))));
+    assert!(spool.append(data(100, 12_000)).is_err());
+    let status = spool.status();
+    assert!(taken > 8 && refused > 80, "taken {taken}, refused {refused}");
+    assert_eq!((status.refused.frames, status.durable), (refused + 1, Sequence(0)));
+    assert!(status.failing.is_some());
+    disk.heal();
+    assert_eq!(spool.commit().unwrap(), Sequence(taken));
+    assert_eq!(spool.status().failing, None);
+    assert_eq!(crate::to_u64(read_all(&mut spool, 1).len()), taken);
+}
+
+#[test]
+fn a_disk_that_is_full_before_the_quota_gives_up_the_oldest_early() {
+    let mut world = World::new(20);
+    // Four segments and a little for the cursors; the quota would be twenty.
+    world.disk.set_capacity(4 * SEGMENT + 10_000);
+    for _ in 0..60 {
+        world.append(5_000).unwrap();
+        world.spool().commit().unwrap();
+        world.check();
+    }
+    let status = world.spool().status();
+    assert!(status.space_short && status.losses.drop_oldest.frames > 0, "{status:?}");
+    assert!(status.used_bytes <= 4 * SEGMENT);
+    world.audit();
+    world.crash(0);
+    world.start().unwrap();
+    world.audit();
+    world.disk.set_capacity(30 * SEGMENT);
+    for _ in 0..60 {
+        world.append(5_000).unwrap();
+    }
+    world.spool().commit().unwrap();
+    assert!(!world.spool().status().space_short);
+    world.audit();
+}
+
+#[test]
+fn what_a_killed_process_left_unsynced_is_made_durable_at_the_next_start() {
+    let disk = SimDisk::new();
+    let (mut spool, _) = open(&disk, 3).unwrap();
+    spool.append(data(1, 100)).unwrap();
+    // Killed between write and fdatasync.
+    disk.fail_at(2, Fault::Crash);
+    drop(spool.commit());
+    drop(spool);
+    disk.kill();
+    let (mut spool, recovery) = open(&disk, 3).unwrap();
+    assert_eq!(recovery.durable, Sequence(1));
+    assert_eq!(read_all(&mut spool, 1).len(), 1);
+    disk.fail_at(1, Fault::Crash);
+    drop(spool);
+    disk.crash(|| false);
+    let (mut spool, recovery) = open(&disk, 3).unwrap();
+    assert_eq!((recovery.durable, recovery.losses.len()), (Sequence(1), 0));
+    assert_eq!(read_all(&mut spool, 1)[0].header.record_type, RecordType::Data);
+}
+
+#[test]
+fn a_failed_fsync_at_start_costs_nothing() {
+    for n in 1..40 {
+        let disk = SimDisk::new();
+        let (mut spool, _) = open(&disk, 3).unwrap();
+        spool.append(record(RecordType::Boot, "run")).unwrap();
+        disk.fail_at(2, Fault::Crash);
+        drop(spool.commit());
+        drop(spool);
+        disk.kill();
+        disk.fail_at(n, Fault::Eio);
+        if let Ok((mut spool, _)) = open(&disk, 3) {
+            let promised = read_all(&mut spool, 1).len();
+            disk.fail_at(1, Fault::Crash);
+            drop(spool);
+            disk.crash(|| false);
+            let (mut spool, _) = open(&disk, 3).unwrap();
+            assert!(read_all(&mut spool, 1).len() >= promised, "I1 at call {n}");
+            assert_eq!(spool.losses(), [], "at call {n}");
+        }
+    }
+}

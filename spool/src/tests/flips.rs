@@ -1,1 +1,230 @@
+//! Damaged bits: each is found, and costs at most the frame it is in. Must never accept a frame that differs.
 
+use std::collections::BTreeMap;
+
+use ::model::frame::hash_of_log_start;
+use ::model::record::LossReason;
+use ::model::{LogId, RecordType, Sequence};
+use proptest::prelude::*;
+
+use super::sim::SimDisk;
+use super::{data, open, read_all, record};
+use crate::StoredFrame;
+use crate::scan::{Step, Walk};
+use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, Versioned, file_name};
+
+/// A spool at rest and what must be read from it.
+fn at_rest(bodies: &[usize]) -> (SimDisk, BTreeMap<u64, StoredFrame>) {
+    let disk = SimDisk::new();
+    let (mut spool, _) = open(&disk, 5).unwrap();
+    for (number, length) in bodies.iter().enumerate() {
+        spool.append(data(crate::to_u64(number), *length)).unwrap();
+    }
+    spool.commit().unwrap();
+    let frames = read_all(&mut spool, 1);
+    spool.close().unwrap();
+    (disk, frames.into_iter().map(|frame| (frame.header.sequence.0, frame)).collect())
+}
+
+/// Opens and reads after the bit was flipped: all frames but `hit` are as before, `hit` is as before or a LOSS.
+fn check(
+    disk: &SimDisk,
+    frames: &BTreeMap<u64, StoredFrame>,
+    file: &str,
+    bit: usize,
+    hit: Option<u64>,
+) {
+    let disk = disk.fork();
+    disk.alter(file, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+    let (mut spool, _) = open(&disk, 5).unwrap();
+    let found: BTreeMap<u64, StoredFrame> =
+        read_all(&mut spool, 1).into_iter().map(|frame| (frame.header.sequence.0, frame)).collect();
+    let losses = spool.losses();
+    for (sequence, frame) in frames {
+        match found.get(sequence) {
+            Some(found) => assert_eq!(found, frame, "`{file}` bit {bit}"),
+            None => {
+                assert_eq!(
+                    hit,
+                    Some(*sequence),
+                    "`{file}` bit {bit} costs a frame that it is not in"
+                );
+                let [loss] = losses.as_slice() else { panic!("bit {bit}: {losses:?}") };
+                assert_eq!((loss.first.0, loss.last.0), (*sequence, *sequence));
+                assert_eq!(loss.reason, LossReason::Corrupt);
+                assert_eq!(spool.status().losses.corrupt.frames, 1);
+            }
+        }
+    }
+    // The LOSS record is durable.
+    spool.close().unwrap();
+    let (spool, _) = open(&disk, 5).unwrap();
+    assert_eq!(spool.losses(), losses, "`{file}` bit {bit}");
+}
+
+/// Where each frame of the segment that begins at `first` stands.
+fn places(frames: &BTreeMap<u64, StoredFrame>, first: u64, end: u64) -> Vec<(u64, usize, usize)> {
+    let mut at = crate::to_usize(SEGMENT_HEADER_BYTES);
+    let mut places = Vec::new();
+    for (sequence, frame) in frames.range(first..end) {
+        places.push((*sequence, at, at + frame.bytes.len()));
+        at += frame.bytes.len();
+    }
+    places
+}
+
+fn frame_at(places: &[(u64, usize, usize)], byte: usize) -> Option<u64> {
+    places
+        .iter()
+        .find(|(_, start, end)| (*start..*end).contains(&byte))
+        .map(|(sequence, ..)| *sequence)
+}
+
+#[test]
+fn each_bit_of_the_newest_segment_and_the_cursors() {
+    let (disk, frames) = at_rest(&[3, 20, 5]);
+    let name = file_name(Sequence(1));
+    let places = places(&frames, 1, 4);
+    let end = places.last().unwrap().2;
+    for byte in (0..96).chain(512..608).chain(1024..end) {
+        for bit in 0..8 {
+            check(&disk, &frames, &name, byte * 8 + bit, frame_at(&places, byte));
+        }
+    }
+    for name in
+        ["cursors.a", "cursors.b"].iter().filter(|name| disk.names().contains(&(**name).to_owned()))
+    {
+        for bit in 0..100 * 8 {
+            check(&disk, &frames, name, bit, None);
+        }
+    }
+}
+
+fn sealed() -> (SimDisk, BTreeMap<u64, StoredFrame>, Vec<(u64, usize, usize)>) {
+    let (disk, frames) =
+        at_rest(&[60, 7_000, 12_000, 90, 12_000, 9_000, 12_000, 5_000, 50, 10_000, 10]);
+    let names = disk.names();
+    let segments: Vec<&String> = names.iter().filter(|name| name.ends_with(".seg")).collect();
+    assert_eq!(segments.len(), 2, "{names:?}");
+    let second = crate::segment::parse_name(segments[1]).unwrap();
+    let places = places(&frames, 1, second.0);
+    (disk, frames, places)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bits_of_a_sealed_segment(bit in 0usize..60_000 * 8) {
+        let (disk, frames, places) = sealed();
+        check(&disk, &frames, &file_name(Sequence(1)), bit, frame_at(&places, bit / 8));
+    }
+}
+
+#[test]
+#[ignore = "half a million spools; takes minutes"]
+fn each_bit_of_a_sealed_segment() {
+    let (disk, frames, places) = sealed();
+    for bit in 0..64 * 1024 * 8 {
+        check(&disk, &frames, &file_name(Sequence(1)), bit, frame_at(&places, bit / 8));
+    }
+}
+
+/// The walk alone, over each bit of a segment's frames.
+#[test]
+fn each_bit_of_a_walk() {
+    let (disk, frames) = at_rest(&[10, 200, 0, 1_500, 33, 700]);
+    let mut bytes = disk.bytes_of(&file_name(Sequence(1)));
+    let Versioned::Valid(header) = SegmentHeader::decode(&bytes) else { panic!("header") };
+    assert_eq!(header.prev_hash, hash_of_log_start(header.log_id));
+    let places = places(&frames, 1, 7);
+    let end = places.last().unwrap().2;
+    bytes.truncate(end);
+    for bit in 1024 * 8..end * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let hit = frame_at(&places, bit / 8).unwrap();
+        let mut walk = Walk {
+            bytes: &bytes,
+            offset: SEGMENT_HEADER_BYTES,
+            expected: Sequence(1),
+            salt: Some(header.salt),
+            last: Some(Sequence(6)),
+        };
+        while let Some(step) = walk.step() {
+            match step {
+                Step::Frame(frame) => {
+                    let sequence = frame.header.sequence.0;
+                    assert_eq!(crate::scan::repaired(&frame), frames[&sequence].bytes, "bit {bit}");
+                }
+                Step::Damage { first, last, .. } => {
+                    assert_eq!((first.0, last.0), (hit, hit), "bit {bit}")
+                }
+                Step::Tail { .. } => panic!("bit {bit}: the end is known"),
+            }
+        }
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+#[test]
+fn two_damaged_header_copies_cost_the_segment_and_no_more() {
+    let (disk, frames, places) = sealed();
+    let last = places.last().unwrap().0;
+    let fork = disk.fork();
+    fork.alter(&file_name(Sequence(1)), |bytes| bytes[..1024].fill(0xA5));
+    let (mut spool, _) = open(&fork, 5).unwrap();
+    let found: Vec<u64> = read_all(&mut spool, 1).iter().map(|f| f.header.sequence.0).collect();
+    let expected: Vec<u64> = frames.range(last + 1..).map(|(sequence, _)| *sequence).collect();
+    // One frame more: the LOSS record.
+    assert_eq!(found[..expected.len()], expected[..]);
+    assert_eq!((spool.losses()[0].first.0, spool.losses()[0].last.0), (1, last));
+    assert_eq!(spool.status().losses.corrupt.frames, last);
+}
+
+#[test]
+fn all_bytes_damaged_is_still_a_spool() {
+    let (disk, frames, _) = sealed();
+    for name in disk.names() {
+        disk.alter(&name, |bytes| bytes.fill(0xFF));
+    }
+    let (mut spool, recovery) = open(&disk, 5).unwrap();
+    assert!(!recovery.is_new || recovery.durable.0 >= crate::to_u64(frames.len()));
+    let newest = spool.append(record(RecordType::Boot, "after")).unwrap();
+    assert!(newest.0 > crate::to_u64(frames.len()), "I2");
+    spool.commit().unwrap();
+    assert_eq!(read_all(&mut spool, newest.0).len(), 1);
+    assert_ne!(spool.log_id(), LogId([0; 16]));
+}
+
+#[test]
+fn more_damage_than_the_list_holds_waits_for_the_centre() {
+    let bodies: Vec<usize> = vec![300; 300];
+    let (disk, frames) = at_rest(&bodies);
+    // Every second frame of the sealed segment.
+    let second =
+        disk.names().iter().filter_map(|name| crate::segment::parse_name(name)).max().unwrap();
+    let places = places(&frames, 1, second.0);
+    assert!(places.len() > 150);
+    disk.alter(&file_name(Sequence(1)), |bytes| {
+        places.iter().step_by(2).for_each(|(_, start, _)| bytes[start + 60] ^= 1);
+    });
+    let (mut spool, _) = open(&disk, 5).unwrap();
+    let mut watermark = 0;
+    let mut waited = false;
+    while watermark < second.0 {
+        match spool.read_from(Sequence(watermark + 1), 1 << 20) {
+            Ok(frames) => {
+                let last = frames.last().expect("the newest segment is whole").header.sequence.0;
+                let mut below = frames.iter().filter(|frame| frame.header.sequence < second);
+                assert!(below.all(|frame| frame.header.sequence.0 % 2 == 0));
+                watermark = last;
+            }
+            Err(crate::SpoolError::LossesFull) => waited = true,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(spool.losses().len() <= crate::LOSSES_MAX);
+        spool.ack(Sequence(watermark.min(second.0 - 1))).unwrap();
+    }
+    assert!(waited || spool.status().losses.corrupt.frames > 64);
+    assert_eq!(spool.status().losses.corrupt.frames, crate::to_u64(places.len().div_ceil(2)));
+}

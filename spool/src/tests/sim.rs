@@ -97,7 +97,7 @@ fn apply(names: &mut Names, change: &DirChange) {
 fn put(bytes: &mut Vec<u8>, offset: usize, piece: &[u8]) {
     let end = offset + piece.len();
     if bytes.len() < end {
-        bytes.resize(end, 0);
+        bytes.extend_from_slice(&vec![0; end - bytes.len()]);
     }
     bytes[offset..end].copy_from_slice(piece);
 }
@@ -364,6 +364,9 @@ impl DiskFile for SimFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state()?;
         let result = state.call();
+        if matches!(state.fault, Some((_, Fault::Crash))) && result.is_err() {
+            return result.map(|_| ());
+        }
         let writes = std::mem::take(&mut state.inodes[self.inode].unsynced);
         if let Err(error) = result {
             // As Linux does: the pages are marked clean, so that the next fsync says nothing. They are not on disk.
