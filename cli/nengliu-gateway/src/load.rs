@@ -15,6 +15,7 @@ pub enum LoadError {
     File {
         /// The file.
         path: PathBuf,
+        /// Why.
         #[source]
         source: std::io::Error,
     },

@@ -52,7 +52,9 @@ pub(super) async fn run(path: &Path) -> u8 {
 pub(super) fn config_error(error: &LoadError) -> u8 {
     let help = match error {
         LoadError::File { .. } => "name the file with -c gateway.toml",
-        LoadError::Problems { .. } => "mend what stands above; `nengliu-gateway check -c …` opens nothing",
+        LoadError::Problems { .. } => {
+            "mend what stands above; `nengliu-gateway check -c …` opens nothing"
+        }
     };
     print_error("GW-C000", error, help);
     EXIT_CONFIG
@@ -60,9 +62,15 @@ pub(super) fn config_error(error: &LoadError) -> u8 {
 
 fn start_error(error: &RunError) -> u8 {
     let (code, exit, help) = match error {
-        RunError::Keeper(_) => ("GW-S002", EXIT_ACCESS, "stop the other program, or choose another `spool.folder`"),
+        RunError::Keeper(_) => {
+            ("GW-S002", EXIT_ACCESS, "stop the other program, or choose another `spool.folder`")
+        }
         RunError::Mqtt(_) => ("GW-U101", EXIT_CONFIG, "correct `[uplink]`"),
-        RunError::Socket { .. } => ("GW-A002", EXIT_ACCESS, "the spool folder must be writable, its path shorter than 90 characters"),
+        RunError::Socket { .. } => (
+            "GW-A002",
+            EXIT_ACCESS,
+            "the spool folder must be writable, its path shorter than 90 characters",
+        ),
     };
     print_error(code, error, help);
     exit

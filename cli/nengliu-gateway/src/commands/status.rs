@@ -66,7 +66,8 @@ fn in_words(status: &GatewayStatus) -> String {
     let good = status.devices.values().filter(|device| device.answering == Some(true)).count();
     let sign = if exit_code(status) == EXIT_OK { "●" } else { "◐" };
     let up_s = (status.now_ms - status.started_ms) / 1_000;
-    let mut line = |line: String| writeln!(text, "{line}").expect("writing to a String does not fail");
+    let mut line =
+        |line: String| writeln!(text, "{line}").expect("writing to a String does not fail");
     line(format!(
         "{sign} {}   v{}   up {up_s} s   {good} of {} devices answer",
         status.gateway,
@@ -85,7 +86,10 @@ fn in_words(status: &GatewayStatus) -> String {
         (false, Some(reason)) => format!("not connected: {reason}"),
         (false, None) => "connecting".to_owned(),
     };
-    line(format!("  uplink  {}   {state}   {} frames wait for a commit ack", uplink.url, uplink.frames_waiting));
+    line(format!(
+        "  uplink  {}   {state}   {} frames wait for a commit ack",
+        uplink.url, uplink.frames_waiting
+    ));
     let spool = &status.spool;
     line(format!(
         "  spool   {} of {} KiB   frames {}..{} held   acked {}",
