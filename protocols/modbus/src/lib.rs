@@ -53,6 +53,7 @@ mod request;
 
 mod settings;
 
+mod block;
 mod client;
 mod device;
 mod driver;

@@ -137,26 +137,28 @@ pub(crate) fn plan(points: &mut [Point], limits: &Limits) -> Vec<Range<usize>> {
 /// to one can be taken for a reply to another.
 ///
 /// A reply on a serial line says only its function and how many bytes it brings, so a reply that is late can be told
-/// from the one that is due by asking for another number of them.
+/// from the one that is due by asking for another number of them. They are spread over the blocks, since a device may
+/// keep silent on one of them.
 pub(crate) fn probes(points: &[Point], blocks: &[Range<usize>]) -> Vec<Request> {
-    let of_block = |block: &Range<usize>| {
-        let wanted = points.get(block.clone()).unwrap_or_default();
-        let prefixes = (1..=wanted.len()).filter_map(|last| Request::covering(wanted.get(..last)?));
-        distinct(prefixes)
+    let longest = blocks.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+    let of_length = |length: usize| {
+        (0..blocks.len()).filter_map(move |turn| {
+            let block = blocks.get((length - 1 + turn) % blocks.len())?;
+            Request::covering(points.get(block.clone())?.get(..length)?)
+        })
     };
-    let mut best: Vec<Request> =
-        blocks.iter().map(of_block).max_by_key(Vec::len).unwrap_or_default();
+    let mut probes = distinct((1..=longest).flat_map(of_length));
     // A device with a single point is asked for more than it has: a refusal, too, shows that it is in step.
-    if let [only] = best.as_slice() {
+    if let [only] = probes.as_slice() {
         let only = *only;
         let step = if only.area.is_bits() { 8 } else { 1 };
         let longer = (0..=2).map(|more| Request { count: only.count + more * step, ..only });
         let exists = |probe: &Request| {
             u32::from(probe.start) + u32::from(probe.count) <= u32::from(u16::MAX) + 1
         };
-        best = distinct(longer.filter(exists));
+        probes = distinct(longer.filter(exists));
     }
-    best
+    probes
 }
 
 /// The first few requests whose replies cannot be mistaken for one another.

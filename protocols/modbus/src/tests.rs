@@ -2,7 +2,7 @@
 //! with every fault that a line, a converter or a device can have. Whatever happens, no wrong value may come out.
 
 mod peer;
-mod support;
+pub(crate) mod support;
 
-//mod faults;
+mod faults;
 mod reads;

@@ -1,1 +1,135 @@
+use config::{FromToml, Item};
+use model::{Decimal, PointKind, Unit};
+use proptest::prelude::*;
 
+use super::*;
+use crate::address::{Area, Order};
+use driver::RawKind;
+
+fn order(letters: &str) -> Order {
+    Order::from_item(Item::Text(letters.to_owned())).unwrap()
+}
+
+fn address(data_type: DataType, letters: &str) -> Address {
+    let order = order(letters);
+    Address { area: Area::Input, start: 0, data_type, order, bit: None, absent: None }
+}
+
+fn scaling(data_type: DataType) -> Scaling {
+    let point = device_profiles::ProfilePoint {
+        metric: "m".to_owned(),
+        unit: Unit::One,
+        kind: PointKind::Gauge,
+        scale: Decimal::ONE,
+        offset: Decimal::ZERO,
+        resolution: None,
+        modulus: None,
+        source: None,
+        unverified: true,
+        address: config::Table::empty(&config::SourceFile::new("p", "")),
+    };
+    let kind = if data_type.is_float() { RawKind::Float } else { RawKind::Integer };
+    Scaling::new(&point, kind).unwrap()
+}
+
+fn read(data_type: DataType, letters: &str, words: &[u16]) -> Result<Value, Quality> {
+    decode(words, &address(data_type, letters), &scaling(data_type))
+}
+
+#[test]
+fn the_four_orders_of_230_volts() {
+    // 230.0 is 43 66 00 00.
+    let check = |letters: &str, words: [u16; 2]| {
+        assert_eq!(read(DataType::F32, letters, &words), Ok(Value::Float(230.0)), "{letters}");
+    };
+    check("ABCD", [0x4366, 0x0000]);
+    check("CDAB", [0x0000, 0x4366]);
+    check("BADC", [0x6643, 0x0000]);
+    check("DCBA", [0x0000, 0x6643]);
+}
+
+#[test]
+fn each_type_has_its_sign_and_width() {
+    let check = |data_type, letters: &str, words: &[u16], expected| {
+        assert_eq!(read(data_type, letters, words), expected, "{data_type:?}");
+    };
+    check(DataType::U16, "AB", &[0xFFFE], Ok(Value::Decimal(65_534)));
+    check(DataType::I16, "AB", &[0xFFFE], Ok(Value::Decimal(-2)));
+    check(DataType::I16, "BA", &[0xFEFF], Ok(Value::Decimal(-2)));
+    check(DataType::U32, "ABCD", &[0xFFFF, 0xFFFE], Ok(Value::Decimal(4_294_967_294)));
+    check(DataType::I32, "CDAB", &[0xFFFE, 0xFFFF], Ok(Value::Decimal(-2)));
+    check(DataType::I64, "ABCDEFGH", &[0xFFFF; 4], Ok(Value::Decimal(-1)));
+    check(DataType::U64, "ABCDEFGH", &[0xFFFF; 4], Err(Quality::BAD_OUT_OF_RANGE));
+    check(DataType::U64, "GHEFCDAB", &[7, 0, 0, 0], Ok(Value::Decimal(7)));
+    check(DataType::F64, "ABCDEFGH", &[0x3FF8, 0, 0, 0], Ok(Value::Float(1.5)));
+    check(DataType::F32, "ABCD", &[0x7FC0, 0], Err(Quality::BAD_OUT_OF_RANGE));
+    check(DataType::F32, "ABCD", &[0xFF80, 0], Err(Quality::BAD_OUT_OF_RANGE));
+    check(DataType::F32, "ABCD", &[0x4366], Err(Quality::BAD_DECODING_ERROR));
+}
+
+#[test]
+fn a_bit_and_an_absent_value() {
+    let mut address = address(DataType::Bool, "AB");
+    let scaling = scaling(DataType::Bool);
+    for (bit, expected) in [(0, 1), (1, 0), (15, 1)] {
+        address.bit = Some(bit);
+        assert_eq!(decode(&[0x8001], &address, &scaling), Ok(Value::Decimal(expected)));
+    }
+    address = Address { absent: Some(-32_768), data_type: DataType::I16, bit: None, ..address };
+    assert_eq!(decode(&[0x8000], &address, &scaling), Err(Quality::BAD_OUT_OF_RANGE));
+    assert_eq!(decode(&[0x8001], &address, &scaling), Ok(Value::Decimal(-32_767)));
+}
+
+/// Every way to order `bytes` letters would be 40 320 for eight; any of them is drawn.
+fn any_order(bytes: usize) -> impl Strategy<Value = String> {
+    let letters: Vec<char> = ('A'..='H').take(bytes).collect();
+    Just(letters).prop_shuffle().prop_map(|letters| letters.into_iter().collect())
+}
+
+/// Puts the bytes of a value on the wire as `letters` say, letter by letter.
+fn on_the_wire(value: &[u8], letters: &str) -> Vec<u16> {
+    let bytes: Vec<u8> = letters.bytes().map(|letter| value[usize::from(letter - b'A')]).collect();
+    bytes.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+}
+
+proptest! {
+    #[test]
+    fn what_is_put_in_comes_out_u32(value: u32, letters in any_order(4)) {
+        let words = on_the_wire(&value.to_be_bytes(), &letters);
+        prop_assert_eq!(
+            read(DataType::U32, &letters, &words),
+            Ok(Value::Decimal(i64::from(value)))
+        );
+    }
+
+    #[test]
+    fn what_is_put_in_comes_out_i64(value: i64, letters in any_order(8)) {
+        let words = on_the_wire(&value.to_be_bytes(), &letters);
+        prop_assert_eq!(read(DataType::I64, &letters, &words), Ok(Value::Decimal(value)));
+    }
+
+    #[test]
+    fn what_is_put_in_comes_out_i16(value: i16, letters in any_order(2)) {
+        let words = on_the_wire(&value.to_be_bytes(), &letters);
+        prop_assert_eq!(
+            read(DataType::I16, &letters, &words),
+            Ok(Value::Decimal(i64::from(value)))
+        );
+    }
+
+    #[test]
+    fn what_is_put_in_comes_out_f64(value in -1e300..1e300_f64, letters in any_order(8)) {
+        let words = on_the_wire(&value.to_be_bytes(), &letters);
+        prop_assert_eq!(read(DataType::F64, &letters, &words), Ok(Value::Float(value)));
+    }
+
+    #[test]
+    fn no_words_make_it_panic(words: Vec<u16>, letters in any_order(4), bit in 0..16_u8) {
+        for data_type in [DataType::F32, DataType::U32, DataType::I32] {
+            let _ = read(data_type, &letters, &words);
+        }
+        let mut address = address(DataType::Bool, "AB");
+        address.bit = Some(bit);
+        let _ = decode(&words, &address, &scaling(DataType::Bool));
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 
 /// What a peer does instead of answering well.
@@ -23,6 +24,7 @@ pub(super) enum Act {
     Cut,
     Drip,
     Garbage,
+    Noise,
     Twice,
     HangUp,
 }
@@ -94,12 +96,24 @@ pub(super) async fn tcp(script: Script) -> (u16, Log) {
     let tcp_port = listener.local_addr().unwrap().port();
     let log = Log::default();
     let shared = Arc::clone(&log);
+    serve(listener, script, shared);
+    (tcp_port, log)
+}
+
+/// Serves on a listener that is there already.
+pub(super) fn serve(listener: TcpListener, script: Script, log: Log) {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve_tcp(stream, Arc::clone(&script), Arc::clone(&shared)));
+            tokio::spawn(serve_tcp(stream, Arc::clone(&script), Arc::clone(&log)));
         }
     });
-    (tcp_port, log)
+}
+
+/// Bytes without any sense, other ones for each `n`.
+fn noise(n: usize) -> Vec<u8> {
+    let byte =
+        |at: usize| ((n + 1).wrapping_mul(2_654_435_761).wrapping_add(at * 40_503) >> 11) as u8;
+    (0..n * 7 % 300).map(byte).collect()
 }
 
 fn note(log: &Log, asked: Asked) -> usize {
@@ -113,7 +127,8 @@ async fn serve_tcp(mut stream: TcpStream, script: Script, log: Log) {
     while stream.read_exact(&mut head).await.is_ok() {
         let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
         let asked = Asked { unit: head[6], function: head[7], start: word(8), count: word(10) };
-        let act = script(note(&log, asked), asked);
+        let n = note(&log, asked);
+        let act = script(n, asked);
         if act == Act::HangUp {
             return;
         }
@@ -129,10 +144,11 @@ async fn serve_tcp(mut stream: TcpStream, script: Script, log: Log) {
             Act::ForgedTransaction => frame[1] = frame[1].wrapping_add(1),
             Act::Cut => frame.truncate(frame.len() - 3),
             Act::Garbage => frame.iter_mut().for_each(|byte| *byte = byte.wrapping_mul(31) ^ 0x5A),
+            Act::Noise => frame = noise(n),
             Act::Twice => frame.extend(frame.clone()),
             _ => {}
         }
-        let pieces = if act == Act::Drip { 1 } else { frame.len() };
+        let pieces = if act == Act::Drip { 1 } else { frame.len().max(1) };
         for piece in frame.chunks(pieces) {
             if stream.write_all(piece).await.is_err() {
                 return;
@@ -142,6 +158,54 @@ async fn serve_tcp(mut stream: TcpStream, script: Script, log: Log) {
             }
         }
     }
+}
+
+/// A converter with one slow serial device behind it: replies come in order, and each goes out on the newest connection
+/// under the newest transaction id, whatever it was that the device answers.
+pub(super) async fn converter(script: Script) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tcp_port = listener.local_addr().unwrap().port();
+    type Newest = Option<([u8; 2], Arc<tokio::sync::Mutex<OwnedWriteHalf>>)>;
+    let newest: Arc<Mutex<Newest>> = Arc::default();
+    let (sender, mut requests) = tokio::sync::mpsc::unbounded_channel::<(Asked, Act)>();
+    let answering = Arc::clone(&newest);
+    tokio::spawn(async move {
+        while let Some((asked, act)) = requests.recv().await {
+            if let Act::Late(ms) = act {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+            }
+            let pdu = pdu(asked);
+            let newest = answering.lock().unwrap().clone();
+            let Some((transaction, writer)) = newest else { continue };
+            let mut frame = vec![transaction[0], transaction[1], 0, 0];
+            frame.extend(u16::try_from(pdu.len() + 1).unwrap().to_be_bytes());
+            frame.push(asked.unit);
+            frame.extend(pdu);
+            // The connection may be gone; that is the point.
+            let _ = writer.lock().await.write_all(&frame).await;
+        }
+    });
+    tokio::spawn(async move {
+        let log = Log::default();
+        while let Ok((stream, _)) = listener.accept().await {
+            let (mut reader, writer) = stream.into_split();
+            let writer = Arc::new(tokio::sync::Mutex::new(writer));
+            let (newest, sender) = (Arc::clone(&newest), sender.clone());
+            let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+            tokio::spawn(async move {
+                let mut head = [0_u8; 12];
+                while reader.read_exact(&mut head).await.is_ok() {
+                    let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+                    let (unit, function) = (head[6], head[7]);
+                    let asked = Asked { unit, function, start: word(8), count: word(10) };
+                    let act = script(note(&log, asked), asked);
+                    *newest.lock().unwrap() = Some(([head[0], head[1]], Arc::clone(&writer)));
+                    let _ = sender.send((asked, act));
+                }
+            });
+        }
+    });
+    tcp_port
 }
 
 /// CRC of Modbus RTU, bit by bit.
@@ -194,7 +258,8 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
             let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
             let asked =
                 Asked { unit: frame[0], function: frame[1], start: word(2), count: word(4) };
-            let act = script(note(&shared, asked), asked);
+            let n = note(&shared, asked);
+            let act = script(n, asked);
             let Some((unit, pdu)) = reply(asked, act) else { continue };
             let mut bytes = vec![unit];
             bytes.extend(pdu);
@@ -204,6 +269,7 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
                 Act::Garbage => {
                     bytes.iter_mut().for_each(|byte| *byte = byte.wrapping_mul(31) ^ 0x5A)
                 }
+                Act::Noise => bytes = noise(n),
                 Act::Twice => bytes.extend(bytes.clone()),
                 _ => {}
             }
@@ -212,7 +278,7 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
             let delay = if let Act::Late(ms) = act { ms } else { 0 };
             let due = free + Duration::from_millis(delay);
             busy_until.insert(asked.unit, due);
-            let pieces = if act == Act::Drip { 1 } else { bytes.len() };
+            let pieces = if act == Act::Drip { 1 } else { bytes.len().max(1) };
             for piece in bytes.chunks(pieces) {
                 sender.send((due - now, piece.to_vec())).unwrap();
             }

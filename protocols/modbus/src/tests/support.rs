@@ -1,6 +1,7 @@
 //! Runs a port from the text of a profile and collects what it emits.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,27 +19,31 @@ use crate::Modbus;
 /// Longest time that a test waits for what it expects.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-struct RealClock(Instant);
+/// The clocks of this machine; the monotonic one can be put forward.
+struct TestClock {
+    started: Instant,
+    ahead_s: Arc<AtomicU64>,
+}
 
-impl Clock for RealClock {
+impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
     fn monotonic(&self) -> Duration {
-        self.0.elapsed()
+        self.started.elapsed() + Duration::from_secs(self.ahead_s.load(Ordering::Relaxed))
     }
 }
 
 /// What the observer heard.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
-    pub(super) answered: Mutex<HashMap<String, u32>>,
-    pub(super) faults: Mutex<Vec<(String, Fault)>>,
+pub(crate) struct Heard {
+    pub(crate) answered: Mutex<HashMap<String, u32>>,
+    pub(crate) faults: Mutex<Vec<(String, Fault)>>,
 }
 
 impl Heard {
-    pub(super) fn codes_of(&self, device: &str) -> Vec<&'static str> {
+    pub(crate) fn codes_of(&self, device: &str) -> Vec<&'static str> {
         let faults = self.faults.lock().unwrap();
         faults.iter().filter(|(of, _)| of == device).map(|(_, fault)| fault.code).collect()
     }
@@ -55,7 +60,7 @@ impl Observer for Heard {
 }
 
 /// A table of one file.
-pub(super) fn table(text: &str) -> Table {
+pub(crate) fn table(text: &str) -> Table {
     let mut problems = Problems::default();
     let table = Table::parse(&SourceFile::new("gateway.toml", text), &mut problems);
     assert_eq!(problems, Problems::default());
@@ -63,15 +68,15 @@ pub(super) fn table(text: &str) -> Table {
 }
 
 /// A device of a port: id, keys, profile.
-pub(super) struct TestDevice<'a> {
-    pub(super) id: &'a str,
-    pub(super) keys: &'a str,
-    pub(super) profile: &'a str,
-    pub(super) poll: Duration,
+pub(crate) struct TestDevice<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) keys: &'a str,
+    pub(crate) profile: &'a str,
+    pub(crate) poll: Duration,
 }
 
 /// The specification of a port with `devices`; points are numbered through.
-pub(super) fn port_spec(keys: &str, devices: &[TestDevice<'_>]) -> PortSpec {
+pub(crate) fn port_spec(keys: &str, devices: &[TestDevice<'_>]) -> PortSpec {
     let named = |name: &str| Spanned {
         value: name.to_owned(),
         file: SourceFile::new("gateway.toml", name),
@@ -95,44 +100,51 @@ pub(super) fn port_spec(keys: &str, devices: &[TestDevice<'_>]) -> PortSpec {
     PortSpec { id: named("port-1"), settings: table(keys), devices }
 }
 
-pub(super) fn planned(spec: PortSpec) -> Plan {
+pub(crate) fn planned(spec: PortSpec) -> Plan {
     let mut problems = Problems::default();
     Modbus.plan(spec, &mut problems).unwrap_or_else(|| panic!("{problems}"))
 }
 
 /// A running port.
-pub(super) struct Running {
-    pub(super) heard: Arc<Heard>,
+pub(crate) struct Running {
+    pub(crate) heard: Arc<Heard>,
     emissions: mpsc::Receiver<Emission>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
+    ahead_s: Arc<AtomicU64>,
 }
 
 impl Running {
-    pub(super) fn start(plan: Plan) -> Self {
+    pub(crate) fn start(plan: Plan) -> Self {
         let heard = Arc::new(Heard::default());
+        let ahead_s = Arc::new(AtomicU64::new(0));
         let stop = CancellationToken::new();
         let (sender, emissions) = mpsc::channel(driver::EMISSIONS_QUEUED_MAX);
         let link = PortLink {
             stop: stop.clone(),
-            clock: Arc::new(RealClock(Instant::now())),
+            clock: Arc::new(TestClock { started: Instant::now(), ahead_s: Arc::clone(&ahead_s) }),
             observer: Arc::clone(&heard) as Arc<dyn Observer>,
             marks: Arc::default(),
             read_back_allowed: watch::channel(true).1,
             emissions: sender,
         };
         let task = tokio::spawn(plan.port.run(link));
-        Self { heard, emissions, stop, task }
+        Self { heard, emissions, stop, task, ahead_s }
+    }
+
+    /// Puts the monotonic clock forward.
+    pub(crate) fn skip(&self, time: Duration) {
+        self.ahead_s.fetch_add(time.as_secs(), Ordering::Relaxed);
     }
 
     /// The samples of the next poll.
-    pub(super) async fn next(&mut self) -> Vec<Sample> {
+    pub(crate) async fn next(&mut self) -> Vec<Sample> {
         let emission = tokio::time::timeout(DEADLINE, self.emissions.recv()).await;
         emission.expect("a poll in time").expect("a running port").samples
     }
 
     /// The samples of the first poll that `wanted` accepts.
-    pub(super) async fn until(&mut self, wanted: impl Fn(&[Sample]) -> bool) -> Vec<Sample> {
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&[Sample]) -> bool) -> Vec<Sample> {
         let end = Instant::now() + DEADLINE;
         loop {
             let samples = self.next().await;
@@ -144,7 +156,7 @@ impl Running {
     }
 
     /// Stops the port, which must end at once.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         tokio::time::timeout(Duration::from_secs(2), self.task).await.expect("in time").unwrap();
     }

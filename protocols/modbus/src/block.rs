@@ -1,0 +1,177 @@
+//! One block of a device: points that one request reads, and what the device taught about its addresses. Must never know
+//! whether the device is worth asking.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use model::{Quality, Sample, Timestamp};
+
+use crate::codec::decode;
+use crate::device::{Asking, Breaker};
+use crate::error::{Disposition, Refusal, RequestError};
+use crate::request::{Point, Request};
+
+/// Shortest and longest time until refused addresses are tried again: a refusal may have been a passing fault.
+const RELEARN_WAITS: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
+
+/// Points that one request reads, as long as the device accepts it.
+pub(crate) struct Block {
+    /// Which of the device's points.
+    pub(crate) points: Range<usize>,
+    /// Whether the device answers it: some keep silent on addresses that they do not have.
+    pub(crate) breaker: Breaker,
+    learned: Option<Learned>,
+}
+
+/// What reading the parts of a refused block has taught.
+struct Learned {
+    parts: Vec<Part>,
+    forget_at: Duration,
+    wait: Duration,
+}
+
+/// Points that are read together, or a point that the device refuses.
+struct Part {
+    points: Range<usize>,
+    refused: Option<Refusal>,
+}
+
+impl Block {
+    pub(crate) fn new(points: Range<usize>) -> Self {
+        Self { points, breaker: Breaker::default(), learned: None }
+    }
+}
+
+/// A sample for each of `points` that says why there is no value.
+pub(crate) fn push_bad(
+    points: &[Point],
+    quality: Quality,
+    now: Timestamp,
+    samples: &mut Vec<Sample>,
+) {
+    samples.extend(points.iter().map(|p| Sample::without_value(p.index, now, now, quality)));
+}
+
+/// Reads the blocks of one device.
+pub(crate) struct Reader<'a, 'b> {
+    pub(crate) device: &'a str,
+    pub(crate) unit: u8,
+    pub(crate) probes: &'a [Request],
+    pub(crate) gap: Duration,
+    pub(crate) tries: u32,
+    pub(crate) asking: &'a mut Asking<'b>,
+    /// The first address that the device refused in this poll.
+    pub(crate) refused: Option<(Request, Refusal)>,
+}
+
+impl Reader<'_, '_> {
+    /// Reads a block, in parts where the device refuses the whole. A wrong address costs only its own point.
+    ///
+    /// # Errors
+    /// That the device did not answer; its points have their samples all the same.
+    pub(crate) async fn read_block(
+        &mut self,
+        points: &[Point],
+        block: &mut Block,
+    ) -> Result<(), RequestError> {
+        let now = self.asking.link.clock.monotonic();
+        let known = block.learned.take_if(|learned| now < learned.forget_at);
+        let relearns = known.is_none();
+        let wait = match (&known, &block.learned) {
+            (Some(known), _) => known.wait,
+            (None, Some(old)) => (old.wait * 2).min(RELEARN_WAITS.1),
+            (None, None) => RELEARN_WAITS.0,
+        };
+        let forget_at = known.as_ref().map_or(now + wait, |known| known.forget_at);
+        let mut todo = known.map_or_else(
+            || vec![Part { points: block.points.clone(), refused: None }],
+            |known| known.parts,
+        );
+        // Taken from the end, so the first part must stand last.
+        todo.reverse();
+        let mut parts: Vec<Part> = Vec::with_capacity(todo.len());
+        let mut outcome = Ok(());
+        while let Some(part) = todo.pop() {
+            let run = points.get(part.points.clone()).unwrap_or_default();
+            let Some(request) = Request::covering(run) else { continue };
+            if let (Err(error), _) | (_, Some(error)) =
+                (&outcome, part.refused.map(RequestError::from).as_ref())
+            {
+                self.push_bad(run, error.quality());
+                if let (Ok(()), Some(refusal)) = (&outcome, part.refused) {
+                    self.refused.get_or_insert((request, refusal));
+                }
+                parts.push(part);
+                continue;
+            }
+            match self.read(request).await {
+                Ok(words) => {
+                    self.push_values(run, request, &words);
+                    parts.push(part);
+                }
+                Err(RequestError::Refused(refusal))
+                    if refusal.is_about_address() && run.len() > 1 =>
+                {
+                    let middle = part.points.start + run.len() / 2;
+                    todo.push(Part { points: middle..part.points.end, refused: None });
+                    todo.push(Part { points: part.points.start..middle, refused: None });
+                }
+                Err(RequestError::Refused(refusal)) if !refusal.is_from_converter() => {
+                    self.push_bad(run, refusal.quality());
+                    self.refused.get_or_insert((request, refusal));
+                    let refused = refusal.is_about_address().then_some(refusal);
+                    parts.push(Part { refused, ..part });
+                }
+                Err(error) => {
+                    self.push_bad(run, error.quality());
+                    parts.push(part);
+                    outcome = Err(error);
+                }
+            }
+        }
+        let in_parts = parts.len() > 1 || parts.iter().any(|part| part.refused.is_some());
+        block.learned = match (in_parts, &outcome) {
+            (true, Ok(())) => Some(Learned { parts, forget_at, wait }),
+            // Half a lesson is none: what was known before stays known.
+            (true, Err(_)) if !relearns => Some(Learned { parts, forget_at, wait }),
+            _ => None,
+        };
+        outcome
+    }
+
+    /// Asks, and asks again when there is no answer.
+    async fn read(&mut self, request: Request) -> Result<Vec<u16>, RequestError> {
+        let clock = self.asking.link.clock.clone();
+        let mut tries_left = self.tries;
+        loop {
+            tries_left = tries_left.saturating_sub(1);
+            let started = clock.monotonic();
+            let result = self.asking.client.read(self.unit, request, self.probes, self.gap).await;
+            let latency = clock.monotonic().saturating_sub(started);
+            let again =
+                |error: &RequestError| error.disposition() == Disposition::Retry && tries_left > 0;
+            match &result {
+                Err(error) if again(error) => continue,
+                Err(error) if error.disposition() != Disposition::GiveUp => {}
+                Ok(_) | Err(_) => self.asking.link.observer.answered(self.device, latency),
+            }
+            return result;
+        }
+    }
+
+    fn push_bad(&mut self, run: &[Point], quality: Quality) {
+        push_bad(run, quality, self.asking.link.clock.now(), self.asking.samples);
+    }
+
+    /// Source and gateway time are the time of the response: Modbus carries none.
+    fn push_values(&mut self, run: &[Point], request: Request, words: &[u16]) {
+        let now = self.asking.link.clock.now();
+        self.asking.samples.extend(run.iter().map(|point| {
+            let at = usize::from(point.address.start.saturating_sub(request.start));
+            match decode(words.get(at..).unwrap_or_default(), &point.address, &point.scaling) {
+                Ok(value) => Sample::new(point.index, now, now, Quality::GOOD, value),
+                Err(quality) => Sample::without_value(point.index, now, now, quality),
+            }
+        }));
+    }
+}
