@@ -131,7 +131,9 @@ impl Spool {
             .write_all_at(&encoder.bytes, open.offset)
             .map_err(SpoolError::io("writing frames"))?;
         open.file.sync_data().map_err(SpoolError::io("fdatasync of a segment"))?;
-        places.into_iter().for_each(|(sequence, offset)| segment.remember(sequence, offset));
+        for (sequence, offset) in places {
+            segment.remember(sequence, offset);
+        }
         open.offset += written;
         self.written_bytes += written;
         self.last_hash = encoder.hash;

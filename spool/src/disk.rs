@@ -145,7 +145,13 @@ impl Disk for StdDisk {
 
     fn free_bytes(&self) -> io::Result<u64> {
         let stat = nix::sys::statvfs::statvfs(&self.dir)?;
-        Ok(u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size())))
+        // On 32-bit gateways these are 32 bits.
+        #[cfg_attr(
+            target_pointer_width = "64",
+            expect(clippy::useless_conversion, reason = "the width depends on the target")
+        )]
+        let (blocks, size) = (u64::from(stat.blocks_available()), u64::from(stat.fragment_size()));
+        Ok(blocks.saturating_mul(size))
     }
 }
 

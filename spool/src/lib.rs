@@ -28,6 +28,7 @@
 
 mod append;
 mod config;
+mod contents;
 mod cursor;
 mod disk;
 mod error;

@@ -3,18 +3,18 @@
 
 use std::collections::VecDeque;
 
-use model::frame::{MAGIC, OVERHEAD_BYTES, decode_header, hash_of_log_start};
+use model::frame::hash_of_log_start;
 use model::host::Entropy;
-use model::record::{JsonRecord, Loss, LossReason};
-use model::{Frame, FrameHeader, LogId, RecordType, Sequence};
+use model::record::{Loss, LossReason};
+use model::{FrameHeader, LogId, Sequence};
 
 use crate::config::{SEGMENT_BYTES_MAX, SpoolConfig};
+use crate::contents::{Contents, contents_of};
 use crate::cursor::{Cursor, Cursors};
 use crate::disk::{Disk, LockError, StdDisk};
 use crate::error::SpoolError;
 use crate::losses::{LOSSES_MAX, LossCount, LossList, loss_of};
 use crate::read::{ReadCache, load};
-use crate::scan::{Step, Walk, hash_of};
 use crate::segment::{
     SEGMENT_HEADER_BYTES, SEGMENT_VERSION, SPARE_NAME, Salts, Segment, SegmentHeader, Versioned,
     create_spare, parse_name,
@@ -49,22 +49,6 @@ pub struct TornTail {
     pub first: Sequence,
     /// What could still be read in headers.
     pub readable: LossCount,
-}
-
-/// What one segment holds.
-#[derive(Debug)]
-struct Contents {
-    dictionaries: Vec<Draft>,
-    history: Option<Draft>,
-    losses: Vec<(Sequence, Loss)>,
-    damage: Vec<(Sequence, Sequence, Vec<FrameHeader>)>,
-    /// Last sequence that can be read or that damage may have held.
-    end: Sequence,
-    end_offset: u64,
-    /// Of the last readable frame.
-    hash: [u8; 32],
-    /// Readable headers of a commit that did not finish; `None` when there is no trace of one.
-    cut: Option<Vec<FrameHeader>>,
 }
 
 impl Spool {
@@ -362,85 +346,4 @@ fn survey(
         segments.push_front(Segment::new(first, length, header.map(|header| header.salt)));
     }
     Ok((segments, newest.map(|(log_id, _)| log_id), newest.and_then(|(_, hash)| hash)))
-}
-
-/// Reads a whole segment. `last` is `None` for the newest one.
-fn contents_of(
-    bytes: &[u8],
-    segment: &Segment,
-    last: Option<Sequence>,
-    prev_hash: [u8; 32],
-) -> Contents {
-    let mut contents = Contents {
-        dictionaries: Vec::new(),
-        history: None,
-        losses: Vec::new(),
-        damage: Vec::new(),
-        end: Sequence(segment.first.0.saturating_sub(1)),
-        end_offset: SEGMENT_HEADER_BYTES,
-        hash: prev_hash,
-        cut: None,
-    };
-    if segment.salt.is_none() && last.is_none() {
-        // Nobody knows how many frames it held: no sequence that it may have held is used again (I2).
-        let frames_max = to_u64(bytes.len()) / to_u64(OVERHEAD_BYTES);
-        contents.end = Sequence(segment.first.0.saturating_add(frames_max));
-        contents.damage.push((segment.first, contents.end, Vec::new()));
-        return contents;
-    }
-    let mut walk = Walk {
-        bytes,
-        offset: SEGMENT_HEADER_BYTES,
-        expected: segment.first,
-        salt: segment.salt,
-        last,
-    };
-    while let Some(step) = walk.step() {
-        match step {
-            Step::Frame(frame) => contents.take(&frame),
-            Step::Damage { first, last, headers } => {
-                contents.damage.push((first, last, headers));
-                contents.end = last;
-            }
-            Step::Tail { headers } => {
-                let begun = bytes.get(to_usize(walk.offset)..).is_some_and(is_damaged_header);
-                contents.cut = (begun || !headers.is_empty()).then_some(headers);
-                break;
-            }
-        }
-        contents.end_offset = walk.offset;
-    }
-    contents
-}
-
-/// Whether a frame was begun here, and not finished; an old frame of a recycled segment is whole.
-fn is_damaged_header(bytes: &[u8]) -> bool {
-    bytes.starts_with(&MAGIC.to_le_bytes()) && decode_header(bytes).is_err()
-}
-
-impl Contents {
-    fn take(&mut self, frame: &Frame<'_>) {
-        self.end = frame.header.sequence;
-        self.hash = hash_of(frame);
-        let header = frame.header;
-        let draft = || Draft {
-            record_type: header.record_type,
-            samples: header.samples,
-            ts_min: header.ts_min,
-            ts_max: header.ts_max,
-            body: frame.body.to_vec(),
-        };
-        match header.record_type {
-            RecordType::Dictionary => self.dictionaries.push(draft()),
-            // A mark behind damage says that samples are durable which are not.
-            RecordType::History if self.damage.is_empty() => self.history = Some(draft()),
-            RecordType::Loss => match Loss::from_record(frame.body) {
-                Ok(loss) => self.losses.push((header.sequence, loss)),
-                Err(error) => {
-                    tracing::warn!(%error, sequence = header.sequence.0, "LOSS record ignored")
-                }
-            },
-            RecordType::Data | RecordType::History | RecordType::Boot => {}
-        }
-    }
 }

@@ -25,7 +25,7 @@ pub(crate) const SPARE_NAME: &str = "spare";
 const MAGIC: [u8; 8] = *b"NLSEGMNT";
 const COPY_OFFSETS: [usize; 2] = [0, 512];
 const CRC_OFFSET: usize = 76;
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// What the header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl SegmentHeader {
     /// Reads the first copy that is whole.
     pub(crate) fn decode(bytes: &[u8]) -> Versioned<Self> {
         let copies = COPY_OFFSETS.map(|offset| bytes.get(offset..).unwrap_or_default());
-        first_whole(copies.map(|copy| Self::decode_copy(copy)), copies, SEGMENT_VERSION, MAGIC)
+        first_whole(copies.map(Self::decode_copy), copies, SEGMENT_VERSION, MAGIC)
     }
 
     fn decode_copy(bytes: &[u8]) -> Versioned<Self> {

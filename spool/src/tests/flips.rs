@@ -41,20 +41,15 @@ fn check(
         read_all(&mut spool, 1).into_iter().map(|frame| (frame.header.sequence.0, frame)).collect();
     let losses = spool.losses();
     for (sequence, frame) in frames {
-        match found.get(sequence) {
-            Some(found) => assert_eq!(found, frame, "`{file}` bit {bit}"),
-            None => {
-                assert_eq!(
-                    hit,
-                    Some(*sequence),
-                    "`{file}` bit {bit} costs a frame that it is not in"
-                );
-                let [loss] = losses.as_slice() else { panic!("bit {bit}: {losses:?}") };
-                assert_eq!((loss.first.0, loss.last.0), (*sequence, *sequence));
-                assert_eq!(loss.reason, LossReason::Corrupt);
-                assert_eq!(spool.status().losses.corrupt.frames, 1);
-            }
+        if let Some(found) = found.get(sequence) {
+            assert_eq!(found, frame, "`{file}` bit {bit}");
+            continue;
         }
+        assert_eq!(hit, Some(*sequence), "`{file}` bit {bit} costs a frame that it is not in");
+        let [loss] = losses.as_slice() else { panic!("bit {bit}: {losses:?}") };
+        assert_eq!((loss.first.0, loss.last.0), (*sequence, *sequence));
+        assert_eq!(loss.reason, LossReason::Corrupt);
+        assert_eq!(spool.status().losses.corrupt.frames, 1);
     }
     // The LOSS record is durable.
     spool.close().unwrap();
@@ -63,7 +58,7 @@ fn check(
 }
 
 /// Where each frame of the segment that begins at `first` stands.
-fn places(frames: &BTreeMap<u64, StoredFrame>, first: u64, end: u64) -> Vec<(u64, usize, usize)> {
+fn places(frames: &BTreeMap<u64, StoredFrame>, first: u64, end: u64) -> Places {
     let mut at = crate::to_usize(SEGMENT_HEADER_BYTES);
     let mut places = Vec::new();
     for (sequence, frame) in frames.range(first..end) {
@@ -100,11 +95,15 @@ fn each_bit_of_the_newest_segment_and_the_cursors() {
     }
 }
 
-fn sealed() -> (SimDisk, BTreeMap<u64, StoredFrame>, Vec<(u64, usize, usize)>) {
+/// Sequence, start and end of each frame in its file.
+type Places = Vec<(u64, usize, usize)>;
+
+fn sealed() -> (SimDisk, BTreeMap<u64, StoredFrame>, Places) {
     let (disk, frames) =
         at_rest(&[60, 7_000, 12_000, 90, 12_000, 9_000, 12_000, 5_000, 50, 10_000, 10]);
     let names = disk.names();
-    let segments: Vec<&String> = names.iter().filter(|name| name.ends_with(".seg")).collect();
+    let segments: Vec<&String> =
+        names.iter().filter(|name| crate::segment::parse_name(name).is_some()).collect();
     assert_eq!(segments.len(), 2, "{names:?}");
     let second = crate::segment::parse_name(segments[1]).unwrap();
     let places = places(&frames, 1, second.0);
@@ -157,7 +156,7 @@ fn each_bit_of_a_walk() {
                     assert_eq!(crate::scan::repaired(&frame), frames[&sequence].bytes, "bit {bit}");
                 }
                 Step::Damage { first, last, .. } => {
-                    assert_eq!((first.0, last.0), (hit, hit), "bit {bit}")
+                    assert_eq!((first.0, last.0), (hit, hit), "bit {bit}");
                 }
                 Step::Tail { .. } => panic!("bit {bit}: the end is known"),
             }

@@ -185,7 +185,9 @@ impl World {
         assert!(self.spool().status().durable.0 >= committed, "I2: durable records are gone");
         let frames = read_all(self.spool(), acked + 1);
         let readable: BTreeSet<u64> = frames.iter().map(|frame| frame.header.sequence.0).collect();
-        frames.iter().for_each(|frame| self.check_frame(frame));
+        for frame in &frames {
+            self.check_frame(frame);
+        }
         let losses = self.spool().losses();
         for sequence in 1..=committed {
             let is_lost = losses.iter().any(|loss| covers(loss, sequence));
@@ -303,7 +305,9 @@ proptest! {
     #[test]
     fn random_histories(quota in 3u64..6, actions in prop::collection::vec(action(), 1..80)) {
         let mut world = World::new(quota);
-        actions.iter().for_each(|action| world.apply(action));
+        for action in &actions {
+            world.apply(action);
+        }
         world.audit();
     }
 }

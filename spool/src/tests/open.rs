@@ -186,10 +186,10 @@ fn each_segment_begins_with_the_preamble_and_recovery_gives_it_back() {
     // Damage before the latest marks: they promise samples that are gone.
     let newest = firsts[2];
     let third = &frames[frames.iter().position(|f| f.header.sequence == newest).unwrap() + 2];
-    let place = 1024 + 2 * (model_frame_bytes(6) + 0) + 8;
+    let place = 1024 + 2 * model_frame_bytes(6) + 8;
     assert_eq!(third.header.record_type, RecordType::Data);
     disk.alter(&file_name(newest), |bytes| {
-        bytes[place + model_frame_bytes(7) - model_frame_bytes(6)] ^= 1
+        bytes[place + model_frame_bytes(7) - model_frame_bytes(6)] ^= 1;
     });
     let (mut spool, recovery) = open(&disk, 8).unwrap();
     assert_eq!(recovery.history, Some(b"marks 1".to_vec()));
@@ -368,7 +368,9 @@ fn lost_cursors_cost_a_resend_only() {
 fn lost_segments_are_lost_sequences_and_never_used_again() {
     let disk = SimDisk::new();
     let (mut spool, _) = open(&disk, 3).unwrap();
-    (0..5).for_each(|number| drop(spool.append(data(number, 100)).unwrap()));
+    for number in 0..5 {
+        spool.append(data(number, 100)).unwrap();
+    }
     spool.commit().unwrap();
     spool.ack(Sequence(2)).unwrap();
     spool.close().unwrap();

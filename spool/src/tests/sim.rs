@@ -256,14 +256,13 @@ impl Disk for SimDisk {
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state();
         state.call()?;
-        let inode = match state.names.get(name) {
-            Some(inode) => *inode,
-            None => {
-                let inode = state.inodes.len();
-                state.inodes.push(Inode::default());
-                state.change(DirChange::Link(name.to_owned(), inode));
-                inode
-            }
+        let inode = if let Some(inode) = state.names.get(name) {
+            *inode
+        } else {
+            let inode = state.inodes.len();
+            state.inodes.push(Inode::default());
+            state.change(DirChange::Link(name.to_owned(), inode));
+            inode
         };
         // A truncation may reach the disk at once.
         state.inodes[inode] = Inode::default();
@@ -368,12 +367,12 @@ impl DiskFile for SimFile {
             return result.map(|_| ());
         }
         let writes = std::mem::take(&mut state.inodes[self.inode].unsynced);
-        if let Err(error) = result {
-            // As Linux does: the pages are marked clean, so that the next fsync says nothing. They are not on disk.
-            return Err(error);
-        }
+        // As Linux does: the pages are marked clean, so that the next fsync says nothing. They are not on disk.
+        result?;
         let durable = &mut state.inodes[self.inode].durable;
-        writes.iter().for_each(|(offset, bytes)| put(durable, *offset, bytes));
+        for (offset, bytes) in &writes {
+            put(durable, *offset, bytes);
+        }
         Ok(())
     }
 }
