@@ -165,6 +165,7 @@ pub struct Meter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RatioChange {
     /// Since when; `None` for ever.
+    #[serde(serialize_with = "crate::serial::option_text")]
     pub from: Option<Timestamp>,
     /// Current transformer times voltage transformer.
     pub ratio: Decimal,
@@ -174,6 +175,7 @@ pub struct RatioChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Replacement {
     /// When.
+    #[serde(serialize_with = "crate::serial::text")]
     pub at: Timestamp,
     /// Last index of the old meter.
     pub old_final: Decimal,

@@ -14,6 +14,11 @@ pub(crate) fn option_text<T: Display, S: Serializer>(
     value.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
+/// Writes a value as its text.
+pub(crate) fn text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
 /// Writes shared values like owned ones.
 pub(crate) fn arcs<T: Serialize, S: Serializer>(
     values: &[Arc<T>],

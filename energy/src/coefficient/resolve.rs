@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use model::Unit;
 use serde::Serialize;
 
-use super::{Basis, Coefficient, EnergyClass, Registry, Role, Use, YearRule, check, constant};
+use super::{Basis, Coefficient, EnergyClass, Registry, Role, Use, YearRule, check};
 use crate::number::Number;
 use crate::period::Period;
 
@@ -103,6 +103,12 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// Not converted, by the site's rule.
+    pub(crate) fn excluded(basis: Basis, unit: Unit, class: EnergyClass) -> Self {
+        let rule = Rule::Excluded;
+        Self { basis, kgce_per_unit: Number::zero(), unit, rule, class, rows: Vec::new() }
+    }
+
     pub(super) fn canonical(&self) -> String {
         format!("{:?}\u{1f}{}\u{1f}{}", self.rule, self.kgce_per_unit, self.unit)
     }
@@ -295,10 +301,4 @@ fn same_kind(row: &Coefficient, key: &Key) -> bool {
 fn holds(row: &Coefficient, (first, after): (Date, Date)) -> bool {
     row.valid_from.is_none_or(|from| from <= first)
         && row.valid_to.is_none_or(|to| after <= to.tomorrow().unwrap_or(to))
-}
-
-/// Not converted, by the site's rule.
-pub(crate) fn excluded(basis: Basis, unit: Unit, class: EnergyClass) -> Resolved {
-    let kgce_per_unit = constant("0");
-    Resolved { basis, kgce_per_unit, unit, rule: Rule::Excluded, class, rows: Vec::new() }
 }

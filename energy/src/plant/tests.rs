@@ -167,8 +167,8 @@ fn names_what_is_wrong() {
         "EN-C105 plant.toml:66:1: an `equal_value` of electricity is a dated number per authority",
     );
     bad(
-        "edition = \"2020\"",
-        "edition = \"2021\"",
+        "id = \"water\"",
+        "id = \"water\"\nedition = \"2021\"",
         "no coefficient has rule set `GB/T 2589` and edition `2021`",
     );
     bad(

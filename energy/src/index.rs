@@ -1,0 +1,411 @@
+//! The index of one meter over time, and the energy of periods and 15-minute slots as differences of it. A pure
+//! function of the *set* of readings, the meter's events and its ratio history (INV-7). Must never spread energy over a
+//! gap.
+
+use model::{Timestamp, Unit};
+use serde::Serialize;
+
+use crate::id::MeterId;
+use crate::number::Number;
+use crate::period::Span;
+use crate::plant::Meter;
+use crate::readings::{MeterReadings, ReadingCounts, ReadingsError, Register, distinct};
+use crate::validate::{Knot, OpenGap, Step, interpolate, knots};
+
+/// Length of a slot.
+pub const SLOT_MICROS: i64 = 15 * 60 * 1_000_000;
+/// Longest time between two readings around a slot border for the border to count as read: a slot, and five minutes for
+/// a poll that is late. Two slots would hide a missing reading.
+pub const NEIGHBOURS_MAX_MICROS: i64 = SLOT_MICROS + 5 * 60 * 1_000_000;
+
+/// How far a quantity can be traced to readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Differences of readings.
+    Metered,
+    /// With a rollover derived from the modulus.
+    Rollover,
+    /// With an index interpolated over a gap.
+    Estimated,
+    /// Declared by a person.
+    Declared,
+    /// Of several classes.
+    Mixed,
+}
+
+impl Class {
+    /// The class of a sum.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (one, same) if one == same => one,
+            (Self::Metered, Self::Rollover) | (Self::Rollover, Self::Metered) => Self::Rollover,
+            _ => Self::Mixed,
+        }
+    }
+}
+
+/// Which share of what was expected is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// Slots of the period with a reading at both borders, or months declared.
+    pub covered: u64,
+    /// Slots or months of the period.
+    pub expected: u64,
+}
+
+impl Coverage {
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn is_full(self) -> bool {
+        self.covered >= self.expected
+    }
+
+    /// In percent, one digit after the point, rounded down: what is not full is never printed as 100.
+    #[must_use]
+    pub fn percent(self) -> String {
+        let permille = self.covered.saturating_mul(1000) / self.expected.max(1);
+        format!("{}.{}", permille / 10, permille % 10)
+    }
+
+    /// The smaller share of two: a figure is covered no better than its worst part.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let left = u128::from(self.covered) * u128::from(other.expected.max(1));
+        let right = u128::from(other.covered) * u128::from(self.expected.max(1));
+        if left <= right { self } else { other }
+    }
+}
+
+/// Where the index at the end of a period comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Border {
+    /// A reading at that very instant.
+    Exact {
+        /// The instant.
+        #[serde(serialize_with = "crate::serial::text")]
+        at: Timestamp,
+    },
+    /// Interpolated between readings at most [`NEIGHBOURS_MAX_MICROS`] apart.
+    Neighbours {
+        /// The reading before.
+        #[serde(serialize_with = "crate::serial::text")]
+        before: Timestamp,
+        /// The reading after.
+        #[serde(serialize_with = "crate::serial::text")]
+        after: Timestamp,
+    },
+    /// Interpolated over a gap: estimated.
+    Interpolated {
+        /// The reading before.
+        #[serde(serialize_with = "crate::serial::text")]
+        before: Timestamp,
+        /// The reading after.
+        #[serde(serialize_with = "crate::serial::text")]
+        after: Timestamp,
+    },
+    /// No index at the instant: the energy begins or ends at the nearest reading inside the period.
+    Clipped {
+        /// That reading.
+        #[serde(serialize_with = "crate::serial::text")]
+        at: Timestamp,
+    },
+}
+
+/// The energy of a meter in a period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PeriodEnergy {
+    /// Energy in the meter's unit, over what is known; `None` when nothing is (INV-8).
+    pub energy: Option<Number>,
+    /// How it was found.
+    pub class: Class,
+    /// Whether it is the whole period's: an index at both ends and no open gap between.
+    pub complete: bool,
+    /// Slots read against slots of the period.
+    pub coverage: Coverage,
+    /// Where the first index comes from.
+    pub start: Option<Border>,
+    /// The register there, as shown.
+    pub start_reading: Option<Number>,
+    /// Where the last index comes from.
+    pub end: Option<Border>,
+    /// The register there, as shown.
+    pub end_reading: Option<Number>,
+    /// Rollovers inside.
+    pub rollovers: u64,
+    /// Open gaps inside.
+    pub open_gaps: Vec<OpenGap>,
+    /// Energy between two readings across slots that have none: known as a sum, not spread.
+    pub in_gaps: Option<Number>,
+}
+
+/// The energy of a meter in one slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Its first instant.
+    pub from: Timestamp,
+    /// Digits of energy at [`Index::exponent`]; `None` is a gap, never zero (INV-8).
+    pub energy: Option<i128>,
+    /// How it was found; of a gap, nothing.
+    pub class: Option<Class>,
+}
+
+/// The validated index of one meter.
+#[derive(Debug, Clone)]
+pub struct Index {
+    meter: MeterId,
+    unit: Unit,
+    raw_exponent: i32,
+    exponent: i32,
+    interpolation_max_micros: i64,
+    counts: ReadingCounts,
+    knots: Vec<Knot>,
+}
+
+/// An index at an instant.
+#[derive(Clone, Copy)]
+struct At {
+    value: i128,
+    raw: i128,
+    border: Border,
+}
+
+impl Index {
+    /// Validates the readings of a meter.
+    ///
+    /// # Errors
+    /// When the readings are not of this meter's unit or do not fit its numbers.
+    pub fn build(
+        meter: &Meter,
+        interpolation_max_micros: i64,
+        readings: &MeterReadings,
+    ) -> Result<Self, ReadingsError> {
+        if readings.unit != meter.unit {
+            let (expected, found) = (meter.unit, readings.unit);
+            return Err(ReadingsError::Unit { meter: meter.id.clone(), expected, found });
+        }
+        let register = Register::new(meter, readings.exponent, readings.modulus)?;
+        let (points, mut counts) =
+            distinct(&readings.readings, readings.exponent, register.raw_exponent)
+                .ok_or_else(|| ReadingsError::Digits { meter: meter.id.clone() })?;
+        let (knots, untrusted) = knots(&register, &points, interpolation_max_micros);
+        counts.untrusted = untrusted;
+        counts.used -= untrusted;
+        Ok(Self {
+            meter: meter.id.clone(),
+            unit: meter.unit,
+            raw_exponent: register.raw_exponent,
+            exponent: register.exponent(),
+            interpolation_max_micros,
+            counts,
+            knots,
+        })
+    }
+
+    /// Whose index it is.
+    #[must_use]
+    pub fn meter(&self) -> &MeterId {
+        &self.meter
+    }
+
+    /// The unit of its energies.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// The power of ten of its digits of energy.
+    #[must_use]
+    pub fn exponent(&self) -> i32 {
+        self.exponent
+    }
+
+    /// How its readings were dealt with.
+    #[must_use]
+    pub fn counts(&self) -> ReadingCounts {
+        self.counts
+    }
+
+    /// Digits of energy as a number in the meter's unit.
+    #[must_use]
+    pub fn number(&self, digits: i128) -> Number {
+        Number::new(digits, i64::from(self.exponent))
+    }
+
+    fn reading(&self, raw: i128) -> Number {
+        Number::new(raw, i64::from(self.raw_exponent))
+    }
+
+    /// The energy of a period: the index at its end less that at its beginning.
+    #[must_use]
+    pub fn energy(&self, span: Span) -> PeriodEnergy {
+        let slots = self.slots(span);
+        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        let covered = slots.iter().filter(|slot| slot.energy.is_some()).count();
+        let coverage = Coverage { covered: count(covered), expected: count(slots.len()) };
+        let (start, end) = (self.border(span.from, true), self.border(span.to, false));
+        let Inside { open_gaps, rollovers, estimated: ratio_estimated, known } = self.inside(span);
+        // One reading alone, none, or nothing but an open gap says nothing about energy: null, not zero (INV-8, R4).
+        let known = match (start, end) {
+            (Some(start), Some(end)) if known => (first_instant(start.border, span.from)
+                < last_instant(end.border, span.to))
+            .then_some((start, end)),
+            _ => None,
+        };
+        let Some((start, end)) = known else {
+            return PeriodEnergy {
+                energy: None,
+                class: Class::Metered,
+                complete: false,
+                coverage: Coverage { covered: 0, ..coverage },
+                start: None,
+                start_reading: None,
+                end: None,
+                end_reading: None,
+                rollovers: 0,
+                open_gaps,
+                in_gaps: None,
+            };
+        };
+        let digits = end.value - start.value;
+        let in_slots: i128 = slots.iter().filter_map(|slot| slot.energy).sum();
+        let is = |wanted: fn(Border) -> bool| wanted(start.border) || wanted(end.border);
+        let clipped = is(|border| matches!(border, Border::Clipped { .. }));
+        let estimated = is(|border| matches!(border, Border::Interpolated { .. }));
+        let base = if estimated || ratio_estimated { Class::Estimated } else { Class::Metered };
+        PeriodEnergy {
+            energy: Some(self.number(digits)),
+            class: if rollovers > 0 { base.and(Class::Rollover) } else { base },
+            complete: !clipped && open_gaps.is_empty(),
+            coverage,
+            start: Some(start.border),
+            start_reading: Some(self.reading(start.raw)),
+            end: Some(end.border),
+            end_reading: Some(self.reading(end.raw)),
+            rollovers,
+            open_gaps,
+            in_gaps: Some(self.number(digits - in_slots)),
+        }
+    }
+
+    /// The slots of a period, from its first instant on.
+    #[must_use]
+    pub fn slots(&self, span: Span) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        let mut from = span.from;
+        let mut before = self.read_at(from);
+        while from < span.to {
+            let to = Timestamp(from.0.saturating_add(SLOT_MICROS)).min(span.to);
+            let after = self.read_at(to);
+            let inside = self.inside(Span { from, to });
+            let energy = match (before, after) {
+                (Some(before), Some(after)) if inside.open_gaps.is_empty() => {
+                    Some(after.value - before.value)
+                }
+                _ => None,
+            };
+            let base = if inside.estimated { Class::Estimated } else { Class::Metered };
+            let class = if inside.rollovers > 0 { base.and(Class::Rollover) } else { base };
+            slots.push(Slot { from, energy, class: energy.map(|_| class) });
+            (from, before) = (to, after);
+        }
+        slots
+    }
+
+    /// The index at an instant for a slot: read there, or between near neighbours.
+    fn read_at(&self, at: Timestamp) -> Option<At> {
+        self.at(at).filter(|found| !matches!(found.border, Border::Interpolated { .. }))
+    }
+
+    /// The index at an instant, where readings on both sides are not too far apart.
+    fn at(&self, at: Timestamp) -> Option<At> {
+        let after = self.knots.partition_point(|knot| knot.time <= at);
+        let before = *self.knots.get(after.checked_sub(1)?)?;
+        if before.time == at && !before.estimated {
+            let border = Border::Exact { at };
+            return Some(At { value: before.value, raw: before.raw, border });
+        }
+        // Knots that were put in for a change of ratio are no readings: look past them for the neighbours.
+        let next = *self.knots.get(after)?;
+        let (first, last) = self.neighbours(after)?;
+        let gap = last.micros_since(first);
+        if next.step == Step::Unknown || gap > self.interpolation_max_micros {
+            return None;
+        }
+        let part = interpolate(before.raw, next.rise, before.time, next.time, at);
+        let border = if gap <= NEIGHBOURS_MAX_MICROS {
+            Border::Neighbours { before: first, after: last }
+        } else {
+            Border::Interpolated { before: first, after: last }
+        };
+        let value = before.value + part * next.ratio;
+        Some(At { value, raw: before.raw + part, border })
+    }
+
+    /// Times of the readings on either side of the step that ends at knot `after`.
+    fn neighbours(&self, after: usize) -> Option<(Timestamp, Timestamp)> {
+        let read = |knot: &&Knot| !knot.estimated;
+        let first = self.knots.get(..after)?.iter().rev().find(read)?;
+        let last = self.knots.get(after..)?.iter().find(read)?;
+        Some((first.time, last.time))
+    }
+
+    /// The index at an end of a period, else at the nearest reading inside it.
+    fn border(&self, at: Timestamp, start: bool) -> Option<At> {
+        if let Some(found) = self.at(at) {
+            return Some(found);
+        }
+        let after = self.knots.partition_point(|knot| knot.time <= at);
+        let knot =
+            if start { self.knots.get(after)? } else { self.knots.get(after.checked_sub(1)?)? };
+        let border = Border::Clipped { at: knot.time };
+        Some(At { value: knot.value, raw: knot.raw, border })
+    }
+
+    /// What lies in a span.
+    fn inside(&self, span: Span) -> Inside {
+        let first = self.knots.partition_point(|knot| knot.time <= span.from).max(1);
+        let mut found = Inside::default();
+        let Some(mut before) = self.knots.get(first - 1).map(|knot| knot.time) else {
+            return found;
+        };
+        for knot in self.knots.get(first..).unwrap_or_default() {
+            if before >= span.to {
+                break;
+            }
+            match knot.step {
+                Step::Unknown => found.open_gaps.push(OpenGap { from: before, to: knot.time }),
+                Step::Rollover => found.rollovers += 1,
+                Step::Rise => {}
+            }
+            found.known |= knot.step != Step::Unknown;
+            found.estimated |= knot.estimated && knot.time < span.to;
+            before = knot.time;
+        }
+        found
+    }
+}
+
+/// What lies in a span, or touches it.
+#[derive(Default)]
+struct Inside {
+    open_gaps: Vec<OpenGap>,
+    rollovers: u64,
+    /// Whether an index inside was interpolated for a change of ratio.
+    estimated: bool,
+    /// Whether any energy inside is known.
+    known: bool,
+}
+
+fn first_instant(border: Border, at: Timestamp) -> Timestamp {
+    if let Border::Clipped { at } = border { at } else { at }
+}
+
+fn last_instant(border: Border, at: Timestamp) -> Timestamp {
+    first_instant(border, at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! Collects the figures of a table with their explanations: names, sums, quotients. Must never know which table it is.
+
+use model::CommitNumber;
+
+use crate::coefficient::{Basis, Resolved};
+use crate::figure::{Explanation, Explanations, Figure, FigureValue};
+use crate::index::{Class, Coverage};
+use crate::number::{Number, Ratio};
+use crate::period::Period;
+use crate::source::Quantity;
+
+/// Prints the unit of a quotient.
+pub(crate) const TCE: &str = "tce";
+
+/// The figures of one table in the making.
+pub(crate) struct Sheet {
+    pub(crate) period: Period,
+    pub(crate) commit: Option<CommitNumber>,
+    pub(crate) explanations: Explanations,
+}
+
+/// What a figure in coal equivalent is measured on.
+#[derive(Clone)]
+pub(crate) struct Measured {
+    pub(crate) basis: Basis,
+    pub(crate) coefficient_set: String,
+}
+
+/// One summand.
+#[derive(Clone, Copy)]
+pub(crate) struct Term<'a> {
+    pub(crate) figure: &'a Figure,
+    /// Whether it is taken off.
+    pub(crate) minus: bool,
+}
+
+impl<'a> Term<'a> {
+    pub(crate) fn plus(figure: &'a Figure) -> Self {
+        Self { figure, minus: false }
+    }
+}
+
+impl Sheet {
+    pub(crate) fn new(period: Period, commit: Option<CommitNumber>) -> Self {
+        Self { period, commit, explanations: Explanations::new() }
+    }
+
+    fn blank(&self, name: String, unit: impl Into<String>) -> Figure {
+        Figure {
+            name,
+            value: None,
+            unit: unit.into(),
+            period: self.period,
+            basis: None,
+            coefficient_set: None,
+            coverage: None,
+            coverage_percent: None,
+            class: None,
+            complete: false,
+            note: None,
+        }
+    }
+
+    fn explained(&mut self, figure: Figure, formula: String, inputs: Vec<String>) -> Figure {
+        let explanation = Explanation {
+            figure: figure.clone(),
+            formula,
+            inputs,
+            meters: Vec::new(),
+            declared: Vec::new(),
+            not_counted: Vec::new(),
+            coefficients: Vec::new(),
+            commit: self.commit,
+        };
+        self.explanations.insert(figure.name.clone(), explanation);
+        figure
+    }
+
+    /// A quantity straight from meters and facts.
+    pub(crate) fn quantity(&mut self, name: String, unit: &str, quantity: Quantity) -> Figure {
+        let note = quantity.value.is_none().then(|| "nothing is known for this period".to_owned());
+        let figure = Figure {
+            value: quantity.value.clone().map(FigureValue::Exact),
+            note,
+            complete: quantity.complete,
+            ..self.covered(name, unit, Some(quantity.coverage), Some(quantity.class))
+        };
+        let formula = quantity_formula(&quantity, unit);
+        let figure = self.explained(figure, formula, Vec::new());
+        if let Some(explanation) = self.explanations.get_mut(&figure.name) {
+            explanation.meters = quantity.meters;
+            explanation.declared = quantity.declared;
+            explanation.not_counted = quantity.not_counted;
+        }
+        figure
+    }
+
+    fn covered(
+        &self,
+        name: String,
+        unit: &str,
+        coverage: Option<Coverage>,
+        class: Option<Class>,
+    ) -> Figure {
+        Figure {
+            coverage,
+            coverage_percent: coverage.map(Coverage::percent),
+            class,
+            ..self.blank(name, unit)
+        }
+    }
+
+    /// A quantity converted: `converted` is its tonnes and the formula, `None` when the coefficient is missing.
+    pub(crate) fn converted(
+        &mut self,
+        name: String,
+        from: &Figure,
+        on: &Measured,
+        converted: Option<(Number, String)>,
+        coefficient: Option<&Resolved>,
+    ) -> Figure {
+        let note = if coefficient.is_none() {
+            Some("the coefficient is missing".to_owned())
+        } else {
+            from.note.clone()
+        };
+        let (value, formula) = match converted {
+            Some((value, formula)) => (Some(FigureValue::Exact(value)), formula),
+            None => (None, note.clone().unwrap_or_default()),
+        };
+        let figure = Figure {
+            complete: from.complete && value.is_some(),
+            value,
+            note,
+            basis: Some(on.basis),
+            coefficient_set: Some(on.coefficient_set.clone()),
+            ..self.covered(name, TCE, from.coverage, from.class)
+        };
+        let figure = self.explained(figure, formula, vec![from.name.clone()]);
+        if let Some(explanation) = self.explanations.get_mut(&figure.name) {
+            explanation.coefficients = coefficient.cloned().into_iter().collect();
+        }
+        figure
+    }
+
+    /// A sum. One unknown summand makes it unknown: missing is never zero (INV-8).
+    pub(crate) fn sum(
+        &mut self,
+        name: String,
+        unit: &str,
+        on: Option<&Measured>,
+        terms: &[Term<'_>],
+    ) -> Figure {
+        let unknown: Vec<&str> = terms
+            .iter()
+            .filter(|term| term.figure.exact().is_none())
+            .map(|term| term.figure.name.as_str())
+            .collect();
+        let signed = |term: &Term<'_>| {
+            let value = term.figure.exact().cloned().unwrap_or_else(Number::zero);
+            if term.minus { -value } else { value }
+        };
+        let value = (unknown.is_empty() && !terms.is_empty())
+            .then(|| FigureValue::Exact(terms.iter().map(signed).sum()));
+        let note = if terms.is_empty() {
+            Some("nothing belongs to it".to_owned())
+        } else {
+            (!unknown.is_empty()).then(|| format!("unknown: {}", unknown.join(", ")))
+        };
+        let figures = || terms.iter().map(|term| term.figure);
+        let figure = Figure {
+            note,
+            complete: value.is_some() && figures().all(|figure| figure.complete),
+            basis: on.map(|on| on.basis),
+            coefficient_set: on.map(|on| on.coefficient_set.clone()),
+            ..self.covered(
+                name,
+                unit,
+                figures().filter_map(|figure| figure.coverage).reduce(Coverage::and),
+                figures().filter_map(|figure| figure.class).reduce(Class::and),
+            )
+        };
+        let figure = Figure { value, ..figure };
+        let formula = format!("{} = {}", sum_text(terms), figure.text());
+        let inputs = figures().map(|figure| figure.name.clone()).collect();
+        self.explained(figure, formula, inputs)
+    }
+
+    /// A quotient; undefined, never infinite or zero, when the denominator is missing, incomplete or not above zero.
+    pub(crate) fn quotient(&mut self, name: String, over: &Figure, under: &Figure) -> Figure {
+        let undefined = match (over.exact(), under.exact()) {
+            (None, _) => Some(format!("unknown: {}", over.name)),
+            (_, None) => Some(format!("undefined: `{}` is missing", under.name)),
+            (_, Some(value)) if !value.is_positive() => {
+                Some(format!("undefined: `{}` is {}, not above zero", under.name, under.text()))
+            }
+            (_, Some(_)) if !under.complete => {
+                let share = under.coverage.map_or_else(String::new, |coverage| {
+                    format!(", {} of {} months", coverage.covered, coverage.expected)
+                });
+                Some(format!("undefined: `{}` is declared for a part{share}", under.name))
+            }
+            _ => None,
+        };
+        let ratio = match (&undefined, over.exact(), under.exact()) {
+            (None, Some(top), Some(bottom)) => Ratio::new(top.clone(), bottom.clone()),
+            _ => None,
+        };
+        let unit = format!("{}/{}", over.unit, under.unit);
+        let figure = Figure {
+            complete: ratio.is_some() && over.complete,
+            value: ratio.map(FigureValue::Ratio),
+            note: undefined,
+            basis: over.basis,
+            coefficient_set: over.coefficient_set.clone(),
+            ..self.covered(name, &unit, over.coverage, over.class)
+        };
+        let formula = format!("{} ÷ {} = {}", over.text(), under.text(), figure.text());
+        self.explained(figure, formula, vec![over.name.clone(), under.name.clone()])
+    }
+
+    /// Adds a remark to a figure.
+    pub(crate) fn remark(&mut self, figure: &mut Figure, note: &str) {
+        figure.note = Some(match figure.note.take() {
+            Some(known) => format!("{known}; {note}"),
+            None => note.to_owned(),
+        });
+        if let Some(explanation) = self.explanations.get_mut(&figure.name) {
+            explanation.figure.note.clone_from(&figure.note);
+        }
+    }
+
+    /// Replaces the formula of a figure and adds inputs.
+    pub(crate) fn formula(&mut self, name: &str, formula: String, inputs: Vec<String>) {
+        if let Some(explanation) = self.explanations.get_mut(name) {
+            explanation.formula = formula;
+            explanation.inputs.extend(inputs);
+        }
+    }
+}
+
+fn sum_text(terms: &[Term<'_>]) -> String {
+    let mut text = String::new();
+    for (index, term) in terms.iter().enumerate() {
+        let value = term.figure.value.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
+        let sign = match (index, term.minus) {
+            (0, false) => "",
+            (0, true) => "−",
+            (_, false) => " + ",
+            (_, true) => " − ",
+        };
+        text.push_str(sign);
+        text.push_str(&value);
+    }
+    text
+}
+
+fn quantity_formula(quantity: &Quantity, unit: &str) -> String {
+    let metered = quantity.meters.iter().filter_map(|part| {
+        let energy = part.energy.as_ref()?;
+        let value = energy.energy.as_ref()?;
+        let factor = if part.factor == Number::from(1) {
+            String::new()
+        } else {
+            format!(" × {}", part.factor)
+        };
+        Some(format!("{} {value} {}{factor}", part.meter, part.unit))
+    });
+    let declared =
+        quantity.declared.iter().map(|fact| format!("{} ({})", fact.written, fact.place));
+    let parts: Vec<String> = if quantity.class == Class::Declared {
+        declared.collect()
+    } else {
+        metered.chain(declared).collect()
+    };
+    let value = quantity.value.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
+    if parts.is_empty() { value } else { format!("{} = {value} {unit}", parts.join(" + ")) }
+}

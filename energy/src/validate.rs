@@ -1,0 +1,287 @@
+//! From readings of a register to steps of energy: rollover, dip, spike, replacement, change of ratio, open gap. Must
+//! never decide by the order of arrival, and never books a fall as zero or as the new absolute value.
+
+use model::Timestamp;
+use serde::Serialize;
+
+use crate::readings::Register;
+
+/// How far ahead a return to the register's way is looked for after a reading that does not follow.
+const LOOK_AHEAD_MAX: usize = 4096;
+/// Without a physical bound, a fall counts as a rollover only if the rise through the modulus is at most this part of
+/// it.
+const ROLLOVER_PART: i128 = 10;
+const HOUR_MICROS: i128 = 3_600_000_000;
+
+/// A reading at a time, in digits of the register.
+pub(crate) type Point = (Timestamp, i128);
+
+/// How the energy between two knots was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The register rose.
+    Rise,
+    /// It went through its modulus (derived).
+    Rollover,
+    /// Not known: an open gap, and a task for the operator.
+    Unknown,
+}
+
+/// A trusted index at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Knot {
+    pub(crate) time: Timestamp,
+    /// What the register shows from here on (after a replacement, the new meter's).
+    pub(crate) raw: i128,
+    /// Energy since the first knot, the parts that are known.
+    pub(crate) value: i128,
+    /// How it was reached from the knot before.
+    pub(crate) step: Step,
+    /// Rise of the register in that step.
+    pub(crate) rise: i128,
+    /// Ratio of that step.
+    pub(crate) ratio: i128,
+    /// Whether the index here was interpolated, for a change of ratio between two readings.
+    pub(crate) estimated: bool,
+}
+
+/// Energy that is unknown between two readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct OpenGap {
+    /// The last trusted reading.
+    #[serde(serialize_with = "crate::serial::text")]
+    pub from: Timestamp,
+    /// The first reading of another way.
+    #[serde(serialize_with = "crate::serial::text")]
+    pub to: Timestamp,
+}
+
+/// Trusted knots in the order of time, and how many readings were put aside.
+pub(crate) fn knots(
+    register: &Register,
+    points: &[Point],
+    interpolation_max_micros: i64,
+) -> (Vec<Knot>, u64) {
+    let mut way = Way { register, interpolation_max_micros, knots: Vec::new(), untrusted: 0 };
+    let mut rest = points;
+    for &(at, old_final, new_initial) in &register.replacements {
+        let before = rest.partition_point(|(time, _)| *time < at);
+        let (old, after) = rest.split_at(before);
+        way.walk(old);
+        if !way.knots.is_empty() {
+            way.close((at, old_final));
+        }
+        way.begin((at, new_initial));
+        // At the very instant the event is the authority, not a reading of either meter.
+        let same = after.partition_point(|(time, _)| *time == at);
+        rest = after.get(same..).unwrap_or_default();
+    }
+    way.walk(rest);
+    (way.knots, way.untrusted)
+}
+
+struct Way<'a> {
+    register: &'a Register,
+    interpolation_max_micros: i64,
+    knots: Vec<Knot>,
+    untrusted: u64,
+}
+
+impl Way<'_> {
+    fn last(&self) -> Option<Point> {
+        self.knots.last().map(|knot| (knot.time, knot.raw))
+    }
+
+    /// Goes over the readings of one meter, from the last knot on.
+    fn walk(&mut self, points: &[Point]) {
+        let mut at = 0;
+        while let Some(&point) = points.get(at) {
+            let Some(last) = self.last() else {
+                self.begin(point);
+                at += 1;
+                continue;
+            };
+            let later = points.get(at + 1..).unwrap_or_default();
+            match self.next(last, point, later) {
+                Next::Follow(step, rise) => self.push(point, step, rise),
+                Next::Skip(count) => {
+                    self.untrusted += u64::try_from(count).unwrap_or(u64::MAX);
+                    at += count;
+                    continue;
+                }
+                Next::Open => self.push(point, Step::Unknown, 0),
+            }
+            at += 1;
+        }
+    }
+
+    /// What becomes of a reading: R1, R4, R4b, R6, R13.
+    fn next(&self, last: Point, point: Point, later: &[Point]) -> Next {
+        let step = self.rise(last, point);
+        let unbounded = self.register.rise_per_hour_max.is_none();
+        match step {
+            // Without a bound a dip near the modulus looks like a rollover: a return to the old way tells them apart.
+            Some((Step::Rollover, _)) if unbounded => {}
+            Some((step, rise)) => return Next::Follow(step, rise),
+            None => {}
+        }
+        match (self.suspects_before_return(last, point, later), step) {
+            (Some(count), _) => Next::Skip(count),
+            (None, Some((step, rise))) => Next::Follow(step, rise),
+            (None, None) => Next::Open,
+        }
+    }
+
+    /// The rise from one reading to a later one, if it is plausible.
+    fn rise(&self, from: Point, to: Point) -> Option<(Step, i128)> {
+        let micros = i128::from(to.0.micros_since(from.0));
+        let direct = to.1 - from.1;
+        if direct >= 0 {
+            return self.plausible(direct, from.0, micros).then_some((Step::Rise, direct));
+        }
+        let modulus = self.register.modulus?;
+        if from.1 >= modulus || to.1 < 0 {
+            return None;
+        }
+        let through = modulus + direct;
+        let small = self.register.rise_per_hour_max.is_some() || through <= modulus / ROLLOVER_PART;
+        (small && self.plausible(through, from.0, micros)).then_some((Step::Rollover, through))
+    }
+
+    /// Whether the physical bound, where there is one, allows a rise; one unit of the register is always allowed, since
+    /// a slow register steps at once.
+    fn plausible(&self, rise: i128, from: Timestamp, micros: i128) -> bool {
+        let Some(bound) = self.register.rise_per_hour_max else { return true };
+        let energy = (rise - 1).max(0).saturating_mul(self.register.ratio_at(from));
+        energy.saturating_mul(HOUR_MICROS) <= bound.saturating_mul(micros)
+    }
+
+    /// How many readings, `first` being the first, are off the way that a later one is back on. It must be back on the
+    /// old way *and* not simply follow from the readings that are off it: else a new meter that nobody reported would
+    /// one day be taken for a return.
+    fn suspects_before_return(&self, last: Point, first: Point, later: &[Point]) -> Option<usize> {
+        let fall = (first.1 - last.1).abs();
+        let mut suspect = first;
+        for (index, &point) in later.iter().enumerate().take(LOOK_AHEAD_MAX) {
+            let back = match self.rise(last, point) {
+                Some((Step::Rollover, _)) => self.register.rise_per_hour_max.is_some(),
+                Some(_) => true,
+                None => false,
+            };
+            let follows = match self.rise(suspect, point) {
+                None => false,
+                // Without a bound any rise is possible; one that takes back most of the fall at once is the return.
+                Some(_) if self.register.rise_per_hour_max.is_none() => {
+                    (point.1 - suspect.1).saturating_mul(2) <= fall
+                }
+                Some(_) => true,
+            };
+            if back && !follows {
+                return Some(index + 1);
+            }
+            suspect = point;
+        }
+        None
+    }
+
+    /// Starts a way, at the first reading or with a new meter.
+    fn begin(&mut self, point: Point) {
+        match self.knots.last_mut() {
+            Some(knot) if knot.time == point.0 => knot.raw = point.1,
+            _ => self.push(point, Step::Unknown, 0),
+        }
+    }
+
+    /// Ends the way of an old meter at its final index.
+    fn close(&mut self, point: Point) {
+        match self.last().and_then(|last| self.rise(last, point)) {
+            Some((step, rise)) => self.push(point, step, rise),
+            None => self.push(point, Step::Unknown, 0),
+        }
+    }
+
+    /// Adds a knot, and one at each change of ratio on the way to it.
+    fn push(&mut self, point: Point, step: Step, rise: i128) {
+        let Some(&last) = self.knots.last() else {
+            let ratio = self.register.ratio_at(point.0);
+            let knot = Knot {
+                time: point.0,
+                raw: point.1,
+                value: 0,
+                step: Step::Unknown,
+                rise: 0,
+                ratio,
+                estimated: false,
+            };
+            self.knots.push(knot);
+            return;
+        };
+        let steps = if step == Step::Unknown { None } else { self.steps(last, point, step, rise) };
+        match steps {
+            Some(steps) => self.knots.extend(steps),
+            None => self.knots.push(Knot {
+                time: point.0,
+                raw: point.1,
+                step: Step::Unknown,
+                rise: 0,
+                ratio: self.register.ratio_at(point.0),
+                estimated: false,
+                ..last
+            }),
+        }
+    }
+
+    /// The knots of one step; `None` when a change of ratio lies in too long a gap, or the digits do not fit.
+    fn steps(&self, last: Knot, point: Point, step: Step, rise: i128) -> Option<Vec<Knot>> {
+        let changes = self.register.changes_between(last.time, point.0);
+        let too_long = point.0.micros_since(last.time) > self.interpolation_max_micros;
+        if too_long && !changes.is_empty() {
+            return None;
+        }
+        let mut steps = Vec::with_capacity(changes.len() + 1);
+        let (mut from, mut done) = (last, 0);
+        for change in changes {
+            let upto = interpolate(last.raw, rise, last.time, point.0, change);
+            let raw = last.raw + upto;
+            from = Knot {
+                estimated: true,
+                ..following(from, (change, raw), step, upto - done, self.register)?
+            };
+            done = upto;
+            steps.push(from);
+        }
+        steps.push(following(from, point, step, rise - done, self.register)?);
+        Some(steps)
+    }
+}
+
+enum Next {
+    Follow(Step, i128),
+    Skip(usize),
+    Open,
+}
+
+fn following(from: Knot, to: Point, step: Step, rise: i128, register: &Register) -> Option<Knot> {
+    let ratio = register.ratio_at(from.time);
+    let value = from.value.checked_add(rise.checked_mul(ratio)?)?;
+    Some(Knot { time: to.0, raw: to.1, value, step, rise, ratio, estimated: false })
+}
+
+/// The part of `rise` that belongs before `at`: the *index* at that time by linear interpolation, rounded to the
+/// register's unit half to even (R2). Parts that are differences of such indexes sum to the whole exactly.
+pub(crate) fn interpolate(
+    start: i128,
+    rise: i128,
+    from: Timestamp,
+    to: Timestamp,
+    at: Timestamp,
+) -> i128 {
+    let whole = i128::from(to.micros_since(from)).max(1);
+    let part = i128::from(at.micros_since(from));
+    // rise × part ÷ whole, in two pieces so that no product outgrows the integer.
+    let (per, left) = (rise.div_euclid(whole), rise.rem_euclid(whole));
+    let (quotient, rest) =
+        (per * part + (left * part).div_euclid(whole), (left * part).rem_euclid(whole));
+    let odd = (start + quotient).rem_euclid(2) == 1;
+    if rest * 2 > whole || (rest * 2 == whole && odd) { quotient + 1 } else { quotient }
+}
