@@ -1,1 +1,21 @@
-//! Placeholder.
+//! OPC UA: subscribes to the points of a server, reads back what the server remembers, and keeps its source times. Must
+//! never know the spool, MQTT or what a point means.
+//!
+//! Each `[[port]]` is one server with one session and one subscription. Whatever goes wrong with it, the whole session
+//! is thrown away and built again: there is one way to become well, and it is the way of the first connection.
+
+mod address;
+mod client;
+mod codec;
+mod driver;
+mod error;
+mod history;
+mod identity;
+mod inbox;
+mod port;
+mod request;
+mod session;
+mod settings;
+mod trust;
+
+pub use driver::OpcUa;

@@ -1,0 +1,328 @@
+//! One connection to one server: endpoint, certificates, session. Must never connect again by itself; whoever holds it
+//! throws it away and makes another.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_opcua::client::{
+    Client, ClientConfig, IdentityToken, Password, Session, SessionPollResult, SubscriptionActivity,
+};
+use async_opcua::crypto::SecurityPolicy;
+use async_opcua::types::{EndpointDescription, MessageSecurityMode, StatusCode};
+use futures::{Stream, StreamExt};
+use model::Timestamp;
+use model::host::Clock;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::error::SessionError;
+use crate::identity::{self, Identity};
+use crate::settings::{Security, Settings};
+use crate::trust;
+
+/// How often the secure channel gets new keys.
+const CHANNEL_LIFETIME: Duration = Duration::from_mins(10);
+/// Largest answer that is accepted: a page of history or a notification is far below.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+const ARRAY_LENGTH_MAX: usize = 65_536;
+/// How long a server is given to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// The library's own liveness reads, which measure nothing for us: as good as never.
+const LIBRARY_KEEP_ALIVE: Duration = Duration::from_hours(24);
+
+/// A session that is being driven.
+pub(crate) struct Connection {
+    pub(crate) session: Arc<Session>,
+    pump: JoinHandle<()>,
+    lost: watch::Receiver<Option<StatusCode>>,
+    heard_ms: Arc<AtomicU64>,
+}
+
+impl Connection {
+    /// When the subscription last said something, on the monotonic clock.
+    pub(crate) fn heard(&self) -> Duration {
+        Duration::from_millis(self.heard_ms.load(Ordering::Acquire))
+    }
+
+    /// Waits until the connection is lost, and says why.
+    pub(crate) async fn lost(&self) -> StatusCode {
+        let mut lost = self.lost.clone();
+        let status = lost.wait_for(Option::is_some).await.map(|status| *status);
+        // A pump that ended without a word panicked inside the library.
+        status.ok().flatten().unwrap_or(StatusCode::BadInternalError)
+    }
+
+    /// Counts silence from now on.
+    pub(crate) fn hear(&self, now: Duration) {
+        self.heard_ms.store(millis(now), Ordering::Release);
+    }
+
+    /// Takes leave, so that the server frees the session at once.
+    pub(crate) async fn close(self) {
+        if !self.pump.is_finished()
+            && tokio::time::timeout(GOODBYE, self.session.disconnect()).await.is_err()
+        {
+            tracing::debug!("the server did not answer the end of the session");
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.pump.abort();
+    }
+}
+
+/// Connects, as configured.
+pub(crate) async fn connect(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+) -> Result<Connection, SessionError> {
+    let identity = own_identity(settings, clock.as_ref()).await?;
+    let endpoint = find_endpoint(settings, identity.as_ref()).await?;
+    let accepted = check_server(settings, &endpoint, clock.now()).await?;
+    let token = user_token(settings).await?;
+    let mut client = client(settings, identity.as_ref(), accepted);
+    let failed = |status| session_failed(settings, identity.as_ref(), status);
+    let (session, event_loop) = client
+        .connect_to_endpoint_directly(endpoint, token)
+        .map_err(|error| failed(error.status()))?;
+    let (connected, on_connected) = oneshot::channel();
+    let heard_ms = Arc::new(AtomicU64::new(0));
+    let (ended, lost) = watch::channel(None);
+    let pump = pump(event_loop.enter(), connected, Arc::clone(&heard_ms), clock);
+    let pump = tokio::spawn(async move {
+        ended.send_replace(Some(pump.await));
+    });
+    let connection = Connection { session, pump, lost, heard_ms };
+    match tokio::time::timeout(settings.timeout * 2, on_connected).await {
+        Ok(Ok(())) => Ok(connection),
+        Ok(Err(_)) => Err(failed(connection.lost().await)),
+        Err(_) => Err(silent(settings, "a session was made")),
+    }
+}
+
+/// Drives the session and watches for life; ends when the connection is lost.
+async fn pump(
+    events: impl Stream<Item = Result<SessionPollResult, StatusCode>>,
+    connected: oneshot::Sender<()>,
+    heard_ms: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+) -> StatusCode {
+    tokio::pin!(events);
+    let mut connected = Some(connected);
+    loop {
+        match events.next().await {
+            None => return StatusCode::BadConnectionClosed,
+            // The session is not mended but made anew: see the head of this crate.
+            Some(
+                Err(status)
+                | Ok(
+                    SessionPollResult::ConnectionLost(status)
+                    | SessionPollResult::ReconnectFailed(status)
+                    | SessionPollResult::Subscription(SubscriptionActivity::FatalFailure(status)),
+                ),
+            ) => return status,
+            Some(Ok(SessionPollResult::Reconnected(_))) => {
+                // Nobody listens any more when connecting took too long; the pump is ended then.
+                connected.take().map(|connected| connected.send(()));
+            }
+            Some(Ok(SessionPollResult::Subscription(SubscriptionActivity::Publish))) => {
+                heard_ms.store(millis(clock.monotonic()), Ordering::Release);
+            }
+            Some(Ok(_)) => {}
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn own_identity(
+    settings: &Settings,
+    clock: &dyn Clock,
+) -> Result<Option<Identity>, SessionError> {
+    let Security::SignAndEncrypt { folder, application_uri, .. } = &settings.security else {
+        return Ok(None);
+    };
+    let (folder, uri, now) = (folder.clone(), application_uri.clone(), clock.now());
+    blocking(settings, move || identity::ensure(&folder, uri.as_deref(), now)).await.map(Some)
+}
+
+async fn check_server(
+    settings: &Settings,
+    endpoint: &EndpointDescription,
+    now: Timestamp,
+) -> Result<Option<PathBuf>, SessionError> {
+    let Security::SignAndEncrypt { folder, trust, .. } = &settings.security else {
+        return Ok(None);
+    };
+    let (url, folder, trust) = (settings.url.clone(), folder.clone(), trust.clone());
+    let certificate = endpoint.server_certificate.as_ref().to_vec();
+    blocking(settings, move || trust::check(&url, &certificate, &folder, &trust, now))
+        .await
+        .map(Some)
+}
+
+async fn user_token(settings: &Settings) -> Result<IdentityToken, SessionError> {
+    let Some(user) = settings.user.clone() else { return Ok(IdentityToken::Anonymous) };
+    blocking(settings, move || {
+        let password = std::fs::read_to_string(&user.password_file).map_err(|error| {
+            SessionError::File { file: user.password_file.clone(), reason: error.to_string() }
+        })?;
+        let password = Password::new(password.trim_end_matches(['\r', '\n']));
+        Ok(IdentityToken::UserName(user.name, password))
+    })
+    .await
+}
+
+/// Runs what touches the disk or makes keys where it delays no other port.
+async fn blocking<T: Send + 'static>(
+    settings: &Settings,
+    work: impl FnOnce() -> Result<T, SessionError> + Send + 'static,
+) -> Result<T, SessionError> {
+    let internal = || SessionError::Internal { url: settings.url.clone() };
+    tokio::task::spawn_blocking(work).await.map_err(|_| internal())?
+}
+
+/// Asks the server for its endpoints and takes the one that is as safe as configured.
+///
+/// The question itself is not protected, but nothing that is answered is believed: mode and policy are ours, and the
+/// certificate is checked against what was configured before a session is made with it.
+async fn find_endpoint(
+    settings: &Settings,
+    identity: Option<&Identity>,
+) -> Result<EndpointDescription, SessionError> {
+    let url = settings.url.clone();
+    let client = client(settings, identity, None);
+    let asked = client.get_server_endpoints_from_url(url.as_str());
+    let endpoints = tokio::time::timeout(settings.timeout * 2, asked)
+        .await
+        .map_err(|_| silent(settings, "it was asked for its endpoints"))?
+        .map_err(|error| SessionError::Unreachable { url: url.clone(), status: error.status() })?;
+    let (wanted, mode, policy) = match settings.security {
+        Security::None => ("no security", MessageSecurityMode::None, SecurityPolicy::None),
+        Security::SignAndEncrypt { .. } => (
+            "SignAndEncrypt and Basic256Sha256",
+            MessageSecurityMode::SignAndEncrypt,
+            SecurityPolicy::Basic256Sha256,
+        ),
+    };
+    let fits = |endpoint: &&EndpointDescription| {
+        endpoint.security_mode == mode
+            && SecurityPolicy::from_uri(endpoint.security_policy_uri.as_ref()) == policy
+            && endpoint.endpoint_url.as_ref().starts_with("opc.tcp:")
+    };
+    let Some(endpoint) = endpoints.iter().find(fits) else {
+        let mut offered: Vec<String> = endpoints.iter().map(describe).collect();
+        offered.sort();
+        offered.dedup();
+        return Err(SessionError::NoEndpoint { url, wanted, offered: offered.join(", ") });
+    };
+    let mut endpoint = endpoint.clone();
+    endpoint.endpoint_url = reachable(&url, endpoint.endpoint_url.as_ref()).into();
+    Ok(endpoint)
+}
+
+fn describe(endpoint: &EndpointDescription) -> String {
+    let policy = endpoint.security_policy_uri.as_ref();
+    let policy = policy.rsplit_once('#').map_or(policy, |(_, name)| name);
+    format!("{} with {policy}", endpoint.security_mode)
+}
+
+/// The server's own path at the host and TCP port that we were told: what a server calls itself need not be reachable.
+fn reachable(ours: &str, theirs: &str) -> String {
+    let split = |url: &str| {
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest).to_owned();
+        rest.split_once('/').map_or((rest.clone(), String::new()), |(host, path)| {
+            (host.to_owned(), path.to_owned())
+        })
+    };
+    format!("opc.tcp://{}/{}", split(ours).0, split(theirs).1)
+}
+
+fn client(settings: &Settings, identity: Option<&Identity>, accepted: Option<PathBuf>) -> Client {
+    let uri = identity.map_or("urn:nengliu:gateway", |identity| identity.application_uri.as_str());
+    let keep_alive = settings.keep_alive;
+    let session_timeout = u32::try_from((keep_alive * 6).max(Duration::from_secs(30)).as_millis());
+    let mut builder = async_opcua::client::ClientBuilder::new()
+        .application_name("Nengliu gateway")
+        .application_uri(uri)
+        .product_uri("urn:nengliu")
+        .session_name("Nengliu gateway")
+        .session_retry_limit(0)
+        .recreate_subscriptions(false)
+        .keep_alive_interval(LIBRARY_KEEP_ALIVE)
+        .request_timeout(settings.timeout)
+        .publish_timeout((keep_alive * 6).max(Duration::from_mins(1)))
+        .min_publish_interval(settings.publish_interval)
+        .session_timeout(session_timeout.unwrap_or(u32::MAX))
+        .channel_lifetime(u32::try_from(CHANNEL_LIFETIME.as_millis()).unwrap_or(u32::MAX))
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_array_length(ARRAY_LENGTH_MAX)
+        // Our own check came first and is stricter: this very certificate, or none.
+        .verify_server_certs(false)
+        .trust_server_certs(accepted.is_some());
+    if let Some(identity) = identity {
+        builder = builder.certificate_path(&identity.certificate).private_key_path(&identity.key);
+    }
+    // Without an accepted server the library needs no folder; it must not make one in the working directory.
+    let folder = accepted.unwrap_or_else(|| std::env::temp_dir().join("nengliu-opcua"));
+    let config: ClientConfig = builder.pki_dir(folder).into_config();
+    Client::new(config)
+}
+
+fn silent(settings: &Settings, doing: &'static str) -> SessionError {
+    let seconds = (settings.timeout * 2).as_secs();
+    SessionError::Silent { url: settings.url.clone(), seconds, doing }
+}
+
+/// What a session that was not made tells the user.
+fn session_failed(
+    settings: &Settings,
+    identity: Option<&Identity>,
+    status: StatusCode,
+) -> SessionError {
+    let url = settings.url.clone();
+    match (status, identity) {
+        (
+            StatusCode::BadIdentityTokenRejected
+            | StatusCode::BadIdentityTokenInvalid
+            | StatusCode::BadUserAccessDenied
+            | StatusCode::BadUserSignatureInvalid,
+            _,
+        ) => SessionError::UserRefused { url, status },
+        (
+            StatusCode::BadSecurityChecksFailed
+            | StatusCode::BadCertificateUntrusted
+            | StatusCode::BadCertificateInvalid
+            | StatusCode::BadCertificateUriInvalid
+            | StatusCode::BadCertificateTimeInvalid
+            | StatusCode::BadCertificateUseNotAllowed
+            | StatusCode::BadCertificateChainIncomplete
+            | StatusCode::BadApplicationSignatureInvalid,
+            Some(identity),
+        ) => SessionError::OwnUntrusted {
+            url,
+            status,
+            certificate: identity.certificate.clone(),
+            fingerprint: identity.fingerprint.clone(),
+        },
+        _ => SessionError::Refused { url, request: "the session", status },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_host_that_was_configured_and_the_path_of_the_server() {
+        let check = |ours, theirs, expected| assert_eq!(reachable(ours, theirs), expected);
+        check("opc.tcp://10.0.0.7:4840", "opc.tcp://plc:4840/a/b", "opc.tcp://10.0.0.7:4840/a/b");
+        check("opc.tcp://10.0.0.7:4841/x", "opc.tcp://plc:4840", "opc.tcp://10.0.0.7:4841/");
+    }
+}

@@ -1,0 +1,162 @@
+//! What the gateway sees: the protocol and its plans. Must never open a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::{Problems, Spanned, Table};
+use driver::{DeviceSpec, HistoryFrom, Plan, PointSpec, PortSpec, Protocol, RawKind, Scaling};
+
+use crate::address::NodeAddress;
+use crate::codec::PointCodec;
+use crate::port::OpcUaPort;
+use crate::settings::{Security, Settings};
+
+const CODE_TYPE: &str = "C303";
+const CODE_ADDRESS: &str = "C304";
+const CODE_NAMESPACE: &str = "C305";
+
+/// OPC UA, as a client. Profiles say per point `node = "ns=2;s=Main.Energy"` and `type = "float"` or `"integer"`; a
+/// device may say `namespace = "urn:…"` for nodes that name none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpcUa;
+
+/// One point as planned.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedPoint {
+    /// Place of its device in [`PlannedPort::devices`].
+    pub(crate) device: usize,
+    pub(crate) metric: String,
+    pub(crate) address: NodeAddress,
+    pub(crate) codec: PointCodec,
+    pub(crate) sampling: Duration,
+    pub(crate) history: Option<HistoryFrom>,
+}
+
+/// One server as planned.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedPort {
+    pub(crate) id: String,
+    pub(crate) settings: Settings,
+    pub(crate) devices: Vec<String>,
+    pub(crate) points: Vec<PlannedPoint>,
+}
+
+impl Protocol for OpcUa {
+    fn name(&self) -> &'static str {
+        "opcua"
+    }
+
+    fn plan(&self, port: PortSpec, problems: &mut Problems) -> Option<Plan> {
+        let mut found = Problems::default();
+        let plan = plan(port, &mut found);
+        let fatal = found.is_fatal();
+        found.0.into_iter().for_each(|problem| problems.push(problem));
+        let plan = plan.filter(|_| !fatal)?;
+        let value_types = plan
+            .points
+            .iter()
+            .map(|point| (point.codec.point, point.codec.scaling.value_type()))
+            .collect();
+        let summary = summary(&plan);
+        Some(Plan { port: Box::new(OpcUaPort::new(Arc::new(plan))), value_types, summary })
+    }
+}
+
+fn plan(port: PortSpec, problems: &mut Problems) -> Option<PlannedPort> {
+    let settings = Settings::read(port.settings, problems);
+    let mut devices = Vec::new();
+    let mut points = Vec::new();
+    for (index, device) in port.devices.into_iter().enumerate() {
+        let namespace = namespace(&device, problems);
+        device.profile.options.clone().finish(problems);
+        let sampling = settings.as_ref().and_then(|settings| settings.sampling_interval);
+        let sampling = sampling.unwrap_or(device.poll);
+        for spec in device.points {
+            points.extend(point(spec, index, sampling, namespace.as_deref(), problems));
+        }
+        devices.push(device.id.value);
+    }
+    Some(PlannedPort { id: port.id.value, settings: settings?, devices, points })
+}
+
+fn namespace(device: &DeviceSpec, problems: &mut Problems) -> Option<String> {
+    let mut settings = device.settings.clone();
+    let namespace = settings.optional::<String>("namespace", problems);
+    settings.finish(problems);
+    if let Some(empty) = namespace.as_ref().filter(|namespace| namespace.value.is_empty()) {
+        let message = "`namespace` is empty: expected the URI of a namespace of the server";
+        problems.push(empty.problem(CODE_NAMESPACE, message));
+    }
+    namespace.map(|namespace| namespace.value)
+}
+
+fn point(
+    spec: PointSpec,
+    device: usize,
+    sampling: Duration,
+    namespace: Option<&str>,
+    problems: &mut Problems,
+) -> Option<PlannedPoint> {
+    let mut address: Table = spec.profile.address.clone();
+    let node = address.required::<String>("node", problems);
+    let kind = address.required::<String>("type", problems);
+    address.finish(problems);
+    let node = node.and_then(|node| match NodeAddress::parse(&node.value, namespace) {
+        Ok(parsed) => Some(parsed),
+        Err(error) => {
+            problems.push(node.problem(CODE_ADDRESS, error.to_string()));
+            None
+        }
+    });
+    let kind = kind.and_then(|kind| raw_kind(&kind, problems))?;
+    let scaling = match Scaling::new(&spec.profile, kind) {
+        Ok(scaling) => scaling,
+        Err(problem) => {
+            problems.push(problem);
+            return None;
+        }
+    };
+    Some(PlannedPoint {
+        device,
+        metric: spec.profile.metric,
+        address: node?,
+        codec: PointCodec { point: spec.index, kind, scaling },
+        sampling,
+        history: spec.history,
+    })
+}
+
+fn raw_kind(kind: &Spanned<String>, problems: &mut Problems) -> Option<RawKind> {
+    match kind.value.as_str() {
+        "float" => Some(RawKind::Float),
+        "integer" => Some(RawKind::Integer),
+        other => {
+            let message = format!("`type`: expected `float` or `integer`, found `{other}`");
+            problems.push(
+                kind.problem(CODE_TYPE, message)
+                    .help("`float` for Float and Double, `integer` for all integers and Boolean"),
+            );
+            None
+        }
+    }
+}
+
+fn summary(plan: &PlannedPort) -> Vec<String> {
+    let settings = &plan.settings;
+    let security = match settings.security {
+        Security::None => "no security",
+        Security::SignAndEncrypt { .. } => "SignAndEncrypt",
+    };
+    let of_device = |(index, device): (usize, &String)| {
+        let points: Vec<&PlannedPoint> =
+            plan.points.iter().filter(|point| point.device == index).collect();
+        let history = points.iter().filter(|point| point.history.is_some()).count();
+        format!(
+            "{device}: {} points subscribed at {} ({security}), published every {:?}, {history} with history",
+            points.len(),
+            settings.url,
+            settings.publish_interval
+        )
+    };
+    plan.devices.iter().enumerate().map(of_device).collect()
+}

@@ -1,0 +1,133 @@
+//! What can go wrong with a server, in the user's words and with the next step. Must never try again by itself.
+
+use std::path::PathBuf;
+
+use async_opcua::types::StatusCode;
+use driver::Fault;
+use model::Quality;
+use thiserror::Error;
+
+/// Why there is no session, or no longer one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum SessionError {
+    #[error(
+        "cannot reach `{url}`: {status}; check that the server runs and that host and TCP port are right"
+    )]
+    Unreachable { url: String, status: StatusCode },
+    #[error("`{url}` did not answer within {seconds} s while {doing}")]
+    Silent { url: String, seconds: u64, doing: &'static str },
+    #[error(
+        "`{url}` offers no endpoint with {wanted}, only {offered}; enable it on the server or change `security`"
+    )]
+    NoEndpoint { url: String, wanted: &'static str, offered: String },
+    #[error(
+        "the certificate of `{url}` is not trusted: sha256:{fingerprint}; compare this fingerprint with the server's own, then move `{}` to `{}` or set `server_fingerprint`", stored.display(), trusted.display()
+    )]
+    ServerUntrusted { url: String, fingerprint: String, stored: PathBuf, trusted: PathBuf },
+    #[error(
+        "`{url}` shows certificate sha256:{fingerprint}, but {expected} is configured: the server was changed, or another one answers"
+    )]
+    ServerChanged { url: String, fingerprint: String, expected: String },
+    #[error("the certificate of `{url}` cannot be read: {reason}")]
+    ServerCertificate { url: String, reason: String },
+    #[error(
+        "`{url}` refuses our certificate ({status}): trust `{}` (sha256:{fingerprint}) on the server", certificate.display()
+    )]
+    OwnUntrusted { url: String, status: StatusCode, certificate: PathBuf, fingerprint: String },
+    #[error("our own certificate: {reason}")]
+    OwnCertificate { reason: String },
+    #[error("`{url}` refuses the user ({status}): check `user` and `password_file`")]
+    UserRefused { url: String, status: StatusCode },
+    #[error("`{}` cannot be read: {reason}", file.display())]
+    File { file: PathBuf, reason: String },
+    #[error("the connection to `{url}` was lost: {status}")]
+    Lost { url: String, status: StatusCode },
+    #[error("`{url}` sent nothing for {seconds} s; the session is built again")]
+    Watchdog { url: String, seconds: u64 },
+    #[error("`{url}` ended the subscription: {status}")]
+    SubscriptionEnded { url: String, status: StatusCode },
+    #[error("`{url}` refuses {request}: {status}")]
+    Refused { url: String, request: &'static str, status: StatusCode },
+    #[error("internal error while talking to `{url}`; please report it with the log")]
+    Internal { url: String },
+}
+
+impl SessionError {
+    /// The stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } | Self::Silent { .. } => "GW-O101",
+            Self::NoEndpoint { .. } => "GW-O102",
+            Self::ServerUntrusted { .. }
+            | Self::ServerChanged { .. }
+            | Self::ServerCertificate { .. } => "GW-O103",
+            Self::OwnUntrusted { .. } => "GW-O104",
+            Self::UserRefused { .. } => "GW-O105",
+            Self::Lost { .. } => "GW-O106",
+            Self::Watchdog { .. } => "GW-O107",
+            Self::OwnCertificate { .. } => "GW-O108",
+            Self::File { .. } => "GW-O109",
+            Self::SubscriptionEnded { .. } | Self::Refused { .. } => "GW-O110",
+            Self::Internal { .. } => "GW-O199",
+        }
+    }
+
+    /// The quality that the points have because of it.
+    pub(crate) fn quality(&self) -> Quality {
+        match self {
+            Self::Lost { .. } | Self::SubscriptionEnded { .. } | Self::Internal { .. } => {
+                Quality::BAD_COMMUNICATION_ERROR
+            }
+            Self::Watchdog { .. } => Quality::BAD_TIMEOUT,
+            _ => Quality::BAD_NOT_CONNECTED,
+        }
+    }
+
+    pub(crate) fn fault(&self) -> Fault {
+        Fault { code: self.code(), message: self.to_string() }
+    }
+}
+
+/// What is wrong with one point while the session is well.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum PointError {
+    #[error("`{metric}` at `{node}`: the server refuses it: {status}")]
+    Refused { metric: String, node: String, status: StatusCode },
+    #[error("`{metric}` at `{node}`: the server does not know this namespace")]
+    Namespace { metric: String, node: String },
+    #[error(
+        "`{metric}` at `{node}`: expected {expected}, found {found}; correct `type` in the profile"
+    )]
+    Mismatch { metric: String, node: String, expected: &'static str, found: String },
+    #[error(
+        "`{metric}` at `{node}`: the server gives no history ({status}); live values still come, asked again in {minutes} min"
+    )]
+    NoHistory { metric: String, node: String, status: StatusCode, minutes: u64 },
+    #[error("`{metric}` at `{node}`: reading back failed: {status}; tried again")]
+    HistoryFailed { metric: String, node: String, status: StatusCode },
+    #[error(
+        "`{metric}` at `{node}`: more than {page} values at {time}; the server gives no more of them"
+    )]
+    Crowded { metric: String, node: String, page: usize, time: String },
+    #[error(
+        "`{metric}` at `{node}`: {count} remembered values without a usable time were left out"
+    )]
+    Timeless { metric: String, node: String, count: usize },
+    #[error("values were lost between server and gateway: {reason}")]
+    ValuesLost { reason: &'static str },
+}
+
+impl PointError {
+    pub(crate) fn fault(&self) -> Fault {
+        let code = match self {
+            Self::Refused { .. } | Self::Namespace { .. } => "GW-O121",
+            Self::Mismatch { .. } => "GW-O122",
+            Self::NoHistory { .. } => "GW-O123",
+            Self::HistoryFailed { .. } => "GW-O124",
+            Self::Crowded { .. } => "GW-O125",
+            Self::Timeless { .. } => "GW-O126",
+            Self::ValuesLost { .. } => "GW-O127",
+        };
+        Fault { code, message: self.to_string() }
+    }
+}

@@ -1,0 +1,380 @@
+//! Reading back what a server remembers of one point, until it meets what the subscription brings. Must never wait,
+//! ask a clock or know a server: events come in, actions go out.
+//!
+//! **Cursor**: everything that the history holds before this time was read. **Mark**: everything that the server gave
+//! up to this time was emitted; only the mark is kept on disk, and reading starts there after a restart of ours.
+//!
+//! Reading goes on *at* the cursor, not after it, because a server may cut a page between two values of one time, and
+//! some cut without a continuation point. What was already seen at the cursor is in the border and not emitted again.
+//! When a page brings nothing new, a look is taken from the next microsecond on. When nothing is there either, reading
+//! rests. Else the page at the cursor is read again, for something of its time may have come in between; only when it
+//! still brings nothing does the server cut within this one time, and only then is it passed over.
+//!
+//! Live values move the mark only once read-back has *met* them: the history holds a live value of this subscription
+//! at exactly its time, so everything before it was read and everything after it is coming in. A break, an overflow
+//! or a gap ends that, and reading starts again at the cursor. A history that logs at times of its own never meets the
+//! live values; it is then read again every minute and alone moves the mark.
+
+use std::time::Duration;
+
+use model::{Sample, Timestamp};
+
+/// How often a history that met the live values is read again, for values that sampling skipped.
+pub(crate) const RECHECK_MET: Duration = Duration::from_mins(10);
+/// Longest wait between two readings of a history that has not met the live values.
+pub(crate) const RECHECK_UNMET: Duration = Duration::from_mins(1);
+/// How long a server is left in peace that says that this point has no history.
+pub(crate) const UNSUPPORTED_RETRY: Duration = Duration::from_mins(10);
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Pages without a new value that a server may send under one continuation point after another.
+const EMPTY_CONTINUATIONS_MAX: u32 = 8;
+/// Pages that the border may hold; it holds more than one time only where times lie beyond the horizon.
+const BORDER_PAGES_MAX: usize = 4;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Event {
+    /// The point is subscribed to.
+    Connected,
+    /// The subscription is gone.
+    Broken,
+    /// Values of the subscription were lost before the next one.
+    Overflow,
+    /// The subscription brought a value. `timed`: at a time of the server's.
+    Live {
+        /// The value.
+        sample: Sample,
+        /// Whether its time is the server's own.
+        timed: bool,
+        /// No time after this one is believed: a device's clock that once stood in 2099 must not end reading back.
+        horizon: Timestamp,
+    },
+    /// A page was read.
+    Page {
+        /// Its values.
+        samples: Vec<Sample>,
+        /// Where the server goes on, if it said so.
+        continuation: Option<Vec<u8>>,
+        /// As in `Live`.
+        horizon: Timestamp,
+    },
+    /// A page could not be read.
+    Failed(Failure),
+    /// The wait is over.
+    Due,
+}
+
+/// Why a page could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It may work later.
+    Temporary,
+    /// The continuation point is no longer known to the server.
+    ContinuationLost,
+    /// The server keeps no history of this point, or not for us.
+    Unsupported,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Action {
+    /// Read a page, and answer with `Page` or `Failed`. At most one is under way.
+    Read {
+        /// First time that is wanted.
+        from: Timestamp,
+        /// Where the server goes on, if it said so.
+        continuation: Option<Vec<u8>>,
+    },
+    /// Hand over samples, and with them the mark if it moved.
+    Emit {
+        /// The samples.
+        samples: Vec<Sample>,
+        /// The mark that is true once they are durable.
+        mark: Option<Timestamp>,
+    },
+    /// Answer with `Due` after this time; replaces an earlier wait.
+    Wait(Duration),
+    /// A page was filled by values of this one time: what else the server holds at it cannot be read.
+    Crowded(Timestamp),
+}
+
+/// Reading back of one point.
+#[derive(Debug, Clone)]
+pub(crate) struct Tracker {
+    page_size: usize,
+    cursor: Timestamp,
+    border: Vec<Sample>,
+    mark: Option<Timestamp>,
+    phase: Phase,
+    meeting: Meeting,
+    live_max: Option<Timestamp>,
+    rests: u32,
+    failures: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Disconnected,
+    /// `stale`: values were lost since this page was asked for, so that it does not show that nothing is missing.
+    Reading {
+        place: Place,
+        empty_continuations: u32,
+        stale: bool,
+    },
+    Resting,
+}
+
+/// Where a page begins, and what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the cursor.
+    Cursor,
+    /// After the cursor, only to see whether something is there.
+    Look,
+    /// At the cursor, knowing that there is something after it.
+    CursorAgain,
+    /// After the cursor, because the server cuts within the cursor's time.
+    PassOver,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meeting {
+    /// No live value to look for.
+    NoLiveValue,
+    /// A live value of this time is looked for in the history. `found`: one was seen, but perhaps not yet all that the
+    /// history holds at this time.
+    Awaited { time: Timestamp, found: bool },
+    /// Everything up to it was read.
+    Met,
+}
+
+impl Tracker {
+    /// Reads back from the durable `mark`, or from `start` without one.
+    pub(crate) fn new(mark: Option<Timestamp>, start: Timestamp, page_size: usize) -> Self {
+        Self {
+            page_size,
+            cursor: mark.unwrap_or(start),
+            border: Vec::new(),
+            mark,
+            phase: Phase::Disconnected,
+            meeting: Meeting::NoLiveValue,
+            live_max: None,
+            rests: 0,
+            failures: 0,
+        }
+    }
+
+    /// One step.
+    pub(crate) fn step(&mut self, event: Event) -> Vec<Action> {
+        match event {
+            Event::Connected => {
+                self.forget_live();
+                vec![self.read(Place::Cursor)]
+            }
+            Event::Broken => {
+                self.forget_live();
+                self.phase = Phase::Disconnected;
+                Vec::new()
+            }
+            Event::Overflow => {
+                self.forget_live();
+                if let Phase::Reading { stale, .. } = &mut self.phase {
+                    *stale = true;
+                }
+                self.read_if_resting()
+            }
+            Event::Live { sample, timed, horizon } => self.live(sample, timed, horizon),
+            Event::Page { samples, continuation, horizon } => {
+                self.page(samples, continuation, horizon)
+            }
+            Event::Failed(failure) => self.failed(failure),
+            Event::Due => self.read_if_resting(),
+        }
+    }
+
+    /// Whether read-back has met the live values of this subscription.
+    #[cfg(test)]
+    fn is_live(&self) -> bool {
+        self.meeting == Meeting::Met
+    }
+
+    fn forget_live(&mut self) {
+        self.meeting = Meeting::NoLiveValue;
+        self.live_max = None;
+        self.rests = 0;
+    }
+
+    fn read_if_resting(&mut self) -> Vec<Action> {
+        if self.phase == Phase::Resting { vec![self.read(Place::Cursor)] } else { Vec::new() }
+    }
+
+    fn read(&mut self, place: Place) -> Action {
+        self.phase = Phase::Reading { place, empty_continuations: 0, stale: false };
+        let after = matches!(place, Place::Look | Place::PassOver);
+        let from = Timestamp(self.cursor.0.saturating_add(i64::from(after)));
+        Action::Read { from, continuation: None }
+    }
+
+    fn live(&mut self, sample: Sample, timed: bool, horizon: Timestamp) -> Vec<Action> {
+        let time = sample.source_time;
+        let before = self.mark;
+        // A Bad value may hide one that the server learns later; only what can be used moves the mark.
+        let counts = timed && !sample.quality.is_bad() && time <= horizon;
+        if counts && self.phase != Phase::Disconnected {
+            self.live_max = self.live_max.max(Some(time));
+            if self.meeting == Meeting::NoLiveValue {
+                let found = self.border.iter().any(|seen| seen.source_time == time);
+                self.meeting = Meeting::Awaited { time, found };
+            }
+            self.move_mark();
+        }
+        let mut actions =
+            vec![Action::Emit { samples: vec![sample], mark: self.mark_if_moved(before) }];
+        if counts
+            && matches!(self.meeting, Meeting::Awaited { time: awaited, found: true } if awaited == time)
+        {
+            actions.extend(self.read_if_resting());
+        }
+        actions
+    }
+
+    fn page(
+        &mut self,
+        mut samples: Vec<Sample>,
+        continuation: Option<Vec<u8>>,
+        horizon: Timestamp,
+    ) -> Vec<Action> {
+        let Phase::Reading { place, empty_continuations, stale } = self.phase else {
+            return Vec::new();
+        };
+        self.failures = 0;
+        samples.sort_by_key(|sample| sample.source_time);
+        if stale && matches!(place, Place::Look | Place::PassOver) {
+            // What was lost may lie at the cursor, which this page leaves out.
+            return vec![self.read(Place::Cursor)];
+        }
+        if place == Place::Look {
+            let more = samples.iter().any(|sample| !self.seen(sample));
+            return vec![if more { self.read(Place::CursorAgain) } else { self.rest() }];
+        }
+        let found = samples.len();
+        let one_time = samples.iter().all(|sample| sample.source_time == self.cursor);
+        let (nothing_new, emit) = self.take(samples, continuation.is_none() && !stale, horizon);
+        let mut actions: Vec<Action> = emit.into_iter().collect();
+        let empty_continuations = if nothing_new { empty_continuations + 1 } else { 0 };
+        if continuation.is_some() && empty_continuations <= EMPTY_CONTINUATIONS_MAX {
+            self.phase = Phase::Reading { place, empty_continuations, stale };
+            actions.push(Action::Read { from: self.cursor, continuation });
+        } else if !nothing_new || stale {
+            actions.push(self.read(Place::Cursor));
+        } else if place == Place::CursorAgain {
+            actions.extend((found > 1 && one_time).then_some(Action::Crowded(self.cursor)));
+            actions.push(self.read(Place::PassOver));
+        } else if place == Place::Cursor && found > 0 {
+            actions.push(self.read(Place::Look));
+        } else {
+            actions.push(self.rest());
+        }
+        actions
+    }
+
+    /// Takes over what a page brought; gives whether that was nothing new, and what is to be handed over.
+    fn take(
+        &mut self,
+        mut samples: Vec<Sample>,
+        last: bool,
+        horizon: Timestamp,
+    ) -> (bool, Option<Action>) {
+        let before = self.mark;
+        if let Meeting::Awaited { time, found } = &mut self.meeting {
+            *found |= samples.iter().any(|sample| sample.source_time == *time);
+        }
+        samples.retain(|sample| sample.source_time >= self.cursor && !self.seen(sample));
+        let nothing_new = samples.is_empty();
+        self.advance(&samples, horizon);
+        self.meet(nothing_new && last);
+        self.move_mark();
+        let mark = self.mark_if_moved(before);
+        let something = !nothing_new || mark.is_some();
+        (nothing_new, something.then_some(Action::Emit { samples, mark }))
+    }
+
+    fn seen(&self, sample: &Sample) -> bool {
+        let same = |seen: &Sample| {
+            (seen.source_time, seen.quality, seen.value)
+                == (sample.source_time, sample.quality, sample.value)
+        };
+        self.border.iter().any(same)
+    }
+
+    /// Moves the cursor to the last believable time and keeps in the border what lies at or after it.
+    fn advance(&mut self, fresh: &[Sample], horizon: Timestamp) {
+        let believed =
+            fresh.iter().map(|sample| sample.source_time).filter(|time| *time <= horizon);
+        if let Some(last) = believed.max() {
+            self.cursor = self.cursor.max(last);
+            self.mark = self.mark.max(Some(self.cursor));
+        }
+        let cursor = self.cursor;
+        self.border.retain(|sample| sample.source_time >= cursor);
+        self.border.extend(fresh.iter().filter(|sample| sample.source_time >= cursor));
+        let excess = self.border.len().saturating_sub(self.page_size * BORDER_PAGES_MAX);
+        self.border.drain(..excess);
+    }
+
+    /// Decides whether the history has met the live value; `exhausted`: it holds nothing new at the cursor.
+    fn meet(&mut self, exhausted: bool) {
+        let Meeting::Awaited { time, found } = self.meeting else { return };
+        if found && (self.cursor > time || exhausted) {
+            self.meeting = Meeting::Met;
+        } else if self.cursor > time {
+            // The history went past the live value without it: the next one may be in both.
+            self.meeting = Meeting::NoLiveValue;
+        }
+    }
+
+    fn move_mark(&mut self) {
+        if self.meeting == Meeting::Met {
+            self.mark = self.mark.max(self.live_max);
+        }
+    }
+
+    fn mark_if_moved(&self, before: Option<Timestamp>) -> Option<Timestamp> {
+        self.mark.filter(|_| self.mark != before)
+    }
+
+    fn rest(&mut self) -> Action {
+        self.phase = Phase::Resting;
+        if self.meeting == Meeting::Met {
+            return Action::Wait(RECHECK_MET);
+        }
+        let wait = doubled(self.rests);
+        self.rests = self.rests.saturating_add(1);
+        Action::Wait(wait)
+    }
+
+    fn failed(&mut self, failure: Failure) -> Vec<Action> {
+        let Phase::Reading { empty_continuations, .. } = self.phase else {
+            return Vec::new();
+        };
+        // A server that forgets each continuation point at once is not asked in a circle.
+        if failure == Failure::ContinuationLost && empty_continuations == 0 {
+            return vec![self.read(Place::Cursor)];
+        }
+        self.phase = Phase::Resting;
+        let wait = if failure == Failure::Unsupported {
+            UNSUPPORTED_RETRY
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            doubled(self.failures - 1)
+        };
+        vec![Action::Wait(wait)]
+    }
+}
+
+fn doubled(times: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(1 << times.min(16)).min(RECHECK_UNMET)
+}
+
+#[cfg(test)]
+mod tests;

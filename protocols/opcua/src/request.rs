@@ -1,0 +1,226 @@
+//! The requests that are sent in a session, and what their answers mean. Must never try again by itself.
+
+use std::time::Duration;
+
+use async_opcua::client::{HistoryReadAction, Session};
+use async_opcua::types::{
+    AttributeId, ByteString, DataChangeFilter, DataChangeTrigger, DataValue, ExtensionObject,
+    HistoryData, HistoryReadValueId, MonitoredItemCreateRequest, MonitoringMode,
+    MonitoringParameters, NodeId, ReadRawModifiedDetails, ReadValueId, StatusCode,
+    TimestampsToReturn, VariableId,
+};
+use model::Timestamp;
+
+use crate::codec::to_date_time;
+use crate::history::Failure;
+use crate::inbox::Inbox;
+use crate::settings::Settings;
+
+/// Most values in one notification.
+pub(crate) const NOTIFICATIONS_PER_PUBLISH: u32 = 1_000;
+/// Items that are created at once; small servers refuse more.
+const ITEMS_PER_REQUEST: usize = 100;
+/// Values that a server may keep for us between two notifications: as many as it will for points with history, so
+/// that reading back is rarely needed.
+const QUEUE_MAX: u32 = 1_000;
+const QUEUE_MIN: u32 = 4;
+/// The server forgets a subscription that heard nothing from us for so many keep-alives.
+const LIFETIME_KEEP_ALIVES: u32 = 10;
+/// A session that says nothing for so many keep-alives is dead.
+const WATCHDOG_KEEP_ALIVES: u32 = 3;
+
+/// A subscription as the server granted it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Granted {
+    pub(crate) id: u32,
+    /// How long it may be silent.
+    pub(crate) silence_max: Duration,
+}
+
+/// Makes the subscription of a session.
+pub(crate) async fn subscribe(
+    session: &Session,
+    settings: &Settings,
+    inbox: Inbox,
+) -> Result<Granted, StatusCode> {
+    let interval = settings.publish_interval;
+    let keep_alives = settings.keep_alive.as_millis().div_ceil(interval.as_millis().max(1));
+    let keep_alives = u32::try_from(keep_alives).unwrap_or(u32::MAX).max(1);
+    let lifetime = keep_alives.saturating_mul(LIFETIME_KEEP_ALIVES);
+    let id = session
+        .create_subscription(
+            interval,
+            lifetime,
+            keep_alives,
+            NOTIFICATIONS_PER_PUBLISH,
+            0,
+            true,
+            inbox,
+        )
+        .await
+        .map_err(|error| error.status())?;
+    let granted = session.subscription_state().lock().get(id).map(|subscription| {
+        subscription.publishing_interval().saturating_mul(subscription.max_keep_alive_count())
+    });
+    let keep_alive = granted.unwrap_or_default().max(settings.keep_alive);
+    Ok(Granted { id, silence_max: keep_alive.saturating_mul(WATCHDOG_KEEP_ALIVES) })
+}
+
+/// An item to be monitored.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) handle: u32,
+    pub(crate) node: NodeId,
+    /// `None`: each change (points with history).
+    pub(crate) sampling: Option<Duration>,
+}
+
+/// Monitors items; gives the handle and the server's word for each.
+pub(crate) async fn monitor(
+    session: &Session,
+    subscription: u32,
+    settings: &Settings,
+    items: &[Item],
+) -> Result<Vec<(u32, StatusCode)>, StatusCode> {
+    let mut results = Vec::with_capacity(items.len());
+    for batch in items.chunks(ITEMS_PER_REQUEST) {
+        let mut answers = create(session, subscription, settings, batch, true).await?;
+        let unfiltered: Vec<Item> = batch
+            .iter()
+            .zip(&answers)
+            .filter(|(_, (_, status))| is_filter_refused(*status))
+            .map(|(item, _)| item.clone())
+            .collect();
+        answers.retain(|(_, status)| !is_filter_refused(*status));
+        results.append(&mut answers);
+        if !unfiltered.is_empty() {
+            results.append(&mut create(session, subscription, settings, &unfiltered, false).await?);
+        }
+    }
+    Ok(results)
+}
+
+async fn create(
+    session: &Session,
+    subscription: u32,
+    settings: &Settings,
+    items: &[Item],
+    filtered: bool,
+) -> Result<Vec<(u32, StatusCode)>, StatusCode> {
+    let requests = items.iter().map(|item| to_request(item, settings, filtered)).collect();
+    let created = session
+        .create_monitored_items(subscription, TimestampsToReturn::Both, requests)
+        .await
+        .map_err(|error| error.status())?;
+    Ok(items
+        .iter()
+        .map(|item| item.handle)
+        .zip(created.iter().map(|c| c.result.status_code))
+        .collect())
+}
+
+fn to_request(item: &Item, settings: &Settings, filtered: bool) -> MonitoredItemCreateRequest {
+    // A value that is written again with a new time is a new reading, so the time is part of the trigger.
+    let filter = DataChangeFilter {
+        trigger: DataChangeTrigger::StatusValueTimestamp,
+        deadband_type: 0,
+        deadband_value: 0.0,
+    };
+    let queue_size = item.sampling.map_or(QUEUE_MAX, |sampling| {
+        let per_publish =
+            settings.publish_interval.as_millis().div_ceil(sampling.as_millis().max(1));
+        u32::try_from(per_publish * 2).unwrap_or(QUEUE_MAX).clamp(QUEUE_MIN, QUEUE_MAX)
+    });
+    let parameters = MonitoringParameters {
+        client_handle: item.handle,
+        sampling_interval: item.sampling.map_or(0.0, |sampling| sampling.as_secs_f64() * 1_000.0),
+        filter: if filtered {
+            ExtensionObject::from_message(filter)
+        } else {
+            ExtensionObject::null()
+        },
+        queue_size,
+        discard_oldest: true,
+    };
+    let node = ReadValueId::new(item.node.clone(), AttributeId::Value);
+    MonitoredItemCreateRequest::new(node, MonitoringMode::Reporting, parameters)
+}
+
+fn is_filter_refused(status: StatusCode) -> bool {
+    status == StatusCode::BadMonitoredItemFilterUnsupported
+        || status == StatusCode::BadMonitoredItemFilterInvalid
+        || status == StatusCode::BadFilterNotAllowed
+}
+
+/// A page of history.
+#[derive(Debug)]
+pub(crate) struct HistoryPage {
+    pub(crate) values: Vec<DataValue>,
+    pub(crate) continuation: Option<Vec<u8>>,
+}
+
+/// Reads a page of at most `page_size` values from `from` on, forward.
+///
+/// # Source
+/// OPC 10000-11 §6.5.3 (`ReadRawModifiedDetails`): with start, end and a number of values the server reads forward and
+/// gives a continuation point when more is left.
+pub(crate) async fn read_history(
+    session: &Session,
+    node: &NodeId,
+    from: Timestamp,
+    continuation: Option<Vec<u8>>,
+    page_size: usize,
+) -> Result<HistoryPage, StatusCode> {
+    let details = ReadRawModifiedDetails {
+        is_read_modified: false,
+        start_time: to_date_time(from),
+        // Far away rather than open: some servers take an open end for a wish to read backward.
+        end_time: to_date_time(Timestamp(Timestamp::MAX.0.max(from.0.saturating_add(1)))),
+        num_values_per_node: u32::try_from(page_size).unwrap_or(u32::MAX),
+        return_bounds: false,
+    };
+    let wanted = HistoryReadValueId {
+        node_id: node.clone(),
+        continuation_point: continuation.map_or_else(ByteString::null, ByteString::from),
+        ..HistoryReadValueId::default()
+    };
+    let action = HistoryReadAction::ReadRawModifiedDetails(details);
+    let results = session
+        .history_read(action, TimestampsToReturn::Both, false, &[wanted])
+        .await
+        .map_err(|error| error.status())?;
+    let result = results.into_iter().next().ok_or(StatusCode::BadUnknownResponse)?;
+    if result.status_code.is_bad() && result.status_code != StatusCode::BadNoData {
+        return Err(result.status_code);
+    }
+    let continuation = result.continuation_point.value.filter(|token| !token.is_empty());
+    let values = match result.history_data.into_inner_as::<HistoryData>() {
+        Some(data) => data.data_values.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    Ok(HistoryPage { values, continuation })
+}
+
+/// Whether a history that could not be read can be read later.
+pub(crate) fn failure(status: StatusCode) -> Failure {
+    match status {
+        StatusCode::BadContinuationPointInvalid => Failure::ContinuationLost,
+        StatusCode::BadHistoryOperationUnsupported
+        | StatusCode::BadHistoryOperationInvalid
+        | StatusCode::BadServiceUnsupported
+        | StatusCode::BadNotSupported
+        | StatusCode::BadNotImplemented
+        | StatusCode::BadNotReadable
+        | StatusCode::BadUserAccessDenied
+        | StatusCode::BadNodeIdUnknown
+        | StatusCode::BadNodeIdInvalid => Failure::Unsupported,
+        _ => Failure::Temporary,
+    }
+}
+
+/// Asks the server whether it runs: something small to measure its answer by.
+pub(crate) async fn probe(session: &Session) -> Result<(), StatusCode> {
+    let state = ReadValueId::new(VariableId::Server_ServerStatus_State.into(), AttributeId::Value);
+    let read = session.read(&[state], TimestampsToReturn::Neither, 0.0).await;
+    read.map(|_| ()).map_err(|error| error.status())
+}
