@@ -1,0 +1,252 @@
+//! One log of one gateway: what is durable, what is held for the next commit, what will never arrive. Sequences here run
+//! without a hole (INV-2). Must never know what a frame holds or who sends acks.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use lake::AdmittedFrame;
+use model::wire::Open;
+use model::{Dictionary, DictionaryHash, Loss, Sequence};
+
+/// Dictionaries that one log keeps at hand; the oldest gives way, and the gateway is asked for it when it is needed again.
+const DICTIONARIES_MAX: usize = 16;
+
+/// What waits for a commit, in the order of the log.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// A DATA frame.
+    Data {
+        /// Its bytes on the wire.
+        bytes: u64,
+        /// What the store gets.
+        frame: AdmittedFrame,
+    },
+    /// A frame of another type: its sequence counts, it brings no rows.
+    Record {
+        /// Its bytes on the wire.
+        bytes: u64,
+        /// Its sequence.
+        sequence: Sequence,
+    },
+    /// A range that will never arrive.
+    Lost {
+        /// The end of the range.
+        last: Sequence,
+        /// Frames in it that the gateway gave up.
+        frames: u64,
+        /// Samples in them.
+        samples: u64,
+    },
+}
+
+impl Held {
+    /// The sequence up to which the log is complete with this.
+    pub(super) fn last(&self) -> Sequence {
+        match self {
+            Self::Data { frame, .. } => frame.sequence,
+            Self::Record { sequence, .. } => *sequence,
+            Self::Lost { last, .. } => *last,
+        }
+    }
+
+    /// Frames, bytes and samples that it weighs.
+    pub(super) fn weight(&self) -> Weight {
+        let (bytes, samples) = match self {
+            Self::Data { bytes, frame } => (*bytes, frame.batch.samples.len() as u64),
+            Self::Record { bytes, .. } => (*bytes, 0),
+            Self::Lost { .. } => return Weight::default(),
+        };
+        Weight { frames: 1, bytes, samples }
+    }
+}
+
+/// How much is held uncommitted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Weight {
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
+    pub(super) samples: u64,
+}
+
+impl Weight {
+    pub(super) fn add(&mut self, other: Self) {
+        self.frames = self.frames.saturating_add(other.frames);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.samples = self.samples.saturating_add(other.samples);
+    }
+
+    pub(super) fn sub(&mut self, other: Self) {
+        self.frames = self.frames.saturating_sub(other.frames);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+        self.samples = self.samples.saturating_sub(other.samples);
+    }
+}
+
+/// A dictionary that frames of this log may name.
+#[derive(Debug)]
+struct Known {
+    hash: DictionaryHash,
+    record_hash: [u8; 32],
+    dictionary: Arc<Dictionary>,
+}
+
+/// What an `Open` changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// Frames that the gateway no longer has and names in no loss.
+    pub(super) unaccounted: u64,
+    /// The gateway has not yet reached what is committed: its log went backwards.
+    pub(super) backwards: bool,
+}
+
+/// State of one log.
+#[derive(Debug)]
+pub(super) struct Log {
+    /// Everything up to here is in the store.
+    pub(super) watermark: Sequence,
+    /// The sequence that is admitted next.
+    pub(super) next: Sequence,
+    /// Admitted and in no commit yet.
+    pub(super) held: VecDeque<Held>,
+    /// Frames lost, in all, as the store will know with the commit that was made last.
+    pub(super) lost_frames: u64,
+    /// Samples in them.
+    pub(super) lost_samples: u64,
+    /// Whether the gateway opened it in this run.
+    pub(super) opened: bool,
+    /// A frame was dropped since the last one that was admitted: the gateway must send again from `next`.
+    pub(super) behind: bool,
+    /// Hash of the frame before `next`, where it is known.
+    pub(super) last_hash: Option<[u8; 32]>,
+    /// Losses that reach to `next` or above, ascending.
+    losses: Vec<Loss>,
+    dictionaries: VecDeque<Known>,
+}
+
+impl Log {
+    /// A log that the store knows.
+    pub(super) fn known(watermark: Sequence, lost_frames: u64, lost_samples: u64) -> Self {
+        Self {
+            watermark,
+            next: watermark.next(),
+            held: VecDeque::new(),
+            lost_frames,
+            lost_samples,
+            opened: false,
+            behind: false,
+            last_hash: None,
+            losses: Vec::new(),
+            dictionaries: VecDeque::new(),
+        }
+    }
+
+    /// A log that no store of ours has seen: it starts with the oldest frame that the gateway has or says it lost. What
+    /// lies below was delivered to another centre, and is none of our losses.
+    pub(super) fn unknown(open: &Open) -> Self {
+        let first = open.losses.iter().map(|loss| loss.first).fold(open.oldest, Sequence::min);
+        Self::known(Sequence(first.0.saturating_sub(1)), 0, 0)
+    }
+
+    /// Takes an opening that was checked by [`is_sound`]. In a log that is new here, what no loss names was delivered to
+    /// another centre.
+    pub(super) fn open(&mut self, open: Open, new_here: bool) -> Opened {
+        let backwards = open.next < self.next;
+        self.opened = true;
+        self.losses = open.losses;
+        self.losses.retain(|loss| loss.last >= self.next && loss.first < open.next);
+        for loss in &mut self.losses {
+            clip_end(loss, Sequence(open.next.0.saturating_sub(1)));
+        }
+        self.losses.sort_by_key(|loss| loss.first);
+        self.skip_losses();
+        let mut unaccounted = 0_u64;
+        while self.next < open.oldest {
+            let end = self.losses.first().map_or(open.oldest, |loss| loss.first.min(open.oldest));
+            let frames = end.0.saturating_sub(self.next.0);
+            unaccounted = unaccounted.saturating_add(frames);
+            let last = Sequence(end.0.saturating_sub(1));
+            self.pass(last, if new_here { 0 } else { frames }, 0);
+            self.skip_losses();
+        }
+        Opened { unaccounted: if new_here { 0 } else { unaccounted }, backwards }
+    }
+
+    /// Holds what stands at `next`, and passes the losses behind it.
+    pub(super) fn admit(&mut self, held: Held, hash: [u8; 32]) {
+        debug_assert_eq!(held.last(), self.next, "INV-2: frames of a log are admitted in sequence");
+        self.next = held.last().next();
+        self.held.push_back(held);
+        self.last_hash = Some(hash);
+        self.behind = false;
+        self.skip_losses();
+    }
+
+    /// Whether a commit would change the store.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// The dictionary with this hash.
+    pub(super) fn dictionary(&self, hash: DictionaryHash) -> Option<Arc<Dictionary>> {
+        self.dictionaries.iter().find(|k| k.hash == hash).map(|k| Arc::clone(&k.dictionary))
+    }
+
+    /// Whether a DICT record with this hash over its bytes was read already.
+    pub(super) fn has_record(&self, record_hash: &[u8; 32]) -> bool {
+        self.dictionaries.iter().any(|known| known.record_hash == *record_hash)
+    }
+
+    /// Learns a dictionary; the oldest gives way.
+    pub(super) fn learn(
+        &mut self,
+        record_hash: [u8; 32],
+        hash: DictionaryHash,
+        dictionary: Arc<Dictionary>,
+    ) {
+        if self.dictionary(hash).is_some() {
+            return;
+        }
+        if self.dictionaries.len() >= DICTIONARIES_MAX {
+            self.dictionaries.pop_front();
+        }
+        self.dictionaries.push_back(Known { hash, record_hash, dictionary });
+    }
+
+    fn skip_losses(&mut self) {
+        self.losses.retain(|loss| loss.last >= self.next);
+        while let Some(loss) = self.losses.first().filter(|loss| loss.first <= self.next).cloned() {
+            let frames = loss.last.0.saturating_sub(self.next.0).saturating_add(1);
+            self.pass(loss.last, frames, share(&loss, frames));
+            self.losses.retain(|loss| loss.last >= self.next);
+        }
+    }
+
+    fn pass(&mut self, last: Sequence, frames: u64, samples: u64) {
+        self.held.push_back(Held::Lost { last, frames, samples });
+        self.next = last.next();
+        self.last_hash = None;
+    }
+}
+
+/// Whether an opening makes sense in itself.
+pub(super) fn is_sound(open: &Open) -> bool {
+    let orderly = |loss: &Loss| loss.first <= loss.last && loss.first.0 > 0;
+    open.oldest.0 > 0 && open.oldest <= open.next && open.losses.iter().all(orderly)
+}
+
+/// The part of a loss's samples that falls to its last `frames` frames. Where a gateway joined a loss that was counted
+/// with a newer one, only the sum is known; it is shared evenly, rounded up, so that samples never become none.
+fn share(loss: &Loss, frames: u64) -> u64 {
+    let all = u128::from(loss.last.0.saturating_sub(loss.first.0)) + 1;
+    let part = (u128::from(loss.samples) * u128::from(frames)).div_ceil(all);
+    u64::try_from(part).unwrap_or(u64::MAX)
+}
+
+/// Ends a loss at `last`, if it reaches beyond.
+fn clip_end(loss: &mut Loss, last: Sequence) {
+    if loss.last > last {
+        let frames = last.0.saturating_sub(loss.first.0).saturating_add(1);
+        loss.samples = share(loss, frames);
+        loss.last = last;
+    }
+}

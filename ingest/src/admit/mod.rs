@@ -1,0 +1,553 @@
+//! Admission: what comes from gateways, in what order it is committed, and what they are told. A pure
+//! `step(event) → actions`; time comes in. Must never know MQTT, a disk or which store commits.
+//!
+//! ```text
+//! Up(Open)  ─▶ the log starts at its watermark, losses are passed         ─▶ Ack
+//! Up(Frame) ─▶ next in its log and within the bound: held; else dropped,  ─▶ Ack that asks for what is missing
+//!              counted, and sent again by the gateway
+//! time      ─▶ what is held by all logs, in one draft                     ─▶ Commit
+//! Committed ─▶ watermarks move                                            ─▶ Ack: the commit acks (INV-5)
+//! ```
+//!
+//! The frames of a log are committed in the order of their sequences, each once. What is held for a gateway, waiting or
+//! in the draft under way, is bounded; nothing else here grows with traffic.
+
+mod contents;
+mod counters;
+mod drafts;
+mod log;
+mod notice;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lake::{AdmittedFrame, CommitDraft, LogKey, Watermark};
+use model::ack::ACK_VERSION;
+use model::frame::{decode_frame, hash_of_frame, hash_of_log_start};
+use model::wire::{Open, UpMessage};
+use model::{
+    Ack, Dictionary, DictionaryHash, DurabilityClass, Frame, GatewayId, LogId, RecordType,
+    Sequence, Timestamp,
+};
+use sha2::{Digest as _, Sha256};
+
+pub use counters::{Counters, DropReason, Dropped};
+pub use notice::{Notice, NoticeKind};
+
+use drafts::{Drafts, Due};
+use log::{Held, Log, Weight};
+use notice::Limiter;
+
+/// Frames that a gateway sends without a commit ack; the bound must not be lower (`notes` of the uplink window).
+pub const WINDOW_FRAMES: u64 = 64;
+/// Bytes that a gateway sends without a commit ack.
+pub const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
+/// Most frames held uncommitted for one gateway: the windows of two logs, as after a change of the card.
+pub const GATEWAY_FRAMES_MAX: u64 = 2 * WINDOW_FRAMES;
+/// Most bytes held uncommitted for one gateway.
+pub const GATEWAY_BYTES_MAX: u64 = 2 * WINDOW_BYTES;
+/// Most logs of one gateway that are looked after in one run.
+pub const LOGS_PER_GATEWAY_MAX: usize = 64;
+/// Most logs in all that are looked after.
+pub const LOGS_MAX: usize = 100_000;
+
+/// What the composition root chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdmitSettings {
+    /// How long frames are gathered for one commit.
+    pub commit_interval: Duration,
+    /// Longest wait between two attempts to commit when the store fails.
+    pub retry_max: Duration,
+    /// Most samples held uncommitted for all gateways together: what bounds memory.
+    pub samples_max: u64,
+}
+
+/// The moment of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Never steps.
+    pub monotonic: Duration,
+    /// May step.
+    pub wall: Timestamp,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A gateway's message on its uplink topic.
+    Up {
+        /// The gateway, from the topic.
+        gateway: GatewayId,
+        /// The message.
+        message: Bytes,
+    },
+    /// The broker is there, for the first time or again.
+    Connected,
+    /// Time passed.
+    Tick,
+    /// The draft under way is durable.
+    Committed,
+    /// The draft under way could not be made durable, and why.
+    CommitFailed(String),
+    /// Commit at once what is held: the program is about to end.
+    Flush,
+}
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Tell a gateway.
+    Ack {
+        /// The gateway.
+        gateway: GatewayId,
+        /// What.
+        ack: Ack,
+    },
+    /// Commit, and answer with [`Event::Committed`] or [`Event::CommitFailed`].
+    Commit(Arc<Work>),
+    /// Tell people.
+    Notice(Notice),
+}
+
+/// One commit.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// Rows and watermarks.
+    pub draft: CommitDraft,
+    /// Dictionaries that must be durable before the rows that name them.
+    pub dictionaries: Vec<(DictionaryHash, Arc<Dictionary>)>,
+}
+
+/// One log, for the status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogState {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The life of its spool.
+    pub log_id: LogId,
+    /// Everything up to here is in the store.
+    pub watermark: Sequence,
+    /// Frames held for the next commits.
+    pub held_frames: u64,
+    /// Whether the gateway opened it in this run.
+    pub opened: bool,
+}
+
+/// State of admission.
+#[derive(Debug)]
+pub struct Admit {
+    settings: AdmitSettings,
+    /// Name of this run.
+    ingest: String,
+    logs: BTreeMap<LogKey, Log>,
+    /// Held uncommitted, the draft under way included.
+    weights: BTreeMap<GatewayId, Weight>,
+    total: Weight,
+    drafts: Drafts,
+    /// When a gateway was last asked for something, or told again what it should know.
+    asked: Limiter<LogKey>,
+    noticed: Limiter<(GatewayId, NoticeKind)>,
+    counters: Counters,
+}
+
+/// A frame that was not admitted, and what to tell the gateway.
+struct Refusal(DropReason, Option<String>);
+
+impl From<DropReason> for Refusal {
+    fn from(reason: DropReason) -> Self {
+        Self(reason, None)
+    }
+}
+
+fn refused(error: &dyn std::error::Error) -> Refusal {
+    Refusal(DropReason::Refused, Some(error.to_string()))
+}
+
+impl Admit {
+    /// Starts from what the store knows. `ingest` is a random name of this run.
+    #[must_use]
+    pub fn new(
+        settings: AdmitSettings,
+        ingest: String,
+        watermarks: impl IntoIterator<Item = (LogKey, Watermark)>,
+    ) -> Self {
+        let known = |w: Watermark| Log::known(w.durable_upto, w.lost_frames, w.lost_samples);
+        Self {
+            settings,
+            ingest,
+            logs: watermarks.into_iter().map(|(key, watermark)| (key, known(watermark))).collect(),
+            weights: BTreeMap::new(),
+            total: Weight::default(),
+            drafts: Drafts::new(settings.commit_interval, settings.retry_max),
+            asked: Limiter::new(settings.commit_interval.clamp(ASK_MIN, ASK_MAX)),
+            noticed: Limiter::new(NOTICE_INTERVAL),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes one event and says what to do.
+    pub fn step(&mut self, now: Now, event: Event) -> Vec<Action> {
+        let mut out = Vec::new();
+        match event {
+            Event::Up { gateway, message } => self.up(now, gateway, &message, &mut out),
+            Event::Connected => {
+                for (key, log) in &self.logs {
+                    out.push(ack(&self.ingest, key, log.watermark, Tell::Watermark));
+                }
+            }
+            Event::Tick => {}
+            Event::Committed => self.committed(&mut out),
+            Event::CommitFailed(error) => self.commit_failed(now, error, &mut out),
+            Event::Flush => self.drafts.flush(),
+        }
+        if self.drafts.due(self.pressure()).is_some_and(|at| at <= now.monotonic) {
+            let work = self.drafts.next(now.monotonic, &mut self.logs);
+            out.push(Action::Commit(work));
+        }
+        let acks = out.iter().filter(|action| matches!(action, Action::Ack { .. })).count();
+        self.counters.acks = self.counters.acks.saturating_add(acks as u64);
+        out
+    }
+
+    /// When [`Event::Tick`] is wanted next; `None` while only another event can change anything.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<Duration> {
+        self.drafts.due(self.pressure())
+    }
+
+    /// Whether everything that was admitted is durable.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.drafts.is_idle()
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// All logs, by gateway.
+    pub fn logs(&self) -> impl Iterator<Item = LogState> + '_ {
+        self.logs.iter().map(|((gateway, log_id), log)| LogState {
+            gateway: gateway.clone(),
+            log_id: *log_id,
+            watermark: log.watermark,
+            held_frames: log.held.iter().map(|held| held.weight().frames).sum(),
+            opened: log.opened,
+        })
+    }
+
+    fn pressure(&self) -> Due {
+        if self.total.samples >= self.settings.samples_max / 2 {
+            Due::AtOnce
+        } else if self
+            .weights
+            .values()
+            .any(|w| w.frames >= WINDOW_FRAMES || w.bytes >= WINDOW_BYTES)
+        {
+            Due::Soon
+        } else {
+            Due::AfterInterval
+        }
+    }
+
+    fn up(&mut self, now: Now, gateway: GatewayId, message: &[u8], out: &mut Vec<Action>) {
+        self.counters.messages = self.counters.messages.saturating_add(1);
+        let (log_id, message) = match model::wire::decode(message) {
+            Ok(decoded) => decoded,
+            Err(e) => return self.drop_message(now, &gateway, refused(&e), out),
+        };
+        let key = (gateway, log_id);
+        let result = match message {
+            UpMessage::Open(open) => self.open(now, &key, open, out),
+            UpMessage::Dictionary(record) => self.dictionary(&key, record),
+            UpMessage::Frame(bytes) => self.frame(now, &key, bytes, out),
+        };
+        if let Err(refusal) = result {
+            self.answer_drop(now, &key, refusal.0, out);
+            self.drop_message(now, &key.0, refusal, out);
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Now,
+        key: &LogKey,
+        open: Open,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        if !log::is_sound(&open) {
+            let text =
+                format!("opening contradicts itself: oldest {} of next {}", open.oldest, open.next);
+            return Err(Refusal(DropReason::Refused, Some(text)));
+        }
+        let new_here = !self.logs.contains_key(key);
+        if new_here {
+            let of_gateway = self
+                .logs
+                .range((key.0.clone(), LogId([0; 16]))..=(key.0.clone(), LogId([255; 16])));
+            if of_gateway.count() >= LOGS_PER_GATEWAY_MAX || self.logs.len() >= LOGS_MAX {
+                return Err(DropReason::TooManyLogs.into());
+            }
+        }
+        let log = self.logs.entry(key.clone()).or_insert_with(|| Log::unknown(&open));
+        let next = open.next;
+        let opened = log.open(open, new_here);
+        let (watermark, dirty) = (log.watermark, log.is_dirty());
+        if dirty {
+            self.drafts.holds(now.monotonic);
+        }
+        if opened.backwards {
+            let text = format!(
+                "its next frame is {next}, but {watermark} is committed: was an old copy of the spool put back? start a new spool"
+            );
+            self.notice(now, &key.0, NoticeKind::Backwards, text, out);
+        }
+        if opened.unaccounted > 0 {
+            let text =
+                format!("{} frames are gone and no loss record names them", opened.unaccounted);
+            self.notice(now, &key.0, NoticeKind::Unaccounted, text, out);
+        }
+        out.push(ack(&self.ingest, key, watermark, Tell::Watermark));
+        Ok(())
+    }
+
+    fn dictionary(&mut self, key: &LogKey, record: &[u8]) -> Result<(), Refusal> {
+        let log = self.logs.get_mut(key).filter(|log| log.opened).ok_or(DropReason::NotOpened)?;
+        learn(log, record)
+    }
+
+    fn frame(
+        &mut self,
+        now: Now,
+        key: &LogKey,
+        bytes: &[u8],
+        out: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        let frame = decode_frame(bytes).map_err(|e| refused(&e))?;
+        if frame.bytes.len() != bytes.len() {
+            let text = format!("{} bytes follow the frame", bytes.len() - frame.bytes.len());
+            return Err(Refusal(DropReason::Refused, Some(text)));
+        }
+        let log = self.logs.get_mut(key).filter(|log| log.opened).ok_or(DropReason::NotOpened)?;
+        match frame.header.sequence.cmp(&log.next) {
+            std::cmp::Ordering::Less => return Err(DropReason::Duplicate.into()),
+            std::cmp::Ordering::Greater => return Err(DropReason::Hole.into()),
+            std::cmp::Ordering::Equal => {}
+        }
+        let weight = self.weights.get(&key.0).copied().unwrap_or_default();
+        let frame_bytes = bytes.len() as u64;
+        let samples = u64::from(frame.header.samples);
+        // INV-5: what is held uncommitted is bounded; the excess comes again. One frame is always let in.
+        let full = weight.frames >= GATEWAY_FRAMES_MAX
+            || weight.bytes.saturating_add(frame_bytes) > GATEWAY_BYTES_MAX
+            || (self.total.samples > 0
+                && self.total.samples.saturating_add(samples) > self.settings.samples_max);
+        if full {
+            return Err(DropReason::Bound.into());
+        }
+        let held = hold(log, key, &frame, now.wall, &mut self.counters)?;
+        let broken = breaks_chain(log, key.1, &frame);
+        let weight = held.weight();
+        log.admit(held, hash_of_frame(frame.bytes));
+        self.weights.entry(key.0.clone()).or_default().add(weight);
+        self.total.add(weight);
+        self.drafts.holds(now.monotonic);
+        self.counters.frames_admitted = self.counters.frames_admitted.saturating_add(1);
+        if broken {
+            self.counters.chain_breaks = self.counters.chain_breaks.saturating_add(1);
+            let text = format!("frame {} does not name the one before it", frame.header.sequence);
+            self.notice(now, &key.0, NoticeKind::ChainBreak, text, out);
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, out: &mut Vec<Action>) {
+        let Some(under_way) = self.drafts.done() else {
+            debug_assert!(false, "a commit was reported that nobody asked for");
+            return;
+        };
+        if self.drafts.recovered() {
+            out.push(Action::Notice(Notice::commits_again()));
+        }
+        let c = &mut self.counters;
+        c.commits = c.commits.saturating_add(1);
+        for moved in under_way.moves {
+            c.frames_committed = c.frames_committed.saturating_add(moved.weight.frames);
+            c.samples_committed = c.samples_committed.saturating_add(moved.weight.samples);
+            c.frames_lost = c.frames_lost.saturating_add(moved.lost_frames);
+            c.samples_lost = c.samples_lost.saturating_add(moved.lost_samples);
+            self.total.sub(moved.weight);
+            if let Some(weight) = self.weights.get_mut(&moved.key.0) {
+                weight.sub(moved.weight);
+                if *weight == Weight::default() {
+                    self.weights.remove(&moved.key.0);
+                }
+            }
+            let Some(log) = self.logs.get_mut(&moved.key) else { continue };
+            debug_assert!(
+                log.watermark < moved.upto,
+                "INV-5: a commit moves its watermarks forward"
+            );
+            log.watermark = moved.upto;
+            let tell = if log.behind { Tell::Want(log.next) } else { Tell::Watermark };
+            out.push(ack(&self.ingest, &moved.key, log.watermark, tell));
+        }
+    }
+
+    fn commit_failed(&mut self, now: Now, error: String, out: &mut Vec<Action>) {
+        self.counters.commit_failures = self.counters.commit_failures.saturating_add(1);
+        if self.drafts.failed(now.monotonic) {
+            out.push(Action::Notice(Notice::commits_fail(error)));
+        }
+    }
+
+    /// Tells the gateway what to do about a message of an existing log that was dropped, now and then.
+    fn answer_drop(&mut self, now: Now, key: &LogKey, reason: DropReason, out: &mut Vec<Action>) {
+        let log = self.logs.get_mut(key);
+        let watermark = log.as_ref().map_or(Sequence(0), |log| log.watermark);
+        let tell = match (reason, log) {
+            (DropReason::NotOpened | DropReason::NoDictionary, log) => {
+                if let Some(log) = log {
+                    log.behind = true;
+                }
+                Tell::Open
+            }
+            // The gateway may have missed the ack for it.
+            (DropReason::Duplicate, _) => Tell::Watermark,
+            (DropReason::Hole, Some(log)) => {
+                log.behind = true;
+                // Asking while there is no room would only bring the same frames again.
+                if self.weights.get(&key.0).is_some_and(|w| w.frames >= GATEWAY_FRAMES_MAX) {
+                    return;
+                }
+                Tell::Want(log.next)
+            }
+            (DropReason::Bound | DropReason::Refused, Some(log)) => {
+                log.behind = true;
+                return;
+            }
+            _ => return,
+        };
+        if self.asked.allows(key.clone(), now.monotonic) {
+            out.push(ack(&self.ingest, key, watermark, tell));
+        }
+    }
+
+    fn drop_message(
+        &mut self,
+        now: Now,
+        gateway: &GatewayId,
+        refusal: Refusal,
+        out: &mut Vec<Action>,
+    ) {
+        let Refusal(reason, text) = refusal;
+        self.counters.dropped.count(reason);
+        match (reason, text) {
+            (DropReason::Refused, Some(text)) => {
+                self.notice(now, gateway, NoticeKind::Refused, text, out);
+            }
+            (DropReason::TooManyLogs, _) => {
+                let text = format!("more than {LOGS_PER_GATEWAY_MAX} logs of one gateway");
+                self.notice(now, gateway, NoticeKind::TooManyLogs, text, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn notice(
+        &mut self,
+        now: Now,
+        gateway: &GatewayId,
+        kind: NoticeKind,
+        text: String,
+        out: &mut Vec<Action>,
+    ) {
+        if self.noticed.allows((gateway.clone(), kind), now.monotonic) {
+            out.push(Action::Notice(Notice { gateway: Some(gateway.clone()), kind, text }));
+        }
+    }
+}
+
+/// Shortest and longest time between two messages that ask one log for the same.
+const ASK_MIN: Duration = Duration::from_millis(50);
+const ASK_MAX: Duration = Duration::from_secs(1);
+/// A gateway is named in the log once a minute for one reason.
+const NOTICE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// What an ack says beside the watermark.
+#[derive(Debug, Clone, Copy)]
+enum Tell {
+    Watermark,
+    Want(Sequence),
+    Open,
+}
+
+fn ack(ingest: &str, key: &LogKey, durable_upto: Sequence, tell: Tell) -> Action {
+    let want = if let Tell::Want(want) = tell { Some(want) } else { None };
+    let ack = Ack {
+        v: ACK_VERSION,
+        log_id: key.1,
+        ingest: ingest.to_owned(),
+        durable_upto,
+        class: DurabilityClass::D2,
+        want,
+        open: matches!(tell, Tell::Open),
+        slow_ms: 0,
+    };
+    Action::Ack { gateway: key.0.clone(), ack }
+}
+
+/// Reads what a frame holds, so that the store can take it.
+fn hold(
+    log: &mut Log,
+    key: &LogKey,
+    frame: &Frame<'_>,
+    wall: Timestamp,
+    counters: &mut Counters,
+) -> Result<Held, Refusal> {
+    let (bytes, sequence) = (frame.bytes.len() as u64, frame.header.sequence);
+    if i64::try_from(sequence.0).is_err() {
+        return Err(Refusal(
+            DropReason::Refused,
+            Some(format!("sequence {sequence} is too large")),
+        ));
+    }
+    match frame.header.record_type {
+        RecordType::Data => {
+            let batch = contents::batch(frame).map_err(|e| refused(&e))?;
+            let dictionary = log.dictionary(batch.dictionary).ok_or(DropReason::NoDictionary)?;
+            contents::check(&batch, &dictionary).map_err(|e| refused(&e))?;
+            let suspect = contents::suspect_clock(&batch, wall);
+            counters.suspect_clock = counters.suspect_clock.saturating_add(suspect);
+            let (gateway, log_id) = key.clone();
+            let frame = AdmittedFrame { gateway, log_id, sequence, dictionary, batch };
+            return Ok(Held::Data { bytes, frame });
+        }
+        RecordType::Dictionary => learn(log, frame.body)?,
+        // What was lost is told by the opening of the session; marks and boots concern the gateway alone.
+        RecordType::History | RecordType::Loss | RecordType::Boot => {}
+    }
+    Ok(Held::Record { bytes, sequence })
+}
+
+fn learn(log: &mut Log, record: &[u8]) -> Result<(), Refusal> {
+    let record_hash: [u8; 32] = Sha256::digest(record).into();
+    if !log.has_record(&record_hash) {
+        let (dictionary, hash) = Dictionary::from_record(record).map_err(|e| refused(&e))?;
+        log.learn(record_hash, hash, Arc::new(dictionary));
+    }
+    Ok(())
+}
+
+/// Whether the frame names another frame before it than the one that was admitted. After a loss, and at the start of a
+/// run, there is nothing to compare with.
+fn breaks_chain(log: &Log, log_id: LogId, frame: &Frame<'_>) -> bool {
+    let first = (frame.header.sequence == Sequence(1)).then(|| hash_of_log_start(log_id));
+    first.or(log.last_hash).is_some_and(|expected| expected != frame.prev_hash)
+}

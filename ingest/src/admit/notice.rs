@@ -1,0 +1,73 @@
+//! What people are told, and how often. Must never know a log's format.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::GatewayId;
+
+/// Most entries that a limiter remembers; it forgets all when there are more.
+const ENTRIES_MAX: usize = 10_000;
+
+/// What a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoticeKind {
+    /// A message cannot be read, or breaks the rules; the watermark stays below it.
+    Refused,
+    /// A frame does not name the one before it.
+    ChainBreak,
+    /// A log that was opened lies behind what is committed of it.
+    Backwards,
+    /// Frames are gone and no loss names them.
+    Unaccounted,
+    /// More logs than one ingest looks after.
+    TooManyLogs,
+    /// The store does not commit: acks are withheld.
+    CommitsFail,
+    /// The store commits again.
+    CommitsAgain,
+}
+
+/// Something that people should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The gateway that it is about; `None` for the store.
+    pub gateway: Option<GatewayId>,
+    /// What it is about.
+    pub kind: NoticeKind,
+    /// The words.
+    pub text: String,
+}
+
+impl Notice {
+    pub(super) fn commits_fail(error: String) -> Self {
+        Self { gateway: None, kind: NoticeKind::CommitsFail, text: error }
+    }
+
+    pub(super) fn commits_again() -> Self {
+        Self { gateway: None, kind: NoticeKind::CommitsAgain, text: String::new() }
+    }
+}
+
+/// Lets something through once per interval and key.
+#[derive(Debug)]
+pub(super) struct Limiter<K> {
+    interval: Duration,
+    last: BTreeMap<K, Duration>,
+}
+
+impl<K: Ord> Limiter<K> {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self { interval, last: BTreeMap::new() }
+    }
+
+    pub(super) fn allows(&mut self, key: K, now: Duration) -> bool {
+        let recent = self.last.get(&key).is_some_and(|at| now.saturating_sub(*at) < self.interval);
+        if !recent {
+            if self.last.len() >= ENTRIES_MAX {
+                self.last.clear();
+            }
+            self.last.insert(key, now);
+        }
+        !recent
+    }
+}

@@ -1,0 +1,465 @@
+//! Admission against frames made by hand, and against a model of gateways, a forgetful broker and a store that fails.
+
+use model::frame::encode_frame;
+use model::{
+    Batch, FrameHeader, Loss, LossReason, Place, PointIndex, PointInfo, PointKind, Quality, Sample,
+    Unit, Value, ValueType,
+};
+
+use super::*;
+
+mod model_test;
+
+pub(super) const INTERVAL: Duration = Duration::from_secs(2);
+
+pub(super) fn settings() -> AdmitSettings {
+    AdmitSettings {
+        commit_interval: INTERVAL,
+        retry_max: Duration::from_secs(30),
+        samples_max: 1_000_000,
+    }
+}
+
+pub(super) fn gateway(name: &str) -> GatewayId {
+    GatewayId::new(name).unwrap()
+}
+
+pub(super) fn at(seconds: u64) -> Now {
+    // 2026-11-23, the day in the samples below.
+    let wall = Timestamp(1_795_392_000_000_000);
+    Now { monotonic: Duration::from_secs(seconds), wall }
+}
+
+pub(super) fn dictionary() -> Dictionary {
+    let point = |metric: &str, value_type| PointInfo {
+        id: model::PointId::new(format!("acme/nb-1/m1/{metric}")).unwrap(),
+        place: Place { enterprise: "acme".into(), site: "nb-1".into(), area: None, line: None },
+        device: "m1".into(),
+        metric: metric.into(),
+        device_name: model::dictionary::DisplayName::default(),
+        unit: Unit::KilowattHour,
+        kind: PointKind::Counter,
+        value_type,
+        modulus: None,
+    };
+    let decimal = ValueType::Decimal { exponent: -2 };
+    Dictionary::new(vec![point("e_import", decimal), point("p_total", ValueType::Float)]).unwrap()
+}
+
+pub(super) fn batch(value: i64) -> Batch {
+    let time = Timestamp(1_795_392_000_000_000 + value * 1_000);
+    let sample = Sample::new(PointIndex(0), time, time, Quality::GOOD, Value::Decimal(value));
+    Batch { dictionary: dictionary().hash(), samples: vec![sample] }
+}
+
+pub(super) fn frame(sequence: u64, prev_hash: [u8; 32], batch: &Batch) -> Vec<u8> {
+    let body = model::codec::encode(batch).unwrap();
+    let samples = u32::try_from(batch.samples.len()).unwrap();
+    frame_of(RecordType::Data, sequence, samples, prev_hash, &body)
+}
+
+pub(super) fn frame_of(
+    record_type: RecordType,
+    sequence: u64,
+    samples: u32,
+    prev_hash: [u8; 32],
+    body: &[u8],
+) -> Vec<u8> {
+    let (ts_min, ts_max) = (Timestamp(0), Timestamp(0));
+    let sequence = Sequence(sequence);
+    let header =
+        FrameHeader { record_type, sequence, samples, ts_min, ts_max, salt: 7, body_len: 0 };
+    let mut out = Vec::new();
+    encode_frame(&header, &prev_hash, body, &mut out).unwrap();
+    out
+}
+
+pub(super) const LOG: LogId = LogId([7; 16]);
+
+pub(super) fn up(name: &str, log_id: LogId, message: &UpMessage<'_>) -> Event {
+    Event::Up { gateway: gateway(name), message: message.encode(log_id).into() }
+}
+
+pub(super) fn open_of(oldest: u64, next: u64, losses: Vec<Loss>) -> Open {
+    Open { oldest: Sequence(oldest), next: Sequence(next), losses }
+}
+
+pub(super) fn lost(first: u64, last: u64, samples: u64) -> Loss {
+    let (first, last) = (Sequence(first), Sequence(last));
+    Loss { first, last, samples, ts_min: None, ts_max: None, reason: LossReason::DropOldest }
+}
+
+/// One gateway `g1` with one log, and a store that commits when it is told to.
+struct Bench {
+    admit: Admit,
+    work: Option<Arc<Work>>,
+    acks: Vec<Ack>,
+    notices: Vec<NoticeKind>,
+    /// The frames of the log, each naming the one before it.
+    chain: Vec<Vec<u8>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::from_store(&[])
+    }
+
+    fn from_store(known: &[(&str, u64)]) -> Self {
+        let watermark = |upto| Watermark {
+            durable_upto: Sequence(upto),
+            generation: model::Generation(1),
+            lost_frames: 0,
+            lost_samples: 0,
+        };
+        let known = known.iter().map(|(name, upto)| ((gateway(name), LOG), watermark(*upto)));
+        let admit = Admit::new(settings(), "run-1".into(), known.collect::<Vec<_>>());
+        Self { admit, work: None, acks: Vec::new(), notices: Vec::new(), chain: Vec::new() }
+    }
+
+    fn step(&mut self, seconds: u64, event: Event) {
+        for action in self.admit.step(at(seconds), event) {
+            match action {
+                Action::Ack { ack, .. } => self.acks.push(ack),
+                Action::Notice(notice) => self.notices.push(notice.kind),
+                Action::Commit(work) => self.work = Some(work),
+            }
+        }
+    }
+
+    fn open(&mut self, oldest: u64, next: u64, losses: Vec<Loss>) {
+        self.step(0, up("g1", LOG, &UpMessage::Open(open_of(oldest, next, losses))));
+        self.step(0, up("g1", LOG, &UpMessage::Dictionary(&dictionary().to_record())));
+    }
+
+    fn frame(&mut self, seconds: u64, sequence: u64) {
+        while (self.chain.len() as u64) < sequence {
+            let before = self.chain.last().map_or(hash_of_log_start(LOG), |f| hash_of_frame(f));
+            let next = i64::try_from(self.chain.len()).unwrap() + 1;
+            self.chain.push(frame(next.unsigned_abs(), before, &batch(next)));
+        }
+        let bytes = &self.chain[usize::try_from(sequence).unwrap() - 1];
+        let event = up("g1", LOG, &UpMessage::Frame(bytes));
+        self.step(seconds, event);
+    }
+
+    /// Lets the commit under way go well; returns the sequences of its frames and the watermark it leads to.
+    fn commit(&mut self, seconds: u64) -> (Vec<u64>, u64) {
+        let work = self.work.take().expect("a commit is under way");
+        self.step(seconds, Event::Committed);
+        let frames = work.draft.frames.iter().map(|frame| frame.sequence.0).collect();
+        (frames, work.draft.watermarks[0].durable_upto.0)
+    }
+
+    fn last_ack(&self) -> (u64, Option<u64>, bool) {
+        let ack = self.acks.last().expect("an ack was sent");
+        (ack.durable_upto.0, ack.want.map(|want| want.0), ack.open)
+    }
+}
+
+#[test]
+fn a_frame_is_acknowledged_only_after_its_commit() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    assert_eq!(b.last_ack(), (0, None, false));
+    b.frame(0, 1);
+    b.frame(0, 2);
+    assert!(b.work.is_none(), "frames are gathered for the interval");
+    b.step(2, Event::Tick);
+    assert_eq!(b.acks.len(), 1, "INV-5: no ack before the store answers");
+    assert_eq!(b.commit(3), (vec![1, 2], 2));
+    assert_eq!(b.last_ack(), (2, None, false));
+    assert!(b.admit.is_idle());
+}
+
+#[test]
+fn the_first_commit_of_a_dictionary_brings_it_along() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    for (seconds, dictionaries) in [(1, 1), (5, 0)] {
+        b.frame(seconds, if seconds == 1 { 1 } else { 2 });
+        b.step(seconds + 2, Event::Tick);
+        assert_eq!(b.work.as_ref().unwrap().dictionaries.len(), dictionaries);
+        b.commit(seconds + 2);
+    }
+}
+
+#[test]
+fn duplicates_are_dropped_and_counted() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    b.frame(0, 1);
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2), (vec![1], 1));
+    b.frame(9, 1);
+    assert_eq!(b.admit.counters().dropped.duplicate, 2);
+    assert_eq!(b.last_ack(), (1, None, false), "the gateway may have missed the ack");
+    assert!(b.admit.is_idle());
+}
+
+#[test]
+fn a_hole_is_asked_for_once_in_a_while() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    for sequence in 3..40 {
+        b.frame(1, sequence);
+    }
+    assert_eq!(b.acks.len(), 2);
+    assert_eq!(b.last_ack(), (0, Some(2), false));
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2), (vec![1], 1));
+    assert_eq!(b.last_ack(), (1, Some(2), false));
+    b.frame(3, 2);
+    b.step(5, Event::Tick);
+    assert_eq!(b.commit(5), (vec![2], 2));
+    assert_eq!(b.last_ack(), (2, None, false));
+    assert_eq!(b.admit.counters().dropped.hole, 37);
+}
+
+#[test]
+fn what_exceeds_the_bound_is_dropped_and_asked_for_after_the_commit() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    for sequence in 1..=GATEWAY_FRAMES_MAX + 5 {
+        b.frame(0, sequence);
+    }
+    let counters = *b.admit.counters();
+    assert_eq!(counters.frames_admitted, GATEWAY_FRAMES_MAX);
+    assert_eq!((counters.dropped.bound, counters.dropped.hole), (1, 4));
+    b.step(1, Event::Tick);
+    let (frames, upto) = b.commit(1);
+    assert_eq!(frames.len() as u64, GATEWAY_FRAMES_MAX, "a full window hastens the commit");
+    assert_eq!(b.last_ack(), (upto, Some(GATEWAY_FRAMES_MAX + 1), false));
+}
+
+#[test]
+fn frames_of_a_log_that_was_not_opened_in_this_run_are_answered_with_a_request() {
+    let mut b = Bench::from_store(&[("g1", 7)]);
+    b.frame(0, 8);
+    assert_eq!(b.last_ack(), (7, None, true));
+    let mut unknown = Bench::new();
+    unknown.frame(0, 8);
+    assert_eq!(unknown.last_ack(), (0, None, true));
+    assert_eq!(unknown.admit.counters().dropped.not_opened, 1);
+}
+
+#[test]
+fn a_batch_of_an_unknown_dictionary_asks_for_it() {
+    let mut b = Bench::new();
+    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
+    b.frame(0, 1);
+    assert_eq!(b.last_ack(), (0, None, true));
+    b.open(1, 2, vec![]);
+    b.frame(0, 1);
+    assert_eq!(b.admit.counters().frames_admitted, 1);
+}
+
+#[test]
+fn a_dict_record_in_the_log_teaches_it() {
+    let mut b = Bench::new();
+    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
+    let record =
+        frame_of(RecordType::Dictionary, 1, 0, hash_of_log_start(LOG), &dictionary().to_record());
+    b.step(0, up("g1", LOG, &UpMessage::Frame(&record)));
+    b.frame(0, 2);
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2), (vec![2], 2));
+}
+
+#[test]
+fn a_new_log_starts_at_its_oldest_frame() {
+    let mut b = Bench::new();
+    b.open(100, 101, vec![]);
+    assert_eq!(b.last_ack(), (99, None, false));
+    b.frame(0, 100);
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2), (vec![100], 100));
+    assert_eq!(b.admit.counters().frames_lost, 0);
+}
+
+#[test]
+fn losses_are_passed_and_counted_once() {
+    let mut b = Bench::new();
+    b.open(100, 104, vec![lost(51, 99, 490), lost(102, 102, 10)]);
+    for sequence in [100, 101, 103] {
+        b.frame(0, sequence);
+    }
+    b.step(2, Event::Tick);
+    let work = b.work.clone().unwrap();
+    assert_eq!(work.draft.watermarks[0].lost_frames, 50);
+    assert_eq!(work.draft.watermarks[0].lost_samples, 500);
+    assert_eq!(b.commit(2), (vec![100, 101, 103], 103));
+    b.open(100, 104, vec![lost(51, 99, 490), lost(102, 102, 10)]);
+    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (50, 500));
+    assert!(b.admit.is_idle(), "the same losses change nothing");
+}
+
+#[test]
+fn a_loss_that_grew_adds_only_what_is_new() {
+    let mut b = Bench::new();
+    b.open(100, 101, vec![lost(1, 99, 990)]);
+    b.step(2, Event::Tick);
+    b.commit(2);
+    b.open(151, 151, vec![lost(1, 150, 1_500)]);
+    b.step(5, Event::Tick);
+    assert_eq!(b.commit(5), (vec![], 150));
+    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (150, 1_500));
+}
+
+#[test]
+fn frames_that_are_gone_without_a_loss_record_are_lost_and_said_so() {
+    let mut b = Bench::from_store(&[("g1", 7)]);
+    b.open(11, 12, vec![lost(9, 9, 5)]);
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2), (vec![], 10));
+    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (3, 5));
+    assert_eq!(b.notices, [NoticeKind::Unaccounted]);
+}
+
+#[test]
+fn a_log_that_went_backwards_is_named() {
+    let mut b = Bench::from_store(&[("g1", 7)]);
+    b.open(1, 5, vec![]);
+    assert_eq!(b.notices, [NoticeKind::Backwards]);
+    assert_eq!(b.last_ack(), (7, None, false));
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_once_a_minute_and_moves_nothing() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    let good = frame(1, [0; 32], &batch(1));
+    let mut versions = Vec::new();
+    let mut wire = UpMessage::Frame(&good).encode(LOG);
+    wire[3] = 9;
+    versions.push(wire);
+    for (offset, value) in [(2, 9), (3, 77), (50, 1), (90, 1)] {
+        let mut bytes = good.clone();
+        bytes[offset] ^= value;
+        versions.push(UpMessage::Frame(&bytes).encode(LOG));
+    }
+    let mut body = model::codec::encode(&batch(1)).unwrap();
+    body[0] = 9;
+    let newer = frame_of(RecordType::Data, 1, 1, [0; 32], &body);
+    versions.push(UpMessage::Frame(&newer).encode(LOG));
+    let miscounted =
+        frame_of(RecordType::Data, 1, 2, [0; 32], &model::codec::encode(&batch(1)).unwrap());
+    versions.push(UpMessage::Frame(&miscounted).encode(LOG));
+    let count = versions.len() as u64;
+    for message in versions {
+        b.step(0, Event::Up { gateway: gateway("g1"), message: message.into() });
+    }
+    assert_eq!(b.admit.counters().dropped.refused, count);
+    assert_eq!(b.notices, [NoticeKind::Refused]);
+    b.step(60, Event::Up { gateway: gateway("g1"), message: vec![1, 2, 3].into() });
+    assert_eq!(b.notices.len(), 2);
+    assert!(b.admit.is_idle());
+}
+
+#[test]
+fn a_row_that_the_store_would_refuse_is_refused_here() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    let sample = |point, time, value| Sample {
+        point: PointIndex(point),
+        source_time: Timestamp(time),
+        gateway_time: Timestamp(1),
+        quality: Quality::GOOD,
+        value: Some(value),
+    };
+    for wrong in [
+        sample(2, 1, Value::Decimal(1)),
+        sample(0, 1, Value::Float(1.0)),
+        sample(1, 1, Value::Decimal(1)),
+        sample(0, -1, Value::Decimal(1)),
+        sample(0, Timestamp::MAX.0 + 1, Value::Decimal(1)),
+    ] {
+        let batch = Batch { dictionary: dictionary().hash(), samples: vec![wrong] };
+        let bytes = frame(1, [0; 32], &batch);
+        b.step(0, up("g1", LOG, &UpMessage::Frame(&bytes)));
+    }
+    assert_eq!(b.admit.counters().dropped.refused, 5);
+    assert!(b.admit.is_idle());
+}
+
+#[test]
+fn a_broken_chain_is_counted_and_admitted() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    let first = frame(1, hash_of_log_start(LOG), &batch(1));
+    let second = frame(2, hash_of_frame(&first), &batch(2));
+    let third = frame(3, [9; 32], &batch(3));
+    for (bytes, breaks) in [(first, 0), (second, 0), (third, 1)] {
+        b.step(0, up("g1", LOG, &UpMessage::Frame(&bytes)));
+        assert_eq!(b.admit.counters().chain_breaks, breaks);
+    }
+    assert_eq!(b.admit.counters().frames_admitted, 3);
+    assert_eq!(b.notices, [NoticeKind::ChainBreak]);
+}
+
+#[test]
+fn a_failed_commit_is_tried_again_and_acknowledged_only_then() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    b.step(2, Event::Tick);
+    let acks = b.acks.len();
+    for seconds in [3, 5, 9] {
+        b.work.take().expect("another attempt");
+        b.step(seconds, Event::CommitFailed("no space left on device".into()));
+        b.step(seconds, Event::Tick);
+        assert!(b.work.is_none(), "the next attempt waits");
+        b.frame(seconds, seconds);
+        b.step(seconds + 1, Event::Tick);
+    }
+    assert_eq!(b.acks.iter().skip(acks).filter(|ack| ack.durable_upto.0 > 0).count(), 0);
+    assert_eq!(b.commit(11), (vec![1], 1));
+    assert_eq!(b.notices, [NoticeKind::CommitsFail, NoticeKind::CommitsAgain]);
+    assert_eq!(b.admit.counters().commit_failures, 3);
+}
+
+#[test]
+fn flush_commits_at_once_and_never_twice_at_a_time() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    b.step(0, Event::Flush);
+    b.work.take().expect("no waiting for the interval");
+    b.step(0, Event::CommitFailed("busy".into()));
+    b.step(1, Event::Tick);
+    b.work.as_ref().expect("the second attempt");
+    b.step(1, Event::Flush);
+    assert_eq!(b.commit(1), (vec![1], 1));
+    assert!(b.admit.is_idle() && b.work.is_none());
+}
+
+#[test]
+fn every_known_log_is_announced_when_the_broker_comes() {
+    let mut b = Bench::from_store(&[("g1", 7), ("g2", 9)]);
+    b.step(0, Event::Connected);
+    let told: Vec<u64> = b.acks.iter().map(|ack| ack.durable_upto.0).collect();
+    assert_eq!(told, [7, 9]);
+}
+
+#[test]
+fn suspect_clocks_are_counted_and_old_source_times_are_not() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    let wall = at(0).wall.0;
+    let day = 86_400_000_000;
+    let samples = [(1, wall), (2, wall - 401 * day), (3, wall + day)].map(|(source, gateway)| {
+        Sample::new(
+            PointIndex(0),
+            Timestamp(source),
+            Timestamp(gateway),
+            Quality::GOOD,
+            Value::Decimal(1),
+        )
+    });
+    let batch = Batch { dictionary: dictionary().hash(), samples: samples.to_vec() };
+    let bytes = frame(1, hash_of_log_start(LOG), &batch);
+    b.step(0, up("g1", LOG, &UpMessage::Frame(&bytes)));
+    assert_eq!(b.admit.counters().suspect_clock, 2);
+    assert_eq!(b.admit.counters().frames_admitted, 1);
+}
