@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// The folder of the workspace's `Cargo.toml`.
+/// The folder of the workspace's `Cargo.toml`. Asked at run time, because a folder that was moved together with what was
+/// built in it would still carry its old name.
 #[must_use]
 pub fn workspace_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lies in the workspace").into()
+    let own = std::env::var_os("CARGO_MANIFEST_DIR");
+    let own = own.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let root = own.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
+    root.expect("a test runs inside the workspace").into()
 }
 
 /// The folder that cargo built this test into, such as `target/debug`: a test binary lies in `deps` below it.
