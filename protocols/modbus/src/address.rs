@@ -1,7 +1,7 @@
 //! Where a value of a device stands and how it is coded there, read from the keys of a profile's point. Must never know
 //! a device's unit id, nor ask for anything.
 
-use config::{FromToml, Item, Problems, Table};
+use config::{FromToml, Item, Problem, Problems, Spanned, Table};
 
 use crate::settings::ProfileOptions;
 
@@ -193,99 +193,160 @@ impl Address {
 
     /// Reads the address keys of a point; notes every problem and returns nothing then.
     pub(crate) fn read(
-        mut table: Table,
+        table: Table,
         metric: &str,
         options: &ProfileOptions,
         problems: &mut Problems,
     ) -> Option<Self> {
         let before = problems.0.len();
-        let area = table.optional::<Area>("area", problems);
-        let area_place = area.clone();
-        let area = area.map(|area| area.value).or(options.area);
-        let register = table.required::<u32>("register", problems);
-        let data_type = table.optional::<DataType>("type", problems);
-        let type_place = data_type.clone();
-        let bits = area.is_some_and(Area::is_bits);
-        let default_type = if bits { Some(DataType::Bool) } else { options.data_type };
-        let data_type = data_type.map(|found| found.value).or(default_type);
-        let order = table.optional::<Order>("order", problems);
-        let bit = table.optional::<u8>("bit", problems);
-        let absent = table.optional::<i64>("absent", problems);
-        let place = table.clone();
-        table.finish(problems);
-        let mut wrong = |problem: config::Problem, help: &str| problems.push(problem.help(help));
-
-        if area.is_none() && area_place.is_none() {
-            let message = format!("`{metric}` does not say which area it is read from");
-            let help = "add `area = \"input\"` (function 4) or `\"holding\"` (function 3), here or \
-                        in `[modbus]`";
-            wrong(place.problem(CODE_ADDRESS, message), help);
-        }
-        if data_type.is_none() && type_place.is_none() {
-            let message = format!("`{metric}` does not say how it is coded");
-            wrong(
-                place.problem(CODE_ADDRESS, message),
-                "add `type = \"f32\"`, here or in `[modbus]`",
-            );
-        }
-        let (area, data_type, register) = (area?, data_type?, register?);
-        let at_type = |message: String| {
-            type_place.as_ref().map_or_else(
-                || place.problem(CODE_ADDRESS, message.clone()),
-                |found| found.problem(CODE_ADDRESS, message.clone()),
-            )
-        };
-        if bits && data_type != DataType::Bool {
-            let message = format!("`{metric}`: a {} holds one bit", area.name());
-            wrong(at_type(message), "leave `type` out, or read a register area");
-        }
-        match &bit {
-            Some(bit) if bits || data_type != DataType::Bool || bit.value > 15 => {
-                let message = format!("`{metric}`: bit `{}` cannot be taken here", bit.value);
-                let help = "`bit` is 0 to 15 and needs `type = \"bool\"` in a register area";
-                wrong(bit.problem(CODE_ADDRESS, message), help);
-            }
-            None if !bits && data_type == DataType::Bool => {
-                let message = format!("`{metric}`: a register has 16 bits, which one is meant?");
-                wrong(at_type(message), "add `bit = 0` (the least significant) to `bit = 15`");
-            }
-            _ => {}
-        }
-        let bytes = usize::from(data_type.registers()) * 2;
-        if let Some(order) = order.as_ref().filter(|order| order.value.bytes() != bytes) {
-            let message = format!(
-                "`{metric}`: expected an order of {bytes} letters, found {}",
-                order.value.bytes()
-            );
-            wrong(order.problem(CODE_ADDRESS, message), "one letter for each byte of the value");
-        }
-        if let Some(absent) = absent.as_ref().filter(|_| data_type.is_float()) {
-            let message = format!("`{metric}`: only an integer can have an `absent` value");
-            wrong(absent.problem(CODE_ADDRESS, message), "remove it: a float says NaN by itself");
-        }
-        let last = register.value + u32::from(data_type.registers()) - 1;
-        let base = u32::from(options.address_base);
-        if register.value < base || last - base > u32::from(u16::MAX) {
-            let message = format!(
-                "`{metric}`: registers {} to {last} do not exist: expected {base} to {}",
-                register.value,
-                u32::from(u16::MAX) + base
-            );
-            let help = "a 3X or 4X number of a manual, such as 30053, is register 53 with \
-                        `address_base = 1`, and register 52 with `address_base = 0`";
-            wrong(register.problem(CODE_ADDRESS, message), help);
-        }
+        let raw = RawAddress::read(table, metric, problems);
+        let (area, data_type) = raw.what(options, before, problems)?;
+        raw.check_bit(area, data_type, problems);
+        raw.check_form(data_type, problems);
+        let register = raw.register.as_ref()?.value;
+        raw.check_range(options.address_base, data_type, problems);
         if problems.0.len() > before {
             return None;
         }
-        let order = order.map_or_else(|| options.order(data_type), |order| order.value);
         Some(Self {
             area,
-            start: u16::try_from(register.value - base).ok()?,
+            start: u16::try_from(register - u32::from(options.address_base)).ok()?,
             data_type,
-            order,
-            bit: bit.map(|bit| bit.value),
-            absent: absent.map(|absent| absent.value),
+            order: raw.order.map_or_else(|| options.order(data_type), |order| order.value),
+            bit: raw.bit.map(|bit| bit.value),
+            absent: raw.absent.map(|absent| absent.value),
         })
+    }
+}
+
+/// The keys of an address as they stand in the profile, without its defaults.
+struct RawAddress<'a> {
+    metric: &'a str,
+    place: Problem,
+    area: Option<Spanned<Area>>,
+    register: Option<Spanned<u32>>,
+    data_type: Option<Spanned<DataType>>,
+    order: Option<Spanned<Order>>,
+    bit: Option<Spanned<u8>>,
+    absent: Option<Spanned<i64>>,
+}
+
+impl<'a> RawAddress<'a> {
+    fn read(mut table: Table, metric: &'a str, problems: &mut Problems) -> Self {
+        let raw = Self {
+            metric,
+            place: table.problem(CODE_ADDRESS, ""),
+            area: table.optional("area", problems),
+            register: table.required("register", problems),
+            data_type: table.optional("type", problems),
+            order: table.optional("order", problems),
+            bit: table.optional("bit", problems),
+            absent: table.optional("absent", problems),
+        };
+        table.finish(problems);
+        raw
+    }
+
+    /// A problem with the point as a whole.
+    fn at_point(&self, message: &str) -> Problem {
+        Problem { message: format!("`{}`{message}", self.metric), ..self.place.clone() }
+    }
+
+    /// A problem with the type, which may stand here or in `[modbus]`.
+    fn at_type(&self, message: &str) -> Problem {
+        match &self.data_type {
+            Some(found) => found.problem(CODE_ADDRESS, format!("`{}`{message}", self.metric)),
+            None => self.at_point(message),
+        }
+    }
+
+    /// Area and type, here or as the profile's default. What was of a wrong form counts as absent and was noted already.
+    fn what(
+        &self,
+        options: &ProfileOptions,
+        before: usize,
+        problems: &mut Problems,
+    ) -> Option<(Area, DataType)> {
+        let noted = problems.0.len() > before;
+        let area = self.area.as_ref().map(|area| area.value).or(options.area);
+        let default =
+            if area.is_some_and(Area::is_bits) { Some(DataType::Bool) } else { options.data_type };
+        let data_type = self.data_type.as_ref().map(|found| found.value).or(default);
+        if area.is_none() && !noted {
+            problems.push(self.at_point(" does not say which area it is read from").help(
+                "add `area = \"input\"` (function 4) or `\"holding\"` (function 3), here or in `[modbus]`",
+            ));
+        }
+        if data_type.is_none() && !noted {
+            problems.push(
+                self.at_point(" does not say how it is coded")
+                    .help("add `type = \"f32\"`, here or in `[modbus]`"),
+            );
+        }
+        Some((area?, data_type?))
+    }
+
+    /// A bit area holds bools; a bool in a register says which bit it is.
+    fn check_bit(&self, area: Area, data_type: DataType, problems: &mut Problems) {
+        let bits = area.is_bits();
+        if bits && data_type != DataType::Bool {
+            let problem = self.at_type(&format!(": a {} holds one bit", area.name()));
+            problems.push(problem.help("leave `type` out, or read a register area"));
+        }
+        match &self.bit {
+            Some(bit) if bits || data_type != DataType::Bool || bit.value > 15 => {
+                let message =
+                    format!("`{}`: bit `{}` cannot be taken here", self.metric, bit.value);
+                problems.push(
+                    bit.problem(CODE_ADDRESS, message)
+                        .help("`bit` is 0 to 15 and needs `type = \"bool\"` in a register area"),
+                );
+            }
+            None if !bits && data_type == DataType::Bool => {
+                let message = ": a register has 16 bits, which one is meant?";
+                problems.push(
+                    self.at_type(message)
+                        .help("add `bit = 0` (the least significant) to `bit = 15`"),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// As many letters as bytes; an absent value only where there is an integer.
+    fn check_form(&self, data_type: DataType, problems: &mut Problems) {
+        let bytes = usize::from(data_type.registers()) * 2;
+        if let Some(order) = self.order.as_ref().filter(|order| order.value.bytes() != bytes) {
+            let found = order.value.bytes();
+            let message =
+                format!("`{}`: expected an order of {bytes} letters, found {found}", self.metric);
+            problems.push(
+                order.problem(CODE_ADDRESS, message).help("one letter for each byte of the value"),
+            );
+        }
+        if let Some(absent) = self.absent.as_ref().filter(|_| data_type.is_float()) {
+            let message = format!("`{}`: only an integer can have an `absent` value", self.metric);
+            problems.push(
+                absent.problem(CODE_ADDRESS, message).help("remove it: a float says NaN by itself"),
+            );
+        }
+    }
+
+    /// All registers of the value exist.
+    fn check_range(&self, address_base: u8, data_type: DataType, problems: &mut Problems) {
+        let Some(register) = &self.register else { return };
+        let base = u32::from(address_base);
+        let max = u32::from(u16::MAX) + base;
+        let last = register.value.saturating_add(u32::from(data_type.registers()) - 1);
+        if register.value < base || last > max {
+            let message = format!(
+                "`{}`: registers {} to {last} do not exist: expected {base} to {max}",
+                self.metric, register.value
+            );
+            problems.push(register.problem(CODE_ADDRESS, message).help(
+                "a 3X or 4X number of a manual, such as 30053, is register 53 with `address_base = 1`, and register \
+                 52 with `address_base = 0`",
+            ));
+        }
     }
 }

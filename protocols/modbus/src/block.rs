@@ -94,13 +94,14 @@ impl Reader<'_, '_> {
         while let Some(part) = todo.pop() {
             let run = points.get(part.points.clone()).unwrap_or_default();
             let Some(request) = Request::covering(run) else { continue };
-            if let (Err(error), _) | (_, Some(error)) =
-                (&outcome, part.refused.map(RequestError::from).as_ref())
-            {
-                self.push_bad(run, error.quality());
-                if let (Ok(()), Some(refusal)) = (&outcome, part.refused) {
-                    self.refused.get_or_insert((request, refusal));
-                }
+            if let Err(error) = &outcome {
+                self.push_bad(run, RequestError::quality(error));
+                parts.push(part);
+                continue;
+            }
+            if let Some(refusal) = part.refused {
+                self.push_bad(run, refusal.quality());
+                self.refused.get_or_insert((request, refusal));
                 parts.push(part);
                 continue;
             }
@@ -130,12 +131,10 @@ impl Reader<'_, '_> {
             }
         }
         let in_parts = parts.len() > 1 || parts.iter().any(|part| part.refused.is_some());
-        block.learned = match (in_parts, &outcome) {
-            (true, Ok(())) => Some(Learned { parts, forget_at, wait }),
-            // Half a lesson is none: what was known before stays known.
-            (true, Err(_)) if !relearns => Some(Learned { parts, forget_at, wait }),
-            _ => None,
-        };
+        // Half a lesson is none: when the device fell silent while it was asked anew, what was known before stays known.
+        if outcome.is_ok() || !relearns {
+            block.learned = in_parts.then_some(Learned { parts, forget_at, wait });
+        }
         outcome
     }
 

@@ -212,7 +212,13 @@ impl Device {
         } else if let Some((request, refusal)) = refused {
             asking.link.observer.failed(&self.id, fault::refused(&self.id, request, refusal));
         }
-        self.conclude(answered, &silent, failure.map(|(error, _)| error), started, clock.as_ref())
+        self.conclude(
+            answered,
+            &silent,
+            failure.as_ref().map(|(error, _)| error),
+            started,
+            clock.as_ref(),
+        )
     }
 
     /// Takes from a poll what the next ones need to know.
@@ -220,12 +226,12 @@ impl Device {
         &mut self,
         answered: bool,
         silent: &[usize],
-        failure: Option<RequestError>,
+        failure: Option<&RequestError>,
         started: Duration,
         clock: &dyn Clock,
     ) -> Outcome {
         let was_failing = self.breaker.failures > 0;
-        if let Some(error) = failure.as_ref().filter(|_| !answered) {
+        if let Some(error) = failure.filter(|_| !answered) {
             self.answering = false;
             self.breaker.last_quality = error.quality();
             if error.disposition() == Disposition::Reconnect {
@@ -241,7 +247,7 @@ impl Device {
         self.answering = true;
         self.breaker.note_answer();
         for (index, block) in self.blocks.iter_mut().enumerate() {
-            match &failure {
+            match failure {
                 Some(error) if silent.contains(&index) => {
                     block.breaker.note_failure(error.quality(), clock);
                 }

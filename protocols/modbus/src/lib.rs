@@ -46,6 +46,11 @@
 //! bit = 3                              # of a register that is read as `bool`; 0 is the least significant
 //! absent = 0x7FFF                      # an integer that means: there is no value
 //! ```
+//!
+//! # Codes
+//! Problems: C012 unit used twice, C060 link, C061 unit, C062 serial, C063 `[modbus]`, C064 address, C065 overlap, C066
+//! history. Faults: GW-M101 no answer though others answer, GW-M102 nobody answers, GW-M103 bytes that are no reply,
+//! GW-M104 link not open or broken, GW-M105 reply of another request, GW-M204 address refused.
 
 mod address;
 mod codec;

@@ -1,3 +1,4 @@
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use device_profiles::Library;
@@ -11,9 +12,8 @@ const PORT: &str = "address = \"tcp://10.0.0.5\"";
 fn profile(options: &str, points: &[&str]) -> String {
     let mut text = format!("{HEAD}[modbus]\n{options}\n");
     for (at, keys) in points.iter().enumerate() {
-        text += &format!(
-            "[[point]]\nmetric = \"m{at}\"\nunit = \"V\"\nkind = \"gauge\"\nunverified = true\n{keys}\n"
-        );
+        let head = "unit = \"V\"\nkind = \"gauge\"\nunverified = true";
+        writeln!(text, "[[point]]\nmetric = \"m{at}\"\n{head}\n{keys}").unwrap();
     }
     text
 }

@@ -66,7 +66,11 @@ fn now_and_then(
     faults: &'static [Act],
 ) -> impl Fn(usize, Asked) -> Act + Send + Sync + 'static {
     move |n, _| {
-        if drawn(n) % one_in == 0 { faults[drawn(n + 17) % faults.len()] } else { Act::Answer }
+        if drawn(n).is_multiple_of(one_in) {
+            faults[drawn(n + 17) % faults.len()]
+        } else {
+            Act::Answer
+        }
     }
 }
 

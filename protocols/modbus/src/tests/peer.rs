@@ -1,7 +1,7 @@
 //! Modbus peers whose every register is a function of unit, area and address, so that a value from another request is
 //! seen at once; and the faults that they can have. They share no code with the client.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -109,10 +109,19 @@ pub(super) fn serve(listener: TcpListener, script: Script, log: Log) {
     });
 }
 
+/// Spoils every byte.
+fn garble(bytes: &mut [u8]) {
+    for byte in bytes {
+        *byte = byte.wrapping_mul(31) ^ 0x5A;
+    }
+}
+
 /// Bytes without any sense, other ones for each `n`.
 fn noise(n: usize) -> Vec<u8> {
-    let byte =
-        |at: usize| ((n + 1).wrapping_mul(2_654_435_761).wrapping_add(at * 40_503) >> 11) as u8;
+    let byte = |at: usize| {
+        let mixed = (n + 1).wrapping_mul(2_654_435_761).wrapping_add(at * 40_503);
+        mixed.to_le_bytes()[1]
+    };
     (0..n * 7 % 300).map(byte).collect()
 }
 
@@ -143,7 +152,7 @@ async fn serve_tcp(mut stream: TcpStream, script: Script, log: Log) {
         match act {
             Act::ForgedTransaction => frame[1] = frame[1].wrapping_add(1),
             Act::Cut => frame.truncate(frame.len() - 3),
-            Act::Garbage => frame.iter_mut().for_each(|byte| *byte = byte.wrapping_mul(31) ^ 0x5A),
+            Act::Garbage => garble(&mut frame),
             Act::Noise => frame = noise(n),
             Act::Twice => frame.extend(frame.clone()),
             _ => {}
@@ -160,12 +169,14 @@ async fn serve_tcp(mut stream: TcpStream, script: Script, log: Log) {
     }
 }
 
+/// The newest transaction and where its reply goes.
+type Newest = Option<([u8; 2], Arc<tokio::sync::Mutex<OwnedWriteHalf>>)>;
+
 /// A converter with one slow serial device behind it: replies come in order, and each goes out on the newest connection
 /// under the newest transaction id, whatever it was that the device answers.
 pub(super) async fn converter(script: Script) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let tcp_port = listener.local_addr().unwrap().port();
-    type Newest = Option<([u8; 2], Arc<tokio::sync::Mutex<OwnedWriteHalf>>)>;
     let newest: Arc<Mutex<Newest>> = Arc::default();
     let (sender, mut requests) = tokio::sync::mpsc::unbounded_channel::<(Asked, Act)>();
     let answering = Arc::clone(&newest);
@@ -182,7 +193,7 @@ pub(super) async fn converter(script: Script) -> u16 {
             frame.push(asked.unit);
             frame.extend(pdu);
             // The connection may be gone; that is the point.
-            let _ = writer.lock().await.write_all(&frame).await;
+            drop(writer.lock().await.write_all(&frame).await);
         }
     });
     tokio::spawn(async move {
@@ -200,7 +211,7 @@ pub(super) async fn converter(script: Script) -> u16 {
                     let asked = Asked { unit, function, start: word(8), count: word(10) };
                     let act = script(note(&log, asked), asked);
                     *newest.lock().unwrap() = Some(([head[0], head[1]], Arc::clone(&writer)));
-                    let _ = sender.send((asked, act));
+                    sender.send((asked, act)).unwrap();
                 }
             });
         }
@@ -240,10 +251,9 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
             match receiver.recv_timeout(wait) {
                 Ok((delay, frame)) => waiting.push_back((started.elapsed() + delay, frame)),
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
-                    if let Some((_, frame)) = waiting.pop_front() {
-                        if writer.write_all(&frame).is_err() {
-                            return;
-                        }
+                    let frame = waiting.pop_front().map(|(_, frame)| frame).unwrap_or_default();
+                    if writer.write_all(&frame).is_err() {
+                        return;
                     }
                 }
                 Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
@@ -251,7 +261,7 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
         }
     });
     std::thread::spawn(move || {
-        let mut busy_until: std::collections::HashMap<u8, std::time::Instant> = Default::default();
+        let mut busy_until: HashMap<u8, std::time::Instant> = HashMap::new();
         let mut frame = [0_u8; 8];
         while reader.read_exact(&mut frame).is_ok() {
             assert_eq!(crc(&frame[..6]), frame[6..], "the client sends whole frames");
@@ -266,9 +276,7 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
             bytes.extend(crc(&bytes));
             match act {
                 Act::Cut => bytes.truncate(bytes.len() - 3),
-                Act::Garbage => {
-                    bytes.iter_mut().for_each(|byte| *byte = byte.wrapping_mul(31) ^ 0x5A)
-                }
+                Act::Garbage => garble(&mut bytes),
                 Act::Noise => bytes = noise(n),
                 Act::Twice => bytes.extend(bytes.clone()),
                 _ => {}

@@ -1,5 +1,6 @@
 //! Well-behaved peers, and devices that refuse some of their addresses.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +17,9 @@ pub(super) fn words(options: &str, area: &str, registers: impl IntoIterator<Item
         "maker = \"m\"\nmodel = \"m\"\nprotocol = \"modbus\"\n[modbus]\narea = \"{area}\"\n{options}\n"
     );
     for register in registers {
-        text += &format!(
-            "[[point]]\nmetric = \"r{register}\"\nunit = \"V\"\nkind = \"gauge\"\n\
-             unverified = true\nregister = {register}\n"
-        );
+        let head = "unit = \"V\"\nkind = \"gauge\"\nunverified = true";
+        let metric = format!("metric = \"r{register}\"");
+        writeln!(text, "[[point]]\n{metric}\n{head}\nregister = {register}").unwrap();
     }
     text
 }

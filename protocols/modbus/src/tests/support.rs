@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Modbus;
 
 /// Longest time that a test waits for what it expects.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The clocks of this machine; the monotonic one can be put forward.
 struct TestClock {
