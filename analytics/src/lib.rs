@@ -1,1 +1,11 @@
-//! Placeholder.
+//! From rows of a store to figures: the only place where polars is named. The energy arithmetic itself is `energy`'s,
+//! exact and without polars. Must never know MQTT, HTTP or a terminal.
+
+pub mod plant;
+pub mod query;
+pub mod readings;
+pub mod report;
+pub mod rows;
+
+pub use plant::{FiguresError, PlantFiles};
+pub use readings::{LakeView, ReadError};

@@ -1,0 +1,207 @@
+//! Table 1 (表1 能源消耗统计表) and the energy per 10k yuan as grids. Must never compute.
+//!
+//! # Source
+//! T/ZJREA draft, Table 1: rows by energy kind and source channel, 综合能耗, 工业总产值, 工业增加值, 万元产值综合能耗.
+
+use energy::Figure;
+use energy::coefficient::{Basis, EnergyClass};
+use energy::source::NotCounted;
+use energy::table1::{Cell as Converted, Row, Table1};
+
+use super::grid::{Cell, Grid};
+
+fn basis_name(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Equivalent => "当量值 equivalent",
+        Basis::EqualValue => "等价值 equal_value",
+    }
+}
+
+fn class_name(class: EnergyClass) -> &'static str {
+    match class {
+        EnergyClass::Primary => "一次能源小计 primary",
+        EnergyClass::Secondary => "二次能源小计 secondary",
+        EnergyClass::Medium => "耗能工质小计 media",
+    }
+}
+
+/// Table 1 as a grid.
+#[must_use]
+pub fn table1(table: &Table1) -> Grid {
+    let bases = table.basis.bases();
+    let mut header: Vec<String> =
+        ["能源 energy", "来源渠道 source", "数量 quantity", "单位 unit", "覆盖率 coverage"]
+            .map(str::to_owned)
+            .to_vec();
+    for basis in bases {
+        header.push(format!("折标系数 kgce/unit ({})", basis_name(*basis)));
+        header.push(format!("tce ({})", basis_name(*basis)));
+    }
+    header.push("说明 note".to_owned());
+    let mut rows: Vec<Vec<Cell>> = table.rows.iter().map(|row| energy_row(row, bases)).collect();
+    for subtotal in &table.subtotals {
+        rows.push(sum_row(class_name(subtotal.class), bases, |basis| subtotal.tce.get(basis)));
+    }
+    rows.push(sum_row("综合能耗 total", bases, |basis| table.totals.get(basis)));
+    rows.extend(value_rows(table, header.len()));
+    let title = format!("表1 能源消耗统计表 Table 1 · {} · {}", table.subject_name, table.period);
+    Grid { title, header, rows, notes: notes(table) }
+}
+
+/// The energy per 10k yuan of output and of value added as a grid.
+#[must_use]
+pub fn intensity(table: &Table1) -> Grid {
+    let header =
+        ["指标 figure", "数值 value", "单位 unit", "说明 note"].map(str::to_owned).to_vec();
+    let mut rows = Vec::new();
+    for basis in table.basis.bases() {
+        let named = [
+            ("综合能耗", table.totals.get(*basis)),
+            ("万元产值综合能耗", table.output_value_intensity.get(*basis)),
+            ("万元增加值综合能耗", table.value_added_intensity.get(*basis)),
+        ];
+        let shown = named.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
+        rows.extend(
+            shown.map(|(name, figure)| {
+                figure_row(&format!("{name} ({})", basis_name(*basis)), figure)
+            }),
+        );
+    }
+    rows.push(figure_row("工业总产值 gross output value", &table.gross_output_value));
+    rows.push(figure_row("工业增加值 value added", &table.value_added));
+    let title =
+        format!("万元产值综合能耗 energy per 10k yuan · {} · {}", table.subject_name, table.period);
+    Grid { title, header, rows, notes: notes(table) }
+}
+
+fn figure_row(name: &str, figure: &Figure) -> Vec<Cell> {
+    vec![Cell::text(name), Cell::figure(figure), Cell::text(&figure.unit), note(figure)]
+}
+
+fn note(figure: &Figure) -> Cell {
+    figure.note.as_ref().map_or_else(|| Cell::text(""), Cell::text)
+}
+
+fn energy_row(row: &Row, bases: &[Basis]) -> Vec<Cell> {
+    let coverage = row.quantity.coverage_percent.as_ref();
+    let mut cells = vec![
+        Cell::text(&row.name),
+        Cell::text(row.source.to_string()),
+        Cell::figure(&row.quantity),
+        Cell::text(row.unit.symbol()),
+        coverage.map_or(Cell::Empty, |percent| Cell::Number(format!("{percent} %"))),
+    ];
+    for basis in bases {
+        let converted = row.converted.get(*basis);
+        let coefficient = converted.and_then(|cell: &Converted| cell.coefficient.as_ref());
+        cells.push(
+            coefficient.map_or(Cell::Empty, |used| Cell::Number(used.kgce_per_unit.to_string())),
+        );
+        cells.push(converted.map_or(Cell::Empty, |cell| Cell::figure(&cell.tce)));
+    }
+    let mut remarks: Vec<String> = row.quantity.note.iter().cloned().collect();
+    remarks.extend(row.converted.iter().filter_map(|cell| cell.tce.note.clone()));
+    let notices = row.converted.iter().filter_map(|cell| cell.coefficient.as_ref());
+    remarks.extend(
+        notices.flat_map(|used| used.notices.clone()).filter(|notice| notice.contains("示例")),
+    );
+    remarks.extend(row.not_counted.iter().map(not_counted));
+    remarks.dedup();
+    cells.push(Cell::text(remarks.join("; ")));
+    cells
+}
+
+/// What was given too and does not count stays in sight (trap of metered and declared at once).
+fn not_counted(other: &NotCounted) -> String {
+    let NotCounted { value, difference, reason, .. } = other;
+    format!("不计入 not counted: {value} (差值 difference {difference}): {reason}")
+}
+
+fn sum_row<'a>(
+    name: &str,
+    bases: &[Basis],
+    figure: impl Fn(Basis) -> Option<&'a Figure>,
+) -> Vec<Cell> {
+    let mut cells = vec![Cell::text(name), Cell::text(""), Cell::text(""), Cell::text("tce")];
+    let coverage = bases.first().and_then(|basis| figure(*basis)?.coverage_percent.clone());
+    cells.push(coverage.map_or(Cell::text(""), |percent| Cell::Number(format!("{percent} %"))));
+    let mut remark = Cell::text("");
+    for basis in bases {
+        cells.push(Cell::text(""));
+        cells.push(figure(*basis).map_or(Cell::Empty, Cell::figure));
+        if let Some(text) = figure(*basis).and_then(|figure| figure.note.as_ref()) {
+            remark = Cell::text(text);
+        }
+    }
+    cells.push(remark);
+    cells
+}
+
+/// Output value, value added and the quotients: one figure a row, its value in the column of its basis.
+fn value_rows(table: &Table1, columns: usize) -> Vec<Vec<Cell>> {
+    let bases = table.basis.bases();
+    let blank = |name: &str, unit: &str| {
+        let mut cells = vec![Cell::text(""); columns];
+        if let [first, _, _, unit_cell, ..] = cells.as_mut_slice() {
+            *first = Cell::text(name);
+            *unit_cell = Cell::text(unit);
+        }
+        cells
+    };
+    let money = [
+        ("工业总产值 gross output value", &table.gross_output_value),
+        ("工业增加值 value added", &table.value_added),
+    ];
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    for (name, figure) in money {
+        let mut cells = blank(name, &figure.unit);
+        if let Some(cell) = cells.get_mut(2) {
+            *cell = Cell::figure(figure);
+        }
+        if let Some(cell) = cells.last_mut() {
+            *cell = note(figure);
+        }
+        rows.push(cells);
+    }
+    let quotients = [
+        ("万元产值综合能耗 per 万元 of output", &table.output_value_intensity),
+        ("万元增加值综合能耗 per 万元 of value added", &table.value_added_intensity),
+    ];
+    for (name, per_basis) in quotients {
+        let mut cells = blank(name, "tce/万元");
+        for (at, basis) in bases.iter().enumerate() {
+            let Some(figure) = per_basis.get(*basis) else { continue };
+            if let Some(cell) = cells.get_mut(6 + 2 * at) {
+                *cell = Cell::figure(figure);
+            }
+            if let (Some(cell), Some(_)) = (cells.last_mut(), &figure.note) {
+                *cell = note(figure);
+            }
+        }
+        rows.push(cells);
+    }
+    rows
+}
+
+fn notes(table: &Table1) -> Vec<String> {
+    let mut notes = Vec::new();
+    for basis in table.basis.bases() {
+        if let Some(set) = table.coefficient_sets.get(*basis) {
+            notes.push(format!("{}: 折标系数集 coefficient set {set}", basis_name(*basis)));
+        }
+    }
+    if let Some(commit) = table.commit {
+        notes.push(format!("截至入库提交 as of ingest commit {commit}"));
+    }
+    for rule in &table.rules {
+        let mut text = format!("{}: {} {}", rule.kind, rule.rule_set, rule.edition);
+        if let Some(steam) = rule.steam_rule {
+            text = format!("{text}, steam rule {steam}");
+        }
+        notes.push(format!("{text}, {}", rule.treatment));
+    }
+    for missing in &table.missing_coefficients {
+        notes.push(format!("缺少系数 missing coefficient: {missing}"));
+    }
+    notes
+}
