@@ -20,6 +20,7 @@ mod sheet;
 pub mod source;
 pub mod table1;
 pub mod tce;
+pub mod unit_product;
 mod validate;
 
 pub use coefficient::{Basis, Coefficient, MissingCoefficient, Registry, Resolved};
@@ -33,4 +34,8 @@ pub use readings::{MeterReadings, Reading, ReadingsError};
 pub use source::{Inputs, Meters, SourceError};
 pub use table1::{Table1, table1};
 pub use tce::{BasisChoice, PerBasis};
+pub use unit_product::{UnitProduct, unit_product};
 pub use validate::OpenGap;
+
+#[cfg(test)]
+mod tests;

@@ -31,11 +31,13 @@ pub enum Period {
 }
 
 /// Times of a period: the first belongs to it, the second to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Span {
     /// First instant.
+    #[serde(serialize_with = "crate::serial::text")]
     pub from: Timestamp,
     /// First instant after it.
+    #[serde(serialize_with = "crate::serial::text")]
     pub to: Timestamp,
 }
 

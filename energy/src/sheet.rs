@@ -9,7 +9,7 @@ use crate::number::{Number, Ratio};
 use crate::period::Period;
 use crate::source::Quantity;
 
-/// Prints the unit of a quotient.
+/// The unit of coal equivalent in all tables.
 pub(crate) const TCE: &str = "tce";
 
 /// The figures of one table in the making.
@@ -32,12 +32,6 @@ pub(crate) struct Term<'a> {
     pub(crate) figure: &'a Figure,
     /// Whether it is taken off.
     pub(crate) minus: bool,
-}
-
-impl<'a> Term<'a> {
-    pub(crate) fn plus(figure: &'a Figure) -> Self {
-        Self { figure, minus: false }
-    }
 }
 
 impl Sheet {
@@ -230,11 +224,10 @@ impl Sheet {
         }
     }
 
-    /// Replaces the formula of a figure and adds inputs.
-    pub(crate) fn formula(&mut self, name: &str, formula: String, inputs: Vec<String>) {
+    /// Replaces the formula of a figure.
+    pub(crate) fn formula(&mut self, name: &str, formula: String) {
         if let Some(explanation) = self.explanations.get_mut(name) {
             explanation.formula = formula;
-            explanation.inputs.extend(inputs);
         }
     }
 }

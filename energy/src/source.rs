@@ -11,7 +11,7 @@ use crate::fact::{Declared, Fact, Facts, Flow, Measure, Source};
 use crate::id::{MeterId, SubjectId};
 use crate::index::{Class, Coverage, Index, PeriodEnergy};
 use crate::number::Number;
-use crate::period::Period;
+use crate::period::{Period, Span};
 use crate::plant::{EnergyKind, Meter, MeterRole, Plant, RatioChange};
 use crate::readings::{MeterReadings, ReadingCounts, ReadingsError};
 
@@ -94,8 +94,8 @@ pub struct MeterPart {
     pub unit: Unit,
     /// Its ratios.
     pub ratios: Vec<RatioChange>,
-    /// The period.
-    pub period: Period,
+    /// The time, from its first instant to the first after it.
+    pub span: Span,
     /// How many of the energy kind's unit one of its unit is.
     pub factor: Number,
     /// Its energy; `None` when no reading of it was given.
@@ -325,19 +325,42 @@ impl Inputs<'_> {
             return self.facts.has(subject, measure).then(Quantity::unknown);
         }
         if by_month {
-            let months = period.months();
-            return Some(Quantity::sum(months.into_iter().map(|month| {
-                let declared = self.facts.declared(subject, measure, month);
-                choose(subject, month, self.metered(kind, meters, month), declared.as_ref())
-            })));
+            return Some(self.by_month(subject, measure, kind, meters, period));
         }
-        let metered = self.metered(kind, meters, period);
+        let metered = self.metered(kind, meters, period.span(&self.plant.time_zone));
         Some(choose(subject, period, metered, declared.as_ref()))
     }
 
+    /// Months that were declared one by one; the months between them as one span, so that no index inside it is needed.
+    fn by_month(
+        &self,
+        subject: &SubjectId,
+        measure: &Measure,
+        kind: &EnergyKind,
+        meters: &[&Meter],
+        period: Period,
+    ) -> Quantity {
+        let mut parts = Vec::new();
+        let mut run: Option<Span> = None;
+        for month in period.months() {
+            let span = month.span(&self.plant.time_zone);
+            match self.facts.declared(subject, measure, month) {
+                None => {
+                    run = Some(Span { from: run.map_or(span.from, |run| run.from), to: span.to })
+                }
+                declared => {
+                    parts.extend(run.take().map(|run| self.metered(kind, meters, run)));
+                    let metered = self.metered(kind, meters, span);
+                    parts.push(choose(subject, month, metered, declared.as_ref()));
+                }
+            }
+        }
+        parts.extend(run.map(|run| self.metered(kind, meters, run)));
+        Quantity::sum(parts)
+    }
+
     /// The sum of meters.
-    fn metered(&self, kind: &EnergyKind, meters: &[&Meter], period: Period) -> Quantity {
-        let span = period.span(&self.plant.time_zone);
+    fn metered(&self, kind: &EnergyKind, meters: &[&Meter], span: Span) -> Quantity {
         Quantity::sum(meters.iter().map(|meter| {
             let index = self.meters.index(&meter.id);
             let energy = index.map(|index| index.energy(span));
@@ -355,7 +378,7 @@ impl Inputs<'_> {
                     point: meter.point.value.clone(),
                     unit: meter.unit,
                     ratios: meter.ratios.clone(),
-                    period,
+                    span,
                     factor,
                     readings: index.map(Index::counts).unwrap_or_default(),
                     energy,

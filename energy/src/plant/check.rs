@@ -32,6 +32,31 @@ pub(super) fn all(plant: &mut Plant, draft: Draft, problems: &mut Problems) {
     meters(plant, draft.meters, problems);
     products(plant, draft.products, problems);
     allocations(plant, draft.allocations, problems);
+    nested_lines(plant, problems);
+}
+
+/// The energy of a line inside another would be counted in both.
+fn nested_lines(plant: &Plant, problems: &mut Problems) {
+    let gets = |id: &SubjectId| {
+        plant.allocations.iter().any(|key| key.shares.iter().any(|share| share.to == *id))
+    };
+    let makes = |id: &SubjectId| plant.products.iter().any(|product| product.line == *id);
+    let lines: Vec<&Subject> = plant
+        .subjects
+        .iter()
+        .filter(|one| one.kind == SubjectKind::Line || makes(&one.id) || gets(&one.id))
+        .collect();
+    for inner in &lines {
+        for outer in lines.iter().filter(|outer| outer.id != inner.id) {
+            if plant.is_within(&inner.id, &outer.id) {
+                let message = format!(
+                    "line `{}` lies in line `{}`: what is divided among lines would be counted twice",
+                    inner.id, outer.id
+                );
+                problems.push(Problem::new(CODE_PLANT, message));
+            }
+        }
+    }
 }
 
 fn unknown<T: Display>(found: &Spanned<T>, what: &str, known: Vec<String>) -> Problem {
@@ -96,8 +121,27 @@ fn subjects(
     plant.subjects.retain(|subject| !hanging.contains(&subject.id));
 }
 
+/// Words that stand in the names of figures where a kind's would.
+const RESERVED_KINDS: &[&str] = &[
+    "energy",
+    "equal_value",
+    "equivalent",
+    "gross_output_value",
+    "output",
+    "output_value_intensity",
+    "qualified_output",
+    "subtotal",
+    "total",
+    "value_added",
+    "value_added_intensity",
+];
+
 fn kinds(plant: &mut Plant, drafts: Vec<KindDraft>, problems: &mut Problems) {
     for KindDraft { mut kind, class, id, unit } in drafts {
+        if RESERVED_KINDS.contains(&kind.id.as_str()) {
+            let message = format!("an energy kind cannot be called `{}`: figures are", kind.id);
+            problems.push(id.problem(CODE_PLANT, message));
+        }
         if plant.kind(&kind.id).is_some() {
             problems.push(duplicate(&id, "energy kind"));
             continue;
