@@ -277,7 +277,7 @@ pub(crate) fn constant(text: &str) -> Number {
 /// How a rule set counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RuleSet {
-    rule_set: String,
+    name: String,
     edition: String,
     kj_per_kgce: Number,
     kj_per_kgoe: Option<Number>,
@@ -332,7 +332,7 @@ impl Registry {
     }
 
     pub(crate) fn rule_set(&self, rule_set: &str, edition: &str) -> Option<&RuleSet> {
-        self.rule_sets.iter().find(|set| set.rule_set == rule_set && set.edition == edition)
+        self.rule_sets.iter().find(|set| set.name == rule_set && set.edition == edition)
     }
 
     /// Rule sets and editions that have rows, for messages.
@@ -358,8 +358,10 @@ pub fn set_id<'a>(resolved: impl IntoIterator<Item = &'a Resolved>) -> String {
     lines.sort_unstable();
     lines.dedup();
     let hash = Sha256::digest(lines.join("\n").as_bytes());
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("cs-{}", hex.chars().take(ID_HEX_DIGITS).collect::<String>())
+    let digit =
+        |four: u8| char::from_digit(u32::from(four), 16).expect("four bits are a hex digit");
+    let hex = hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    format!("cs-{}", hex.take(ID_HEX_DIGITS).collect::<String>())
 }
 
 #[cfg(test)]

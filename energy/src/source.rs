@@ -346,7 +346,8 @@ impl Inputs<'_> {
             let span = month.span(&self.plant.time_zone);
             match self.facts.declared(subject, measure, month) {
                 None => {
-                    run = Some(Span { from: run.map_or(span.from, |run| run.from), to: span.to })
+                    let from = run.map_or(span.from, |run| run.from);
+                    run = Some(Span { from, to: span.to });
                 }
                 declared => {
                     parts.extend(run.take().map(|run| self.metered(kind, meters, run)));

@@ -128,8 +128,8 @@ pub fn table1(
     for kind in &plant.kinds {
         given.extend(quantities(inputs, kind, period)?);
     }
-    let converted = given.iter().filter(|(_, flow, _)| *flow != Flow::Own).map(|(kind, ..)| *kind);
-    let converter = Converter::new(plant, converted, period, basis);
+    let counted = given.iter().filter(|(_, flow, _)| *flow != Flow::Own).map(|(kind, ..)| *kind);
+    let converter = Converter::new(plant, counted, period, basis);
     let on =
         PerBasis::of(basis, |basis| Measured { basis, coefficient_set: converter.set_id(basis) });
     let mut sheet = Sheet::new(period, inputs.commit);
@@ -226,7 +226,7 @@ fn row(
     };
     let not_counted = quantity.not_counted.clone();
     let mut figure = sheet.quantity(format!("{name}/quantity"), kind.unit.symbol(), quantity);
-    let converted = if flow == Flow::Own {
+    let cells = if flow == Flow::Own {
         sheet.remark(
             &mut figure,
             "made on site from energy that is counted already: enters no total",
@@ -248,7 +248,7 @@ fn row(
         class: kind.class,
         unit: kind.unit,
         quantity: figure,
-        converted,
+        converted: cells,
         not_counted,
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn rule_sets(file: &Arc<SourceFile>, problems: &mut Problems) -> Vec<
         .iter()
         .filter_map(|row| {
             Some(RuleSet {
-                rule_set: text(row, "rule_set", problems)?,
+                name: text(row, "rule_set", problems)?,
                 edition: text(row, "edition", problems)?,
                 kj_per_kgce: row.parse(CODE_ROW, "kj_per_kgce", problems)?,
                 kj_per_kgoe: row.parse(CODE_ROW, "kj_per_kgoe", problems),

@@ -200,8 +200,8 @@ impl Registry {
 
     fn key(&self, request: &Request<'_>, role: Role) -> Key {
         let year = request.period.year();
-        let rule = self.rule_set(request.rule_set, request.edition).map(|set| set.year_rule);
-        let data_year = match (role, rule) {
+        let set = self.rule_set(request.rule_set, request.edition);
+        let data_year = match (role, set.map(|set| set.year_rule)) {
             (Role::EqualValue, Some(YearRule::Previous)) => year - 1,
             _ => year,
         };
@@ -271,21 +271,20 @@ impl Registry {
     }
 
     fn missing(&self, key: Key, reason: String) -> MissingCoefficient {
-        let unit = check::usual_unit(self, &key.energy_kind);
-        let unit = unit.map_or("kg", Unit::symbol);
-        let mut add = format!(
-            "[[coefficient]]\nrule_set = \"{}\"\nedition = \"{}\"\nenergy_kind = \"{}\"\nrole = \"{}\"\n",
+        let unit = check::usual_unit(self, &key.energy_kind).map_or("kg", Unit::symbol);
+        let dated = if key.role == Role::EqualValue {
+            let rate =
+                if key.energy_kind == "electricity" { "coal_rate_kind = \"gross\"\n" } else { "" };
+            format!("region = \"{}\"\ndata_year = {}\n{rate}", key.region, key.data_year)
+        } else {
+            String::new()
+        };
+        let add = format!(
+            "[[coefficient]]\nrule_set = \"{}\"\nedition = \"{}\"\nenergy_kind = \"{}\"\nrole = \"{}\"\n\
+             {dated}value = …  # kgce per {unit}\nunit = \"{unit}\"\n\
+             notice = \"…\"  # authority, document, date\nevidence = \"printed\"\n",
             key.rule_set, key.edition, key.energy_kind, key.role
         );
-        if key.role == Role::EqualValue {
-            add.push_str(&format!("region = \"{}\"\ndata_year = {}\n", key.region, key.data_year));
-            if key.energy_kind == "electricity" {
-                add.push_str("coal_rate_kind = \"gross\"\n");
-            }
-        }
-        add.push_str(&format!(
-            "value = …  # kgce per {unit}\nunit = \"{unit}\"\nnotice = \"…\"  # authority, document, date\nevidence = \"printed\"\n"
-        ));
         MissingCoefficient { key, reason, add }
     }
 }

@@ -103,16 +103,14 @@ impl Unfit {
 /// How many of the measure's own unit one `unit` is.
 fn factor(plant: &Plant, measure: &Measure, unit: &str) -> Result<Number, Unfit> {
     let own = match measure {
-        Measure::Energy(_, id) => match plant.kind(id) {
-            Some(kind) => {
-                let factor = unit.parse().ok().and_then(|unit| kind.factor_from(unit));
-                return factor.ok_or_else(|| unfit(measure, kind.unit.symbol(), unit));
-            }
-            None => {
+        Measure::Energy(_, id) => {
+            let Some(kind) = plant.kind(id) else {
                 let known: Vec<_> = plant.kinds.iter().map(|kind| kind.id.to_string()).collect();
                 return Err(unknown("energy kind", id.as_str(), &known));
-            }
-        },
+            };
+            let factor = unit.parse().ok().and_then(|unit| kind.factor_from(unit));
+            return factor.ok_or_else(|| unfit(measure, kind.unit.symbol(), unit));
+        }
         Measure::Output(id) | Measure::QualifiedOutput(id) => {
             let found = plant.products.iter().find(|product| product.id == *id);
             let known: Vec<_> =

@@ -29,7 +29,7 @@ pub(super) struct Draft {
 pub(super) fn all(plant: &mut Plant, draft: Draft, problems: &mut Problems) {
     subjects(plant, draft.subjects, problems);
     kinds(plant, draft.kinds, problems);
-    meters(plant, draft.meters, problems);
+    meters(plant, &draft.meters, problems);
     products(plant, draft.products, problems);
     allocations(plant, draft.allocations, problems);
     nested_lines(plant, problems);
@@ -59,7 +59,7 @@ fn nested_lines(plant: &Plant, problems: &mut Problems) {
     }
 }
 
-fn unknown<T: Display>(found: &Spanned<T>, what: &str, known: Vec<String>) -> Problem {
+fn unknown<T: Display>(found: &Spanned<T>, what: &str, known: &[String]) -> Problem {
     let problem = found.problem(CODE_REFERENCE, format!("there is no {what} `{}`", found.value));
     if known.is_empty() {
         problem.help(format!("this file has no {what}"))
@@ -106,7 +106,7 @@ fn subjects(
     for (id, parent) in &parents {
         if plant.subject(&parent.value).is_none() {
             let known = texts(plant.subjects.iter().map(|subject| &subject.id));
-            problems.push(unknown(parent, "subject", known));
+            problems.push(unknown(parent, "subject", &known));
         } else if !rooted.contains(&id.value) {
             let message = format!("subject `{}` does not lie in the enterprise", id.value);
             problems.push(parent.problem(CODE_REFERENCE, message));
@@ -204,8 +204,8 @@ fn stated(from: Unit, to: Unit) -> String {
     )
 }
 
-fn meters(plant: &mut Plant, drafts: Vec<MeterDraft>, problems: &mut Problems) {
-    for draft in &drafts {
+fn meters(plant: &mut Plant, drafts: &[MeterDraft], problems: &mut Problems) {
+    for draft in drafts {
         if plant.meter(&draft.id.value).is_some() {
             problems.push(duplicate(&draft.id, "meter"));
             continue;
@@ -215,12 +215,12 @@ fn meters(plant: &mut Plant, drafts: Vec<MeterDraft>, problems: &mut Problems) {
         }
         if plant.subject(&draft.subject.value).is_none() {
             let known = texts(plant.subjects.iter().map(|subject| &subject.id));
-            problems.push(unknown(&draft.subject, "subject", known));
+            problems.push(unknown(&draft.subject, "subject", &known));
         }
         match plant.kind(&draft.energy_kind.value) {
             None => {
                 let known = texts(plant.kinds.iter().map(|kind| &kind.id));
-                problems.push(unknown(&draft.energy_kind, "energy kind", known));
+                problems.push(unknown(&draft.energy_kind, "energy kind", &known));
             }
             Some(kind) if kind.factor_from(draft.unit.value).is_none() => {
                 let message = format!(
@@ -235,7 +235,7 @@ fn meters(plant: &mut Plant, drafts: Vec<MeterDraft>, problems: &mut Problems) {
         }
         plant.meters.push(draft.meter.clone());
     }
-    for draft in &drafts {
+    for draft in drafts {
         if let Some(parent) = &draft.parent {
             meter_parent(plant, draft, parent, problems);
         }
@@ -250,7 +250,7 @@ fn meter_parent(
 ) {
     let Some(found) = plant.meter(&parent.value) else {
         let known = texts(plant.meters.iter().map(|meter| &meter.id));
-        problems.push(unknown(parent, "meter", known));
+        problems.push(unknown(parent, "meter", &known));
         return;
     };
     if found.energy_kind != draft.energy_kind.value {
@@ -278,7 +278,7 @@ fn products(plant: &mut Plant, drafts: Vec<Spanned<Product>>, problems: &mut Pro
             problems.push(duplicate(&draft.clone().map(|product| product.id), "product"));
         } else if plant.subject(&line.value).is_none() {
             let known = texts(plant.subjects.iter().map(|subject| &subject.id));
-            problems.push(unknown(&line, "subject", known));
+            problems.push(unknown(&line, "subject", &known));
         } else if let Some(other) = plant.products.iter().find(|one| one.line == line.value) {
             let message = format!(
                 "line `{}` makes product `{}` already: one line has one product until energy is \
@@ -297,7 +297,7 @@ fn allocations(plant: &mut Plant, drafts: Vec<Spanned<Allocation>>, problems: &m
         let allocation = &draft.value;
         if plant.kind(&allocation.energy_kind).is_none() {
             let known = texts(plant.kinds.iter().map(|kind| &kind.id));
-            problems.push(unknown(&place(allocation.energy_kind.as_str()), "energy kind", known));
+            problems.push(unknown(&place(allocation.energy_kind.as_str()), "energy kind", &known));
         }
         let repeated = plant.allocations.iter().any(|other| {
             other.from == allocation.from && other.energy_kind == allocation.energy_kind
@@ -309,7 +309,7 @@ fn allocations(plant: &mut Plant, drafts: Vec<Spanned<Allocation>>, problems: &m
         for subject in ends {
             if plant.subject(subject).is_none() {
                 let known = texts(plant.subjects.iter().map(|subject| &subject.id));
-                problems.push(unknown(&place(subject.as_str()), "subject", known));
+                problems.push(unknown(&place(subject.as_str()), "subject", &known));
             }
         }
         for share in &allocation.shares {

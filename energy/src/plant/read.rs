@@ -16,7 +16,7 @@ use crate::id::SubjectId;
 use crate::number::Number;
 
 /// Three days: what the acceptance rules of the national online monitoring give for a repair before filling by hand.
-const INTERPOLATION_MAX: Duration = Duration::from_secs(3 * 24 * 3600);
+const INTERPOLATION_MAX: Duration = Duration::from_hours(3 * 24);
 
 /// What `[plant]` says and other sections take as their default.
 pub(super) struct Defaults {
