@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::readings::Register;
 
-/// How far ahead a return to the register's way is looked for after a reading that does not follow.
+/// Over how many changes of the register a return to its way is looked for, after a reading that does not follow. A
+/// register that stands still, at zero for days, uses none of them up.
 const LOOK_AHEAD_MAX: usize = 4096;
 /// Without a physical bound, a fall counts as a rollover only if the rise through the modulus is at most this part of
 /// it.
@@ -162,7 +163,12 @@ impl Way<'_> {
     fn suspects_before_return(&self, last: Point, first: Point, later: &[Point]) -> Option<usize> {
         let fall = (first.1 - last.1).abs();
         let mut suspect = first;
-        for (index, &point) in later.iter().enumerate().take(LOOK_AHEAD_MAX) {
+        let mut changes = 0;
+        for (index, &point) in later.iter().enumerate() {
+            changes += usize::from(point.1 != suspect.1);
+            if changes > LOOK_AHEAD_MAX {
+                break;
+            }
             let back = match self.rise(last, point) {
                 Some((Step::Rollover, _)) => self.register.rise_per_hour_max.is_some(),
                 Some(_) => true,

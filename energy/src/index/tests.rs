@@ -186,6 +186,16 @@ fn r6() {
 }
 
 #[test]
+fn days_at_zero_are_a_dip_too() {
+    let mut digits = vec![15_500_000];
+    digits.resize(6000, 0);
+    digits.push(15_500_040);
+    let energy = quarters("", 0, &digits);
+    assert_eq!((text(&energy).as_deref(), energy.complete), (Some("40"), true));
+    assert_eq!(energy.coverage.covered, 0);
+}
+
+#[test]
 fn a_spike_is_put_aside_and_a_new_meter_is_not() {
     let bound = "rise_per_hour_max = 332.4\n";
     let spike = quarters(bound, 0, &[100, 9_999_999, 140, 180]);
