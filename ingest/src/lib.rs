@@ -2,7 +2,28 @@
 //! know a device, or which store it commits to.
 //!
 //! ```text
-//! broker (embedded, or by URL) ──▶ inbox (bounded) ──▶ admit ──▶ one commit per interval ──▶ commit acks, live topics
+//! broker (embedded, or by URL) ─▶ inbox (bounded) ─▶ admit ─▶ committer: one commit per interval
+//!                              ◀─ outbox: commit acks, live topics ◀──────────────┘
 //! ```
+//!
+//! What the inbox has no room for, and what admission does not take, is dropped and counted: the gateways keep each frame
+//! until its commit ack and send it again.
 
 pub mod admit;
+pub mod error;
+pub mod settings;
+pub mod status;
+pub mod store;
+
+mod broker;
+mod committer;
+mod inbox;
+mod live;
+mod outbox;
+mod run;
+
+pub use error::IngestError;
+pub use run::{Ingest, IngestHost};
+pub use settings::{BrokerSettings, IngestSettings, UrlBroker};
+pub use status::{CommitNotice, IngestStatus, LogStatus};
+pub use store::{Store, StoreError};

@@ -15,6 +15,8 @@
 mod contents;
 mod counters;
 mod drafts;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod log;
 mod notice;
 #[cfg(test)]

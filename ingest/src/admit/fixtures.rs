@@ -1,0 +1,73 @@
+//! Frames, dictionaries and messages for the tests of this crate. Must never be built into the product.
+
+use model::frame::encode_frame;
+use model::wire::{Open, UpMessage};
+use model::{
+    Batch, Dictionary, FrameHeader, GatewayId, LogId, Loss, LossReason, Place, PointIndex,
+    PointInfo, PointKind, Quality, RecordType, Sample, Sequence, Timestamp, Unit, Value, ValueType,
+};
+
+use super::Event;
+
+pub(crate) fn gateway(name: &str) -> GatewayId {
+    GatewayId::new(name).unwrap()
+}
+
+pub(crate) fn dictionary() -> Dictionary {
+    let point = |metric: &str, value_type| PointInfo {
+        id: model::PointId::new(format!("acme/nb-1/m1/{metric}")).unwrap(),
+        place: Place { enterprise: "acme".into(), site: "nb-1".into(), area: None, line: None },
+        device: "m1".into(),
+        metric: metric.into(),
+        device_name: model::dictionary::DisplayName::default(),
+        unit: Unit::KilowattHour,
+        kind: PointKind::Counter,
+        value_type,
+        modulus: None,
+    };
+    let decimal = ValueType::Decimal { exponent: -2 };
+    Dictionary::new(vec![point("e_import", decimal), point("p_total", ValueType::Float)]).unwrap()
+}
+
+pub(crate) fn batch(value: i64) -> Batch {
+    let time = Timestamp(1_795_392_000_000_000 + value * 1_000);
+    let sample = Sample::new(PointIndex(0), time, time, Quality::GOOD, Value::Decimal(value));
+    Batch { dictionary: dictionary().hash(), samples: vec![sample] }
+}
+
+pub(crate) fn frame(sequence: u64, prev_hash: [u8; 32], batch: &Batch) -> Vec<u8> {
+    let body = model::codec::encode(batch).unwrap();
+    let samples = u32::try_from(batch.samples.len()).unwrap();
+    frame_of(RecordType::Data, sequence, samples, prev_hash, &body)
+}
+
+pub(crate) fn frame_of(
+    record_type: RecordType,
+    sequence: u64,
+    samples: u32,
+    prev_hash: [u8; 32],
+    body: &[u8],
+) -> Vec<u8> {
+    let (ts_min, ts_max) = (Timestamp(0), Timestamp(0));
+    let sequence = Sequence(sequence);
+    let header =
+        FrameHeader { record_type, sequence, samples, ts_min, ts_max, salt: 7, body_len: 0 };
+    let mut out = Vec::new();
+    encode_frame(&header, &prev_hash, body, &mut out).unwrap();
+    out
+}
+
+pub(crate) const LOG: LogId = LogId([7; 16]);
+
+pub(crate) fn up(name: &str, log_id: LogId, message: &UpMessage<'_>) -> Event {
+    Event::Up { gateway: gateway(name), message: message.encode(log_id).into() }
+}
+
+pub(crate) fn open_of(oldest: u64, next: u64, losses: Vec<Loss>) -> Open {
+    Open { oldest: Sequence(oldest), next: Sequence(next), losses }
+}
+
+pub(crate) fn lost(first: u64, last: u64, samples: u64) -> Loss {
+    let (first, last) = (Sequence(first), Sequence(last));
+    Loss { first, last, samples, ts_min: None, ts_max: None, reason: LossReason::DropOldest }
+}

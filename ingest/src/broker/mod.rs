@@ -1,0 +1,62 @@
+//! What ingest needs of a broker, and the two kinds there are. A broker feeds the inbox and never waits for it. It may
+//! lose anything at any time: nothing rests on it. Must never know admission.
+
+mod embedded;
+mod external;
+mod rights;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use model::host::Entropy;
+use thiserror::Error;
+
+use crate::error::IngestError;
+use crate::inbox::Inbox;
+use crate::settings::BrokerSettings;
+
+/// A message to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) topic: String,
+    pub(crate) payload: Bytes,
+    pub(crate) retain: bool,
+    /// QoS 1, otherwise 0.
+    pub(crate) at_least_once: bool,
+}
+
+/// Why a message was not published.
+#[derive(Debug, Error)]
+pub(crate) enum PublishError {
+    #[error("no connection to the broker")]
+    NotConnected,
+}
+
+/// A broker that runs or is connected to.
+#[async_trait]
+pub(crate) trait Broker: Send + Sync {
+    /// Hands a message over. Waits for room, not for delivery.
+    async fn publish(&self, message: Message) -> Result<(), PublishError>;
+    /// The TCP port that an embedded one listens on.
+    fn tcp_port(&self) -> Option<u16>;
+    /// Ends it, within about `limit`.
+    async fn stop(&self, limit: Duration);
+}
+
+/// Starts the broker, or the connection to it.
+pub(crate) async fn start(
+    settings: &BrokerSettings,
+    retry_max: Duration,
+    inbox: Inbox,
+    entropy: std::sync::Arc<dyn Entropy>,
+) -> Result<Box<dyn Broker>, IngestError> {
+    Ok(match settings {
+        BrokerSettings::Embedded { tcp_port } => {
+            Box::new(embedded::Embedded::start(*tcp_port, inbox).await?)
+        }
+        BrokerSettings::Url(url) => {
+            Box::new(external::External::start(url, retry_max, inbox, entropy)?)
+        }
+    })
+}

@@ -1,0 +1,69 @@
+//! The one task that owns the store: commits what it is given, and maintains the store in between. Must never know who
+//! is told about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lake::Committed;
+use tokio::sync::mpsc;
+
+use crate::admit::Work;
+use crate::store::{Store, StoreError};
+
+/// The store is maintained at least this often, also when nothing is committed.
+const IDLE_MAINTENANCE: Duration = Duration::from_mins(1);
+
+/// What became of a commit.
+pub(crate) type Outcome = Result<Committed, String>;
+
+/// Commits until `work` ends, one at a time; answers each before it maintains the store.
+pub(crate) async fn run(
+    mut store: Box<dyn Store>,
+    mut work: mpsc::Receiver<Arc<Work>>,
+    done: mpsc::Sender<Outcome>,
+) {
+    loop {
+        let next = tokio::time::timeout(IDLE_MAINTENANCE, work.recv()).await;
+        match next {
+            Ok(Some(work)) => {
+                let outcome = commit(store.as_mut(), &work).await;
+                drop(work);
+                if done.send(outcome.map_err(|e| in_words(e.as_ref()))).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(_) => {}
+        }
+        if work.is_closed() && work.is_empty() {
+            return;
+        }
+        if let Err(e) = store.maintain().await {
+            tracing::warn!(
+                error = in_words(e.as_ref()),
+                "store was not maintained, it is tried again"
+            );
+        }
+    }
+}
+
+async fn commit(store: &mut dyn Store, work: &Work) -> Result<Committed, StoreError> {
+    for (_, dictionary) in &work.dictionaries {
+        store.put_dictionary(dictionary).await?;
+    }
+    store.commit(&work.draft).await
+}
+
+/// The whole chain of an error on one line: the outermost alone says little.
+fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}

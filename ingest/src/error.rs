@@ -1,0 +1,63 @@
+//! Why ingest does not start. Must never hold what goes wrong later: that is a status.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::settings::{COMMIT_INTERVAL_MAX, COMMIT_INTERVAL_MIN};
+use crate::store::StoreError;
+
+/// Why ingest could not start.
+#[derive(Debug, Error)]
+pub enum IngestError {
+    /// The interval is out of range.
+    #[error(
+        "commit interval is {found:?}: expected {COMMIT_INTERVAL_MIN:?} to {COMMIT_INTERVAL_MAX:?}"
+    )]
+    CommitInterval {
+        /// What was given.
+        found: Duration,
+    },
+    /// The store could not tell what it has.
+    #[error("cannot read the watermarks of the store")]
+    Store(#[source] StoreError),
+    /// The embedded broker could not start.
+    #[error("cannot start the embedded broker on 127.0.0.1:{tcp_port}; is the TCP port taken?")]
+    Embedded {
+        /// The TCP port that was asked for.
+        tcp_port: u16,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The URL is not one of a broker.
+    #[error("broker url `{url}`: expected `mqtt://host:1883` or `mqtts://host:8883`")]
+    Url {
+        /// What was given.
+        url: String,
+    },
+    /// An encrypted connection without anything to trust.
+    #[error("broker url `{url}`: an `mqtts` broker needs `ca_file`, the certificates to trust")]
+    NoCertificates {
+        /// What was given.
+        url: String,
+    },
+    /// A file could not be read.
+    #[error("cannot read {what} `{}`", path.display())]
+    File {
+        /// What it is.
+        what: &'static str,
+        /// Where it was expected.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The certificates are not usable.
+    #[error("no usable certificate in `{}`: expected PEM", path.display())]
+    Certificate {
+        /// Where they were expected.
+        path: PathBuf,
+    },
+}

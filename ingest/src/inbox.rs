@@ -1,0 +1,112 @@
+//! The bounded queue between a broker and admission. Whoever feeds it never waits: what finds no room is dropped and
+//! counted, and the gateway sends it again (INV-5, INV-6). Must never look into a message.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use model::GatewayId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+/// Most messages in the queue.
+const MESSAGES_MAX: usize = 4_096;
+/// Most KiB in the queue.
+const KIBIBYTES_MAX: usize = 64 * 1_024;
+
+/// A message of a gateway, holding its place in the queue.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    pub(crate) gateway: GatewayId,
+    pub(crate) message: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Whether a broker is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Connection {
+    pub(crate) is_up: bool,
+    /// How often it came.
+    pub(crate) count: u64,
+}
+
+/// The broker's end.
+#[derive(Debug, Clone)]
+pub(crate) struct Inbox {
+    queue: mpsc::Sender<Inbound>,
+    room: Arc<Semaphore>,
+    dropped: Arc<AtomicU64>,
+    connection: watch::Sender<Connection>,
+}
+
+/// Admission's end.
+#[derive(Debug)]
+pub(crate) struct InboxReader {
+    pub(crate) queue: mpsc::Receiver<Inbound>,
+    pub(crate) connection: watch::Receiver<Connection>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl InboxReader {
+    /// Messages that found no room.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Both ends of a new queue.
+pub(crate) fn inbox() -> (Inbox, InboxReader) {
+    let (sender, queue) = mpsc::channel(MESSAGES_MAX);
+    let connection = watch::Sender::new(Connection::default());
+    let dropped = Arc::new(AtomicU64::new(0));
+    let room = Arc::new(Semaphore::new(KIBIBYTES_MAX));
+    let reader =
+        InboxReader { queue, connection: connection.subscribe(), dropped: Arc::clone(&dropped) };
+    (Inbox { queue: sender, room, dropped, connection }, reader)
+}
+
+impl Inbox {
+    /// Hands over a message, or drops and counts it.
+    pub(crate) fn offer(&self, gateway: GatewayId, message: Bytes) {
+        let kibibytes = u32::try_from(message.len() / 1_024 + 1).unwrap_or(u32::MAX);
+        let taken = Arc::clone(&self.room).try_acquire_many_owned(kibibytes).is_ok_and(|room| {
+            self.queue.try_send(Inbound { gateway, message, _room: room }).is_ok()
+        });
+        if !taken {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The broker is there, for the first time or again: the gateways must be told their watermarks.
+    pub(crate) fn connected(&self) {
+        self.connection.send_modify(|c| *c = Connection { is_up: true, count: c.count + 1 });
+    }
+
+    /// The broker is gone.
+    pub(crate) fn disconnected(&self) {
+        self.connection.send_modify(|connection| connection.is_up = false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_finds_no_room_is_dropped_and_counted() {
+        let (inbox, mut reader) = inbox();
+        let gateway = GatewayId::new("g1").unwrap();
+        let big = Bytes::from(vec![0; 2 * 1_024 * 1_024 - 1]);
+        for _ in 0..40 {
+            inbox.offer(gateway.clone(), big.clone());
+        }
+        assert_eq!((reader.queue.len(), reader.dropped()), (32, 8));
+        drop(reader.queue.try_recv().unwrap());
+        inbox.offer(gateway.clone(), big);
+        assert_eq!((reader.queue.len(), reader.dropped()), (32, 8));
+        let (inbox, reader) = super::inbox();
+        for _ in 0..=MESSAGES_MAX {
+            inbox.offer(gateway.clone(), Bytes::new());
+        }
+        assert_eq!((reader.queue.len(), reader.dropped()), (MESSAGES_MAX, 1));
+    }
+}

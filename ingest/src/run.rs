@@ -1,0 +1,303 @@
+//! Ingest as it runs: the tasks around the pure stages, from start to stop. Must never decide what is admitted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::host::{Clock, Entropy};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admit::{Action, Admit, AdmitSettings, Event, Notice, NoticeKind, Now, Work};
+use crate::broker::{self, Broker};
+use crate::committer::{self, Outcome};
+use crate::error::IngestError;
+use crate::inbox::{InboxReader, inbox};
+use crate::outbox::Outbox;
+use crate::settings::IngestSettings;
+use crate::status::{CommitNotice, IngestStatus, LogStatus};
+use crate::store::Store;
+
+/// The status is at most this old.
+const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+/// At the end: time for the last commits, for their acks, and for the broker. In all less than 5 s.
+const LAST_COMMITS: Duration = Duration::from_millis(3_000);
+const LAST_ACKS: Duration = Duration::from_millis(500);
+const LAST_OF_BROKER: Duration = Duration::from_millis(800);
+
+/// The time and the chance that ingest lives on.
+#[derive(Clone)]
+pub struct IngestHost {
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// The chance.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// A running ingest.
+#[derive(Debug)]
+pub struct Ingest {
+    status: watch::Receiver<IngestStatus>,
+    commits: watch::Receiver<CommitNotice>,
+    tcp_port: Option<u16>,
+    task: JoinHandle<()>,
+}
+
+impl Ingest {
+    /// Starts it: reads the watermarks of the store, starts the broker or the connection to it, and runs until `stop`.
+    /// Needs a Tokio runtime.
+    pub async fn start(
+        settings: IngestSettings,
+        mut store: Box<dyn Store>,
+        host: IngestHost,
+        stop: CancellationToken,
+    ) -> Result<Self, IngestError> {
+        settings.check()?;
+        let watermarks = store.watermarks().await.map_err(IngestError::Store)?;
+        let last_commit = store.commit_number().await.map_err(IngestError::Store)?;
+        let mut name = [0; 8];
+        host.entropy.fill(&mut name);
+        let admit_settings = AdmitSettings {
+            commit_interval: settings.commit_interval,
+            retry_max: settings.retry_max,
+            samples_max: settings.samples_max,
+        };
+        let name = format!("{:016x}", u64::from_le_bytes(name));
+        let admit = Admit::new(admit_settings, name, watermarks);
+
+        let (inbox, reader) = inbox();
+        let broker =
+            broker::start(&settings.broker, settings.retry_max, inbox, host.entropy).await?;
+        let tcp_port = broker.tcp_port();
+        let (work, work_queue) = mpsc::channel(1);
+        let (done_sender, done) = mpsc::channel(1);
+        let committer = tokio::spawn(committer::run(store, work_queue, done_sender));
+        let (status_sender, status) =
+            watch::channel(IngestStatus { last_commit, ..IngestStatus::default() });
+        let commit_notice = CommitNotice { commit: last_commit, rows: 0 };
+        let (commits_sender, commits) = watch::channel(commit_notice);
+        let core = Core {
+            admit,
+            clock: host.clock,
+            inbox: reader,
+            outbox: Arc::new(Outbox::default()),
+            work,
+            under_way: None,
+            done,
+            status: status_sender,
+            status_at: Duration::ZERO,
+            commits: commits_sender,
+        };
+        let task = tokio::spawn(core.run(broker.into(), committer, stop));
+        Ok(Self { status, commits, tcp_port, task })
+    }
+
+    /// How it is, at most half a second old.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<IngestStatus> {
+        self.status.clone()
+    }
+
+    /// The last commit, and a change for each new one.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<CommitNotice> {
+        self.commits.clone()
+    }
+
+    /// The TCP port of the embedded broker.
+    #[must_use]
+    pub fn tcp_port(&self) -> Option<u16> {
+        self.tcp_port
+    }
+
+    /// Waits for the end: after `stop` what was admitted is committed and acknowledged, within 5 s.
+    pub async fn stopped(self) {
+        if let Err(e) = self.task.await {
+            tracing::error!(error = %e, "ingest ended abnormally");
+        }
+    }
+}
+
+struct Core {
+    admit: Admit,
+    clock: Arc<dyn Clock>,
+    inbox: InboxReader,
+    outbox: Arc<Outbox>,
+    work: mpsc::Sender<Arc<Work>>,
+    under_way: Option<Arc<Work>>,
+    done: mpsc::Receiver<Outcome>,
+    status: watch::Sender<IngestStatus>,
+    status_at: Duration,
+    commits: watch::Sender<CommitNotice>,
+}
+
+impl Core {
+    async fn run(
+        mut self,
+        broker: Arc<dyn Broker>,
+        committer: JoinHandle<()>,
+        stop: CancellationToken,
+    ) {
+        let (outbox, clock, to) =
+            (Arc::clone(&self.outbox), Arc::clone(&self.clock), Arc::clone(&broker));
+        let outbox = tokio::spawn(async move { outbox.run(to.as_ref(), clock.as_ref()).await });
+        tokio::select! {
+            () = self.serve() => {}
+            () = stop.cancelled() => {}
+        }
+        // What gateways send from now on is theirs to keep.
+        self.step(Event::Flush);
+        let last = async {
+            while !self.admit.is_idle() {
+                let event = self.next_answer().await;
+                self.step(event);
+            }
+        };
+        if tokio::time::timeout(LAST_COMMITS, last).await.is_err() {
+            tracing::error!(
+                "ends with frames that are not committed; the gateways keep them and send again"
+            );
+        }
+        self.outbox.close();
+        if tokio::time::timeout(LAST_ACKS, outbox).await.is_err() {
+            tracing::debug!("last acks were not taken in time");
+        }
+        self.publish_status();
+        broker.stop(LAST_OF_BROKER).await;
+        // Ends the committer, and with it the store and its lock.
+        drop(self.work);
+        if tokio::time::timeout(LAST_ACKS, committer).await.is_err() {
+            tracing::warn!("the store was still busy at the end");
+        }
+    }
+
+    /// Serves until dropped between two events.
+    async fn serve(&mut self) {
+        loop {
+            let now = self.clock.monotonic();
+            let tick = self
+                .admit
+                .next_tick()
+                .map_or(STATUS_INTERVAL, |at| at.saturating_sub(now).min(STATUS_INTERVAL));
+            let event = tokio::select! {
+                biased;
+                Some(outcome) = self.done.recv() => self.committed(outcome),
+                Ok(()) = self.inbox.connection.changed() => self.connection_changed(),
+                () = tokio::time::sleep(tick) => Event::Tick,
+                Some(inbound) = self.inbox.queue.recv() => {
+                    Event::Up { gateway: inbound.gateway.clone(), message: inbound.message.clone() }
+                }
+            };
+            self.step(event);
+            if self.clock.monotonic().saturating_sub(self.status_at) >= STATUS_INTERVAL {
+                self.publish_status();
+            }
+        }
+    }
+
+    /// The next event that does not come from gateways.
+    async fn next_answer(&mut self) -> Event {
+        let now = self.clock.monotonic();
+        let tick = self.admit.next_tick().map(|at| at.saturating_sub(now));
+        tokio::select! {
+            Some(outcome) = self.done.recv() => self.committed(outcome),
+            () = tokio::time::sleep(tick.unwrap_or(STATUS_INTERVAL)) => Event::Tick,
+        }
+    }
+
+    fn connection_changed(&mut self) -> Event {
+        let connection = *self.inbox.connection.borrow_and_update();
+        self.status.send_modify(|status| status.broker_connected = connection.is_up);
+        if !connection.is_up {
+            return Event::Tick;
+        }
+        self.outbox.connected();
+        Event::Connected
+    }
+
+    /// Notes what became of a commit before admission hears of it.
+    fn committed(&mut self, outcome: Outcome) -> Event {
+        let work = self.under_way.take();
+        match outcome {
+            Ok(committed) => {
+                let at = self.clock.now();
+                self.status.send_modify(|status| {
+                    status.store_error = None;
+                    status.last_commit = committed.commit;
+                    status.last_commit_at = Some(at);
+                });
+                if let Some(work) = work {
+                    self.outbox.committed(&work.draft.frames);
+                }
+                Event::Committed
+            }
+            Err(text) => {
+                self.status.send_modify(|status| status.store_error = Some(text.clone()));
+                Event::CommitFailed(text)
+            }
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = Now { monotonic: self.clock.monotonic(), wall: self.clock.now() };
+        let is_commit = matches!(event, Event::Committed);
+        for action in self.admit.step(now, event) {
+            match action {
+                Action::Ack { gateway, ack } => self.outbox.ack(gateway, ack),
+                Action::Notice(notice) => log(&notice),
+                Action::Commit(work) => {
+                    self.under_way = Some(Arc::clone(&work));
+                    // There is never more than one commit under way, so there is room, unless the store's task died.
+                    if self.work.try_send(work).is_err() {
+                        tracing::error!(
+                            "the store's task has ended: nothing can be committed, restart this program"
+                        );
+                    }
+                }
+            }
+        }
+        if is_commit {
+            self.publish_status();
+            let commit = self.status.borrow().last_commit;
+            let rows = self.admit.counters().samples_committed;
+            self.commits.send_replace(CommitNotice { commit, rows });
+        }
+    }
+
+    fn publish_status(&mut self) {
+        self.status_at = self.clock.monotonic();
+        let mut counters = *self.admit.counters();
+        counters.dropped.queue_full = self.inbox.dropped();
+        let (live_topics, live_left_out) = self.outbox.live_counts();
+        let logs = self.admit.logs().map(|log| LogStatus {
+            gateway: log.gateway,
+            log_id: log.log_id,
+            watermark: log.watermark,
+            held_frames: log.held_frames,
+            opened: log.opened,
+        });
+        let logs = logs.collect();
+        self.status.send_modify(|status| {
+            status.counters = counters;
+            status.live_topics = live_topics as u64;
+            status.live_left_out = live_left_out;
+            status.logs = logs;
+        });
+    }
+}
+
+fn log(notice: &Notice) {
+    let Notice { gateway, kind, text } = notice;
+    let gateway = gateway.as_ref().map(model::GatewayId::as_str);
+    match kind {
+        NoticeKind::Refused => tracing::error!(gateway, "message refused: {text}"),
+        NoticeKind::Backwards => tracing::error!(gateway, "log went backwards: {text}"),
+        NoticeKind::Unaccounted => tracing::error!(gateway, "frames lost: {text}"),
+        NoticeKind::TooManyLogs => tracing::error!(gateway, "log refused: {text}"),
+        NoticeKind::ChainBreak => tracing::warn!(gateway, "chain of hashes is broken: {text}"),
+        NoticeKind::CommitsFail => {
+            tracing::error!("store does not commit, acks are withheld and gateways keep: {text}");
+        }
+        NoticeKind::CommitsAgain => tracing::info!("store commits again"),
+    }
+}

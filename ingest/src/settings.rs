@@ -1,0 +1,68 @@
+//! What the composition root chooses for ingest. Must never read a file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::IngestError;
+
+/// Shortest interval between commits that is accepted.
+pub const COMMIT_INTERVAL_MIN: Duration = Duration::from_millis(50);
+/// Longest: an ack must come before the gateways lose patience.
+pub const COMMIT_INTERVAL_MAX: Duration = Duration::from_mins(1);
+
+/// The broker between the gateways and ingest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerSettings {
+    /// A broker inside this process, on the loopback address only.
+    Embedded {
+        /// TCP port; 0 lets the system choose ([`crate::Ingest::tcp_port`] tells which).
+        tcp_port: u16,
+    },
+    /// Any MQTT 5 broker.
+    Url(UrlBroker),
+}
+
+/// A broker elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlBroker {
+    /// `mqtt://host:1883` or `mqtts://host:8883`.
+    pub url: String,
+    /// Certificates to trust, in PEM; needed for `mqtts`.
+    pub ca_file: Option<PathBuf>,
+    /// User, and the file whose first line is the password.
+    pub credentials: Option<(String, PathBuf)>,
+}
+
+/// What ingest is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngestSettings {
+    /// How long frames of all gateways are gathered for one commit.
+    pub commit_interval: Duration,
+    /// Longest wait between two attempts to commit, and between two to reach the broker.
+    pub retry_max: Duration,
+    /// Most samples held uncommitted for all gateways together, 40 bytes each.
+    pub samples_max: u64,
+    /// The broker.
+    pub broker: BrokerSettings,
+}
+
+impl IngestSettings {
+    /// The usual settings.
+    #[must_use]
+    pub fn new(broker: BrokerSettings) -> Self {
+        Self {
+            commit_interval: Duration::from_secs(2),
+            retry_max: Duration::from_secs(30),
+            samples_max: 4_000_000,
+            broker,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), IngestError> {
+        let found = self.commit_interval;
+        if !(COMMIT_INTERVAL_MIN..=COMMIT_INTERVAL_MAX).contains(&found) {
+            return Err(IngestError::CommitInterval { found });
+        }
+        Ok(())
+    }
+}
