@@ -1,0 +1,93 @@
+//! A broker by URL that forgets everything when it restarts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ingest::{BrokerSettings, UrlBroker};
+use model::LogId;
+use mqtt5::broker::config::StorageConfig;
+use mqtt5::broker::{BrokerConfig, MqttBroker};
+use tokio::task::JoinHandle;
+
+use crate::gateway::{Gateway, PATIENCE, frames, lake, settings, start};
+use crate::rows::{expected, rows};
+
+const LOG: LogId = LogId([6; 16]);
+
+/// A broker without ingest in it and without a memory; ends with the handle.
+async fn amnesiac(tcp_port: u16) -> (u16, JoinHandle<()>) {
+    let config = BrokerConfig::default()
+        .with_bind_address(([127, 0, 0, 1], tcp_port))
+        .with_storage(StorageConfig::default().with_persistence(false));
+    let mut broker = tokio::time::timeout(PATIENCE, async {
+        loop {
+            // The port of the killed one may still be taken for a moment.
+            match MqttBroker::with_config(config.clone()).await {
+                Ok(broker) => return broker,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    })
+    .await
+    .unwrap();
+    let tcp_port = broker.local_addr().unwrap().port();
+    (tcp_port, tokio::spawn(async move { broker.run().await.unwrap() }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_forgets_everything_loses_and_doubles_nothing() {
+    let (tcp_port, mut broker) = amnesiac(0).await;
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("mqtt://127.0.0.1:{tcp_port}");
+    let by_url = BrokerSettings::Url(UrlBroker { url, ca_file: None, credentials: None });
+    let (ingest, stop) = start(settings(by_url), lake(dir.path()).await).await;
+    let mut status = ingest.status();
+    let all = frames(LOG, 90);
+    for round in 0..3_usize {
+        let up = status.wait_for(|status| status.broker_connected);
+        tokio::time::timeout(PATIENCE, up).await.unwrap().unwrap();
+        let mut gateway = Gateway::connect(tcp_port, "g1", LOG).await;
+        let upto = (round as u64 + 1) * 30;
+        gateway.open(1, upto + 1).await;
+        // From the first, as a gateway that heard no ack would.
+        gateway.send_frames(&all[..(round + 1) * 30]).await;
+        gateway.acked(upto, |_| ()).await;
+        broker.abort();
+        assert!(broker.await.unwrap_err().is_cancelled());
+        let down = status.wait_for(|status| !status.broker_connected);
+        tokio::time::timeout(PATIENCE, down).await.unwrap().unwrap();
+        (_, broker) = amnesiac(tcp_port).await;
+    }
+    assert_eq!(rows(dir.path()), expected(90));
+    let counters = ingest.status().borrow().counters;
+    assert_eq!(counters.samples_committed, 900);
+    assert_eq!(counters.dropped.duplicate, 30 + 60);
+    stop.cancel();
+    ingest.stopped().await;
+    broker.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_that_is_none_is_refused_with_its_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = async |url: &str, expected: &str| {
+        let url = url.to_owned();
+        let by_url = BrokerSettings::Url(UrlBroker { url, ca_file: None, credentials: None });
+        let host = ingest::IngestHost {
+            clock: crate::gateway::clock(),
+            entropy: Arc::new(crate::gateway::TestEntropy),
+        };
+        let store = Box::new(lake(dir.path()).await);
+        let stop = tokio_util::sync::CancellationToken::new();
+        let error = ingest::Ingest::start(settings(by_url), store, host, stop).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    };
+    let wanted = "expected `mqtt://host:1883` or `mqtts://host:8883`";
+    check("http://127.0.0.1", &format!("broker url `http://127.0.0.1`: {wanted}")).await;
+    check("broker", &format!("broker url `broker`: {wanted}")).await;
+    check(
+        "mqtts://127.0.0.1",
+        "broker url `mqtts://127.0.0.1`: an `mqtts` broker needs `ca_file`, the certificates to trust",
+    )
+    .await;
+}

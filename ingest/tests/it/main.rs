@@ -1,0 +1,7 @@
+//! Ingest as a whole: a real broker in this process, a real MQTT client as gateway, a real table on disk. Must never
+//! sleep for a fixed time where it can wait for a condition.
+
+mod external;
+mod gateway;
+mod rows;
+mod whole;

@@ -1,0 +1,194 @@
+//! The embedded broker, from a gateway's frame to the row and back to its ack.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use ingest::{BrokerSettings, IngestSettings, Store, StoreError};
+use lake::{CommitDraft, Committed, LogKey, Snapshot, Watermark};
+use model::{CommitNumber, Dictionary, LogId, Sequence};
+
+use crate::gateway::{Gateway, PATIENCE, frames, lake, settings, start};
+use crate::rows::{expected, rows};
+
+const LOG: LogId = LogId([5; 16]);
+const EMBEDDED: BrokerSettings = BrokerSettings::Embedded { tcp_port: 0 };
+
+fn durable(dir: &std::path::Path) -> u64 {
+    let snapshot = Snapshot::open(dir).unwrap();
+    snapshot.watermarks().values().map(|w| w.durable_upto.0).max().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ack_comes_only_for_rows_that_are_in_the_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ingest, stop) = start(settings(EMBEDDED), lake(dir.path()).await).await;
+    let mut gateway = Gateway::connect(ingest.tcp_port().unwrap(), "g1", LOG).await;
+    gateway.open(1, 101).await;
+    assert_eq!(gateway.ack().await.durable_upto, Sequence(0));
+    // In two halves, so that there is more than one commit.
+    let frames = frames(LOG, 100);
+    let mut acks = 0;
+    for (upto, half) in [(50, &frames[..50]), (100, &frames[50..])] {
+        gateway.send_frames(half).await;
+        gateway
+            .acked(upto, |ack| {
+                acks += 1;
+                assert!(ack.durable_upto.0 <= durable(dir.path()), "INV-5: {ack:?}");
+            })
+            .await;
+    }
+    assert!(acks >= 2);
+    assert_eq!(rows(dir.path()), expected(100));
+    let status = ingest.status().borrow().clone();
+    assert_eq!(status.counters.samples_committed, 1_000);
+    assert_eq!(status.last_commit, Snapshot::open(dir.path()).unwrap().commit_number());
+    assert_eq!(ingest.commits().borrow().rows, 1_000);
+    stop.cancel();
+    ingest.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sending_everything_again_to_another_run_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let (ingest, stop) = start(settings(EMBEDDED), lake(dir.path()).await).await;
+        let mut gateway = Gateway::connect(ingest.tcp_port().unwrap(), "g1", LOG).await;
+        gateway.open(1, 31).await;
+        gateway.send_frames(&frames(LOG, 30)).await;
+        gateway.acked(30, |ack| runs.push(ack.ingest.clone())).await;
+        stop.cancel();
+        ingest.stopped().await;
+        assert_eq!(rows(dir.path()), expected(30));
+    }
+    runs.dedup();
+    assert_eq!(runs.len(), 3, "each run has a name of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_without_an_opening_are_answered_with_a_request_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ingest, stop) = start(settings(EMBEDDED), lake(dir.path()).await).await;
+    let mut gateway = Gateway::connect(ingest.tcp_port().unwrap(), "g1", LOG).await;
+    let frames = frames(LOG, 5);
+    gateway.send_frames(&frames).await;
+    assert!(gateway.ack().await.open);
+    gateway.open(1, 6).await;
+    gateway.send_frames(&frames).await;
+    gateway.acked(5, |_| ()).await;
+    stop.cancel();
+    ingest.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_commits_and_acknowledges_what_was_admitted() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = IngestSettings { commit_interval: Duration::from_mins(1), ..settings(EMBEDDED) };
+    let (ingest, stop) = start(settings, lake(dir.path()).await).await;
+    let mut gateway = Gateway::connect(ingest.tcp_port().unwrap(), "g1", LOG).await;
+    gateway.open(1, 11).await;
+    gateway.send_frames(&frames(LOG, 10)).await;
+    let mut status = ingest.status();
+    let admitted = status.wait_for(|status| status.counters.frames_admitted == 10);
+    tokio::time::timeout(PATIENCE, admitted).await.unwrap().unwrap();
+    let began = Instant::now();
+    stop.cancel();
+    gateway.acked(10, |_| ()).await;
+    ingest.stopped().await;
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(rows(dir.path()), expected(10));
+}
+
+/// A lake on a disk that is full while `full` is set.
+struct Full {
+    lake: lake::Lake,
+    full: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Store for Full {
+    async fn watermarks(&mut self) -> Result<BTreeMap<LogKey, Watermark>, StoreError> {
+        Store::watermarks(&mut self.lake).await
+    }
+    async fn commit_number(&mut self) -> Result<CommitNumber, StoreError> {
+        Store::commit_number(&mut self.lake).await
+    }
+    async fn put_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), StoreError> {
+        Store::put_dictionary(&mut self.lake, dictionary).await
+    }
+    async fn commit(&mut self, draft: &CommitDraft) -> Result<Committed, StoreError> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err("no space left on device".into());
+        }
+        Store::commit(&mut self.lake, draft).await
+    }
+    async fn maintain(&mut self) -> Result<(), StoreError> {
+        Store::maintain(&mut self.lake).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_withholds_acks_until_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = Arc::new(AtomicBool::new(true));
+    let store = Full { lake: lake(dir.path()).await, full: Arc::clone(&full) };
+    let (ingest, stop) = start(settings(EMBEDDED), store).await;
+    let mut gateway = Gateway::connect(ingest.tcp_port().unwrap(), "g1", LOG).await;
+    gateway.open(1, 11).await;
+    gateway.send_frames(&frames(LOG, 10)).await;
+    let mut status = ingest.status();
+    let failed = status.wait_for(|status| status.counters.commit_failures >= 3);
+    let text = tokio::time::timeout(PATIENCE, failed).await.unwrap().unwrap().store_error.clone();
+    assert_eq!(text.as_deref(), Some("no space left on device"));
+    assert_eq!(gateway.ack().await.durable_upto, Sequence(0), "the answer to the opening");
+    assert!(gateway.received.try_recv().is_err(), "INV-5: no ack without a commit");
+    full.store(false, Ordering::Relaxed);
+    gateway.acked(10, |_| ()).await;
+    assert_eq!(rows(dir.path()), expected(10));
+    assert_eq!(ingest.status().borrow().store_error, None);
+    stop.cancel();
+    ingest.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wall_screen_gets_the_last_value_at_once_and_nobody_else_may_write_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ingest, stop) = start(settings(EMBEDDED), lake(dir.path()).await).await;
+    let tcp_port = ingest.tcp_port().unwrap();
+    let mut gateway = Gateway::connect(tcp_port, "g1", LOG).await;
+    gateway.open(1, 11).await;
+    gateway.send_frames(&frames(LOG, 10)).await;
+    gateway.acked(10, |_| ()).await;
+    let forged = "v1/acme/nb-1/_/_/m1/v/e_import";
+    gateway
+        .client
+        .publish(forged, rumqttc::v5::mqttbytes::QoS::AtLeastOnce, true, "forged")
+        .await
+        .unwrap();
+    let mut status = ingest.status();
+    let kept = status.wait_for(|status| status.live_topics == 1);
+    tokio::time::timeout(PATIENCE, kept).await.unwrap().unwrap();
+
+    let mut wall = Gateway::connect_to(tcp_port, "wall", LOG, "v1/acme/nb-1/+/+/+/v/+").await;
+    let (topic, payload) = wall.message().await;
+    assert_eq!(topic, forged);
+    let payload = String::from_utf8(payload).unwrap();
+    assert_eq!(payload, r#"{"ts":1514764900000,"v":1.00,"unit":"kWh","q":"Good"}"#);
+
+    let messages = ingest.status().borrow().counters.messages;
+    let frame = frames(LOG, 1).remove(0);
+    let frame = model::wire::UpMessage::Frame(&frame).encode(LOG);
+    wall.client
+        .publish("gw/g1/up", rumqttc::v5::mqttbytes::QoS::AtLeastOnce, false, frame)
+        .await
+        .unwrap();
+    gateway.open(1, 11).await;
+    let heard = status.wait_for(|status| status.counters.messages >= messages + 2);
+    tokio::time::timeout(PATIENCE, heard).await.unwrap().unwrap();
+    assert_eq!(ingest.status().borrow().counters.messages, messages + 2, "the wall's is not heard");
+    stop.cancel();
+    ingest.stopped().await;
+}
