@@ -269,8 +269,8 @@ fn client(settings: &Settings, identity: Option<&Identity>, accepted: Option<Pat
     if let Some(identity) = identity {
         builder = builder.certificate_path(&identity.certificate).private_key_path(&identity.key);
     }
-    // Without an accepted server the library needs no folder; it must not make one in the working directory.
-    let folder = accepted.unwrap_or_else(|| std::env::temp_dir().join("nengliu-opcua"));
+    // Without an accepted server the library has nothing to file, and must not do so in the working directory.
+    let folder = accepted.unwrap_or_else(|| PathBuf::from("/dev/null"));
     let config: ClientConfig = builder.pki_dir(folder).into_config();
     Client::new(config)
 }

@@ -11,9 +11,9 @@ use crate::codec::PointCodec;
 use crate::port::OpcUaPort;
 use crate::settings::{Security, Settings};
 
-const CODE_TYPE: &str = "C303";
-const CODE_ADDRESS: &str = "C304";
-const CODE_NAMESPACE: &str = "C305";
+const CODE_TYPE: &str = "GW-C303";
+const CODE_ADDRESS: &str = "GW-C304";
+const CODE_NAMESPACE: &str = "GW-C305";
 
 /// OPC UA, as a client. Profiles say per point `node = "ns=2;s=Main.Energy"` and `type = "float"` or `"integer"`; a
 /// device may say `namespace = "urn:…"` for nodes that name none.
@@ -104,7 +104,10 @@ fn point(
     let node = node.and_then(|node| match NodeAddress::parse(&node.value, namespace) {
         Ok(parsed) => Some(parsed),
         Err(error) => {
-            problems.push(node.problem(CODE_ADDRESS, error.to_string()));
+            problems.push(
+                node.problem(CODE_ADDRESS, error.to_string())
+                    .help("copy the node id that a browser of the server's address space shows"),
+            );
             None
         }
     });
@@ -151,12 +154,14 @@ fn summary(plan: &PlannedPort) -> Vec<String> {
         let points: Vec<&PlannedPoint> =
             plan.points.iter().filter(|point| point.device == index).collect();
         let history = points.iter().filter(|point| point.history.is_some()).count();
+        let (url, interval) = (&settings.url, settings.publish_interval);
+        let points = points.len();
         format!(
-            "{device}: {} points subscribed at {} ({security}), published every {:?}, {history} with history",
-            points.len(),
-            settings.url,
-            settings.publish_interval
+            "{device}: {url} ({security}), published every {interval:?}, points {points}, with history {history}"
         )
     };
     plan.devices.iter().enumerate().map(of_device).collect()
 }
+
+#[cfg(test)]
+mod tests;

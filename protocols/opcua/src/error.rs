@@ -14,7 +14,9 @@ pub(crate) enum SessionError {
         "cannot reach `{url}`: {status}; check that the server runs and that host and TCP port are right"
     )]
     Unreachable { url: String, status: StatusCode },
-    #[error("`{url}` did not answer within {seconds} s while {doing}")]
+    #[error(
+        "`{url}` did not answer within {seconds} s while {doing}; check that an OPC UA server listens there, or raise `timeout`"
+    )]
     Silent { url: String, seconds: u64, doing: &'static str },
     #[error(
         "`{url}` offers no endpoint with {wanted}, only {offered}; enable it on the server or change `security`"

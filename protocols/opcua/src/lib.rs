@@ -2,7 +2,8 @@
 //! never know the spool, MQTT or what a point means.
 //!
 //! Each `[[port]]` is one server with one session and one subscription. Whatever goes wrong with it, the whole session
-//! is thrown away and built again: there is one way to become well, and it is the way of the first connection.
+//! is thrown away and built again: there is one way to become well, and it is the way of the first connection. (The
+//! library could mend a session itself, but version 0.19 sends no Publish request after that and is silent for ever.)
 
 mod address;
 mod client;

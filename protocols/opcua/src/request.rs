@@ -83,8 +83,17 @@ pub(crate) async fn monitor(
     items: &[Item],
 ) -> Result<Vec<(u32, StatusCode)>, StatusCode> {
     let mut results = Vec::with_capacity(items.len());
-    for batch in items.chunks(ITEMS_PER_REQUEST) {
-        let mut answers = create(session, subscription, settings, batch, true).await?;
+    let mut size = ITEMS_PER_REQUEST;
+    let mut rest = items;
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(size.min(rest.len()));
+        let mut answers = match create(session, subscription, settings, batch, true).await {
+            Err(StatusCode::BadTooManyOperations) if size > 1 => {
+                size = size.div_ceil(4);
+                continue;
+            }
+            answers => answers?,
+        };
         let unfiltered: Vec<Item> = batch
             .iter()
             .zip(&answers)
@@ -94,8 +103,10 @@ pub(crate) async fn monitor(
         answers.retain(|(_, status)| !is_filter_refused(*status));
         results.append(&mut answers);
         if !unfiltered.is_empty() {
-            results.append(&mut create(session, subscription, settings, &unfiltered, false).await?);
+            let mut answers = create(session, subscription, settings, &unfiltered, false).await?;
+            results.append(&mut answers);
         }
+        rest = after;
     }
     Ok(results)
 }

@@ -448,8 +448,12 @@ impl<'a> Serving<'a> {
                 self.worker.answered(latency);
             }
             Err(status) => {
-                let error =
-                    SessionError::Refused { url: self.url(), request: "to say how it is", status };
+                let (url, seconds) = (self.url(), self.worker.plan.settings.timeout.as_secs());
+                let error = if status == StatusCode::BadTimeout {
+                    SessionError::Silent { url, seconds, doing: "it was asked how it is" }
+                } else {
+                    SessionError::Refused { url, request: "to say how it is", status }
+                };
                 for device in &self.worker.plan.devices {
                     self.worker.link.observer.failed(device, error.fault());
                 }

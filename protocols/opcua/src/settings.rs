@@ -29,8 +29,8 @@ pub(crate) const HISTORY_PAGE_MAX: u32 = 1_000;
 const DURATIONS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_hours(1);
 
-const CODE: &str = "C301";
-const CODE_TRUST: &str = "C302";
+const CODE: &str = "GW-C301";
+const CODE_TRUST: &str = "GW-C302";
 
 /// A server as configured.
 #[derive(Debug, Clone)]
@@ -163,7 +163,12 @@ fn security(
             if let (Some(wanted), false) = (&wanted, local) {
                 let message =
                     "`security = \"none\"`: anybody on the way can read and change values";
-                problems.push(wanted.problem(CODE_TRUST, message).warning());
+                problems.push(
+                    wanted
+                        .problem(CODE_TRUST, message)
+                        .help("use `sign-and-encrypt` where the server offers it")
+                        .warning(),
+                );
             }
             Some(Security::None)
         }
@@ -198,7 +203,9 @@ fn trust(table: &mut Table, base: &Path, local: bool, problems: &mut Problems) -
         _ => {
             let message =
                 "expected one of `server_fingerprint`, `server_certificate`, `trust_any_server`";
-            problems.push(table.problem(CODE_TRUST, message));
+            problems.push(
+                table.problem(CODE_TRUST, message).help("keep one of them and remove the others"),
+            );
             None
         }
     }
@@ -220,7 +227,11 @@ fn digest(fingerprint: &Spanned<String>, problems: &mut Problems) -> Option<Stri
         "`server_fingerprint`: expected `sha256:` and 64 hex digits, found `{}`",
         fingerprint.value
     );
-    problems.push(fingerprint.problem(CODE, message));
+    problems.push(
+        fingerprint
+            .problem(CODE, message)
+            .help("leave the key out and start: the refusal shows the server's fingerprint"),
+    );
     None
 }
 
@@ -246,7 +257,10 @@ fn user(
             None
         }
         (None, Some(file)) => {
-            problems.push(file.problem(CODE, "`password_file` without `user`"));
+            problems.push(
+                file.problem(CODE, "`password_file` without `user`")
+                    .help("add `user`, or remove `password_file` to connect without a name"),
+            );
             None
         }
         (None, None) => None,

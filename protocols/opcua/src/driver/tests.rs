@@ -1,0 +1,148 @@
+//! What a technician may write, and what is said about it.
+
+use std::sync::Arc;
+
+use config::SourceFile;
+use device_profiles::{DeviceProfile, ProfilePoint};
+use model::{Decimal, PointIndex, PointKind, ValueType};
+
+use super::*;
+
+const GOOD_PORT: &str = "url = \"opc.tcp://10.0.0.7:4840/plc\"";
+const GOOD_POINT: &str = "node = \"ns=2;s=Main.Energy\"\ntype = \"float\"";
+
+fn table(text: &str) -> Table {
+    let mut problems = Problems::default();
+    let table = Table::parse(&SourceFile::new("gateway.toml", text), &mut problems);
+    assert!(problems.0.is_empty(), "{problems}");
+    table
+}
+
+fn spanned(text: &str) -> Spanned<String> {
+    let file = SourceFile::new("gateway.toml", text);
+    Spanned { value: text.to_owned(), file, span: 0..0 }
+}
+
+fn port(port: &str, device: &str, point: &str) -> PortSpec {
+    let point = ProfilePoint {
+        metric: "e_import".to_owned(),
+        unit: "kWh".parse().unwrap(),
+        kind: PointKind::Counter,
+        scale: Decimal::ONE,
+        offset: Decimal::ZERO,
+        resolution: Some("0.01".parse().unwrap()),
+        modulus: None,
+        source: None,
+        unverified: false,
+        address: table(point),
+    };
+    let profile = DeviceProfile {
+        id: "acme/plc".to_owned(),
+        maker: "Acme".to_owned(),
+        model: "PLC".to_owned(),
+        protocol: "opcua".to_owned(),
+        sources: Vec::new(),
+        options: table(""),
+        points: vec![point.clone()],
+        file: SourceFile::new("plc.toml", ""),
+    };
+    let device = DeviceSpec {
+        id: spanned("plc-1"),
+        settings: table(device),
+        profile: Arc::new(profile),
+        poll: Duration::from_secs(5),
+        points: vec![PointSpec {
+            index: PointIndex(0),
+            profile: point,
+            history: Some(HistoryFrom::All),
+        }],
+    };
+    PortSpec { id: spanned("plc"), settings: table(port), devices: vec![device] }
+}
+
+fn planned(settings: &str, device: &str, point: &str) -> (Option<Plan>, String) {
+    let mut problems = Problems::default();
+    let plan = OpcUa.plan(port(settings, device, point), &mut problems);
+    (plan, problems.to_string())
+}
+
+#[test]
+fn plans_a_point_as_an_exact_integer() {
+    let (plan, problems) = planned(GOOD_PORT, "namespace = \"urn:plc\"", GOOD_POINT);
+    assert_eq!(problems, "");
+    let plan = plan.unwrap();
+    assert_eq!(plan.value_types, [(PointIndex(0), ValueType::Decimal { exponent: -2 })]);
+    assert_eq!(
+        plan.summary,
+        [
+            "plc-1: opc.tcp://10.0.0.7:4840/plc (SignAndEncrypt), published every 1s, points 1, with history 1"
+        ]
+    );
+}
+
+#[test]
+fn says_what_is_wrong_with_a_port_and_where() {
+    let check = |more: &str, expected: &str| {
+        let (plan, problems) = planned(&format!("{GOOD_PORT}\n{more}"), "", GOOD_POINT);
+        assert!(plan.is_none() && problems.contains(expected), "{more}: {problems}");
+    };
+    check(
+        "security = \"sign\"",
+        "GW-C301 gateway.toml:2:12: `security`: expected `sign-and-encrypt`",
+    );
+    check("trust_any_server = true", "for a server on this machine only");
+    check("server_fingerprint = \"12:34\"", "expected `sha256:` and 64 hex digits");
+    check("server_certificate = \"gone.der\"", "no file `gone.der`");
+    check("user = \"reader\"", "`user` without `password_file`");
+    check("password_file = \"gone\"", "`password_file` without `user`");
+    check("history_page = 5000", "expected 1 to 1000, found 5000");
+    check("timeout = \"2h\"", "expected 10ms to 1h");
+    check("publish_intervall = \"1s\"", "did you mean `publish_interval`?");
+    let (plan, problems) = planned("url = \"http://10.0.0.7\"", "", GOOD_POINT);
+    assert!(plan.is_none() && problems.contains("expected `opc.tcp://host:4840/…`"), "{problems}");
+}
+
+#[test]
+fn says_what_is_wrong_with_a_point() {
+    let check = |point: &str, expected: &str| {
+        let (plan, problems) = planned(GOOD_PORT, "", point);
+        assert!(plan.is_none() && problems.contains(expected), "{point}: {problems}");
+    };
+    check("type = \"float\"", "`node` is missing");
+    check("node = \"ns=2;s=a\"", "`type` is missing");
+    check("node = \"Main\"\ntype = \"float\"", "expected a node id such as");
+    check("node = \"i=1\"\ntype = \"double\"", "expected `float` or `integer`, found `double`");
+    check(&format!("{GOOD_POINT}\naddress = 3"), "`address` is not a key that exists here");
+    let (plan, problems) = planned(GOOD_PORT, "unit = 1", GOOD_POINT);
+    assert!(
+        plan.is_none() && problems.contains("`unit` is not a key that exists here"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn a_password_never_crosses_the_network_unprotected() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "secret").unwrap();
+    let user =
+        format!("user = \"reader\"\npassword_file = \"{}\"\nsecurity = \"none\"", file.display());
+    let (plan, problems) = planned(&format!("{GOOD_PORT}\n{user}"), "", GOOD_POINT);
+    assert!(
+        plan.is_none() && problems.contains("would cross the network unprotected"),
+        "{problems}"
+    );
+    let local = format!("url = \"opc.tcp://127.0.0.1:4840\"\n{user}");
+    let (plan, problems) = planned(&local, "", GOOD_POINT);
+    assert!(plan.is_some(), "{problems}");
+}
+
+#[test]
+fn no_security_is_a_warning_off_this_machine() {
+    let (plan, problems) = planned(&format!("{GOOD_PORT}\nsecurity = \"none\""), "", GOOD_POINT);
+    assert!(plan.is_some() && problems.contains("anybody on the way"), "{problems}");
+    let local = "url = \"opc.tcp://localhost:4840\"\nsecurity = \"none\"";
+    assert_eq!(planned(local, "", GOOD_POINT).1, "");
+    let any = "url = \"opc.tcp://[::1]:4840\"\ntrust_any_server = true";
+    assert_eq!(planned(any, "", GOOD_POINT).1, "");
+}
