@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_opcua::core::comms::url::{hostname_from_url, is_opc_ua_binary_url};
-use config::{Problem, Problems, Spanned, Table};
+use config::{Problems, Spanned, Table};
 
 /// Most values that are asked for at once: more make answers that exceed the message limits of clients and servers.
 pub(crate) const HISTORY_PAGE_MAX: u32 = 1_000;
@@ -175,7 +175,7 @@ fn security(
         other => {
             let message =
                 format!("`security`: expected `sign-and-encrypt` or `none`, found `{other}`");
-            problems.extend(wanted.as_ref().map(|wanted| wanted.problem(CODE, message)));
+            problems.0.extend(wanted.as_ref().map(|wanted| wanted.problem(CODE, message)));
             None
         }
     }
@@ -291,20 +291,7 @@ fn page(table: &mut Table, problems: &mut Problems) -> usize {
     let value = page.as_ref().map_or(HISTORY_PAGE_MAX, |page| page.value);
     if !(1..=HISTORY_PAGE_MAX).contains(&value) {
         let message = format!("`history_page`: expected 1 to {HISTORY_PAGE_MAX}, found {value}");
-        problems.extend(page.map(|page| page.problem(CODE, message)));
+        problems.0.extend(page.map(|page| page.problem(CODE, message)));
     }
     usize::try_from(value.clamp(1, HISTORY_PAGE_MAX)).unwrap_or(1)
-}
-
-/// `problems.push` for a problem that may not be there.
-trait Extend {
-    fn extend(&mut self, problem: Option<Problem>);
-}
-
-impl Extend for Problems {
-    fn extend(&mut self, problem: Option<Problem>) {
-        if let Some(problem) = problem {
-            self.push(problem);
-        }
-    }
 }
