@@ -21,7 +21,7 @@ use crate::store::Store;
 /// The status is at most this old.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 /// At the end: time for the last commits, for their acks, and for the broker. In all less than 5 s.
-const LAST_COMMITS: Duration = Duration::from_millis(3_000);
+const LAST_COMMITS: Duration = Duration::from_secs(3);
 const LAST_ACKS: Duration = Duration::from_millis(500);
 const LAST_OF_BROKER: Duration = Duration::from_millis(800);
 

@@ -15,36 +15,34 @@
 mod contents;
 mod counters;
 mod drafts;
+mod event;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod frame;
 mod log;
 mod notice;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use lake::{AdmittedFrame, CommitDraft, LogKey, Watermark};
+use lake::{LogKey, Watermark};
 use model::ack::ACK_VERSION;
-use model::frame::{decode_frame, hash_of_frame, hash_of_log_start};
+use model::frame::{decode_frame, hash_of_frame};
 use model::wire::{Open, UpMessage};
-use model::{
-    Ack, Dictionary, DictionaryHash, DurabilityClass, Frame, GatewayId, LogId, RecordType,
-    Sequence, Timestamp,
-};
-use sha2::{Digest as _, Sha256};
+use model::{Ack, DurabilityClass, GatewayId, LogId, Sequence};
 
 pub use counters::{Counters, DropReason, Dropped};
+pub use event::{Action, AdmitSettings, Event, LogState, Now, Work};
 pub use notice::{Notice, NoticeKind};
 
 use drafts::{Drafts, Due};
-use log::{Held, Log, Weight};
+use frame::{breaks_chain, hold, learn};
+use log::{Log, Weight};
 use notice::Limiter;
 
-/// Frames that a gateway sends without a commit ack; the bound must not be lower (`notes` of the uplink window).
+/// Frames that a gateway sends without a commit ack; the bound must not be lower.
 pub const WINDOW_FRAMES: u64 = 64;
 /// Bytes that a gateway sends without a commit ack.
 pub const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
@@ -56,88 +54,6 @@ pub const GATEWAY_BYTES_MAX: u64 = 2 * WINDOW_BYTES;
 pub const LOGS_PER_GATEWAY_MAX: usize = 64;
 /// Most logs in all that are looked after.
 pub const LOGS_MAX: usize = 100_000;
-
-/// What the composition root chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AdmitSettings {
-    /// How long frames are gathered for one commit.
-    pub commit_interval: Duration,
-    /// Longest wait between two attempts to commit when the store fails.
-    pub retry_max: Duration,
-    /// Most samples held uncommitted for all gateways together: what bounds memory.
-    pub samples_max: u64,
-}
-
-/// The moment of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Never steps.
-    pub monotonic: Duration,
-    /// May step.
-    pub wall: Timestamp,
-}
-
-/// What happened.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// A gateway's message on its uplink topic.
-    Up {
-        /// The gateway, from the topic.
-        gateway: GatewayId,
-        /// The message.
-        message: Bytes,
-    },
-    /// The broker is there, for the first time or again.
-    Connected,
-    /// Time passed.
-    Tick,
-    /// The draft under way is durable.
-    Committed,
-    /// The draft under way could not be made durable, and why.
-    CommitFailed(String),
-    /// Commit at once what is held: the program is about to end.
-    Flush,
-}
-
-/// What to do.
-#[derive(Debug, Clone)]
-pub enum Action {
-    /// Tell a gateway.
-    Ack {
-        /// The gateway.
-        gateway: GatewayId,
-        /// What.
-        ack: Ack,
-    },
-    /// Commit, and answer with [`Event::Committed`] or [`Event::CommitFailed`].
-    Commit(Arc<Work>),
-    /// Tell people.
-    Notice(Notice),
-}
-
-/// One commit.
-#[derive(Debug, Default)]
-pub struct Work {
-    /// Rows and watermarks.
-    pub draft: CommitDraft,
-    /// Dictionaries that must be durable before the rows that name them.
-    pub dictionaries: Vec<(DictionaryHash, Arc<Dictionary>)>,
-}
-
-/// One log, for the status.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogState {
-    /// The gateway.
-    pub gateway: GatewayId,
-    /// The life of its spool.
-    pub log_id: LogId,
-    /// Everything up to here is in the store.
-    pub watermark: Sequence,
-    /// Frames held for the next commits.
-    pub held_frames: u64,
-    /// Whether the gateway opened it in this run.
-    pub opened: bool,
-}
 
 /// State of admission.
 #[derive(Debug)]
@@ -503,53 +419,4 @@ fn ack(ingest: &str, key: &LogKey, durable_upto: Sequence, tell: Tell) -> Action
         slow_ms: 0,
     };
     Action::Ack { gateway: key.0.clone(), ack }
-}
-
-/// Reads what a frame holds, so that the store can take it.
-fn hold(
-    log: &mut Log,
-    key: &LogKey,
-    frame: &Frame<'_>,
-    wall: Timestamp,
-    counters: &mut Counters,
-) -> Result<Held, Refusal> {
-    let (bytes, sequence) = (frame.bytes.len() as u64, frame.header.sequence);
-    if i64::try_from(sequence.0).is_err() {
-        return Err(Refusal(
-            DropReason::Refused,
-            Some(format!("sequence {sequence} is too large")),
-        ));
-    }
-    match frame.header.record_type {
-        RecordType::Data => {
-            let batch = contents::batch(frame).map_err(|e| refused(&e))?;
-            let dictionary = log.dictionary(batch.dictionary).ok_or(DropReason::NoDictionary)?;
-            contents::check(&batch, &dictionary).map_err(|e| refused(&e))?;
-            let suspect = contents::suspect_clock(&batch, wall);
-            counters.suspect_clock = counters.suspect_clock.saturating_add(suspect);
-            let (gateway, log_id) = key.clone();
-            let frame = AdmittedFrame { gateway, log_id, sequence, dictionary, batch };
-            return Ok(Held::Data { bytes, frame });
-        }
-        RecordType::Dictionary => learn(log, frame.body)?,
-        // What was lost is told by the opening of the session; marks and boots concern the gateway alone.
-        RecordType::History | RecordType::Loss | RecordType::Boot => {}
-    }
-    Ok(Held::Record { bytes, sequence })
-}
-
-fn learn(log: &mut Log, record: &[u8]) -> Result<(), Refusal> {
-    let record_hash: [u8; 32] = Sha256::digest(record).into();
-    if !log.has_record(&record_hash) {
-        let (dictionary, hash) = Dictionary::from_record(record).map_err(|e| refused(&e))?;
-        log.learn(record_hash, hash, Arc::new(dictionary));
-    }
-    Ok(())
-}
-
-/// Whether the frame names another frame before it than the one that was admitted. After a loss, and at the start of a
-/// run, there is nothing to compare with.
-fn breaks_chain(log: &Log, log_id: LogId, frame: &Frame<'_>) -> bool {
-    let first = (frame.header.sequence == Sequence(1)).then(|| hash_of_log_start(log_id));
-    first.or(log.last_hash).is_some_and(|expected| expected != frame.prev_hash)
 }

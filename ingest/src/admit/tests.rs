@@ -1,6 +1,9 @@
 //! Admission against frames made by hand, and against a model of gateways, a forgetful broker and a store that fails.
 
-use model::{Batch, Loss, PointIndex, Quality, Sample, Value};
+use std::sync::Arc;
+
+use model::frame::hash_of_log_start;
+use model::{Batch, Loss, PointIndex, Quality, RecordType, Sample, Timestamp, Value};
 
 use super::fixtures::*;
 use super::*;

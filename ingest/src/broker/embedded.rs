@@ -33,7 +33,7 @@ use crate::live::TOPICS_MAX;
 const PACKET_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX + 4 * 1_024;
 /// Most connections at a time.
 const CLIENTS_MAX: usize = 10_000;
-/// PUBLISHes that a client may have under way.
+/// Messages that a client may have under way without PUBACK.
 const RECEIVE_MAX: u16 = 64;
 /// Messages between the router and one client.
 const CLIENT_QUEUE_MAX: usize = 256;

@@ -1,6 +1,8 @@
 //! Ingest as a whole: a real broker in this process, a real MQTT client as gateway, a real table on disk. Must never
 //! sleep for a fixed time where it can wait for a condition.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod external;
 mod gateway;
 mod rows;
