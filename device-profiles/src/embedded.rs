@@ -11,5 +11,14 @@ macro_rules! profiles {
 profiles! {
     "acrel/adl400"
     "eastron/sdm630"
+    "nengliu/boiler"
+    "nengliu/cnc"
+    "nengliu/compressor"
+    "nengliu/furnace"
+    "nengliu/opcua-electricity"
+    "nengliu/opcua-gas"
+    "nengliu/opcua-steam"
+    "nengliu/opcua-water"
+    "nengliu/water-meter"
     "schneider/pm5300"
 }

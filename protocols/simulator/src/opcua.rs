@@ -1,0 +1,12 @@
+//! The OPC UA side of the plant: its meters as nodes with live values and history. Must never know a Modbus register.
+
+mod grid;
+mod history;
+mod nodes;
+mod server;
+
+pub(crate) use grid::Grid;
+pub(crate) use server::{Endpoint, OpcUaServer, start};
+
+#[cfg(test)]
+mod tests;
