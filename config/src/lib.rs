@@ -9,5 +9,5 @@ mod table;
 mod value;
 
 pub use problem::{Problem, Problems, SourceFile};
-pub use table::{Spanned, Table, nearest};
+pub use table::{Spanned, Table, meant, nearest};
 pub use value::{ByteSize, FromToml, Item};

@@ -31,7 +31,8 @@ impl SourceFile {
 /// One thing that is wrong, or at least doubtful.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Stable code, `GW-C…` for the gateway's files, `EN-C…` for the centre's; never translated.
+    /// Stable code, never translated: `GW-C…` for the gateway's files, `EN-C…` for the centre's, `C…` for the form of
+    /// any of them.
     pub code: &'static str,
     /// What was expected and found, in the user's words.
     pub message: String,

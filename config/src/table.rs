@@ -138,7 +138,12 @@ impl Table {
             Err(found) => {
                 let message =
                     format!("`{}{key}`: expected {}, found {found}", self.path, T::EXPECTED);
-                problems.push(Problem::new(CODE_TYPE, message).at(&self.file, span));
+                let problem = Problem::new(CODE_TYPE, message).at(&self.file, span);
+                problems.push(if is_section::<T>() {
+                    problem.help(format!("write it as one section, `[{}{key}]`", self.path))
+                } else {
+                    problem
+                });
                 None
             }
         }
@@ -153,8 +158,12 @@ impl Table {
         if !self.has(key) {
             self.asked.push(key);
             let message = format!("`{}{key}` is missing: expected {}", self.path, T::EXPECTED);
-            problems
-                .push(self.problem(CODE_MISSING, message).help(format!("add `{key} = …` here")));
+            let help = if is_section::<T>() {
+                format!("add the section `[{}{key}]`", self.path)
+            } else {
+                format!("add `{key} = …` here")
+            };
+            problems.push(self.problem(CODE_MISSING, message).help(help));
             return None;
         }
         self.optional(key, problems)
@@ -167,6 +176,13 @@ impl Table {
 
     /// Takes all tables of `[[key]]`; an absent key gives none.
     pub fn tables(&mut self, key: &'static str, problems: &mut Problems) -> Vec<Table> {
+        if let Some((_, Item::Table(table), _)) = self.entries.get(key) {
+            let message =
+                format!("`{}{key}`: expected a list of sections, found one section", self.path);
+            let help = format!("write `[[{key}]]`, in two pairs of brackets: there may be several");
+            problems.push(table.problem(CODE_TYPE, message).help(help));
+            self.entries.remove(key);
+        }
         self.optional::<Vec<Table>>(key, problems).map_or_else(Vec::new, |found| found.value)
     }
 
@@ -195,25 +211,41 @@ impl Table {
         for (name, (span, ..)) in &self.entries {
             let message = format!("`{}{name}` is not a key that exists here", self.path);
             let problem = Problem::new(CODE_UNKNOWN, message).at(&self.file, span.clone());
-            problems.push(match nearest(name, &self.asked) {
-                Some(known) => problem.help(format!("did you mean `{known}`?")),
-                None => problem.help(format!("keys here: {}", listed(&self.asked))),
-            });
+            let mut known = self.asked.clone();
+            known.sort_unstable();
+            known.dedup();
+            problems.push(problem.help(meant(name, &known, "keys here:")));
         }
     }
 }
 
-fn listed(keys: &[&str]) -> String {
-    let mut keys = keys.to_vec();
-    keys.sort_unstable();
-    keys.dedup();
-    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+/// Whether `T` is written as `[key]` and not as `key = …`.
+fn is_section<T: FromToml>() -> bool {
+    T::EXPECTED == Table::EXPECTED
 }
 
-/// The known word that is at most two edits away (one for words of up to four letters).
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Help for a word that is none of the `known` ones: the one that was probably meant, else all of them after
+/// `these_are`.
+#[must_use]
+pub fn meant(word: &str, known: &[&str], these_are: &str) -> String {
+    match nearest(word, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("{these_are} {}", quoted(known)),
+    }
+}
+
+/// The known word that is at most two edits away (one for words of up to four letters, none for those of one or two).
 #[must_use]
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let allowed = if word.chars().count() <= 4 { 1 } else { 2 };
+    let allowed = match word.chars().count() {
+        0..=2 => 0,
+        3..=4 => 1,
+        _ => 2,
+    };
     known
         .iter()
         .map(|candidate| (edits(word, candidate), *candidate))
@@ -222,20 +254,22 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein distance.
+/// How many letters were added, left out, changed or swapped with their neighbour (optimal string alignment).
 fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut older: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (to, above) in b.iter().zip(row.iter().skip(1)) {
-            left = (left + 1).min(above + 1).min(diagonal + usize::from(from != *to));
-            diagonal = *above;
-            next.push(left);
+    for (i, from) in a.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, to) in b.iter().enumerate() {
+            let changed = row[j] + usize::from(from != to);
+            let mut least = changed.min(next[j] + 1).min(row[j + 1] + 1);
+            if i > 0 && j > 0 && *from == b[j - 1] && *to == a[i - 1] {
+                least = least.min(older[j - 1] + 1);
+            }
+            next.push(least);
         }
-        row = next;
+        older = std::mem::replace(&mut row, next);
     }
     row.last().copied().unwrap_or(0)
 }

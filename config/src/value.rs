@@ -164,6 +164,19 @@ impl FromToml for Duration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
+impl std::fmt::Display for ByteSize {
+    /// In the largest unit that gives a whole number.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        let whole =
+            units.iter().find(|(bytes, _)| self.0 >= *bytes && self.0.is_multiple_of(*bytes));
+        match whole {
+            Some((bytes, unit)) => write!(f, "{} {unit}", self.0 / bytes),
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
 impl FromToml for ByteSize {
     const EXPECTED: &'static str = "a size such as `\"512 KiB\"`, `\"64 MiB\"` or `\"2 GiB\"`";
     fn from_item(item: Item) -> Result<Self, String> {

@@ -28,8 +28,8 @@
 //! register = 72                     # the remaining keys are the address
 //! ```
 //!
-//! Problem codes: C040 no such profile, C041 no points, C042 metric, C043 unit, C044 kind, C045 modulus, C046 scale or
-//! resolution, C047 source, C048 protocol section, C049 file.
+//! Problem codes: GW-C040 no such profile, GW-C041 no points, GW-C042 metric, GW-C043 unit, GW-C044 kind, GW-C045
+//! modulus, GW-C046 scale or resolution, GW-C047 source, GW-C048 protocol section, GW-C049 file.
 
 mod embedded;
 mod library;

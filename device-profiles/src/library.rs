@@ -76,7 +76,7 @@ impl Library {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let message = format!("profile `{}` cannot be read: {error}", path.display());
-                    return Err(Problem::new("C049", message)
+                    return Err(Problem::new("GW-C049", message)
                         .help("check the owner and the mode of the file, and that it is UTF-8"));
                 }
             }
@@ -93,7 +93,7 @@ impl Library {
                 == id.value.rsplit('/').next().filter(|model| !model.is_empty())
         };
         let near = nearest(&id.value, &known).or(known.iter().find(same_model).copied());
-        let problem = id.problem("C040", format!("there is no device profile `{}`", id.value));
+        let problem = id.problem("GW-C040", format!("there is no device profile `{}`", id.value));
         match near {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem.help(format!("profiles: {}", ids.join(", "))),
@@ -143,7 +143,7 @@ mod tests {
             assert!(Library::default().get(&named(id), &mut problems).is_none());
             let text = problems.to_string();
             let start =
-                format!("C040 gateway.toml:1:11: there is no device profile `{id}`; {help}");
+                format!("GW-C040 gateway.toml:1:11: there is no device profile `{id}`; {help}");
             assert!(text.starts_with(&start), "{text}");
         };
         check("eastron/sdm360", "did you mean `eastron/sdm630`?");

@@ -27,7 +27,7 @@ fn read(id: &str, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Dev
         table.tables("source", problems).into_iter().filter_map(|t| source(t, problems)).collect();
     let point_tables = table.tables("point", problems);
     if point_tables.is_empty() {
-        let problem = table.problem("C041", format!("profile `{id}` has no points"));
+        let problem = table.problem("GW-C041", format!("profile `{id}` has no points"));
         problems.push(problem.help("add a `[[point]]` for each value that the device offers"));
     }
     let mut points = Vec::with_capacity(point_tables.len());
@@ -43,7 +43,7 @@ fn read(id: &str, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Dev
             let message = format!("`[{}]` is not a section that exists here", name.value);
             let of = protocol.as_ref().map_or("<protocol>", |protocol| protocol.value.as_str());
             problems.push(
-                name.problem("C048", message)
+                name.problem("GW-C048", message)
                     .help(format!("the section of this profile's protocol is `[{of}]`")),
             );
         }
@@ -92,7 +92,7 @@ fn point(
         };
         if let Some(number) = number.as_ref().filter(wrong) {
             let message = format!("{key} `{}`: expected a number above 0", number.value);
-            problems.push(number.problem("C046", message).help("write one step, such as 0.01"));
+            problems.push(number.problem("GW-C046", message).help("write one step, such as 0.01"));
         }
     }
     let offset = table.or("offset", Decimal::ZERO, problems);
@@ -119,7 +119,7 @@ fn check_metric(
     problems: &mut Problems,
 ) {
     if let Err(error) = model::id::check_id(&metric.value) {
-        let problem = metric.problem("C042", format!("metric: {error}"));
+        let problem = metric.problem("GW-C042", format!("metric: {error}"));
         problems.push(problem.help("a metric is one level of a topic, such as `e_import`"));
     }
     if let Some(first) = metrics.insert(metric.value.clone(), metric.clone()) {
@@ -127,7 +127,7 @@ fn check_metric(
         let message = format!("metric `{}` stands twice in this profile", metric.value);
         problems.push(
             metric
-                .problem("C042", message)
+                .problem("GW-C042", message)
                 .help(format!("the other is in line {line}; rename one")),
         );
     }
@@ -137,7 +137,7 @@ fn unit_of(text: &Spanned<String>, problems: &mut Problems) -> Option<Spanned<Un
     match text.value.parse::<Unit>() {
         Ok(unit) => Some(text.clone().map(|_| unit)),
         Err(error) => {
-            problems.push(text.problem("C043", error.to_string()).help(near_units(&text.value)));
+            problems.push(text.problem("GW-C043", error.to_string()).help(near_units(&text.value)));
             None
         }
     }
@@ -166,7 +166,7 @@ fn kind_of(text: &Spanned<String>, problems: &mut Problems) -> Option<Spanned<Po
         "state" => PointKind::State,
         other => {
             let message = format!("`{other}` is not a kind of point");
-            problems.push(text.problem("C044", message).help(
+            problems.push(text.problem("GW-C044", message).help(
                 "counter: a register that only grows; gauge: a momentary value; state: one of a few",
             ));
             return None;
@@ -193,7 +193,7 @@ fn check_fit(unit: &Spanned<Unit>, kind: PointKind, problems: &mut Problems) {
     };
     let name = if kind == PointKind::Counter { "counter" } else { "state" };
     let message = format!("a {name} cannot be measured in `{}`", unit.value);
-    problems.push(unit.problem("C044", message).help(help));
+    problems.push(unit.problem("GW-C044", message).help(help));
 }
 
 /// The modulus of a counter: a number, or `"unknown"`, which is said on purpose and therefore no problem.
@@ -206,7 +206,7 @@ fn modulus_of(
     let Some(item) = table.optional::<Item>("modulus", problems) else {
         if let Some(kind) = counter {
             let message = "this counter does not say at which reading it starts again from 0";
-            problems.push(kind.problem("C045", message).warning().help(
+            problems.push(kind.problem("GW-C045", message).warning().help(
                 "add `modulus = 1000000` (for six digits before the point) or `modulus = \"unknown\"`",
             ));
         }
@@ -214,7 +214,8 @@ fn modulus_of(
     };
     if kind.is_some() && counter.is_none() {
         let message = "only a counter has a modulus";
-        problems.push(item.problem("C045", message).help("remove it, or set `kind = \"counter\"`"));
+        problems
+            .push(item.problem("GW-C045", message).help("remove it, or set `kind = \"counter\"`"));
     }
     if matches!(&item.value, Item::Text(text) if text == "unknown") {
         return None;
@@ -225,7 +226,8 @@ fn modulus_of(
             let found = item.value.describe();
             let message =
                 format!("modulus: expected a number above 0 or `\"unknown\"`, found {found}");
-            problems.push(item.problem("C045", message).help("write it in the unit of the point"));
+            problems
+                .push(item.problem("GW-C045", message).help("write it in the unit of the point"));
             None
         }
     }
@@ -244,7 +246,7 @@ fn check_source(
             let message = "this point names no source, so it must say `unverified = true`";
             problems.push(
                 table
-                    .problem("C047", message)
+                    .problem("GW-C047", message)
                     .help("add `source = \"…\"` when a document says so, else `unverified = true`"),
             );
         }
@@ -254,7 +256,7 @@ fn check_source(
         return;
     }
     let ids: Vec<&str> = sources.iter().map(|known| known.id.as_str()).collect();
-    let problem = source.problem("C047", format!("source `{}` is not defined", source.value));
+    let problem = source.problem("GW-C047", format!("source `{}` is not defined", source.value));
     problems.push(match nearest(&source.value, &ids) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem.help("add a `[[source]]` with this id and the title of the document"),

@@ -52,7 +52,8 @@ impl Row {
     ) -> Option<&str> {
         let found = self.get(column);
         if found.is_none() {
-            problems.push(self.problem(code, format!("`{column}` is blank")));
+            let problem = self.problem(code, format!("`{column}` is blank"));
+            problems.push(problem.help("every row needs it"));
         }
         found
     }

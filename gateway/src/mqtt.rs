@@ -162,13 +162,13 @@ impl Broker {
                     connection
                         .send_replace(Connection { client: Some(client.clone()), reason: None });
                 }
-                Packet::Publish(message) => match serde_json::from_slice(&message.payload) {
+                Packet::Publish(message) => match Ack::from_json(&message.payload) {
                     Ok(ack) => {
                         if acks.try_send(ack).is_err() {
                             tracing::debug!("commit ack dropped: the queue is full");
                         }
                     }
-                    Err(e) => tracing::warn!(error = %e, "not a commit ack on our ack topic"),
+                    Err(e) => tracing::warn!(error = in_words(&e), "commit ack not followed"),
                 },
                 Packet::Disconnect(packet) => {
                     return format!("broker said goodbye: {:?}", packet.reason_code);

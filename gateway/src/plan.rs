@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use config::{Problems, Spanned};
+use config::{Problems, Spanned, meant};
 use device_profiles::{DeviceProfile, Library};
 use driver::{DeviceSpec, Plan, PointSpec, PortSpec, Protocol};
 use model::{Dictionary, Place, PointId, PointIndex, PointInfo, ValueType};
@@ -87,23 +87,25 @@ fn protocol_of<'a>(
 ) -> Option<&'a dyn Protocol> {
     let found = protocols.iter().find(|protocol| protocol.name() == wanted.value);
     if found.is_none() {
-        let names: Vec<String> = protocols.iter().map(|p| format!("`{}`", p.name())).collect();
+        let names: Vec<&str> = protocols.iter().map(|protocol| protocol.name()).collect();
         let message = format!("protocol `{}` is not one of this program", wanted.value);
-        problems.push(
-            wanted.problem("GW-C023", message).help(format!("it speaks {}", names.join(", "))),
-        );
+        problems.push(wanted.problem("GW-C023", message).help(meant(
+            &wanted.value,
+            &names,
+            "this program speaks",
+        )));
     }
     found.map(AsRef::as_ref)
 }
 
 fn unknown_port(device: &DeviceSettings, ports: &[PortSettings]) -> config::Problem {
     let (id, port) = (&device.id.value, &device.port.value);
-    let known: Vec<String> = ports.iter().map(|port| format!("`{}`", port.id.value)).collect();
+    let known: Vec<&str> = ports.iter().map(|port| port.id.value.as_str()).collect();
     let message = format!("device `{id}` names port `{port}`, which is not defined");
     let help = if known.is_empty() {
         format!("add `[[port]]` with `id = \"{port}\"`")
     } else {
-        format!("ports here: {}", known.join(", "))
+        meant(port, &known, "ports here:")
     };
     device.port.problem("GW-C007", message).help(help)
 }
@@ -137,12 +139,11 @@ fn device_spec(
     if let Some(wanted) = &device.points {
         for metric in &wanted.value {
             if !profile.points.iter().any(|point| point.metric == *metric) {
-                let known: Vec<_> =
-                    profile.points.iter().map(|p| format!("`{}`", p.metric)).collect();
+                let known: Vec<&str> =
+                    profile.points.iter().map(|point| point.metric.as_str()).collect();
                 let message = format!("profile `{}` has no point `{metric}`", profile.id);
-                problems.push(
-                    wanted.problem("GW-C025", message).help(format!("it has {}", known.join(", "))),
-                );
+                problems
+                    .push(wanted.problem("GW-C025", message).help(meant(metric, &known, "it has")));
             }
         }
     }

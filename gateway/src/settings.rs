@@ -201,14 +201,15 @@ type Head = (GatewayId, (String, String), Vec<PathBuf>);
 fn read_gateway(mut table: Table, folder: &Path, problems: &mut Problems) -> Option<Head> {
     let id = table.required::<String>("id", problems).and_then(|found| {
         let checked = GatewayId::new(found.value.clone());
-        checked.map_err(|e| problems.push(found.problem("GW-C011", e.to_string()))).ok()
+        let wrong = |e: model::id::IdError| found.problem("GW-C011", e.to_string()).help(ID_HELP);
+        checked.map_err(|e| problems.push(wrong(e))).ok()
     });
     let site = table.required::<String>("site", problems).and_then(|found| {
         let parts = found.value.split_once('/').map(|(e, s)| (e.to_owned(), s.to_owned()));
         let valid = parts.filter(|(e, s)| check_id(e).is_ok() && check_id(s).is_ok());
         if valid.is_none() {
             let message = format!("`site`: expected `enterprise/site`, found `{}`", found.value);
-            problems.push(found.problem("GW-C012", message).help(ID_HELP));
+            problems.push(found.problem("GW-C027", message).help(ID_HELP));
         }
         valid
     });
@@ -221,18 +222,24 @@ const ID_HELP: &str = "use a-z, 0-9, _ and -, at most 40 of them; Chinese names 
 
 fn read_spool(mut table: Table, folder: &Path, problems: &mut Problems) -> SpoolSettings {
     let default = SpoolSettings::default_in(folder);
+    let quota = table.optional::<ByteSize>("quota", problems);
     let settings = SpoolSettings {
         folder: folder.join(table.or("folder", "spool".to_owned(), problems)),
-        quota: table.or("quota", default.quota, problems),
+        quota: quota.as_ref().map_or(default.quota, |quota| quota.value),
         segment: table.or("segment", default.segment, problems),
         commit_interval: table.or("commit_interval", default.commit_interval, problems),
     };
-    let (quota, needed) = (settings.quota.0, settings.segment.0.saturating_mul(3));
-    if quota < needed {
+    let needed = ByteSize(settings.segment.0.saturating_mul(3));
+    if settings.quota < needed {
         let message = format!(
-            "`spool.quota`: expected at least three segments ({needed} B), found {quota} B"
+            "`spool.quota`: expected at least three segments, {needed}, found {}",
+            settings.quota
         );
-        problems.push(table.problem("GW-C013", message).help("raise `quota` or lower `segment`"));
+        let problem = match &quota {
+            Some(quota) => quota.problem("GW-C013", message),
+            None => table.problem("GW-C013", message),
+        };
+        problems.push(problem.help("raise `quota` or lower `segment`"));
     }
     table.finish(problems);
     settings

@@ -1,6 +1,7 @@
 //! The commit ack: one number that frees a spool. Never to be confused with PUBACK, which promises nothing (INV-5).
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::id::{LogId, Sequence};
 
@@ -44,6 +45,36 @@ pub struct Ack {
     pub slow_ms: u64,
 }
 
+/// Why a text is not a commit ack that this program may follow.
+#[derive(Debug, Error)]
+pub enum AckError {
+    /// The text is no ack.
+    #[error("commit ack is not the JSON that was expected")]
+    Json(#[source] serde_json::Error),
+    /// A newer ingest sent it.
+    #[error("commit ack version {found} is unknown: expected {ACK_VERSION}; update this program")]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+}
+
+impl Ack {
+    /// Reads the text of `gw/{gateway}/ack`. One of another version frees nothing (INV-3).
+    pub fn from_json(text: &[u8]) -> Result<Self, AckError> {
+        /// Only the version, so that a newer text is named as such and not as bad JSON.
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        let Versioned { v: found } = serde_json::from_slice(text).map_err(AckError::Json)?;
+        if found != ACK_VERSION {
+            return Err(AckError::Version { found });
+        }
+        serde_json::from_slice(text).map_err(AckError::Json)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +94,7 @@ mod tests {
         };
         let check = |ack: &Ack, json: &str| {
             assert_eq!(serde_json::to_string(ack).unwrap(), json);
-            assert_eq!(serde_json::from_str::<Ack>(json).unwrap(), *ack);
+            assert_eq!(Ack::from_json(json.as_bytes()).unwrap(), *ack);
         };
         let start = concat!(
             r#"{"v":1,"log_id":"00000000000000000000000000000000","ingest":"a1","#,
@@ -73,5 +104,19 @@ mod tests {
         (ack.want, ack.open, ack.slow_ms) = (Some(Sequence(8)), true, 250);
         check(&ack, &format!(r#"{start},"want":8,"open":true,"slow_ms":250}}"#));
         assert!(DurabilityClass::D1 < DurabilityClass::D2);
+    }
+
+    #[test]
+    fn an_ack_of_another_version_is_named_as_such() {
+        let check = |text: &str, expected: &str| {
+            let error = Ack::from_json(text.as_bytes()).unwrap_err().to_string();
+            assert_eq!(error, expected, "{text}");
+        };
+        check(
+            r#"{"v":2,"upto":7}"#,
+            "commit ack version 2 is unknown: expected 1; update this program",
+        );
+        check(r#"{"v":1}"#, "commit ack is not the JSON that was expected");
+        check("7", "commit ack is not the JSON that was expected");
     }
 }

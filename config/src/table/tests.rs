@@ -57,3 +57,45 @@ fn goes_on_after_a_syntax_error() {
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("C001 gateway.toml:1:"), "{problems:?}");
 }
+
+#[test]
+fn says_how_a_section_is_written() {
+    let problems = read("[port]\nid = \"a\"\n[[spool]]\n", |table, problems| {
+        assert!(table.tables("port", problems).is_empty());
+        assert!(table.optional::<Table>("spool", problems).is_none());
+        assert!(table.required::<Table>("gateway", problems).is_none());
+    });
+    let expected = [
+        "C003 gateway.toml:1:1: `port`: expected a list of sections, found one section; write \
+         `[[port]]`, in two pairs of brackets: there may be several",
+        "C003 gateway.toml:3:1: `spool`: expected a table, found a list of 1; write it as one \
+         section, `[spool]`",
+        "C002 gateway.toml:1:1: `gateway` is missing: expected a table; add the section `[gateway]`",
+    ];
+    assert_eq!(problems, expected);
+}
+
+#[test]
+fn finds_the_word_that_was_meant() {
+    let check = |word: &str, expected: Option<&'static str>| {
+        assert_eq!(nearest(word, &["main", "boiler", "press-line"]), expected, "{word}");
+    };
+    check("mian", Some("main"));
+    check("mani", Some("main"));
+    check("gain", Some("main"));
+    check("boyelr", Some("boiler"));
+    check("presline", Some("press-line"));
+    check("nima", None);
+    check("", None);
+    assert_eq!(meant("x", &["a", "b"], "known:"), "known: `a`, `b`");
+}
+
+#[test]
+fn sizes_are_printed_as_they_are_written() {
+    let check = |bytes, text: &str| assert_eq!(ByteSize(bytes).to_string(), text);
+    check(12 << 20, "12 MiB");
+    check(1536 << 20, "1536 MiB");
+    check(3 << 30, "3 GiB");
+    check(1000, "1000 B");
+    check(0, "0 B");
+}

@@ -50,40 +50,40 @@ fn a_good_profile_keeps_what_it_says() {
 
 #[test]
 fn names_what_is_wrong_and_where() {
-    check("kWh", "KWH", "C043 p.toml:12:8: `KWH` is not a unit; did you mean `kWh`?");
+    check("kWh", "KWH", "GW-C043 p.toml:12:8: `KWH` is not a unit; did you mean `kWh`?");
     check(
         "\"kWh\"",
         "\"kW\"",
-        "C044 p.toml:12:8: a counter cannot be measured in `kW`; a counter counts energy, volume, \
+        "GW-C044 p.toml:12:8: a counter cannot be measured in `kW`; a counter counts energy, volume, \
          mass, pieces or time; a momentary value is a `gauge`",
     );
     check(
         "source = \"manual\"",
         "source = \"manaul\"",
-        "C047 p.toml:16:10: source `manaul` is not defined; did you mean `manual`?",
+        "GW-C047 p.toml:16:10: source `manaul` is not defined; did you mean `manual`?",
     );
     check(
         "modulus = \"unknown\"",
         "modulus = 0",
-        "C045 p.toml:15:11: modulus: expected a number above 0 or `\"unknown\"`, found `0`; write \
+        "GW-C045 p.toml:15:11: modulus: expected a number above 0 or `\"unknown\"`, found `0`; write \
          it in the unit of the point",
     );
     check(
         "resolution = 0.01",
         "resolution = -0.01",
-        "C046 p.toml:14:14: resolution `-0.01`: expected a number above 0; write one step, such as \
+        "GW-C046 p.toml:14:14: resolution `-0.01`: expected a number above 0; write one step, such as \
          0.01",
     );
     check(
         "[modbus]",
         "[opcua]",
-        "C048 p.toml:8:2: `[opcua]` is not a section that exists here; the section of this \
+        "GW-C048 p.toml:8:2: `[opcua]` is not a section that exists here; the section of this \
          profile's protocol is `[modbus]`",
     );
     check(
         "e_import",
         "E import",
-        "C042 p.toml:11:10: metric: `E import` is not an id: expected 1 to 40 characters of a-z \
+        "GW-C042 p.toml:11:10: metric: `E import` is not an id: expected 1 to 40 characters of a-z \
          0-9 _ -; a metric is one level of a topic, such as `e_import`",
     );
 }
@@ -91,7 +91,7 @@ fn names_what_is_wrong_and_where() {
 #[test]
 fn a_counter_without_modulus_is_only_doubtful() {
     let text = problems_of("modulus = \"unknown\"\n", "");
-    assert!(text.starts_with("C045 p.toml:13:8: this counter does not say"), "{text}");
+    assert!(text.starts_with("GW-C045 p.toml:13:8: this counter does not say"), "{text}");
 }
 
 #[test]

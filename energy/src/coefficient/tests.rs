@@ -213,7 +213,7 @@ fn a_table_with_faults_names_each_line() {
         found,
         [
             "EN-C301 c.csv:3:1: expected 12 fields as in the first line, found 10; a field with a comma in it stands in \"quotes\"",
-            "EN-C201 c.csv:2:1: `zh_name` is blank",
+            "EN-C201 c.csv:2:1: `zh_name` is blank; every row needs it",
             "EN-C201 c.csv:4:1: `unit`: `stone` is not a unit",
         ]
     );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use config::{Problem, Problems, SourceFile};
+use config::{Problem, Problems, SourceFile, meant};
 use model::Unit;
 
 use super::{Fact, Facts, Measure};
@@ -48,9 +48,9 @@ fn fact(plant: &Plant, row: &Row, problems: &mut Problems) -> Option<Fact> {
     let value = row.parse::<Number>(CODE_FIELD, "value", problems);
     let (subject, period, measure, value) = (subject?, period?, measure?, value?);
     if plant.subject(&subject).is_none() {
-        let known: Vec<_> = plant.subjects.iter().map(|one| one.id.to_string()).collect();
+        let known: Vec<_> = plant.subjects.iter().map(|one| one.id.as_str()).collect();
         let problem = row.problem(CODE_REFERENCE, format!("there is no subject `{subject}`"));
-        problems.push(problem.help(format!("known here: {}", known.join(", "))));
+        problems.push(problem.help(meant(subject.as_str(), &known, "known here:")));
         return None;
     }
     if matches!(period, Period::Day(_)) {
@@ -105,7 +105,7 @@ fn factor(plant: &Plant, measure: &Measure, unit: &str) -> Result<Number, Unfit>
     let own = match measure {
         Measure::Energy(_, id) => {
             let Some(kind) = plant.kind(id) else {
-                let known: Vec<_> = plant.kinds.iter().map(|kind| kind.id.to_string()).collect();
+                let known: Vec<_> = plant.kinds.iter().map(|kind| kind.id.as_str()).collect();
                 return Err(unknown("energy kind", id.as_str(), &known));
             };
             let factor = unit.parse().ok().and_then(|unit| kind.factor_from(unit));
@@ -113,8 +113,7 @@ fn factor(plant: &Plant, measure: &Measure, unit: &str) -> Result<Number, Unfit>
         }
         Measure::Output(id) | Measure::QualifiedOutput(id) => {
             let found = plant.products.iter().find(|product| product.id == *id);
-            let known: Vec<_> =
-                plant.products.iter().map(|product| product.id.to_string()).collect();
+            let known: Vec<_> = plant.products.iter().map(|product| product.id.as_str()).collect();
             found.ok_or_else(|| unknown("product", id.as_str(), &known))?.unit
         }
         Measure::GrossOutputValue | Measure::ValueAdded => {
@@ -135,18 +134,23 @@ fn unfit(measure: &Measure, own: &str, found: &str) -> Unfit {
         message: format!(
             "`unit`: `{measure}` is counted in `{own}`, and `{found}` does not convert exactly into it"
         ),
-        help: None,
+        help: Some(match measure {
+            Measure::Energy(..) => format!(
+                "give it in `{own}`, or state a `conversion` for this energy kind in the plant file"
+            ),
+            _ => format!("give it in `{own}`"),
+        }),
     }
 }
 
-fn unknown(what: &str, found: &str, known: &[String]) -> Unfit {
+fn unknown(what: &str, found: &str, known: &[&str]) -> Unfit {
     Unfit {
         code: CODE_REFERENCE,
         message: format!("there is no {what} `{found}` in the plant file"),
         help: Some(if known.is_empty() {
             format!("it has no {what}")
         } else {
-            format!("known here: {}", known.join(", "))
+            meant(found, known, "known here:")
         }),
     }
 }

@@ -60,7 +60,7 @@ fn names_file_and_line_of_what_is_wrong() {
         assert!(problems.contains(expected), "expected `{expected}`, found {problems}");
         assert!(problems.contains("facts.csv:3:1"), "{problems}");
     };
-    bad("acne,2023,purchased:gas,1,m3,,", "there is no subject `acne`; known here: acme, line-a");
+    bad("acne,2023,purchased:gas,1,m3,,", "there is no subject `acne`; did you mean `acme`?");
     bad("acme,2023-13,purchased:gas,1,m3,,", "`2023-13` is not a period");
     bad("acme,2023-01-01,own:gas,1,m3,,", "found the day `2023-01-01`");
     bad("acme,2023,bought:gas,1,m3,,", "`bought:gas` is not a measure");
@@ -70,7 +70,7 @@ fn names_file_and_line_of_what_is_wrong() {
     bad("acme,2023,own:gas,-1,m3,,", "expected a number not below zero");
     bad("acme,2023,own:gas,1,t,,", "`own:gas` is counted in `m3`");
     bad("acme,2023,value_added,1,USD,,", "`value_added` is counted in `万元`");
-    bad("acme,2023,own:gas,,m3,,", "`value` is blank");
+    bad("acme,2023,own:gas,,m3,,", "`value` is blank; every row needs it");
     bad("acme,2023,own:gas,1", "expected 7 fields");
     bad("acme,2023,purchased:gas,2,m3,,", "declared already for 2023, in facts.csv:2");
     bad("acme,2023-05,purchased:gas,2,m3,,", "declared already for 2023, in facts.csv:2");

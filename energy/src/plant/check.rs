@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use config::{Problem, Problems, Spanned};
+use config::{Problem, Problems, Spanned, meant};
 use model::Unit;
 
 use super::kind::KindDraft;
@@ -27,16 +27,18 @@ pub(super) struct Draft {
 
 /// Compares all sections and fills the plant.
 pub(super) fn all(plant: &mut Plant, draft: Draft, problems: &mut Problems) {
+    let places: Vec<Spanned<SubjectId>> =
+        draft.subjects.iter().map(|(id, ..)| id.clone()).collect();
     subjects(plant, draft.subjects, problems);
     kinds(plant, draft.kinds, problems);
     meters(plant, &draft.meters, problems);
     products(plant, draft.products, problems);
     allocations(plant, draft.allocations, problems);
-    nested_lines(plant, problems);
+    nested_lines(plant, &places, problems);
 }
 
 /// The energy of a line inside another would be counted in both.
-fn nested_lines(plant: &Plant, problems: &mut Problems) {
+fn nested_lines(plant: &Plant, places: &[Spanned<SubjectId>], problems: &mut Problems) {
     let gets = |id: &SubjectId| {
         plant.allocations.iter().any(|key| key.shares.iter().any(|share| share.to == *id))
     };
@@ -53,19 +55,26 @@ fn nested_lines(plant: &Plant, problems: &mut Problems) {
                     "line `{}` lies in line `{}`: what is divided among lines would be counted twice",
                     inner.id, outer.id
                 );
-                problems.push(Problem::new(CODE_PLANT, message));
+                let place = places.iter().find(|id| id.value == inner.id);
+                let problem = match place {
+                    Some(id) => id.problem(CODE_PLANT, message),
+                    None => Problem::new(CODE_PLANT, message),
+                };
+                problems
+                    .push(problem.help("give one of them the kind `area`, or another `parent`"));
             }
         }
     }
 }
 
 fn unknown<T: Display>(found: &Spanned<T>, what: &str, known: &[String]) -> Problem {
-    let problem = found.problem(CODE_REFERENCE, format!("there is no {what} `{}`", found.value));
+    let name = found.value.to_string();
+    let problem = found.problem(CODE_REFERENCE, format!("there is no {what} `{name}`"));
     if known.is_empty() {
-        problem.help(format!("this file has no {what}"))
-    } else {
-        problem.help(format!("known here: {}", known.join(", ")))
+        return problem.help(format!("this file has no {what}"));
     }
+    let words: Vec<&str> = known.iter().map(String::as_str).collect();
+    problem.help(meant(&name, &words, "known here:"))
 }
 
 fn texts<T: Display>(ids: impl Iterator<Item = T>) -> Vec<String> {
@@ -73,7 +82,9 @@ fn texts<T: Display>(ids: impl Iterator<Item = T>) -> Vec<String> {
 }
 
 fn duplicate<T: Display>(found: &Spanned<T>, what: &str) -> Problem {
-    found.problem(CODE_DUPLICATE, format!("there are two {what}s `{}`", found.value))
+    found
+        .problem(CODE_DUPLICATE, format!("there is another {what} `{}` above", found.value))
+        .help("remove one of the two, or correct its name")
 }
 
 fn subjects(
@@ -89,7 +100,8 @@ fn subjects(
         }
         if kind == SubjectKind::Enterprise {
             let message = "there is one enterprise, named by `plant.enterprise`";
-            problems.push(id.problem(CODE_PLANT, message));
+            let help = "choose another `kind`: site, area, line or equipment";
+            problems.push(id.problem(CODE_PLANT, message).help(help));
         }
         let parent_id = Some(parent.value.clone());
         plant.subjects.push(Subject { id: id.value.clone(), kind, name, parent: parent_id });
@@ -109,7 +121,8 @@ fn subjects(
             problems.push(unknown(parent, "subject", &known));
         } else if !rooted.contains(&id.value) {
             let message = format!("subject `{}` does not lie in the enterprise", id.value);
-            problems.push(parent.problem(CODE_REFERENCE, message));
+            let help = format!("its `parent`s must lead up to `{}`", plant.enterprise);
+            problems.push(parent.problem(CODE_REFERENCE, message).help(help));
         }
     }
     let hanging: BTreeSet<SubjectId> = parents
@@ -140,7 +153,8 @@ fn kinds(plant: &mut Plant, drafts: Vec<KindDraft>, problems: &mut Problems) {
     for KindDraft { mut kind, class, id, unit } in drafts {
         if RESERVED_KINDS.contains(&kind.id.as_str()) {
             let message = format!("an energy kind cannot be called `{}`: figures are", kind.id);
-            problems.push(id.problem(CODE_PLANT, message));
+            let help = "choose another `id`, and name its coefficient with `coefficient`";
+            problems.push(id.problem(CODE_PLANT, message).help(help));
         }
         if plant.kind(&kind.id).is_some() {
             problems.push(duplicate(&id, "energy kind"));
@@ -258,7 +272,8 @@ fn meter_parent(
             "meter `{}` counts `{}`, its parent `{}` counts `{}`",
             draft.id.value, draft.energy_kind.value, found.id, found.energy_kind
         );
-        problems.push(parent.problem(CODE_REFERENCE, message));
+        let help = "a meter and its parent count the same energy: correct one of the two";
+        problems.push(parent.problem(CODE_REFERENCE, message).help(help));
     }
     let mut above = Some(found);
     // As many steps as there are meters: a longer way goes in a circle.
@@ -267,7 +282,8 @@ fn meter_parent(
     }
     if above.is_some() {
         let message = format!("meter `{}` is its own parent in a circle", draft.id.value);
-        problems.push(parent.problem(CODE_REFERENCE, message));
+        let help = "the main meter has no `parent`: remove it there";
+        problems.push(parent.problem(CODE_REFERENCE, message).help(help));
     }
 }
 
@@ -285,7 +301,8 @@ fn products(plant: &mut Plant, drafts: Vec<Spanned<Product>>, problems: &mut Pro
                  divided among products",
                 line.value, other.id
             );
-            problems.push(line.problem(CODE_PLANT, message));
+            let help = "give this product a line of its own";
+            problems.push(line.problem(CODE_PLANT, message).help(help));
         }
         plant.products.push(draft.value);
     }
@@ -319,7 +336,7 @@ fn allocations(plant: &mut Plant, drafts: Vec<Spanned<Allocation>>, problems: &m
                     "`{}` lies in `{}` and cannot be allocated to it: its energy is counted there",
                     allocation.from, share.to
                 );
-                problems.push(draft.problem(CODE_PLANT, message));
+                problems.push(draft.problem(CODE_PLANT, message).help("remove this share"));
             }
         }
         plant.allocations.push(draft.value);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Problems, SourceFile, Spanned, Table};
+use config::{Problems, SourceFile, Spanned, Table, meant};
 use jiff::tz::TimeZone;
 use model::{Decimal, Unit};
 
@@ -164,7 +164,7 @@ fn allocation(table: &mut Table, problems: &mut Problems) -> Option<Spanned<Allo
     }
     if shares.is_empty() {
         let message = "`allocation` has no `[[allocation.share]]` with `to` and `weight`";
-        problems.push(table.problem(CODE_PLANT, message));
+        problems.push(table.problem(CODE_PLANT, message).help("add one share for each receiver"));
         return None;
     }
     let (from, energy_kind) = (from?, energy_kind?.value);
@@ -258,7 +258,7 @@ where
             let problem = text.problem(code, format!("`{key}`: {wrong}"));
             problems.push(if code == CODE_UNIT {
                 let units: Vec<_> = Unit::ALL.iter().map(|unit| unit.symbol()).collect();
-                problem.help(format!("units: {}", units.join(" ")))
+                problem.help(meant(&text.value, &units, "units:"))
             } else {
                 problem
             });

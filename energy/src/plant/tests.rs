@@ -128,7 +128,7 @@ fn names_what_is_wrong() {
     bad(
         "role = \"sub\"",
         "role = \"sub\"\nparent = \"mian\"",
-        "there is no meter `mian`; known here: main, acme/nb-1/line-a/water",
+        "there is no meter `mian`; did you mean `main`?",
     );
     bad(
         "subject = \"line-a\"",
@@ -151,7 +151,7 @@ fn names_what_is_wrong() {
     bad(
         "id = \"main\"",
         "id = \"acme/nb-1/line-a/water\"",
-        "there are two meters `acme/nb-1/line-a/water`",
+        "there is another meter `acme/nb-1/line-a/water` above",
     );
     bad("line = \"line-a\"", "line = \"line-z\"", "there is no subject `line-z`");
     bad("to = \"line-a\"", "to = \"acme\"", "cannot be allocated to it");

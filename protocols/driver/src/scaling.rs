@@ -29,7 +29,7 @@ impl Scaling {
     /// A problem at the point when resolution, scale and offset do not fit together.
     pub fn new(point: &ProfilePoint, kind: RawKind) -> Result<Self, Problem> {
         let (scale, offset) = (point.scale.normalized(), point.offset.normalized());
-        let wrong = |message: String| point.address.problem("C021", message);
+        let wrong = |message: String| point.address.problem("GW-C046", message);
         let exponent =
             match (point.resolution.map(Decimal::normalized), kind) {
                 (Some(resolution), _) if resolution.mantissa != 1 => {

@@ -6,7 +6,7 @@ use config::{FromToml, Item, Problem, Problems, Spanned, Table};
 use crate::settings::ProfileOptions;
 
 /// Code of a problem with the address of a point.
-const CODE_ADDRESS: &str = "C064";
+const CODE_ADDRESS: &str = "GW-C064";
 
 /// One of the four tables of a Modbus device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -19,9 +19,9 @@ use crate::device::{Asking, Device, Outcome};
 use crate::request::Point;
 use crate::settings::{PortSettings, ProfileOptions, unit};
 
-const CODE_UNIT_TWICE: &str = "C012";
-const CODE_OVERLAP: &str = "C065";
-const CODE_HISTORY: &str = "C066";
+const CODE_UNIT_TWICE: &str = "GW-C012";
+const CODE_OVERLAP: &str = "GW-C065";
+const CODE_HISTORY: &str = "GW-C066";
 
 /// Share of a port's time that devices which do not answer may take from those that do: one part of so many.
 const SILENT_SHARE: u32 = 10;

@@ -48,9 +48,9 @@
 //! ```
 //!
 //! # Codes
-//! Problems: C012 unit used twice, C060 link, C061 unit, C062 serial, C063 `[modbus]`, C064 address, C065 overlap, C066
-//! history. Faults: GW-M101 no answer though others answer, GW-M102 nobody answers, GW-M103 bytes that are no reply,
-//! GW-M104 link not open or broken, GW-M105 reply of another request, GW-M204 address refused.
+//! Problems: GW-C012 unit used twice, GW-C060 link, GW-C061 unit, GW-C062 serial, GW-C063 `[modbus]`, GW-C064 address,
+//! GW-C065 overlap, GW-C066 history. Faults: GW-M101 no answer though others answer, GW-M102 nobody answers, GW-M103
+//! bytes that are no reply, GW-M104 link not open or broken, GW-M105 reply of another request, GW-M204 address refused.
 
 mod address;
 mod codec;

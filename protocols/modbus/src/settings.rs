@@ -10,10 +10,10 @@ use tokio_serial::{Parity, StopBits};
 use crate::address::{Area, DataType, Order};
 use crate::request::{BITS_PER_REQUEST_MAX, Limits, REGISTERS_PER_REQUEST_MAX};
 
-const CODE_LINK: &str = "C060";
-const CODE_UNIT: &str = "C061";
-const CODE_SERIAL: &str = "C062";
-const CODE_PROFILE: &str = "C063";
+const CODE_LINK: &str = "GW-C060";
+const CODE_UNIT: &str = "GW-C061";
+const CODE_SERIAL: &str = "GW-C062";
+const CODE_PROFILE: &str = "GW-C063";
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);

@@ -45,9 +45,9 @@ fn check(options: &str, points: &[&str], expected: &str) {
 fn says_what_is_wrong_with_an_address() {
     let input = "area = \"input\"\ntype = \"u16\"";
     check(input, &["register = 0", "register = 65535"], "");
-    check(input, &["register = 65536"], "C064 profile.toml:12:12: `m0`: registers 65536 to 65536");
-    check(input, &["register = 65535\ntype = \"u32\""], "C064");
-    check("address_base = 1\narea = \"input\"\ntype = \"u16\"", &["register = 0"], "C064");
+    check(input, &["register = 65536"], "GW-C064 profile.toml:12:12: `m0`: registers 65536 to 65536");
+    check(input, &["register = 65535\ntype = \"u32\""], "GW-C064");
+    check("address_base = 1\narea = \"input\"\ntype = \"u16\"", &["register = 0"], "GW-C064");
     check("address_base = 1\narea = \"input\"\ntype = \"u16\"", &["register = 65536"], "");
     check("type = \"u16\"", &["register = 0"], "`m0` does not say which area");
     check("area = \"input\"", &["register = 0"], "`m0` does not say how it is coded");
@@ -65,7 +65,7 @@ fn says_what_is_wrong_with_an_address() {
 #[test]
 fn points_that_overlap_cannot_both_be_right() {
     let input = "area = \"input\"\ntype = \"f32\"";
-    let text = "C065 profile.toml:13:1: `m0` and `m1` overlap in the input area: m0 takes 10 to 11, \
+    let text = "GW-C065 profile.toml:13:1: `m0` and `m1` overlap in the input area: m0 takes 10 to 11, \
                 m1 begins at 11";
     check(input, &["register = 10", "register = 11"], text);
     check(input, &["register = 10", "register = 10\ntype = \"u16\""], "overlap");
@@ -81,14 +81,14 @@ fn two_devices_of_one_unit_are_both_named() {
     let found = problems_of(&devices);
     assert!(found.contains("here `comp-1`, and below `fan-2`"), "{found}");
     assert!(found.contains("here `fan-2`, and above `comp-1`"), "{found}");
-    assert_eq!(found.matches("C012 gateway.toml:1:8").count(), 2);
+    assert_eq!(found.matches("GW-C012 gateway.toml:1:8").count(), 2);
 }
 
 #[test]
 fn a_profile_of_many_devices_is_blamed_once() {
     let text = profile("area = \"input\"\ntype = \"u16\"", &["register = 65536"]);
     let found = problems_of(&[device("a", "unit = 1", &text), device("b", "unit = 2", &text)]);
-    assert_eq!(found.matches("C064").count(), 1, "{found}");
+    assert_eq!(found.matches("GW-C064").count(), 1, "{found}");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn reading_back_is_refused() {
     spec.devices[0].points[0].history = Some(driver::HistoryFrom::All);
     let mut problems = Problems::default();
     assert!(Modbus.plan(spec, &mut problems).is_none());
-    assert!(problems.to_string().contains("C066"), "{problems}");
+    assert!(problems.to_string().contains("GW-C066"), "{problems}");
 }
 
 #[test]

@@ -26,19 +26,25 @@ fn says_what_is_wrong_with_a_port() {
         let problems = port(keys).unwrap_err();
         assert!(problems.starts_with(start), "{problems}");
     };
-    check("", "C060 gateway.toml:1:1: this port leads nowhere; add `address = ");
-    check("address = \"10.0.0.5\"", "C060 gateway.toml:1:11: `10.0.0.5` is not the address");
-    check("address = \"tcp://a:0\"", "C060");
-    check("address = \"tcp://a b\"", "C060");
-    check("address = \"tcp://a\"\npath = \"/dev/x\"", "C060 gateway.toml:1:11: a port is either");
-    check("address = \"tcp://a\"\nbaud = 9600", "C060 gateway.toml:2:8: a Modbus TCP port has no");
-    check("path = \"/dev/x\"\nbaud = 9", "C062 gateway.toml:2:8: baud: expected 300 to 4000000");
-    check("path = \"/dev/x\"\nformat = \"7E1\"", "C062 gateway.toml:2:10: format: `7E1`");
+    check("", "GW-C060 gateway.toml:1:1: this port leads nowhere; add `address = ");
+    check("address = \"10.0.0.5\"", "GW-C060 gateway.toml:1:11: `10.0.0.5` is not the address");
+    check("address = \"tcp://a:0\"", "GW-C060");
+    check("address = \"tcp://a b\"", "GW-C060");
+    check(
+        "address = \"tcp://a\"\npath = \"/dev/x\"",
+        "GW-C060 gateway.toml:1:11: a port is either",
+    );
+    check(
+        "address = \"tcp://a\"\nbaud = 9600",
+        "GW-C060 gateway.toml:2:8: a Modbus TCP port has no",
+    );
+    check("path = \"/dev/x\"\nbaud = 9", "GW-C062 gateway.toml:2:8: baud: expected 300 to 4000000");
+    check("path = \"/dev/x\"\nformat = \"7E1\"", "GW-C062 gateway.toml:2:10: format: `7E1`");
     check(
         "path = \"/dev/x\"\ntimeout = \"1ms\"",
-        "C060 gateway.toml:2:11: timeout: expected 10 ms",
+        "GW-C060 gateway.toml:2:11: timeout: expected 10 ms",
     );
-    check("path = \"/dev/x\"\nretries = 9", "C060 gateway.toml:2:11: retries: expected 0 to 5");
+    check("path = \"/dev/x\"\nretries = 9", "GW-C060 gateway.toml:2:11: retries: expected 0 to 5");
     check("path = \"/dev/x\"\npatience = 1", "C004 gateway.toml:2:1: `patience` is not a key");
 }
 
@@ -79,11 +85,14 @@ fn a_profile_states_limits_that_the_protocol_has() {
         let _ = ProfileOptions::read(table(keys), &mut problems);
         assert!(problems.to_string().starts_with(expected), "{problems}");
     };
-    check("registers_per_request_max = 126", "C063 gateway.toml:1:29: registers_per_request_max");
-    check("registers_per_request_max = 3", "C063");
-    check("bits_per_request_max = 2001", "C063");
-    check("address_base = 2", "C063 gateway.toml:1:16: address_base: expected 0 or 1, found 2");
-    check("order32 = \"AB\"", "C063 gateway.toml:1:11: order32: expected 4 letters");
+    check(
+        "registers_per_request_max = 126",
+        "GW-C063 gateway.toml:1:29: registers_per_request_max",
+    );
+    check("registers_per_request_max = 3", "GW-C063");
+    check("bits_per_request_max = 2001", "GW-C063");
+    check("address_base = 2", "GW-C063 gateway.toml:1:16: address_base: expected 0 or 1, found 2");
+    check("order32 = \"AB\"", "GW-C063 gateway.toml:1:11: order32: expected 4 letters");
     check("order32 = \"ABCA\"", "C003");
     check("area = \"inputs\"", "C003");
     check("holes = 3", "C004");
