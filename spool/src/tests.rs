@@ -3,6 +3,7 @@
 
 mod faults;
 mod flips;
+mod losses;
 mod model;
 mod open;
 mod sim;

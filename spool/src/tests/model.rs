@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::model::frame::{decode_frame, hash_of_frame, hash_of_log_start};
 use ::model::record::{JsonRecord, Loss, LossReason};
-use ::model::{RecordType, Sequence};
+use ::model::{LogId, RecordType, Sequence};
 use proptest::prelude::*;
 
 use super::sim::{Fault, SimDisk};
@@ -28,6 +29,8 @@ pub(crate) enum Action {
     Close,
     /// The power fails at the n-th call of the next start.
     CrashInRecovery(u64, u64),
+    /// The power fails at the n-th call of the next appends and their commit.
+    CrashInWriting(u64, u64),
 }
 
 /// The spool, its centre, and what the test knows.
@@ -83,9 +86,15 @@ impl World {
         let (mut spool, recovery) = open(&self.disk, self.quota_segments)?;
         spool.set_preamble(vec![record(RecordType::Dictionary, "the points")]).unwrap();
         self.spool = Some(spool);
-        let next = self.spool().status().next.0;
         // Not committed, not on disk: their sequences go to others.
-        self.appended.split_off(&next);
+        self.appended.split_off(&recovery.durable.next().0);
+        // An unfinished change of segments may have given them to its preamble already.
+        let first = self.committed + 1;
+        for frame in read_all(self.spool(), first) {
+            if frame.header.record_type != RecordType::Data {
+                self.appended.remove(&frame.header.sequence.0);
+            }
+        }
         Ok(recovery)
     }
 
@@ -188,6 +197,7 @@ impl World {
         for frame in &frames {
             self.check_frame(frame);
         }
+        check_chain(&frames, self.spool().log_id());
         let losses = self.spool().losses();
         for sequence in 1..=committed {
             let is_lost = losses.iter().any(|loss| covers(loss, sequence));
@@ -204,8 +214,8 @@ impl World {
     }
 
     /// What a crash may not do while sectors are whole: damage what was committed.
-    fn check_nothing_committed_is_damaged(&self, committed: u64) {
-        let damaged = self.corrupt.range(..=committed).next();
+    fn check_nothing_committed_is_damaged(&self, known: &BTreeSet<u64>, committed: u64) {
+        let damaged = self.corrupt.range(..=committed).find(|sequence| !known.contains(sequence));
         assert!(
             damaged.is_none(),
             "{damaged:?} was committed (up to {committed}) and is now damaged"
@@ -213,7 +223,7 @@ impl World {
     }
 
     pub(crate) fn apply(&mut self, action: &Action) {
-        let committed = self.committed;
+        let (committed, damaged) = (self.committed, self.corrupt.clone());
         match action {
             Action::Append(length) => self.append(*length).unwrap(),
             Action::Commit => {
@@ -247,11 +257,22 @@ impl World {
                 self.crash(seed.rotate_left(7));
                 self.start().unwrap();
             }
+            Action::CrashInWriting(calls, seed) => {
+                self.disk.fail_at(*calls, Fault::Crash);
+                for _ in 0..5 {
+                    drop(self.append(11_000));
+                    self.check();
+                }
+                drop(self.spool().commit());
+                self.check();
+                self.crash(*seed);
+                self.start().unwrap();
+            }
         }
         self.check();
         if !matches!(action, Action::Append(_) | Action::Commit | Action::Ack) {
             self.audit();
-            self.check_nothing_committed_is_damaged(committed);
+            self.check_nothing_committed_is_damaged(&damaged, committed);
         }
     }
 
@@ -281,6 +302,19 @@ impl World {
     }
 }
 
+/// Each frame names the hash of the one before it, over segments and restarts.
+fn check_chain(frames: &[StoredFrame], log_id: LogId) {
+    let prev_hash = |frame: &StoredFrame| decode_frame(&frame.bytes).unwrap().prev_hash;
+    if let Some(first) = frames.first().filter(|frame| frame.header.sequence == Sequence(1)) {
+        assert_eq!(prev_hash(first), hash_of_log_start(log_id));
+    }
+    for pair in frames.windows(2) {
+        if pair[0].header.sequence.next() == pair[1].header.sequence {
+            assert_eq!(prev_hash(&pair[1]), hash_of_frame(&pair[0].bytes), "{:?}", pair[1].header);
+        }
+    }
+}
+
 fn covers(loss: &Loss, sequence: u64) -> bool {
     (loss.first.0..=loss.last.0).contains(&sequence)
 }
@@ -295,7 +329,8 @@ fn action() -> impl Strategy<Value = Action> {
         2 => seed.clone().prop_map(Action::Crash),
         1 => Just(Action::Kill),
         1 => Just(Action::Close),
-        1 => (1u64..40, seed).prop_map(|(calls, seed)| Action::CrashInRecovery(calls, seed)),
+        1 => (1u64..40, seed.clone()).prop_map(|(calls, seed)| Action::CrashInRecovery(calls, seed)),
+        2 => (1u64..20, seed).prop_map(|(calls, seed)| Action::CrashInWriting(calls, seed)),
     ]
 }
 

@@ -324,6 +324,49 @@ fn an_overfull_spool_drops_whole_segments_into_one_loss() {
 }
 
 #[test]
+fn what_is_acked_is_not_counted_as_dropped() {
+    let disk = SimDisk::new();
+    let (mut spool, _) = open(&disk, 3).unwrap();
+    for number in 0..5 {
+        spool.append(data(number, 5_000)).unwrap();
+    }
+    spool.commit().unwrap();
+    spool.ack(Sequence(4)).unwrap();
+    for number in 5..40 {
+        spool.append(data(number, 5_000)).unwrap();
+    }
+    let losses = spool.losses();
+    assert_eq!(
+        (losses.len(), losses[0].first, losses[0].ts_min),
+        (1, Sequence(5), Some(Timestamp(5)))
+    );
+}
+
+#[test]
+fn a_loss_outlives_the_segment_that_its_record_stood_in() {
+    let disk = SimDisk::new();
+    let (mut spool, _) = open(&disk, 8).unwrap();
+    for number in 0..15 {
+        spool.append(data(number, 5_000)).unwrap();
+    }
+    spool.commit().unwrap();
+    disk.alter(&file_name(Sequence(1)), |bytes| bytes[1024 + 6_000] ^= 1);
+    let frames = read_all(&mut spool, 1);
+    let losses = spool.losses();
+    assert_eq!((losses[0].first, losses[0].last), (Sequence(2), Sequence(2)));
+    assert_eq!((losses[0].samples, losses[0].reason), (2, LossReason::Corrupt));
+    assert_eq!(spool.commit().unwrap().0, 16, "the LOSS record is durable already");
+    assert!(frames.iter().all(|frame| frame.header.sequence != Sequence(2)));
+    for number in 15..40 {
+        spool.append(data(number, 5_000)).unwrap();
+    }
+    spool.commit().unwrap();
+    spool.close().unwrap();
+    let (spool, recovery) = open(&disk, 8).unwrap();
+    assert_eq!((spool.losses(), recovery.losses), (losses, vec![]));
+}
+
+#[test]
 fn a_torn_tail_is_cut_and_told() {
     let disk = SimDisk::new();
     let (mut spool, _) = open(&disk, 3).unwrap();
