@@ -29,12 +29,19 @@ pub(crate) struct Connection {
     pub(crate) count: u64,
 }
 
+/// What was dropped before admission saw it.
+#[derive(Debug, Default)]
+struct DroppedBefore {
+    queue_full: AtomicU64,
+    no_gateway: AtomicU64,
+}
+
 /// The broker's end.
 #[derive(Debug, Clone)]
 pub(crate) struct Inbox {
     queue: mpsc::Sender<Inbound>,
     room: Arc<Semaphore>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<DroppedBefore>,
     connection: watch::Sender<Connection>,
 }
 
@@ -43,13 +50,18 @@ pub(crate) struct Inbox {
 pub(crate) struct InboxReader {
     pub(crate) queue: mpsc::Receiver<Inbound>,
     pub(crate) connection: watch::Receiver<Connection>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<DroppedBefore>,
 }
 
 impl InboxReader {
     /// Messages that found no room.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    pub(crate) fn queue_full(&self) -> u64 {
+        self.dropped.queue_full.load(Ordering::Relaxed)
+    }
+
+    /// Messages whose topic names no gateway.
+    pub(crate) fn no_gateway(&self) -> u64 {
+        self.dropped.no_gateway.load(Ordering::Relaxed)
     }
 }
 
@@ -57,7 +69,7 @@ impl InboxReader {
 pub(crate) fn inbox() -> (Inbox, InboxReader) {
     let (sender, queue) = mpsc::channel(MESSAGES_MAX);
     let connection = watch::Sender::new(Connection::default());
-    let dropped = Arc::new(AtomicU64::new(0));
+    let dropped = Arc::new(DroppedBefore::default());
     let room = Arc::new(Semaphore::new(KIBIBYTES_MAX));
     let reader =
         InboxReader { queue, connection: connection.subscribe(), dropped: Arc::clone(&dropped) };
@@ -72,8 +84,13 @@ impl Inbox {
             self.queue.try_send(Inbound { gateway, message, _room: room }).is_ok()
         });
         if !taken {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped.queue_full.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts a message whose topic names no gateway.
+    pub(crate) fn no_gateway(&self) {
+        self.dropped.no_gateway.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The broker is there, for the first time or again: the gateways must be told their watermarks.
@@ -99,14 +116,14 @@ mod tests {
         for _ in 0..40 {
             inbox.offer(gateway.clone(), big.clone());
         }
-        assert_eq!((reader.queue.len(), reader.dropped()), (32, 8));
+        assert_eq!((reader.queue.len(), reader.queue_full()), (32, 8));
         drop(reader.queue.try_recv().unwrap());
         inbox.offer(gateway.clone(), big);
-        assert_eq!((reader.queue.len(), reader.dropped()), (32, 8));
+        assert_eq!((reader.queue.len(), reader.queue_full()), (32, 8));
         let (inbox, reader) = super::inbox();
         for _ in 0..=MESSAGES_MAX {
             inbox.offer(gateway.clone(), Bytes::new());
         }
-        assert_eq!((reader.queue.len(), reader.dropped()), (MESSAGES_MAX, 1));
+        assert_eq!((reader.queue.len(), reader.queue_full()), (MESSAGES_MAX, 1));
     }
 }

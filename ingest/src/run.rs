@@ -159,7 +159,9 @@ impl Core {
             );
         }
         self.outbox.close();
+        let abort = outbox.abort_handle();
         if tokio::time::timeout(LAST_ACKS, outbox).await.is_err() {
+            abort.abort();
             tracing::debug!("last acks were not taken in time");
         }
         self.publish_status();
@@ -267,7 +269,8 @@ impl Core {
     fn publish_status(&mut self) {
         self.status_at = self.clock.monotonic();
         let mut counters = *self.admit.counters();
-        counters.dropped.queue_full = self.inbox.dropped();
+        counters.dropped.queue_full = self.inbox.queue_full();
+        counters.dropped.no_gateway = self.inbox.no_gateway();
         let (live_topics, live_left_out) = self.outbox.live_counts();
         let logs = self.admit.logs().map(|log| LogStatus {
             gateway: log.gateway,

@@ -22,6 +22,8 @@ pub enum DropReason {
     TooManyLogs,
     /// The queue between broker and admission was full.
     QueueFull,
+    /// Its topic names no gateway.
+    NoGateway,
 }
 
 /// Dropped messages by reason.
@@ -36,6 +38,7 @@ pub struct Dropped {
     pub refused: u64,
     pub too_many_logs: u64,
     pub queue_full: u64,
+    pub no_gateway: u64,
 }
 
 impl Dropped {
@@ -49,6 +52,7 @@ impl Dropped {
             DropReason::Refused => &mut self.refused,
             DropReason::TooManyLogs => &mut self.too_many_logs,
             DropReason::QueueFull => &mut self.queue_full,
+            DropReason::NoGateway => &mut self.no_gateway,
         };
         *counter = counter.saturating_add(1);
     }

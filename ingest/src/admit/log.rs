@@ -116,6 +116,8 @@ pub(super) struct Log {
     pub(super) opened: bool,
     /// A frame was dropped since the last one that was admitted: the gateway must send again from `next`.
     pub(super) behind: bool,
+    /// A frame was refused since then: sending it again would bring the same refusal.
+    pub(super) refused: bool,
     /// Hash of the frame before `next`, where it is known.
     pub(super) last_hash: Option<[u8; 32]>,
     /// Losses that reach to `next` or above, ascending.
@@ -134,6 +136,7 @@ impl Log {
             lost_samples,
             opened: false,
             behind: false,
+            refused: false,
             last_hash: None,
             losses: Vec::new(),
             dictionaries: VecDeque::new(),
@@ -152,6 +155,7 @@ impl Log {
     pub(super) fn open(&mut self, open: Open, new_here: bool) -> Opened {
         let backwards = open.next < self.next;
         self.opened = true;
+        self.refused = false;
         self.losses = open.losses;
         self.losses.retain(|loss| loss.last >= self.next && loss.first < open.next);
         for loss in &mut self.losses {
@@ -178,6 +182,7 @@ impl Log {
         self.held.push_back(held);
         self.last_hash = Some(hash);
         self.behind = false;
+        self.refused = false;
         self.skip_losses();
     }
 

@@ -313,7 +313,8 @@ impl Admit {
                 "INV-5: a commit moves its watermarks forward"
             );
             log.watermark = moved.upto;
-            let tell = if log.behind { Tell::Want(log.next) } else { Tell::Watermark };
+            let ask = log.behind && !log.refused;
+            let tell = if ask { Tell::Want(log.next) } else { Tell::Watermark };
             out.push(ack(&self.ingest, &moved.key, log.watermark, tell));
         }
     }
@@ -341,13 +342,19 @@ impl Admit {
             (DropReason::Hole, Some(log)) => {
                 log.behind = true;
                 // Asking while there is no room would only bring the same frames again.
-                if self.weights.get(&key.0).is_some_and(|w| w.frames >= GATEWAY_FRAMES_MAX) {
+                if log.refused
+                    || self.weights.get(&key.0).is_some_and(|w| w.frames >= GATEWAY_FRAMES_MAX)
+                {
                     return;
                 }
                 Tell::Want(log.next)
             }
-            (DropReason::Bound | DropReason::Refused, Some(log)) => {
+            (DropReason::Bound, Some(log)) => {
                 log.behind = true;
+                return;
+            }
+            (DropReason::Refused, Some(log)) => {
+                log.refused = true;
                 return;
             }
             _ => return,

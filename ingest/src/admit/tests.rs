@@ -233,6 +233,43 @@ fn losses_are_passed_and_counted_once() {
 }
 
 #[test]
+fn a_loss_that_reaches_beyond_the_log_is_believed_up_to_its_end() {
+    let mut b = Bench::new();
+    b.open(1, 5, vec![lost(3, 10, 80), lost(20, 30, 5)]);
+    b.frame(0, 1);
+    b.frame(0, 2);
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2), (vec![1, 2], 4));
+    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (2, 20));
+}
+
+#[test]
+fn an_opening_that_contradicts_itself_is_refused() {
+    let check = |oldest, next, losses| {
+        let mut b = Bench::new();
+        b.step(0, up("g1", LOG, &UpMessage::Open(open_of(oldest, next, losses))));
+        assert_eq!(b.admit.counters().dropped.refused, 1);
+        assert_eq!(b.admit.logs().count(), 0);
+    };
+    check(0, 1, vec![]);
+    check(7, 6, vec![]);
+    check(1, 6, vec![lost(4, 3, 0)]);
+    check(1, 6, vec![lost(0, 3, 0)]);
+}
+
+#[test]
+fn more_logs_than_are_looked_after_are_refused() {
+    let mut b = Bench::new();
+    for n in 0..=LOGS_PER_GATEWAY_MAX {
+        let log_id = LogId([u8::try_from(n).unwrap(); 16]);
+        b.step(0, up("g1", log_id, &UpMessage::Open(open_of(1, 1, vec![]))));
+    }
+    assert_eq!(b.admit.logs().count(), LOGS_PER_GATEWAY_MAX);
+    assert_eq!(b.admit.counters().dropped.too_many_logs, 1);
+    assert_eq!(b.notices, [NoticeKind::TooManyLogs]);
+}
+
+#[test]
 fn a_loss_that_grew_adds_only_what_is_new() {
     let mut b = Bench::new();
     b.open(100, 101, vec![lost(1, 99, 990)]);
@@ -292,6 +329,24 @@ fn what_cannot_be_read_is_refused_once_a_minute_and_moves_nothing() {
     b.step(60, Event::Up { gateway: gateway("g1"), message: vec![1, 2, 3].into() });
     assert_eq!(b.notices.len(), 2);
     assert!(b.admit.is_idle());
+}
+
+#[test]
+fn nobody_is_asked_to_send_again_what_was_refused() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    let mut damaged = frame(2, [0; 32], &batch(2));
+    damaged[90] ^= 1;
+    b.step(0, up("g1", LOG, &UpMessage::Frame(&damaged)));
+    b.frame(0, 3);
+    b.step(2, Event::Tick);
+    b.commit(2);
+    b.frame(9, 4);
+    assert!(b.acks.iter().all(|ack| ack.want.is_none()), "{:?}", b.acks);
+    b.frame(9, 2);
+    b.frame(9, 4);
+    assert_eq!(b.last_ack(), (1, Some(3), false));
 }
 
 #[test]

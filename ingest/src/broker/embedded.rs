@@ -70,10 +70,12 @@ impl Embedded {
         let address = broker.local_addr().ok_or_else(|| failed("it has no address".into()))?;
         let (router, shutdown) = (broker.router(), broker.shutdown_handle());
         let mut ready = broker.ready_receiver();
+        let ended = inbox.clone();
         let task = tokio::spawn(async move {
             if let Err(e) = broker.run().await {
                 tracing::error!(error = %e, "embedded broker ended");
             }
+            ended.disconnected();
         });
         ready.wait_for(|ready| *ready).await.map_err(|e| failed(e.into()))?;
         inbox.connected();

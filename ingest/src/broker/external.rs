@@ -164,8 +164,9 @@ impl Link {
                 }
                 Packet::Publish(message) => {
                     let topic = std::str::from_utf8(&message.topic).unwrap_or_default();
-                    if let Some(gateway) = topic::gateway_of_up(topic) {
-                        self.inbox.offer(gateway, message.payload);
+                    match topic::gateway_of_up(topic) {
+                        Some(gateway) => self.inbox.offer(gateway, message.payload),
+                        None => self.inbox.no_gateway(),
                     }
                 }
                 Packet::Disconnect(packet) => {

@@ -1,6 +1,5 @@
 //! A broker by URL that forgets everything when it restarts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ingest::{BrokerSettings, UrlBroker};
@@ -9,7 +8,7 @@ use mqtt5::broker::config::StorageConfig;
 use mqtt5::broker::{BrokerConfig, MqttBroker};
 use tokio::task::JoinHandle;
 
-use crate::gateway::{Gateway, PATIENCE, frames, lake, settings, start};
+use crate::gateway::{Gateway, PATIENCE, frames, host, lake, settings, start};
 use crate::rows::{expected, rows};
 
 const LOG: LogId = LogId([6; 16]);
@@ -73,13 +72,9 @@ async fn a_url_that_is_none_is_refused_with_its_text() {
     let check = async |url: &str, expected: &str| {
         let url = url.to_owned();
         let by_url = BrokerSettings::Url(UrlBroker { url, ca_file: None, credentials: None });
-        let host = ingest::IngestHost {
-            clock: crate::gateway::clock(),
-            entropy: Arc::new(crate::gateway::TestEntropy),
-        };
         let store = Box::new(lake(dir.path()).await);
         let stop = tokio_util::sync::CancellationToken::new();
-        let error = ingest::Ingest::start(settings(by_url), store, host, stop).await.unwrap_err();
+        let error = ingest::Ingest::start(settings(by_url), store, host(), stop).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
     };
     let wanted = "expected `mqtt://host:1883` or `mqtts://host:8883`";

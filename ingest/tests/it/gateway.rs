@@ -38,7 +38,7 @@ impl Clock for TestClock {
     }
 }
 
-pub(crate) struct TestEntropy;
+struct TestEntropy;
 
 impl Entropy for TestEntropy {
     fn fill(&self, bytes: &mut [u8]) {
@@ -57,6 +57,10 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(TestClock(Instant::now()))
 }
 
+pub(crate) fn host() -> IngestHost {
+    IngestHost { clock: clock(), entropy: Arc::new(TestEntropy) }
+}
+
 pub(crate) fn settings(broker: BrokerSettings) -> IngestSettings {
     IngestSettings {
         commit_interval: Duration::from_millis(100),
@@ -70,8 +74,7 @@ pub(crate) async fn start(
     store: impl Store + 'static,
 ) -> (Ingest, CancellationToken) {
     let stop = CancellationToken::new();
-    let host = IngestHost { clock: clock(), entropy: Arc::new(TestEntropy) };
-    let ingest = Ingest::start(settings, Box::new(store), host, stop.clone()).await.unwrap();
+    let ingest = Ingest::start(settings, Box::new(store), host(), stop.clone()).await.unwrap();
     (ingest, stop)
 }
 

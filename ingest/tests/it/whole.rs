@@ -10,7 +10,9 @@ use ingest::{BrokerSettings, IngestSettings, Store, StoreError};
 use lake::{CommitDraft, Committed, LogKey, Snapshot, Watermark};
 use model::{CommitNumber, Dictionary, LogId, Sequence};
 
-use crate::gateway::{Gateway, PATIENCE, frames, lake, settings, start};
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::{Gateway, PATIENCE, frames, host, lake, settings, start};
 use crate::rows::{expected, rows};
 
 const LOG: LogId = LogId([5; 16]);
@@ -81,6 +83,20 @@ async fn frames_without_an_opening_are_answered_with_a_request_for_it() {
     gateway.acked(5, |_| ()).await;
     stop.cancel();
     ingest.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tcp_port_that_is_taken_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp_port = taken.local_addr().unwrap().port();
+    let settings = settings(BrokerSettings::Embedded { tcp_port });
+    let store = Box::new(lake(dir.path()).await);
+    let started = ingest::Ingest::start(settings, store, host(), CancellationToken::new()).await;
+    let text = started.unwrap_err().to_string();
+    let expected =
+        format!("cannot start the embedded broker on 127.0.0.1:{tcp_port}; is the TCP port taken?");
+    assert_eq!(text, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,12 +3,16 @@
 //! end, all of them.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use proptest::prelude::*;
 
 use super::*;
 
-const FRAMES: u64 = 30;
+/// So many that the two logs of `g1` exceed the bound of a gateway.
+const FRAMES: u64 = 80;
+/// Fewer than all frames of all logs, of one sample each.
+const SAMPLES_MAX: u64 = 150;
 const LOGS: [(&str, LogId); 3] =
     [("g1", LogId([1; 16])), ("g1", LogId([2; 16])), ("g2", LogId([3; 16]))];
 
@@ -45,6 +49,19 @@ fn faults() -> impl Strategy<Value = Vec<Fault>> {
     proptest::collection::vec(one, 0..120)
 }
 
+fn model_settings() -> AdmitSettings {
+    AdmitSettings { samples_max: SAMPLES_MAX, ..settings() }
+}
+
+fn frame_bytes(sequence: u64) -> &'static [u8] {
+    static FRAMES_MADE: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    let made = FRAMES_MADE.get_or_init(|| {
+        let made = |n| frame(n, [0; 32], &batch(i64::try_from(n).unwrap()));
+        (0..=FRAMES).map(made).collect()
+    });
+    &made[usize::try_from(sequence).unwrap()]
+}
+
 /// What one log's rows and watermark are in the store.
 #[derive(Debug, Default, Clone)]
 struct Stored {
@@ -73,7 +90,7 @@ impl World {
     fn new() -> Self {
         let count = LOGS.len();
         Self {
-            admit: Admit::new(settings(), "run-0".into(), []),
+            admit: Admit::new(model_settings(), "run-0".into(), []),
             seconds: 0,
             work: None,
             store: vec![Stored::default(); count],
@@ -100,6 +117,8 @@ impl World {
                 Action::Notice(_) => {}
             }
         }
+        let total = self.admit.total.samples;
+        assert!(total <= SAMPLES_MAX, "INV-5: {total} samples held");
         for (name, _) in LOGS {
             let held = self.admit.weights.get(&gateway(name)).copied().unwrap_or_default();
             assert!(
@@ -158,7 +177,7 @@ impl World {
                 ((gateway(name), *log_id), watermark)
             })
             .collect();
-        self.admit = Admit::new(settings(), format!("run-{}", self.runs), known);
+        self.admit = Admit::new(model_settings(), format!("run-{}", self.runs), known);
         self.step(Event::Connected);
     }
 
@@ -175,8 +194,7 @@ impl World {
 
     fn frame(&mut self, log: usize, sequence: u64) {
         if (self.oldest[log]..=FRAMES).contains(&sequence) {
-            let bytes = frame(sequence, [0; 32], &batch(i64::try_from(sequence).unwrap()));
-            self.send(log, &UpMessage::Frame(&bytes));
+            self.send(log, &UpMessage::Frame(frame_bytes(sequence)));
         }
     }
 
@@ -208,7 +226,7 @@ proptest! {
             world.suffer(fault);
         }
         // The faults end: each gateway opens and sends from the watermark that it was told, until all is durable.
-        for _ in 0..6 {
+        for _ in 0..12 {
             for log in 0..LOGS.len() {
                 world.open(log);
                 for sequence in world.told[log] + 1..=FRAMES {
