@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use config::{Problem, Problems, SourceFile};
 use energy::plant::Plant;
+use energy::unit_product::UnitProduct;
 use energy::{BasisChoice, Facts, Inputs, Meters, Period, ReadingsError, SourceError, Table1};
 use thiserror::Error;
 
@@ -90,6 +91,17 @@ impl PlantFiles {
     ) -> Result<Table1, FiguresError> {
         let meters = self.meters(lake, period)?;
         Ok(energy::table1(&self.inputs(&meters, lake), period, basis)?)
+    }
+
+    /// Unit-product energy for one period.
+    pub fn unit_products(
+        &self,
+        lake: Option<&LakeView>,
+        period: Period,
+        basis: BasisChoice,
+    ) -> Result<UnitProduct, FiguresError> {
+        let meters = self.meters(lake, period)?;
+        Ok(energy::unit_product::unit_product(&self.inputs(&meters, lake), period, basis)?)
     }
 
     fn inputs<'a>(&'a self, meters: &'a Meters, lake: Option<&LakeView>) -> Inputs<'a> {

@@ -10,7 +10,7 @@ use energy::table1::{Cell as Converted, Row, Table1};
 
 use super::grid::{Cell, Grid};
 
-fn basis_name(basis: Basis) -> &'static str {
+pub(super) fn basis_name(basis: Basis) -> &'static str {
     match basis {
         Basis::Equivalent => "当量值 equivalent",
         Basis::EqualValue => "等价值 equal_value",
@@ -34,8 +34,8 @@ pub fn table1(table: &Table1) -> Grid {
             .map(str::to_owned)
             .to_vec();
     for basis in bases {
-        header.push(format!("折标系数 kgce/unit ({})", basis_name(*basis)));
-        header.push(format!("tce ({})", basis_name(*basis)));
+        header.push(format!("折标系数 {}", basis_name(*basis)));
+        header.push(format!("tce {}", basis_name(*basis)));
     }
     header.push("说明 note".to_owned());
     let mut rows: Vec<Vec<Cell>> = table.rows.iter().map(|row| energy_row(row, bases)).collect();
@@ -94,9 +94,9 @@ fn energy_row(row: &Row, bases: &[Basis]) -> Vec<Cell> {
     for basis in bases {
         let converted = row.converted.get(*basis);
         let coefficient = converted.and_then(|cell: &Converted| cell.coefficient.as_ref());
-        cells.push(
-            coefficient.map_or(Cell::Empty, |used| Cell::Number(used.kgce_per_unit.to_string())),
-        );
+        cells.push(coefficient.map_or(Cell::Empty, |used| {
+            Cell::Number(format!("{} kgce/{}", used.kgce_per_unit, used.unit))
+        }));
         cells.push(converted.map_or(Cell::Empty, |cell| Cell::figure(&cell.tce)));
     }
     let mut remarks: Vec<String> = row.quantity.note.iter().cloned().collect();

@@ -1,0 +1,202 @@
+//! The command line. Must never do the work itself.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands;
+
+/// From a meter to a tonne of coal equivalent: broker, ingest, lake and figures.
+/// 能流：从电表到吨标准煤。
+#[derive(Debug, Parser)]
+#[command(name = "nengliu", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a simulated plant with everything, and print its Table 1. 演示
+    Demo(DemoArgs),
+    /// Run the centre: broker, ingest, lake, and figures on a timer. 运行中心
+    Serve(ServeArgs),
+    /// Compute figures: Table 1, unit-product energy, energy per 10k yuan. 计算指标
+    Kpi(KpiArgs),
+    /// Show where one figure comes from. 解释一个数字的来历
+    Explain(ExplainArgs),
+    /// Print samples. 查询采样值
+    Query(QueryArgs),
+}
+
+/// `nengliu demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Stop by itself after so long, counted from the line "plant started" (for example 90s).
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) run_for: Option<std::time::Duration>,
+    /// End with one line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the demo keeps its files; emptied at the start.
+    #[arg(long, default_value = "demo")]
+    pub(crate) folder: PathBuf,
+    /// Seed of the simulated plant.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// `nengliu serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The settings; defaults are used when left out (embedded broker on 127.0.0.1:1883, lake in ./lake).
+    #[arg(short, long)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Where figures come from.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// The settings of the centre; the lake and the plant file are taken from them.
+    #[arg(short, long)]
+    pub(crate) config: Option<PathBuf>,
+    /// The plant file.
+    #[arg(long)]
+    pub(crate) plant: Option<PathBuf>,
+    /// The folder of the lake; not needed when every figure is declared.
+    #[arg(long)]
+    pub(crate) lake: Option<PathBuf>,
+    /// Only what this ingest commit and those before it brought.
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) as_of: Option<u64>,
+}
+
+/// `nengliu kpi`.
+#[derive(Debug, Args)]
+pub(crate) struct KpiArgs {
+    /// Which figures.
+    #[arg(value_enum)]
+    pub(crate) table: KpiTable,
+    /// A year `2018`, a month `2018-01` or a day `2018-01-31`, in the plant's time zone.
+    #[arg(long)]
+    pub(crate) period: String,
+    /// 当量值 `equivalent`, 等价值 `equal-value`, or both.
+    #[arg(long, value_enum, default_value_t = BasisChoice::Both)]
+    pub(crate) basis: BasisChoice,
+    /// How the figures are written.
+    #[arg(long, value_enum, default_value_t = KpiFormat::Text)]
+    pub(crate) format: KpiFormat,
+    /// Write into this file instead of standard output; needed for `xlsx`.
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+}
+
+/// Which figures `kpi` computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KpiTable {
+    /// 表1 能源消耗统计表
+    Table1,
+    /// 单位产品综合能耗
+    UnitProduct,
+    /// 万元产值、万元增加值综合能耗
+    Intensity,
+}
+
+/// Which basis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BasisChoice {
+    /// 当量值
+    Equivalent,
+    /// 等价值
+    EqualValue,
+    /// Both.
+    Both,
+}
+
+/// How figures are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KpiFormat {
+    /// A table for people.
+    Text,
+    /// One JSON object, decimals as text.
+    Json,
+    /// Comma-separated.
+    Csv,
+    /// An Excel workbook.
+    Xlsx,
+}
+
+/// `nengliu explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Name of a figure as `kpi --format json` gives it, e.g. `table1/2018/electricity/equivalent`.
+    pub(crate) figure: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+}
+
+/// `nengliu query`.
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// Points whose id begins with one of these; all when left out.
+    pub(crate) points: Vec<String>,
+    /// Source time, first that is wanted: 2018-01-01T00:00:00+09:00.
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// Source time, first that is no longer wanted.
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// Every row, also those that the reader's rule passes over.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How the samples are written.
+    #[arg(long, value_enum, default_value_t = QueryFormatArg::Csv)]
+    pub(crate) format: QueryFormatArg,
+    /// Write into this file instead of standard output.
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+}
+
+/// How samples are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueryFormatArg {
+    /// Comma-separated.
+    Csv,
+    /// One JSON object a line.
+    Json,
+    /// A Parquet file.
+    Parquet,
+}
+
+impl Cli {
+    /// Whether the command runs until stopped, and so tells what happens.
+    pub(crate) fn is_long_running(&self) -> bool {
+        matches!(self.command, Command::Serve(_))
+    }
+
+    /// Carries the command out and returns the exit code.
+    pub(crate) async fn run(self) -> u8 {
+        match self.command {
+            Command::Demo(args) => commands::demo::demo(args).await,
+            Command::Serve(args) => commands::serve::serve(args).await,
+            Command::Kpi(args) => commands::blocking(move || commands::kpi::kpi(&args)).await,
+            Command::Explain(args) => {
+                commands::blocking(move || commands::explain::explain(&args)).await
+            }
+            Command::Query(args) => commands::blocking(move || commands::query::query(&args)).await,
+        }
+    }
+}
+
+fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let item = config::Item::Text(text.to_owned());
+    config::FromToml::from_item(item)
+        .map_err(|_| "expected a duration such as 90s or 5min".to_owned())
+}

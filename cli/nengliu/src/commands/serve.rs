@@ -1,0 +1,171 @@
+//! `nengliu serve`: broker, ingest and lake, and figures on a timer.
+
+use std::time::Duration;
+
+use analytics::{LakeView, PlantFiles, report};
+use energy::{BasisChoice, Period};
+use ingest::{BrokerSettings, Ingest, IngestError, IngestHost, IngestSettings, UrlBroker};
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+use lake::{Lake, LakeError, LakeOptions, Snapshot};
+use nengliu_gateway::{host, render_problems};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ServeArgs;
+use crate::exit;
+use crate::settings::{self, AnalyticsSettings, Settings};
+
+pub(crate) async fn serve(args: ServeArgs) -> u8 {
+    let settings = match &args.config {
+        Some(path) => Settings::load(path),
+        None => Ok(Settings::default()),
+    };
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(problems) => {
+            eprintln!("{}", render_problems(&problems));
+            return exit::CONFIG;
+        }
+    };
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        eprintln!("error EN-A005: cannot listen for signals");
+        return exit::FAILED;
+    };
+    let stop = CancellationToken::new();
+    let ingest = match start(&settings, stop.clone()).await {
+        Ok(ingest) => ingest,
+        Err(e) => return e.show(),
+    };
+    if let Some(tcp_port) = ingest.tcp_port() {
+        tracing::info!(tcp_port, "embedded broker listens on 127.0.0.1");
+    }
+    tracing::info!(lake = %settings.lake.display(), "centre runs; stop it with Ctrl-C or SIGTERM");
+    let figures = settings
+        .analytics
+        .map(|analytics| tokio::spawn(figures_on_timer(analytics, settings.lake, stop.clone())));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("centre stops: committing what was admitted");
+    stop.cancel();
+    ingest.stopped().await;
+    if let Some(task) = figures {
+        task.abort();
+    }
+    tracing::info!("centre stopped");
+    exit::OK
+}
+
+/// Why the centre did not start.
+#[derive(Debug)]
+pub(super) enum StartError {
+    Lake(LakeError),
+    Ingest(IngestError),
+}
+
+impl StartError {
+    /// Shows it and returns the exit code.
+    pub(super) fn show(&self) -> u8 {
+        match self {
+            Self::Lake(e) => {
+                exit::show("EN-L005", e, "stop the other program, or name another `[lake] folder`");
+                exit::ACCESS
+            }
+            Self::Ingest(e) => {
+                exit::show("EN-U001", e, "correct `[broker]` in nengliu.toml");
+                exit::BROKER
+            }
+        }
+    }
+}
+
+/// Opens the lake and starts ingest on it.
+pub(super) async fn start(
+    settings: &Settings,
+    stop: CancellationToken,
+) -> Result<Ingest, StartError> {
+    let gateway::Host { clock, entropy } = host();
+    let lake = Lake::open(&settings.lake, LakeOptions::new(clock.clone()))
+        .await
+        .map_err(StartError::Lake)?;
+    let broker = match &settings.broker {
+        settings::BrokerSettings::Embedded { tcp_port } => {
+            BrokerSettings::Embedded { tcp_port: *tcp_port }
+        }
+        settings::BrokerSettings::External { url, ca_file, credentials } => {
+            BrokerSettings::Url(UrlBroker {
+                url: url.clone(),
+                ca_file: ca_file.clone(),
+                credentials: credentials.clone(),
+            })
+        }
+    };
+    let commit_interval = settings.commit_interval;
+    let ingest = IngestSettings { commit_interval, ..IngestSettings::new(broker) };
+    let ingest = match settings.retry_max {
+        Some(retry_max) => IngestSettings { retry_max, ..ingest },
+        None => ingest,
+    };
+    Ingest::start(ingest, Box::new(lake), IngestHost { clock, entropy }, stop)
+        .await
+        .map_err(StartError::Ingest)
+}
+
+/// Computes Table 1 of this and of the last month again and again, and writes each as JSON.
+async fn figures_on_timer(
+    settings: AnalyticsSettings,
+    lake: std::path::PathBuf,
+    stop: CancellationToken,
+) {
+    let mut timer = tokio::time::interval(settings.every.max(Duration::from_secs(1)));
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let settings = std::sync::Arc::new(settings);
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            _ = timer.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let (settings, lake) = (std::sync::Arc::clone(&settings), lake.clone());
+        let written = tokio::task::spawn_blocking(move || write_figures(&settings, &lake)).await;
+        match written {
+            Ok(Ok(())) => failing = false,
+            Ok(Err(reason)) if !failing => {
+                failing = true;
+                tracing::warn!(reason, "no figures; tried again on the timer");
+            }
+            Ok(Err(_)) => {}
+            Err(e) => tracing::error!(error = %e, "the computation of figures ended abnormally"),
+        }
+    }
+}
+
+fn write_figures(settings: &AnalyticsSettings, lake: &std::path::Path) -> Result<(), String> {
+    let plant = PlantFiles::load(&settings.plant).map_err(|problems| problems.to_string())?;
+    let snapshot = Snapshot::open(lake).map_err(|e| e.to_string())?;
+    let view = LakeView::new(&snapshot, None).map_err(|e| e.to_string())?;
+    std::fs::create_dir_all(&settings.figures_folder).map_err(|e| e.to_string())?;
+    for period in this_and_last_month(&plant.plant.time_zone) {
+        let table =
+            plant.table1(Some(&view), period, BasisChoice::Both).map_err(|e| e.to_string())?;
+        let path = settings.figures_folder.join(format!("table1-{period}.json"));
+        let text = serde_json::to_vec_pretty(&table).map_err(|e| e.to_string())?;
+        // A reader never sees half a file.
+        let unfinished = path.with_extension("json.new");
+        std::fs::write(&unfinished, text).map_err(|e| e.to_string())?;
+        std::fs::rename(&unfinished, &path).map_err(|e| e.to_string())?;
+        tracing::debug!("{}", report::text(&report::table1(&table)));
+    }
+    Ok(())
+}
+
+/// This month and the last complete one, in the plant's calendar.
+pub(super) fn this_and_last_month(zone: &TimeZone) -> [Period; 2] {
+    let today = Zoned::now().with_time_zone(zone.clone()).date();
+    let last = today.first_of_month().yesterday().unwrap_or(today);
+    [Period::Month(today.year(), today.month()), Period::Month(last.year(), last.month())]
+}

@@ -1,0 +1,108 @@
+//! Where figures and samples come from: the plant file, the lake and "as of". Must never compute.
+
+use std::path::PathBuf;
+
+use analytics::{FiguresError, LakeView, PlantFiles};
+use lake::Snapshot;
+use model::CommitNumber;
+use nengliu_gateway::render_problems;
+
+use crate::cli::SourceArgs;
+use crate::exit;
+use crate::settings::Settings;
+
+/// The folder of the lake and the plant file, from the arguments or from the settings they name.
+pub(super) fn places(args: &SourceArgs) -> Result<(Option<PathBuf>, Option<PathBuf>), u8> {
+    let mut lake = args.lake.clone();
+    let mut plant = args.plant.clone();
+    if let Some(path) = &args.config {
+        let settings = Settings::load(path).map_err(|problems| {
+            eprintln!("{}", render_problems(&problems));
+            exit::CONFIG
+        })?;
+        lake = lake.or(Some(settings.lake));
+        plant = plant.or(settings.analytics.map(|analytics| analytics.plant));
+    }
+    Ok((lake, plant))
+}
+
+/// The snapshot of a lake.
+pub(super) fn snapshot(folder: &std::path::Path) -> Result<Snapshot, u8> {
+    Snapshot::open(folder).map_err(|e| {
+        exit::show("EN-L001", &e, "name the lake with --lake FOLDER; `nengliu serve` makes one");
+        exit::FAILED
+    })
+}
+
+/// The plant with its facts, and the lake where one was named.
+pub(super) fn open(args: &SourceArgs) -> Result<(PlantFiles, Option<LakeView>), u8> {
+    let (lake, plant) = places(args)?;
+    let Some(plant) = plant else {
+        eprintln!("error EN-C007: no plant file is named");
+        eprintln!("  try: --plant plant.toml, or -c nengliu.toml with `[analytics] plant = …`");
+        return Err(exit::CONFIG);
+    };
+    let plant = PlantFiles::load(&plant).map_err(|problems| {
+        eprintln!("{}", render_problems(&problems));
+        exit::CONFIG
+    })?;
+    if !plant.plant.warnings.0.is_empty() {
+        eprintln!("{}", render_problems(&plant.plant.warnings));
+    }
+    let Some(lake) = lake else {
+        if !plant.plant.meters.is_empty() {
+            eprintln!(
+                "note: no lake is named, so only declared facts count; name it with --lake FOLDER"
+            );
+        }
+        return Ok((plant, None));
+    };
+    let view = LakeView::new(&snapshot(&lake)?, args.as_of.map(CommitNumber)).map_err(|e| {
+        exit::show("EN-L002", &e, "");
+        exit::FAILED
+    })?;
+    Ok((plant, Some(view)))
+}
+
+/// Shows why there are no figures.
+pub(super) fn no_figures(error: &FiguresError) -> u8 {
+    match error {
+        FiguresError::UnknownPoints(problems) => {
+            eprintln!("{}", render_problems(problems));
+            exit::CONFIG
+        }
+        FiguresError::Read(_) => {
+            exit::show("EN-L003", error, "");
+            exit::FAILED
+        }
+        FiguresError::Readings(_) | FiguresError::Source(_) => {
+            exit::show("EN-K001", error, "correct the plant file");
+            exit::CONFIG
+        }
+    }
+}
+
+/// Reads a period as people write it.
+pub(super) fn period(text: &str) -> Result<energy::Period, u8> {
+    text.parse().map_err(|e: energy::period::PeriodError| {
+        exit::show("EN-C008", &e, "for example --period 2018 or --period 2018-01");
+        exit::CONFIG
+    })
+}
+
+/// Writes to a file or to standard output.
+pub(super) fn write(output: Option<&std::path::Path>, bytes: &[u8]) -> Result<(), u8> {
+    use std::io::Write as _;
+    let written = match output {
+        Some(path) => std::fs::write(path, bytes),
+        None => std::io::stdout().lock().write_all(bytes),
+    };
+    match written {
+        // Whoever read our output has seen enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|e| {
+            exit::show("EN-A002", &e, "choose another place with --output FILE");
+            exit::FAILED
+        }),
+    }
+}

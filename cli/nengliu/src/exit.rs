@@ -1,0 +1,27 @@
+//! Exit codes and how an error is shown. One meaning, one code.
+
+/// Done, healthy.
+pub(crate) const OK: u8 = 0;
+/// Failed for a reason that has no code of its own.
+pub(crate) const FAILED: u8 = 1;
+/// A file or an argument is invalid.
+pub(crate) const CONFIG: u8 = 3;
+/// The broker cannot be reached or its port cannot be had.
+pub(crate) const BROKER: u8 = 5;
+/// Access denied, or in use by another program.
+pub(crate) const ACCESS: u8 = 6;
+/// Figures are there, but not all: a coefficient is missing.
+pub(crate) const MISSING_COEFFICIENT: u8 = 9;
+
+/// An error and what caused it, and what to do next.
+pub(crate) fn show(code: &str, error: &dyn std::error::Error, help: &str) {
+    eprintln!("error {code}: {error}");
+    let mut source = error.source();
+    while let Some(inner) = source {
+        eprintln!("  because: {inner}");
+        source = inner.source();
+    }
+    if !help.is_empty() {
+        eprintln!("  try: {help}");
+    }
+}

@@ -1,0 +1,189 @@
+//! `nengliu.toml`, the settings of the centre, checked.
+//!
+//! ```toml
+//! [lake]
+//! folder = "lake"                      # relative to this file
+//!
+//! [broker]                             # the embedded one …
+//! tcp_port = 1883                      # on loopback
+//! # url = "mqtt://127.0.0.1:1883"      # … or any MQTT 5 broker
+//! # ca_file = "ca.pem"
+//! # user = "ingest"
+//! # password_file = "password"
+//!
+//! [ingest]
+//! commit_interval = "2s"               # frames gathered so long become one commit
+//! retry_max = "30s"                    # longest wait between two tries to commit or to reach the broker
+//!
+//! [analytics]
+//! plant = "plant.toml"
+//! every = "5min"
+//! figures_folder = "figures"           # Table 1 of this and of the last month, as JSON
+//! ```
+//!
+//! Must never start anything.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{Problem, Problems, SourceFile, Table};
+
+/// The settings of the centre.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Where the lake lies.
+    pub(crate) lake: PathBuf,
+    /// Which broker.
+    pub(crate) broker: BrokerSettings,
+    /// How long frames are gathered.
+    pub(crate) commit_interval: Duration,
+    /// Longest wait between two attempts to commit or to reach the broker; `None` for the usual one.
+    pub(crate) retry_max: Option<Duration>,
+    /// Figures on a timer, where wanted.
+    pub(crate) analytics: Option<AnalyticsSettings>,
+}
+
+/// `[broker]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BrokerSettings {
+    /// Ours, on loopback.
+    Embedded {
+        /// Its TCP port.
+        tcp_port: u16,
+    },
+    /// Another, by URL.
+    External {
+        /// `mqtt://` or `mqtts://`.
+        url: String,
+        /// Certificates to trust.
+        ca_file: Option<PathBuf>,
+        /// User and password file.
+        credentials: Option<(String, PathBuf)>,
+    },
+}
+
+/// `[analytics]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AnalyticsSettings {
+    /// The plant file.
+    pub(crate) plant: PathBuf,
+    /// How often.
+    pub(crate) every: Duration,
+    /// Where the figures go.
+    pub(crate) figures_folder: PathBuf,
+}
+
+const COMMIT_INTERVAL_DEFAULT: Duration = Duration::from_secs(2);
+/// Shortest and longest accepted commit interval.
+const COMMIT_INTERVALS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(50)..=Duration::from_mins(1);
+
+impl Default for Settings {
+    /// The embedded broker on 127.0.0.1:1883 and a lake in this folder.
+    fn default() -> Self {
+        Self {
+            lake: PathBuf::from("lake"),
+            broker: BrokerSettings::Embedded { tcp_port: 1883 },
+            commit_interval: COMMIT_INTERVAL_DEFAULT,
+            retry_max: None,
+            analytics: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads a file; all problems are returned at once.
+    pub(crate) fn load(path: &Path) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) => {
+                let message = format!("cannot read `{}`: {e}", path.display());
+                problems.push(
+                    Problem::new("EN-C000", message).help("name the file with -c nengliu.toml"),
+                );
+                return Err(problems);
+            }
+        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let file = SourceFile::new(path.display().to_string(), text);
+        let settings = read(&file, folder.unwrap_or(Path::new(".")), &mut problems);
+        if problems.is_fatal() { Err(problems) } else { Ok(settings) }
+    }
+}
+
+fn read(file: &std::sync::Arc<SourceFile>, folder: &Path, problems: &mut Problems) -> Settings {
+    let mut root = Table::parse(file, problems);
+    let mut lake = folder.join("lake");
+    if let Some(mut table) = root.optional::<Table>("lake", problems).map(|found| found.value) {
+        lake = folder.join(table.or("folder", "lake".to_owned(), problems));
+        table.finish(problems);
+    }
+    let broker = root.optional::<Table>("broker", problems);
+    let broker = broker.map_or(BrokerSettings::Embedded { tcp_port: 1883 }, |found| {
+        read_broker(found.value, folder, problems)
+    });
+    let mut commit_interval = COMMIT_INTERVAL_DEFAULT;
+    let mut retry_max = None;
+    if let Some(mut table) = root.optional::<Table>("ingest", problems).map(|found| found.value) {
+        if let Some(found) = table.optional::<Duration>("commit_interval", problems) {
+            commit_interval = found.value;
+            if !COMMIT_INTERVALS.contains(&found.value) {
+                let message =
+                    format!("`commit_interval`: expected 50ms to 1min, found {:?}", found.value);
+                problems.push(found.problem("EN-C002", message));
+            }
+        }
+        retry_max = table.optional::<Duration>("retry_max", problems).map(|found| found.value);
+        table.finish(problems);
+    }
+    let analytics = root.optional::<Table>("analytics", problems).and_then(|found| {
+        let mut table = found.value;
+        let plant = table.required::<String>("plant", problems);
+        let every = table.or("every", Duration::from_mins(5), problems);
+        let figures = table.or("figures_folder", "figures".to_owned(), problems);
+        table.finish(problems);
+        let plant = folder.join(plant?.value);
+        Some(AnalyticsSettings { plant, every, figures_folder: folder.join(figures) })
+    });
+    root.finish(problems);
+    Settings { lake, broker, commit_interval, retry_max, analytics }
+}
+
+fn read_broker(mut table: Table, folder: &Path, problems: &mut Problems) -> BrokerSettings {
+    let tcp_port = table.optional::<u16>("tcp_port", problems);
+    let url = table.optional::<String>("url", problems);
+    let ca_file =
+        table.optional::<String>("ca_file", problems).map(|found| folder.join(found.value));
+    let user = table.optional::<String>("user", problems);
+    let password = table.optional::<String>("password_file", problems);
+    let credentials = match (user, password) {
+        (Some(user), Some(file)) => Some((user.value, folder.join(file.value))),
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => {
+            let message = "`user` and `password_file` belong together: only one is there";
+            problems.push(one.problem("EN-C003", message).help("give both, or neither"));
+            None
+        }
+    };
+    if let (Some(port), Some(_)) = (&tcp_port, &url) {
+        let message =
+            "`tcp_port` is of the embedded broker, `url` of another: only one can be used";
+        problems.push(port.problem("EN-C004", message).help("leave one of them out"));
+    }
+    if url.is_none() && (ca_file.is_some() || credentials.is_some()) {
+        let message = "`ca_file`, `user` and `password_file` belong to a broker by `url`";
+        problems.push(
+            table.problem("EN-C005", message).help("the embedded broker listens on loopback only"),
+        );
+    }
+    if let Some(url) = url.as_ref().filter(|url| !url.value.starts_with("mqtt")) {
+        let message = format!("`url`: expected `mqtt://…` or `mqtts://…`, found `{}`", url.value);
+        problems.push(url.problem("EN-C006", message));
+    }
+    table.finish(problems);
+    match url {
+        Some(url) => BrokerSettings::External { url: url.value, ca_file, credentials },
+        None => BrokerSettings::Embedded { tcp_port: tcp_port.map_or(1883, |found| found.value) },
+    }
+}
