@@ -277,6 +277,8 @@ impl Core {
             log_id: log.log_id,
             watermark: log.watermark,
             held_frames: log.held_frames,
+            lost_frames: log.lost_frames,
+            lost_samples: log.lost_samples,
             opened: log.opened,
         });
         let logs = logs.collect();

@@ -16,6 +16,10 @@ pub struct LogStatus {
     pub watermark: Sequence,
     /// Frames admitted and not yet in a commit.
     pub held_frames: u64,
+    /// Frames of it that the gateway gave up, in all.
+    pub lost_frames: u64,
+    /// Samples in them, as far as they are known.
+    pub lost_samples: u64,
     /// Whether the gateway opened it in this run.
     pub opened: bool,
 }

@@ -87,6 +87,10 @@ pub struct LogState {
     pub watermark: Sequence,
     /// Frames held for the next commits.
     pub held_frames: u64,
+    /// Frames of it that the gateway gave up, in all.
+    pub lost_frames: u64,
+    /// Samples in them, as far as they are known.
+    pub lost_samples: u64,
     /// Whether the gateway opened it in this run.
     pub opened: bool,
 }

@@ -156,6 +156,8 @@ impl Admit {
             log_id: *log_id,
             watermark: log.watermark,
             held_frames: log.held.iter().map(|held| held.weight().frames).sum(),
+            lost_frames: log.lost_frames,
+            lost_samples: log.lost_samples,
             opened: log.opened,
         })
     }
