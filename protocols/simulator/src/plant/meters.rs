@@ -139,6 +139,12 @@ impl Meter {
         METERS.iter().find(|meter| meter.id == id)
     }
 
+    /// Whether it counts what is made on site from energy that is counted already.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.sources == [Source::OwnSteam]
+    }
+
     pub(crate) const fn sources(&self) -> &'static [Source] {
         self.sources
     }
