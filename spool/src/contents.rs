@@ -1,10 +1,10 @@
 //! What one segment says: its records that outlive a restart, its damage, its end. Must never do I/O.
 
-use model::frame::{MAGIC, OVERHEAD_BYTES, decode_header};
+use model::frame::{MAGIC, OVERHEAD_BYTES, decode_header, hash_of_frame};
 use model::record::{JsonRecord, Loss};
 use model::{Frame, FrameHeader, RecordType, Sequence};
 
-use crate::scan::{Step, Walk, hash_of};
+use crate::scan::{Step, Walk};
 use crate::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::{Draft, to_u64, to_usize};
 
@@ -81,7 +81,7 @@ fn is_damaged_header(bytes: &[u8]) -> bool {
 impl Contents {
     fn take(&mut self, frame: &Frame<'_>) {
         self.end = frame.header.sequence;
-        self.hash = hash_of(frame);
+        self.hash = hash_of_frame(frame.bytes);
         let header = frame.header;
         let draft = || Draft {
             record_type: header.record_type,

@@ -9,7 +9,7 @@ use model::{Frame, FrameHeader, Sequence};
 use crate::disk::DiskFile;
 use crate::error::SpoolError;
 use crate::losses::{LOSSES_MAX, LossList, loss_of};
-use crate::scan::{Step, Walk, repaired};
+use crate::scan::{Step, Walk};
 use crate::segment::Segment;
 use crate::{Spool, to_u64, to_usize};
 
@@ -69,7 +69,7 @@ impl Output {
             return false;
         }
         self.bytes = bytes;
-        self.frames.push(StoredFrame { header: frame.header, bytes: repaired(frame) });
+        self.frames.push(StoredFrame { header: frame.header, bytes: frame.bytes.to_vec() });
         true
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::frame::{ALIGNMENT, MAGIC, OVERHEAD_BYTES, decode_frame, decode_header, hash_of_frame};
+use model::frame::{ALIGNMENT, MAGIC, decode_frame, decode_header};
 use model::{Frame, FrameHeader, Sequence};
 
 use crate::to_usize;
@@ -105,19 +105,4 @@ impl<'a> Walk<'a> {
         }
         (found, headers.into_values().collect())
     }
-}
-
-/// A frame as it was written: the checksums do not cover the padding, so it is set to zero again.
-pub(crate) fn repaired(frame: &Frame<'_>) -> Vec<u8> {
-    let mut bytes = frame.bytes.to_vec();
-    let written = OVERHEAD_BYTES + frame.body.len();
-    if let Some(padding) = bytes.get_mut(written..) {
-        padding.fill(0);
-    }
-    bytes
-}
-
-/// Hash that the frame after this one names.
-pub(crate) fn hash_of(frame: &Frame<'_>) -> [u8; 32] {
-    hash_of_frame(&repaired(frame))
 }

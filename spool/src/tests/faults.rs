@@ -249,3 +249,37 @@ fn a_failed_fsync_at_start_costs_nothing() {
         }
     }
 }
+
+/// Losses that the centre has heard of leave the list and stay in the totals, wherever the power is cut.
+#[test]
+fn totals_outlive_a_cut_between_segment_and_cursor() {
+    for n in 1..40 {
+        for seed in [0, u64::MAX] {
+            let mut world = World::new(3);
+            for _ in 0..40 {
+                world.append(5_000).unwrap();
+                world.check();
+            }
+            world.spool().commit().unwrap();
+            while world.deliver(1 << 20).is_ok() && !world.is_delivered() {}
+            // First what frees a segment and writes the cursor, then the LOSS record in the newest segment.
+            let names = world.disk.names();
+            let newest =
+                names.iter().filter_map(|name| crate::segment::parse_name(name)).max().unwrap();
+            world.spool().ack(Sequence(newest.0 - 1)).unwrap();
+            world.ack();
+            world.check();
+            let totals = world.spool().status().losses;
+            assert!(totals.drop_oldest.frames > 0 && world.spool().losses().is_empty());
+            world.disk.fail_at(n, Fault::Crash);
+            for _ in 0..14 {
+                drop(world.append(5_000));
+            }
+            drop(world.spool().commit());
+            world.crash(seed);
+            world.start().unwrap();
+            world.audit();
+            assert_eq!(world.spool().status().losses, totals, "cut at {n}");
+        }
+    }
+}

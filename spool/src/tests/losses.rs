@@ -102,12 +102,12 @@ fn a_full_list_becomes_one_range_at_a_drop() {
     for index in 1..count {
         list.add(loss(index * 2, index * 2, Corrupt));
     }
-    let last = Sequence(count * 2);
-    for (first, last) in list.uncovered(Sequence(1), last) {
+    let end = Sequence(count * 2);
+    for (first, last) in list.uncovered(Sequence(1), end) {
         list.add(loss(first.0, last.0, DropOldest));
     }
     assert!(list.len() >= LOSSES_MAX);
-    list.bound(Sequence(0), last);
+    list.bound(Sequence(0), end);
     assert_eq!(ranges(&list), [(1, count * 2, count * 20)]);
 }
 

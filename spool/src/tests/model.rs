@@ -140,6 +140,11 @@ impl World {
         Ok(())
     }
 
+    /// Whether the centre has all that is durable.
+    pub(crate) fn is_delivered(&mut self) -> bool {
+        self.spool().status().durable.0 == self.watermark
+    }
+
     pub(crate) fn ack(&mut self) {
         let watermark = Sequence(self.watermark);
         self.spool().ack(watermark).unwrap();
