@@ -118,6 +118,7 @@ fn folder(
     }
 }
 
+#[expect(clippy::mut_mut, reason = "the library's trait passes its items so")]
 #[async_trait]
 impl InMemoryNodeManagerImpl for NodesImpl {
     async fn init(&self, _: &mut AddressSpace, _: ServerContext) {}

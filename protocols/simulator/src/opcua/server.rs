@@ -1,6 +1,7 @@
 //! The OPC UA server: endpoints without and with security, its certificate, and the live values. Must never compute one.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::plant::Plant;
 /// Application URI of the server.
 const APPLICATION_URI: &str = "urn:nengliu:simulator";
 const CERTIFICATE: &str = "own/cert.der";
+const KEY_FOLDER: &str = "private";
 /// How often the clock is looked at for a new live time.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Live times that are made up for when the clock stood still or jumped; older ones are only in the history.
@@ -45,7 +47,7 @@ pub(crate) struct OpcUaServer {
     pub(crate) url: String,
     pub(crate) certificate: PathBuf,
     handle: ServerHandle,
-    served: JoinHandle<Result<(), String>>,
+    serving: JoinHandle<Result<(), String>>,
     live: JoinHandle<()>,
 }
 
@@ -78,8 +80,8 @@ pub(crate) async fn start(
     let nodes = nodes.ok_or_else(|| SimulatorError::OpcUa { reason: "it has no nodes".into() })?;
     let subscriptions = Arc::clone(handle.subscriptions());
     let live = tokio::spawn(run_live(nodes, subscriptions, clock, counters, stop));
-    let served = tokio::spawn(server.run_with(listener));
-    Ok(OpcUaServer { url: format!("opc.tcp://{address}/"), certificate, handle, served, live })
+    let serving = tokio::spawn(server.run_with(listener));
+    Ok(OpcUaServer { url: format!("opc.tcp://{address}/"), certificate, handle, serving, live })
 }
 
 fn build(
@@ -88,6 +90,11 @@ fn build(
     source: Source,
     token: CancellationToken,
 ) -> Result<(async_opcua::server::Server, ServerHandle), String> {
+    // The library writes the key with the rights of any file, so its folder keeps others out.
+    let private = pki.join(KEY_FOLDER);
+    let made = std::fs::create_dir_all(pki)
+        .and_then(|()| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&private));
+    made.map_err(|error| format!("cannot make `{}`: {error}", private.display()))?;
     let anonymous = [ANONYMOUS_USER_TOKEN_ID.to_owned()];
     let mut builder = ServerBuilder::new()
         .application_name("Nengliu simulated plant")
@@ -97,7 +104,7 @@ fn build(
         .port(address.port())
         .pki_dir(pki)
         .certificate_path(CERTIFICATE)
-        .private_key_path("private/private.pem")
+        .private_key_path(format!("{KEY_FOLDER}/private.pem"))
         .create_sample_keypair(true)
         // A simulated plant has nothing to protect; who reads it need not be known to it.
         .trust_client_certs(true)
@@ -150,7 +157,7 @@ impl OpcUaServer {
     /// Stops it and waits for it.
     pub(crate) async fn stop(self) {
         self.handle.cancel();
-        match self.served.await {
+        match self.serving.await {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => tracing::error!(reason, "the OPC UA server had ended"),
             Err(error) => tracing::error!(%error, "the OPC UA server had ended"),

@@ -164,6 +164,8 @@ async fn a_month_of_history_gives_the_integral_of_each_meter() {
         read += values.len();
     }
     println!("{read} values in {:?}", begun.elapsed());
+    let private = std::fs::metadata(served.folder.path().join("server/private")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&private.permissions()) & 0o777, 0o700);
     session.disconnect().await.unwrap();
     served.stop.cancel();
     served.server.stop().await;

@@ -1,7 +1,7 @@
 //! Chance that repeats: a number from a seed, a stream and an index, in any order and as often as wanted. Must never hold
 //! a state.
 
-/// 64 well mixed bits of the three numbers (the finalizer of SplitMix64, applied to each in turn).
+/// 64 well mixed bits of the three numbers (the finalizer of `SplitMix64`, applied to each in turn).
 pub(super) const fn draw(seed: u64, stream: u64, index: i64) -> u64 {
     mix(mix(mix(seed).wrapping_add(stream)).wrapping_add(index.cast_unsigned()))
 }

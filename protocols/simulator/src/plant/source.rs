@@ -209,14 +209,20 @@ impl Machine {
     }
 }
 
-/// What a machine does during a slot: its shifts, with a few idle quarters and few alarms.
+/// What a machine does during a slot: its shifts, with a few idle quarters and few alarms. It idles through the breaks
+/// and for half an hour around its shifts.
 pub(super) fn machine_state(seed: u64, machine: Machine, slot: Slot) -> MachineState {
-    let scheduled = match machine.line() {
+    let scheduled = |slot: Slot| match machine.line() {
         Line::A => slot.in_two_shifts(),
         Line::B => slot.in_three_shifts(),
     };
-    if !scheduled {
-        return MachineState::Off;
+    if !scheduled(slot) {
+        let near = [-2, 2].map(|slots| Slot((slot.0 + slots).max(0)));
+        return if near.into_iter().any(scheduled) {
+            MachineState::Idle
+        } else {
+            MachineState::Off
+        };
     }
     match below(seed, machine as u64, slot.0, 1_000) {
         0..12 => MachineState::Alarm,
