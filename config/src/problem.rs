@@ -106,6 +106,15 @@ impl Problems {
         self.0.push(problem);
     }
 
+    /// Notes those of another list that are not noted yet: devices of one profile share its problems.
+    pub fn append(&mut self, others: Problems) {
+        for problem in others.0 {
+            if !self.0.contains(&problem) {
+                self.0.push(problem);
+            }
+        }
+    }
+
     /// Whether one of them is not just a warning.
     #[must_use]
     pub fn is_fatal(&self) -> bool {

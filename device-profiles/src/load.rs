@@ -14,7 +14,7 @@ pub fn load(id: &str, file: &Arc<SourceFile>, problems: &mut Problems) -> Option
     let mut found = Problems::default();
     let profile = read(id, file, &mut found);
     let fatal = found.is_fatal();
-    problems.0.append(&mut found.0);
+    problems.append(found);
     profile.filter(|_| !fatal)
 }
 

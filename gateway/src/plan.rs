@@ -1,6 +1,7 @@
 //! From checked settings and the protocols that a program speaks to port plans and the point dictionary. Opens
 //! nothing. Must never know a concrete protocol.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::{Problems, Spanned, meant};
@@ -29,12 +30,17 @@ pub fn plan(
     problems: &mut Problems,
 ) -> Option<GatewayPlan> {
     let library = Library::new(settings.profile_folders.clone());
+    let mut profiles: BTreeMap<String, Arc<DeviceProfile>> = BTreeMap::new();
     let mut points: Vec<PointInfo> = Vec::new();
     let mut history = Vec::new();
     let mut specs: Vec<(PortSettings, Vec<DeviceSpec>)> =
         settings.ports.iter().map(|port| (port.clone(), Vec::new())).collect();
     for device in &settings.devices {
-        let profile = library.get(&device.profile, problems);
+        let profile = profiles.get(&device.profile.value).cloned();
+        let profile = profile.or_else(|| library.get(&device.profile, problems));
+        if let Some(profile) = &profile {
+            profiles.entry(profile.id.clone()).or_insert_with(|| Arc::clone(profile));
+        }
         let port = specs.iter_mut().find(|(port, _)| port.id.value == device.port.value);
         if port.is_none() {
             problems.push(unknown_port(device, &settings.ports));
@@ -51,7 +57,8 @@ pub fn plan(
     let mut ports = Vec::new();
     for (port, devices) in specs {
         let name = port.id.value.clone();
-        if devices.is_empty() {
+        // A device that names the port and is wrong itself has its own message.
+        if !settings.devices.iter().any(|device| device.port.value == name) {
             let message = format!("port `{name}` has no device");
             problems.push(port.id.problem("GW-C021", message).help("add a `[[device]]`").warning());
         }

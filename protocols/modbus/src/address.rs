@@ -339,10 +339,12 @@ impl<'a> RawAddress<'a> {
         let max = u32::from(u16::MAX) + base;
         let last = register.value.saturating_add(u32::from(data_type.registers()) - 1);
         if register.value < base || last > max {
-            let message = format!(
-                "`{}`: registers {} to {last} do not exist: expected {base} to {max}",
-                self.metric, register.value
-            );
+            let which = if last == register.value {
+                format!("register {last} does not exist")
+            } else {
+                format!("registers {} to {last} do not exist", register.value)
+            };
+            let message = format!("`{}`: {which}: expected {base} to {max}", self.metric);
             problems.push(register.problem(CODE_ADDRESS, message).help(
                 "a 3X or 4X number of a manual, such as 30053, is register 53 with `address_base = 1`, and register \
                  52 with `address_base = 0`",

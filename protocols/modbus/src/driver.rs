@@ -39,12 +39,7 @@ impl Protocol for Modbus {
         let mut found = Problems::default();
         let planned = plan(port, &mut found);
         let fatal = found.is_fatal();
-        // Devices of one profile share its problems.
-        for problem in found.0 {
-            if !problems.0.contains(&problem) {
-                problems.push(problem);
-            }
-        }
+        problems.append(found);
         planned.filter(|_| !fatal)
     }
 }

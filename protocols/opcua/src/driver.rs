@@ -50,7 +50,7 @@ impl Protocol for OpcUa {
         let mut found = Problems::default();
         let plan = plan(port, &mut found);
         let fatal = found.is_fatal();
-        found.0.into_iter().for_each(|problem| problems.push(problem));
+        problems.append(found);
         let plan = plan.filter(|_| !fatal)?;
         let value_types = plan
             .points

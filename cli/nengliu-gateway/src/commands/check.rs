@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use config::Problems;
+use config::{Problem, Problems};
 
 use super::{EXIT_CONFIG, EXIT_OK};
 use crate::{LoadError, load, problems_as_json, render_problems};
@@ -10,8 +10,10 @@ use crate::{LoadError, load, problems_as_json, render_problems};
 pub(super) fn check(path: &Path, json: bool) -> u8 {
     let mut problems = Problems::default();
     let plan = load(path, &mut problems);
-    if let Err(e @ LoadError::File { .. }) = &plan {
-        return super::run::config_error(e);
+    if let Err(LoadError::File { path, source }) = &plan {
+        let message = format!("cannot read `{}`: {source}", path.display());
+        let help = "name the file with -c gateway.toml";
+        problems.push(Problem::new("GW-C000", message).help(help));
     }
     if json {
         println!("{}", problems_as_json(&problems));

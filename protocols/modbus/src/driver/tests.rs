@@ -45,7 +45,11 @@ fn check(options: &str, points: &[&str], expected: &str) {
 fn says_what_is_wrong_with_an_address() {
     let input = "area = \"input\"\ntype = \"u16\"";
     check(input, &["register = 0", "register = 65535"], "");
-    check(input, &["register = 65536"], "GW-C064 profile.toml:12:12: `m0`: registers 65536 to 65536");
+    check(
+        input,
+        &["register = 65536"],
+        "GW-C064 profile.toml:12:12: `m0`: register 65536 does not exist",
+    );
     check(input, &["register = 65535\ntype = \"u32\""], "GW-C064");
     check("address_base = 1\narea = \"input\"\ntype = \"u16\"", &["register = 0"], "GW-C064");
     check("address_base = 1\narea = \"input\"\ntype = \"u16\"", &["register = 65536"], "");
