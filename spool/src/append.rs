@@ -188,6 +188,9 @@ impl Spool {
             // It holds no durable frame, and the new file takes its name.
             self.segments.pop_back();
         }
+        if self.sealed_bytes() > self.config.sealed_bytes_max() {
+            self.write_acked();
+        }
         let mut losses = self.losses.clone();
         self.plan_drops(&mut losses);
         let file = self.take_spare()?;

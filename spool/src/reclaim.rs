@@ -52,9 +52,21 @@ impl Spool {
         self.segments.iter().chain(&self.retired).map(|segment| segment.bytes).sum::<u64>() + spare
     }
 
+    /// Bytes of all segments, as if the open one were sealed now.
+    pub(crate) fn sealed_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Before a drop: a LOSS record leaves out what is acked, so a restart must know of it.
+    pub(crate) fn write_acked(&mut self) {
+        if let Err(error) = self.write_cursor() {
+            tracing::warn!(error = error.full_text(), "spool cursor not written");
+        }
+    }
+
     /// Adds to `losses` what must be given up, oldest first, so that all segments there are may be sealed.
     pub(crate) fn plan_drops(&self, losses: &mut LossList) {
-        let mut bytes: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
+        let mut bytes = self.sealed_bytes();
         for (index, segment) in self.segments.iter().enumerate() {
             if bytes <= self.config.sealed_bytes_max() {
                 break;
@@ -150,8 +162,12 @@ impl Spool {
     fn try_spare(&mut self) -> Result<(), SpoolError> {
         self.reclaim()?;
         let bytes = self.config.segment_bytes;
-        if self.spare.is_some() || self.file_bytes() + bytes > self.config.quota_bytes {
+        if self.spare.is_some() {
             return Ok(());
+        }
+        if self.file_bytes() + bytes > self.config.quota_bytes {
+            // A power cut in the middle of a change of segments, or a smaller quota than before.
+            return self.give_up_oldest();
         }
         match self.create_spare_if_free() {
             Ok(file) => {
@@ -169,7 +185,7 @@ impl Spool {
                 {
                     return Err(SpoolError::io("removing the part of a segment")(error));
                 }
-                self.give_up_oldest(error)
+                self.give_up_oldest()
             }
             Err(error) => Err(error),
         }
@@ -185,10 +201,12 @@ impl Spool {
     }
 
     /// Writes the LOSS record of the oldest segment to the open one, then recycles it.
-    fn give_up_oldest(&mut self, cause: SpoolError) -> Result<(), SpoolError> {
+    fn give_up_oldest(&mut self) -> Result<(), SpoolError> {
         if self.segments.len() < 2 || self.open.is_none() {
-            return Err(cause);
+            let nothing = "there is no room, and no sealed segment to give up";
+            return Err(SpoolError::Failing(nothing.to_owned()));
         }
+        self.write_acked();
         let mut losses = self.losses.clone();
         self.plan_drop(0, &mut losses);
         self.losses = losses;

@@ -161,7 +161,9 @@ impl Spool {
         }
         let file =
             self.disk.open(SPARE_NAME).map_err(SpoolError::io("opening the next segment"))?;
-        if file.len().is_ok_and(|length| length == self.config.segment_bytes) {
+        let bytes = self.config.segment_bytes;
+        let fits = self.file_bytes() + bytes <= self.config.quota_bytes;
+        if fits && file.len().is_ok_and(|length| length == bytes) {
             self.spare = Some(file);
             return Ok(());
         }
