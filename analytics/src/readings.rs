@@ -135,7 +135,9 @@ impl LakeView {
 /// interpolated between exactly these. All rows of such a time are kept, so that a conflict between them is seen.
 fn thinned(rows: LazyFrame) -> LazyFrame {
     let good = i64::from(Quality::UNCERTAIN.0);
-    let slot = col("ts").cast(DataType::Int64).floor_div(lit(SLOT_US));
+    // Source times are stored from 1970 on, so the remainder is never negative.
+    let micros = col("ts").cast(DataType::Int64);
+    let slot = micros.clone() - micros % lit(SLOT_US);
     let good_rows = rows
         .filter(col("quality").lt(lit(good)).and(col("mantissa").is_not_null()))
         .with_column(slot.alias("slot"));

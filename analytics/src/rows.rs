@@ -4,6 +4,7 @@
 //! highest sequence, is chosen. It is a function of the rows, not of their order of arrival; the others stay (INV-4).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use model::{CommitNumber, Generation, Quality, Sequence, Timestamp};
 use polars::prelude::*;
@@ -75,8 +76,6 @@ pub fn scan(files: &[PathBuf], filter: &RowFilter) -> Result<LazyFrame, RowsErro
     // A path of ours may hold brackets or stars; it names one file.
     let args = ScanArgsParquet { glob: false, ..Default::default() };
     let mut rows = LazyFrame::scan_parquet_files(paths.collect(), args)?;
-    let time_type = DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC));
-    let instant = |time: Timestamp| lit(time.0).cast(time_type.clone());
     if let Some(from) = filter.from {
         rows = rows.filter(col("ts").gt_eq(instant(from)));
     }
@@ -91,6 +90,14 @@ pub fn scan(files: &[PathBuf], filter: &RowFilter) -> Result<LazyFrame, RowsErro
         Some(wanted) => rows.filter(wanted),
         None => rows,
     })
+}
+
+/// An instant as polars compares it with the files' statistics: a cast would lose the zone there.
+fn instant(time: Timestamp) -> Expr {
+    let zone = TimeZone::UTC;
+    let value =
+        AnyValue::DatetimeOwned(time.0, TimeUnit::Microseconds, Some(Arc::new(zone.clone())));
+    lit(Scalar::new(DataType::Datetime(TimeUnit::Microseconds, Some(zone)), value))
 }
 
 /// Point ids are ASCII, so what begins with `prefix` lies between it and the first text after all of its followers.
@@ -168,4 +175,18 @@ pub fn rows_of(frame: &DataFrame) -> Result<Vec<Row>, RowsError> {
         commit: CommitNumber(count(&commit, at)),
     };
     Ok((0..frame.height()).map(row).collect())
+}
+
+/// Rows beyond the first of each identity (point, source time, generation, sequence): 0 in a sound lake (INV-4).
+pub fn rows_sharing_identity(files: &[PathBuf]) -> Result<u64, RowsError> {
+    let rows = scan(files, &RowFilter::default())?;
+    let identity = [col("point"), col("ts"), col("generation"), col("seq")];
+    let counted = rows.group_by(identity).agg([len().alias("rows")]);
+    let beyond =
+        counted.select([(col("rows").cast(DataType::Int64) - lit(1_i64)).sum().alias("beyond")]);
+    let frame = collect(beyond)?;
+    let sum = frame
+        .column("beyond")
+        .and_then(|column| column.get(0).map(|value| value.try_extract::<u64>().unwrap_or(0)));
+    Ok(sum?)
 }

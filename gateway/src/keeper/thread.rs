@@ -7,7 +7,9 @@ use driver::Emission;
 use model::codec;
 use model::record::JsonRecord;
 use model::wire::Open;
-use model::{Batch, Boot, Dictionary, HistoryMarks, LogId, RecordType, Sequence, Timestamp};
+use model::{
+    Batch, Boot, Dictionary, HistoryMarks, LogId, RecordType, Sample, Sequence, Timestamp,
+};
 use spool::{Draft, LossTotals, Spool, SpoolConfig, SpoolError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -279,9 +281,14 @@ impl Worker {
     }
 
     fn take(&mut self, emission: Emission) {
-        for sample in &emission.samples {
-            self.last.note(sample);
-            self.batcher.push(*sample);
+        for sample in emission.samples {
+            let sample = Sample {
+                source_time: storable(sample.source_time),
+                gateway_time: storable(sample.gateway_time),
+                ..sample
+            };
+            self.last.note(&sample);
+            self.batcher.push(sample);
         }
         for (index, mark) in emission.marks {
             let point = self.settings.dictionary.point(index).map(|point| point.id.clone());
@@ -431,6 +438,11 @@ impl Worker {
 const RETRY_AFTER_FAULT: Duration = Duration::from_secs(1);
 /// Dictionaries told at the opening of a session, at most.
 const DICTIONARIES_KEPT: usize = 16;
+
+/// A clock before 1970 or after 2200 is set to the end of what every store admits; the sample itself is kept.
+fn storable(time: Timestamp) -> Timestamp {
+    time.clamp(Timestamp::MIN, Timestamp::MAX)
+}
 
 /// Frames and samples lost, for whatever reason.
 fn lost(totals: &LossTotals) -> (u64, u64) {

@@ -1,0 +1,185 @@
+//! Starts and stops everything that the demo consists of, and asks it for figures. Must never print.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use analytics::{LakeView, PlantFiles};
+use config::Problems;
+use energy::{BasisChoice, Period, Table1};
+use gateway::{GatewayHandle, GatewayStatus};
+use ingest::Ingest;
+use lake::Snapshot;
+use nengliu_gateway::{host, load, render_problems};
+use simulator::{Month, Running, Simulation, SimulationConfig, SimulatorError, write_demo_files};
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::{self, Outcome};
+use crate::cli::DemoArgs;
+use crate::commands::serve::{self, StartError};
+use crate::exit;
+use crate::settings::{BrokerSettings, Settings};
+
+/// Why the demo failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DemoError {
+    #[error("cannot use the folder `{}`", path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the folder `{}` holds files that are not of a demo", path.display())]
+    ForeignFolder { path: PathBuf },
+    #[error("the simulated plant does not start")]
+    Simulator(#[from] SimulatorError),
+    #[error("the centre does not start")]
+    Centre(StartError),
+    #[error("the demo's own files have problems:\n{0}")]
+    Files(String),
+    #[error("the gateway does not start")]
+    Gateway(#[from] gateway::RunError),
+    #[error("the gateway's spool is gone")]
+    Spool(#[from] gateway::keeper::KeeperClosed),
+    #[error("the figures cannot be computed: {0}")]
+    Figures(String),
+    #[error("a computation ended abnormally")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl DemoError {
+    /// Shows it and returns the exit code.
+    pub(super) fn show(&self) -> u8 {
+        let help = match self {
+            Self::ForeignFolder { .. } | Self::Folder { .. } => "name another folder with --folder",
+            Self::Centre(e) => return e.show(),
+            _ => "run again with RUST_LOG=info to see more",
+        };
+        exit::show("EN-D001", self, help);
+        exit::FAILED
+    }
+}
+
+/// An error with all that caused it.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// The running demo.
+pub(super) struct DemoPlant {
+    simulation: Running,
+    ingest: Ingest,
+    stop_ingest: CancellationToken,
+    gateway: GatewayHandle,
+    plant: PlantFiles,
+    lake: PathBuf,
+    month: Month,
+    period: Period,
+}
+
+impl DemoPlant {
+    /// Starts the plant, the centre and the gateway, in this order.
+    pub(super) async fn start(args: &DemoArgs) -> Result<Self, DemoError> {
+        let host = host();
+        let pki = args.folder.join("simulator-certificates");
+        let config = SimulationConfig::new(args.seed, host.clock.clone(), pki);
+        let simulation = Simulation::start(config).await?;
+        let settings = Settings {
+            lake: args.folder.join("lake"),
+            broker: BrokerSettings::Embedded { tcp_port: 0 },
+            ..Settings::default()
+        };
+        let stop_ingest = CancellationToken::new();
+        let ingest =
+            serve::start(&settings, stop_ingest.clone()).await.map_err(DemoError::Centre)?;
+        let uplink = format!("mqtt://127.0.0.1:{}", ingest.tcp_port().unwrap_or_default());
+        let files = write_demo_files(&args.folder, &simulation, &uplink)?;
+        let plant =
+            PlantFiles::load(&files.plant).map_err(|e| DemoError::Files(render_problems(&e)))?;
+        let mut problems = Problems::default();
+        let plan = load(&files.gateway, &mut problems)
+            .map_err(|_| DemoError::Files(render_problems(&problems)))?;
+        let gateway = gateway::start(plan, host).await?;
+        let month = simulation.last_complete_month();
+        let [_, period] = serve::this_and_last_month(&plant.plant.time_zone);
+        Ok(Self {
+            simulation,
+            ingest,
+            stop_ingest,
+            gateway,
+            plant,
+            lake: settings.lake,
+            month,
+            period,
+        })
+    }
+
+    /// The last complete month.
+    pub(super) fn period(&self) -> Period {
+        self.period
+    }
+
+    /// How the gateway does.
+    pub(super) async fn gateway_status(&self) -> Result<GatewayStatus, DemoError> {
+        Ok(self.gateway.status().await?)
+    }
+
+    /// Whether everything that the meters remember of the month is durable at the edge.
+    pub(super) fn has_read_back(&self, status: &GatewayStatus) -> bool {
+        let end = self.month.to().as_millis();
+        let mut marks = status.points.iter().filter_map(|point| point.history_mark_ms).peekable();
+        marks.peek().is_some() && marks.all(|mark| mark >= end)
+    }
+
+    /// Table 1 of the month; `None` while a metered row is not complete in the lake.
+    pub(super) async fn complete_table(&self) -> Result<Option<Table1>, DemoError> {
+        let table = self.table().await?;
+        let complete = table.rows.iter().all(|row| {
+            row.quantity.complete && row.quantity.coverage.is_none_or(energy::Coverage::is_full)
+        });
+        Ok(complete.then_some(table))
+    }
+
+    async fn table(&self) -> Result<Table1, DemoError> {
+        let (plant, lake, period) = (self.plant.clone(), self.lake.clone(), self.period);
+        let work = move || {
+            let failed = |e: &dyn std::error::Error| DemoError::Figures(in_full(e));
+            let snapshot = Snapshot::open(&lake).map_err(|e| failed(&e))?;
+            let view = LakeView::new(&snapshot, None).map_err(|e| failed(&e))?;
+            plant.table1(Some(&view), period, BasisChoice::Both).map_err(|e| failed(&e))
+        };
+        tokio::task::spawn_blocking(work).await?
+    }
+
+    /// Stops reading, waits at most `drain` for the last commit ack, stops the rest and sums up.
+    pub(super) async fn stop(self, drain: Duration) -> Result<Outcome, DemoError> {
+        let Self { simulation, ingest, stop_ingest, gateway, plant, lake, month, period } = self;
+        let status = gateway.stop(drain).await?;
+        stop_ingest.cancel();
+        let commits = ingest.commits();
+        ingest.stopped().await;
+        let samples_committed = commits.borrow().rows;
+        let expected = simulator::expected(simulation.plant(), month);
+        simulation.stop().await;
+        let work = move || {
+            let failed = |e: &dyn std::error::Error| DemoError::Figures(in_full(e));
+            let snapshot = Snapshot::open(&lake).map_err(|e| failed(&e))?;
+            let view = LakeView::new(&snapshot, None).map_err(|e| failed(&e))?;
+            let table =
+                plant.table1(Some(&view), period, BasisChoice::Both).map_err(|e| failed(&e))?;
+            let duplicates = analytics::rows::rows_sharing_identity(&snapshot.files())
+                .map_err(|e| failed(&e))?;
+            Ok(Outcome {
+                samples_read: status.spool.samples_appended,
+                samples_committed,
+                samples_lost: status
+                    .spool
+                    .samples_lost
+                    .saturating_add(status.spool.samples_refused),
+                duplicates,
+                table1: outcome::compare(&table, &expected),
+            })
+        };
+        tokio::task::spawn_blocking(work).await?
+    }
+}

@@ -1,0 +1,71 @@
+//! What the demo shows while it runs. Results go to standard output, progress to standard error.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use analytics::report;
+use energy::{Period, Table1};
+use gateway::GatewayStatus;
+
+/// Live values shown.
+const LIVE_VALUES: usize = 12;
+
+/// One line of progress; on a terminal it replaces the one before.
+pub(super) fn progress(status: &GatewayStatus, elapsed: Duration) {
+    let answering = status.devices.values().filter(|device| device.answering == Some(true)).count();
+    let line = format!(
+        "{:>3} s  {answering} of {} devices answer, {} samples on disk, {} frames wait for a commit ack",
+        elapsed.as_secs(),
+        status.devices.len(),
+        status.spool.samples_appended,
+        status.uplink.frames_waiting,
+    );
+    let mut stderr = std::io::stderr().lock();
+    let written = if stderr.is_terminal() {
+        write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush())
+    } else {
+        writeln!(stderr, "{line}")
+    };
+    // Without anybody to read it, progress is not needed.
+    written.ok();
+}
+
+/// A few live values.
+pub(super) fn live_values(status: &GatewayStatus) {
+    println!("\n实时值 live values");
+    let with_value = status.points.iter().filter(|point| point.value.is_some());
+    for point in with_value.take(LIVE_VALUES) {
+        let value = point.value.as_deref().unwrap_or("—");
+        println!("  {:<44} {value:>14} {}", point.point, point.unit);
+    }
+    println!("  … {} points in all: nengliu-gateway status -c gateway.toml\n", status.points.len());
+}
+
+/// Table 1.
+pub(super) fn table(table: &Table1, elapsed: Duration) {
+    print!("{}", report::text(&report::table1(table)));
+    println!(
+        "\n{} s after the plant started; read back from the meters' OPC UA history, through spool, broker, ingest and lake",
+        elapsed.as_secs()
+    );
+}
+
+/// How to stop, and what to try.
+pub(super) fn what_next(folder: &Path, period: Period, run_for: Option<Duration>) {
+    let folder = folder.display();
+    match run_for {
+        Some(run_for) => println!("\nstops by itself {} s after the start", run_for.as_secs()),
+        None => println!("\nstop it with Ctrl-C; the files stay in `{folder}`"),
+    }
+    println!("in another shell, while it runs or later:");
+    println!(
+        "  nengliu kpi intensity --period {period} --plant {folder}/plant.toml --lake {folder}/lake"
+    );
+    println!(
+        "  nengliu explain table1/{period}/total/equivalent --plant {folder}/plant.toml --lake {folder}/lake"
+    );
+    println!("  nengliu query demo/plant-1 --lake {folder}/lake --format csv | head");
+    println!("  nengliu-gateway status -c {folder}/gateway.toml");
+    println!("(the programs are in target/debug)");
+}
