@@ -142,6 +142,7 @@ fn c5() {
     assert_eq!(shared.formula, "20 万kWh of `compressor` × 60 ÷ 100 = 12 万kWh");
 }
 
+/// INV-8.
 #[test]
 fn a_missing_equal_value_stops_that_basis_alone() {
     let scenario = example("table1-c1-a1");

@@ -1,3 +1,5 @@
+//! Loading a profile: what is good, and every problem of what is not, in its place.
+
 use super::*;
 
 const GOOD: &str = r#"

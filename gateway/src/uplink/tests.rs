@@ -38,6 +38,7 @@ fn send(uplink: &mut Uplink, from: u64, to: u64, now: Duration) -> Vec<Action> {
     uplink.step(Event::SendDone { round }, now)
 }
 
+/// INV-3, the half of the uplink: nothing but a commit ack frees.
 #[test]
 fn opens_sends_and_frees_for_the_commit_ack_alone() {
     let mut up = uplink(3);
@@ -76,6 +77,7 @@ fn starts_again_when_another_run_of_ingest_answers() {
     assert!(matches!(again[1], Action::Send { from: Sequence(2), .. }), "{again:?}");
 }
 
+/// INV-10: time comes in, so that hours pass at once here.
 #[test]
 fn starts_again_when_nothing_was_committed_for_long() {
     let mut up = uplink(3);
@@ -123,6 +125,7 @@ fn a_new_loss_is_told_at_once() {
     assert!(matches!(told[1], Action::Send { from: Sequence(6), .. }), "{told:?}");
 }
 
+/// INV-6.
 #[test]
 fn never_has_more_than_its_window_under_way() {
     let mut up = uplink(1_000);

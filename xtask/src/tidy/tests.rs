@@ -106,6 +106,19 @@ fn files_are_checked_line_by_line() {
     check("a/src/a.rs", "//! A.\nstruct A {\n#[serde(flatten)]\n}\n", &[]);
 }
 
+/// INV-10.
+#[test]
+fn only_the_rim_asks_the_machine_for_time_and_chance() {
+    let check = |path: &str, expected: usize| {
+        let text = "//! A.\nlet now = SystemTime::now();\n".to_owned();
+        let file = RustFile { path: path.to_owned(), text };
+        assert_eq!(check_file(&file).len(), expected, "{path}");
+    };
+    check("gateway/src/a.rs", 1);
+    check("cli/nengliu/src/a.rs", 0);
+    check("spool/benches/a.rs", 0);
+}
+
 #[test]
 fn lengths_have_bounds_and_exceptions_do_not_outlive_their_need() {
     let exceptions = &[("long.rs", "a table"), ("was_long.rs", "a table")];

@@ -1,3 +1,5 @@
+//! Words to values and back, in every order and type.
+
 use config::{FromToml, Item};
 use model::{Decimal, PointKind, Unit};
 use proptest::prelude::*;

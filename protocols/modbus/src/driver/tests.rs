@@ -1,3 +1,5 @@
+//! The driver against peers that answer well, late, wrongly or not at all: never a wrong value.
+
 use std::fmt::Write;
 use std::path::PathBuf;
 

@@ -1,3 +1,5 @@
+//! From points to requests: limits, holes and poll groups.
+
 use config::{Problems, SourceFile, Table};
 use driver::RawKind;
 use model::{Decimal, PointKind, Unit};

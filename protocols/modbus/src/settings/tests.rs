@@ -1,3 +1,5 @@
+//! The keys of a port and of a device, good and bad.
+
 use super::*;
 use crate::tests::support::table;
 
