@@ -40,7 +40,7 @@ pub struct Status {
     pub space_short: bool,
     /// Errors of write, fsync and rename, since the start.
     pub write_errors: u64,
-    /// Bytes written to segments and cursors, since the start.
+    /// Bytes written to segments and cursors since the start, the zeros of new files not counted.
     pub written_bytes: u64,
 }
 

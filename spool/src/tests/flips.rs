@@ -121,7 +121,7 @@ proptest! {
 }
 
 #[test]
-#[ignore = "half a million spools; takes minutes"]
+#[ignore = "half a million spools; takes a quarter of an hour"]
 fn each_bit_of_a_sealed_segment() {
     let (disk, frames, places) = sealed();
     for bit in 0..64 * 1024 * 8 {
