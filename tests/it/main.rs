@@ -5,4 +5,10 @@
     reason = "a test fails by panicking, and a panic shows the output of its processes"
 )]
 
+mod bad_input;
+mod figures_from_files;
+mod kills;
 mod peers_alone;
+mod steel_year;
+mod survival;
+mod whole_line;

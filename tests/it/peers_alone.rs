@@ -167,6 +167,7 @@ fn asyncua_gives_live_values_that_it_notes() {
         scale: 0.01,
         seed: 7,
         historize: false,
+        clock: None,
     };
     let plant = OpcUaPlant { live: vec![live], ..OpcUaPlant::default() };
     let server = OpcUaServer::start(folder.path(), &plant).unwrap();

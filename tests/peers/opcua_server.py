@@ -8,7 +8,9 @@
 Nodes are variables of type Double, `ns=2;s=<id>`. A history CSV has lines `source_time_ms,value` in the order of time;
 its first and last value go through the node (asyncua historizes them), those between go into the same in-memory history
 directly. A live node is a counter that grows by a seeded 1..step_max every interval, written with a source time in whole
-milliseconds; each value it gave is a line `source_time_ms,count` of `given_csv`, written *before* it is published.
+milliseconds; each value it gave is a line `source_time_ms,count` of `given_csv`, written *before* it is published. Its
+source times are those of the wall clock, or with `"clock": {"start_ms": …, "step_ms": …}` those of a clock of its own
+that goes on by a step with each value.
 `page_delay_ms` delays each answer to HistoryRead. Every HistoryRead is a line of JSON in `--history-log`.
 
 `--pki` is a folder: own certificate and key (made when missing), and `trusted/`, where the test puts client certificates
@@ -19,6 +21,7 @@ Must never offer an endpoint without encryption.
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import time
@@ -101,13 +104,21 @@ async def serve_history(server, history, node, path):
         await asyncio.sleep(0.01)
 
 
+def source_times(clock):
+    """The source times of a live node, one per value whatever the scheduler does."""
+    if clock:
+        yield from itertools.count(clock["start_ms"], clock["step_ms"])
+    last = 0
+    while True:
+        last = max(last + 1, time.time_ns() // 1_000_000)
+        yield last
+
+
 async def serve_live(node, live, given):
     chance = random.Random(live["seed"])
-    count, last = live["start"], 0
+    count = live["start"]
     with open(given, "a", encoding="utf-8") as file:
-        while True:
-            # One value per source time, whatever the scheduler does.
-            last = max(last + 1, time.time_ns() // 1_000_000)
+        for last in source_times(live.get("clock")):
             file.write(f"{last},{count}\n")
             file.flush()
             await node.write_value(data_value(count * live["scale"], last))
@@ -147,7 +158,8 @@ async def main():
             if "history_csv" in entry:
                 await serve_history(server, history, node, entry["history_csv"])
             if live := entry.get("live"):
-                await node.write_value(data_value(live["start"] * live["scale"], time.time_ns() // 1_000_000 - 1))
+                before = next(source_times(live.get("clock"))) - 1
+                await node.write_value(data_value(live["start"] * live["scale"], before))
                 if live.get("historize"):
                     await server.historize_node_data_change(node, period=None, count=0)
                 tasks.append(asyncio.create_task(serve_live(node, live, entry["given_csv"])))

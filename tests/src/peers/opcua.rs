@@ -46,6 +46,17 @@ pub struct LiveNode {
     pub seed: u64,
     /// Whether the server also historizes it.
     pub historize: bool,
+    /// Source times; those of the wall clock when `None`.
+    pub clock: Option<LiveClock>,
+}
+
+/// A clock that goes on by the same time with each value, so that months pass in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveClock {
+    /// Source time of the first value, in ms.
+    pub start_ms: i64,
+    /// From one value to the next, in ms.
+    pub step_ms: i64,
 }
 
 /// A running server.
@@ -173,6 +184,7 @@ fn write_plant(folder: &Path, plant: &OpcUaPlant) -> Result<()> {
             "scale": node.scale,
             "seed": node.seed,
             "historize": node.historize,
+            "clock": node.clock.map(|clock| json!({ "start_ms": clock.start_ms, "step_ms": clock.step_ms })),
         });
         let given = given_file(folder, &node.id);
         nodes.push(json!({ "id": node.id, "live": live, "given_csv": given }));
