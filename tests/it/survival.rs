@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tests::fake_clock::FakeClock;
 use tests::ours::centre::Centre;
 use tests::ours::gateway::{self, Gateway};
 use tests::ours::one_meter::{self, counting_registers, subfolder};
@@ -37,6 +38,11 @@ struct Site {
 
 impl Site {
     fn start(folder: &Path) -> Self {
+        Self::start_by(folder, None)
+    }
+
+    /// The gateway lives by a clock of its own.
+    fn start_by(folder: &Path, clock: Option<FakeClock>) -> Self {
         let broker = Mosquitto::start(folder).unwrap();
         let to_gateway = Wire::to(broker.tcp_port()).unwrap();
         let to_centre = Wire::to(broker.tcp_port()).unwrap();
@@ -46,7 +52,7 @@ impl Site {
         let port = format!("address = \"tcp://127.0.0.1:{}\"", server.tcp_port().unwrap());
         let uplink = format!("url = \"{}\"", url(&to_gateway));
         let settings = one_meter::modbus_settings(folder, &port, &uplink).unwrap();
-        let gateway = Gateway::start(folder, &settings).unwrap();
+        let gateway = Gateway::start_by(folder, &settings, clock).unwrap();
         Self { server, gateway, centre, to_gateway, to_centre, _broker: broker }
     }
 
@@ -132,7 +138,7 @@ fn noisy_registers() -> (String, Value) {
         entries.push(json!({ "address": register,
             "counter": { "start": 0, "per_second": rate, "words": 4 } }));
         points += &format!(
-            "[[point]]\nmetric = \"count_{index}\"\nunit = \"1\"\nkind = \"counter\"\nmodulus = \"unknown\"\n\
+            "[[point]]\nmetric = \"count_{index}\"\nunit = \"kWh\"\nkind = \"counter\"\nmodulus = \"unknown\"\n\
              register = {register}\ntype = \"i64\"\nsource = \"test\"\n\n"
         );
     }
@@ -289,6 +295,31 @@ fn a_second_centre_on_one_lake_is_refused_and_the_first_goes_on() {
     site.check_nothing_is_lost();
 }
 
+#[test]
+fn a_clock_that_jumps_loses_nothing_and_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = FakeClock::new(folder.path()).unwrap();
+    let mut site = Site::start_by(folder.path(), Some(clock.clone()));
+    // Two days back, far ahead, and right again; then as much is read and committed as before.
+    for offset_s in [0, -172_800, 86_400, 0] {
+        clock.jump_to(offset_s).unwrap();
+        let asked = site.server.requests().unwrap();
+        let acked = |status: &Value| status["spool"]["acked"].as_u64().unwrap();
+        let before = acked(&site.gateway.status().unwrap());
+        let started = Instant::now();
+        let goes_on = |status: &Value| acked(status) >= before + 10;
+        site.gateway.wait_for_status("ten frames committed", SOON, goes_on).unwrap();
+        wait_until("twenty requests", SOON, || Ok(site.server.requests()? >= asked + 20)).unwrap();
+        eprintln!("clock wrong by {offset_s} s: went on in {:?}", started.elapsed());
+    }
+    site.check_nothing_is_lost();
+    // The samples say by which clock they were read.
+    let samples = query::samples(&site.centre.lake()).unwrap();
+    let times: Vec<i64> = samples.iter().map(|sample| sample.time_us().unwrap()).collect();
+    let span_s = (times.last().unwrap() - times[0]) / 1_000_000;
+    assert!((259_000..260_000).contains(&span_s), "from first to last {span_s} s");
+}
+
 /// Every file below a folder with its bytes, but for lock files and sockets.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
@@ -328,7 +359,7 @@ fn files_of_another_version_are_refused_and_not_touched() {
     assert!(refused.errors.contains("99"), "{}", refused.errors);
     assert_eq!(contents(&spool), before);
 
-    // A lake of layout 99.
+    // A lake of layout `99`.
     let lake = site.centre.lake();
     let log = lake.join("_delta_log/00000000000000000000.json");
     let text = fs::read_to_string(&log).unwrap();
@@ -341,7 +372,7 @@ fn files_of_another_version_are_refused_and_not_touched() {
     for arguments in [["serve", "-c", centre.to_str().unwrap()], query] {
         let refused = run("nengliu", arguments).unwrap();
         assert!(refused.code.is_some_and(|code| code != 0), "{refused:?}");
-        assert!(refused.errors.contains("layout 99"), "{}", refused.errors);
+        assert!(refused.errors.contains("layout `99`"), "{}", refused.errors);
     }
     assert_eq!(contents(&lake), before);
 }
@@ -350,7 +381,10 @@ fn files_of_another_version_are_refused_and_not_touched() {
 fn bad_devices_do_not_slow_down_a_good_one() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(folder.path()).unwrap();
-    let server = ModbusServer::tcp(folder.path(), &counting_registers()).unwrap();
+    let mut registers = counting_registers();
+    let other = json!({ "unit_id": 2, "holding": [{ "address": 0, "words": [1, 2] }] });
+    registers["units"].as_array_mut().unwrap().push(other);
+    let server = ModbusServer::tcp(folder.path(), &registers).unwrap();
     // It takes every connection and never says a word.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let silent_port = silent.local_addr().unwrap().port();
@@ -358,13 +392,13 @@ fn bad_devices_do_not_slow_down_a_good_one() {
     let good = format!("address = \"tcp://127.0.0.1:{}\"", server.tcp_port().unwrap());
     let uplink = format!("url = \"{}\"", broker.url());
     let settings = one_meter::modbus_settings(folder.path(), &good, &uplink).unwrap();
-    // A profile with a wrong address: the same unit answers it with an exception, on the good one's own port.
+    // A profile with a wrong address: its unit answers with an exception, on the good one's own port.
     let profile = fs::read_to_string(folder.path().join("profiles/test/meter.toml")).unwrap();
     let wrong = profile.replace("register = 0", "register = 4000");
     Gateway::write_profile(folder.path(), "test/wrong", &wrong).unwrap();
-    let device = |id: &str, port: &str, profile: &str| {
+    let device = |id: &str, port: &str, profile: &str, unit: u8| {
         format!(
-            "\n[[device]]\nid = \"{id}\"\nport = \"{port}\"\nprofile = \"test/{profile}\"\nunit = 1\npoll = \"50ms\"\n"
+            "\n[[device]]\nid = \"{id}\"\nport = \"{port}\"\nprofile = \"test/{profile}\"\nunit = {unit}\npoll = \"50ms\"\n"
         )
     };
     let port = |id: &str, tcp_port: u16| {
@@ -375,9 +409,9 @@ fn bad_devices_do_not_slow_down_a_good_one() {
     let settings = settings
         + &port("silent", silent_port)
         + &port("nobody", nobody)
-        + &device("mute", "silent", "meter")
-        + &device("gone", "nobody", "meter")
-        + &device("misread", "line", "wrong");
+        + &device("mute", "silent", "meter", 1)
+        + &device("gone", "nobody", "meter", 1)
+        + &device("misread", "line", "wrong", 2);
     let mut gateway = Gateway::start(folder.path(), &settings).unwrap();
     let states = |status: &Value| {
         ["meter", "mute", "gone", "misread"]

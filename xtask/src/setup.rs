@@ -50,6 +50,11 @@ const NEEDS: &[Need] = &[
         present: || find_program("socat").is_some(),
     },
     Need {
+        package: "faketime",
+        why: "a clock that jumps under a running program",
+        present: || find_program("faketime").is_some(),
+    },
+    Need {
         package: "python3-venv",
         why: "a Python environment for the Modbus, OPC UA and Delta Lake peers",
         present: || python_for_venv().is_some(),

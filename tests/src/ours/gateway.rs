@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{STARTS_WITHIN, STOPS_WITHIN};
+use crate::fake_clock::FakeClock;
 use crate::process::Process;
 use crate::programs::program;
 use crate::wait::wait_for;
@@ -44,6 +45,7 @@ pub fn head(uplink: &str) -> String {
 pub struct Gateway {
     process: Process,
     folder: PathBuf,
+    clock: Option<FakeClock>,
 }
 
 impl Gateway {
@@ -57,9 +59,14 @@ impl Gateway {
 
     /// Writes `gateway.toml` into `folder` and starts a gateway with it.
     pub fn start(folder: &Path, settings: &str) -> Result<Self> {
+        Self::start_by(folder, settings, None)
+    }
+
+    /// As [`Self::start`], by a clock that the test moves.
+    pub fn start_by(folder: &Path, settings: &str, clock: Option<FakeClock>) -> Result<Self> {
         fs::write(folder.join("gateway.toml"), settings).context("cannot write `gateway.toml`")?;
-        let process = spawn(folder, 0)?;
-        Ok(Self { process, folder: folder.to_owned() })
+        let process = spawn(folder, clock.as_ref(), 0)?;
+        Ok(Self { process, folder: folder.to_owned(), clock })
     }
 
     /// Its configuration file.
@@ -97,7 +104,7 @@ impl Gateway {
     /// Starts it again after its end.
     pub fn start_again(&mut self) -> Result<()> {
         let times = times_ready(&self.process)?;
-        self.process = spawn(&self.folder, times)?;
+        self.process = spawn(&self.folder, self.clock.as_ref(), times)?;
         Ok(())
     }
 
@@ -160,8 +167,11 @@ fn times_ready(process: &Process) -> Result<usize> {
     Ok(process.errors()?.matches(READY).count())
 }
 
-fn spawn(folder: &Path, times_before: usize) -> Result<Process> {
+fn spawn(folder: &Path, clock: Option<&FakeClock>, times_before: usize) -> Result<Process> {
     let mut command = Command::new(program("nengliu-gateway")?);
+    if let Some(clock) = clock {
+        clock.rule(&mut command);
+    }
     command.arg("run").arg("-c").arg(folder.join("gateway.toml"));
     let mut process = Process::start("gateway", &command, folder)?;
     process.wait_until("the gateway", STARTS_WITHIN, |process| {

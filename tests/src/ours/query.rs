@@ -23,12 +23,18 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Source time in milliseconds; fails when it is finer.
-    pub fn time_ms(&self) -> Result<i64> {
+    /// Source time in microseconds.
+    pub fn time_us(&self) -> Result<i64> {
         let time: jiff::Timestamp =
             self.time.parse().with_context(|| format!("`{}` is no time", self.time))?;
-        ensure!(time.as_microsecond() % 1_000 == 0, "`{}` is finer than a millisecond", self.time);
-        Ok(time.as_millisecond())
+        Ok(time.as_microsecond())
+    }
+
+    /// Source time in milliseconds; fails when it is finer.
+    pub fn time_ms(&self) -> Result<i64> {
+        let micros = self.time_us()?;
+        ensure!(micros % 1_000 == 0, "`{}` is finer than a millisecond", self.time);
+        Ok(micros / 1_000)
     }
 }
 
