@@ -10,4 +10,4 @@ mod value;
 
 pub use problem::{Problem, Problems, SourceFile};
 pub use table::{Spanned, Table, meant, nearest};
-pub use value::{ByteSize, FromToml, Item};
+pub use value::{ByteSize, FromToml, Item, written};

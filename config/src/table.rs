@@ -59,11 +59,14 @@ impl Table {
         let (root, errors) = DeTable::parse_recoverable(&file.text);
         for error in errors {
             let span = error.span().unwrap_or(0..0);
-            problems.push(
-                Problem::new(CODE_SYNTAX, format!("not valid TOML: {}", error.message().trim()))
-                    .at(file, span)
-                    .help("correct the syntax here; text values stand in \"quotes\""),
-            );
+            let message = error.message().trim();
+            let help = if message == "duplicate key" {
+                "remove one of the two; sections of which there are several are written `[[…]]`"
+            } else {
+                "correct the syntax here; text values stand in \"quotes\""
+            };
+            let message = format!("not valid TOML: {message}");
+            problems.push(Problem::new(CODE_SYNTAX, message).at(file, span).help(help));
         }
         let span = root.span();
         Self::of(file, root.get_ref(), span, String::new())

@@ -91,7 +91,7 @@ fn point(
             number.value.mantissa == 0 || (key == "resolution" && number.value.mantissa < 0)
         };
         if let Some(number) = number.as_ref().filter(wrong) {
-            let message = format!("{key} `{}`: expected a number above 0", number.value);
+            let message = format!("`{key}`: expected a number above 0, found `{}`", number.value);
             problems.push(number.problem("GW-C046", message).help("write one step, such as 0.01"));
         }
     }
@@ -119,7 +119,7 @@ fn check_metric(
     problems: &mut Problems,
 ) {
     if let Err(error) = model::id::check_id(&metric.value) {
-        let problem = metric.problem("GW-C042", format!("metric: {error}"));
+        let problem = metric.problem("GW-C042", format!("`metric`: {error}"));
         problems.push(problem.help("a metric is one level of a topic, such as `e_import`"));
     }
     if let Some(first) = metrics.insert(metric.value.clone(), metric.clone()) {
@@ -225,7 +225,7 @@ fn modulus_of(
         _ => {
             let found = item.value.describe();
             let message =
-                format!("modulus: expected a number above 0 or `\"unknown\"`, found {found}");
+                format!("`modulus`: expected a number above 0 or `\"unknown\"`, found {found}");
             problems
                 .push(item.problem("GW-C045", message).help("write it in the unit of the point"));
             None

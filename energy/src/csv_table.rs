@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use config::{Problem, Problems, SourceFile};
+use config::{Problem, Problems, SourceFile, meant};
 
 const CODE_CSV: &str = "EN-C301";
 const CODE_COLUMN: &str = "EN-C302";
@@ -131,7 +131,7 @@ fn known_columns(
     problems: &mut Problems,
 ) -> Option<Vec<Option<&'static str>>> {
     let all = || columns.required.iter().chain(columns.optional).copied();
-    let listed = || all().collect::<Vec<_>>().join(", ");
+    let every: Vec<&str> = all().collect();
     let span = 0..file.text.find('\n').unwrap_or(file.text.len());
     let mut names = Vec::new();
     for name in header {
@@ -139,7 +139,7 @@ fn known_columns(
         if known.is_none() {
             let message = format!("`{name}` is not a column that exists here");
             let problem = Problem::new(CODE_COLUMN, message).at(file, span.clone());
-            problems.push(problem.help(format!("columns here: {}", listed())));
+            problems.push(problem.help(meant(name, &every, "columns here:")));
         }
         names.push(known);
     }
@@ -147,7 +147,7 @@ fn known_columns(
         columns.required.iter().filter(|column| !names.contains(&Some(**column))).collect();
     for column in &missing {
         let problem = Problem::new(CODE_COLUMN, format!("column `{column}` is missing"));
-        let help = format!("the first line names the columns: {}", listed());
+        let help = format!("the first line names the columns: {}", every.join(", "));
         problems.push(problem.at(file, span.clone()).help(help));
     }
     missing.is_empty().then_some(names)
@@ -158,14 +158,17 @@ fn offset(position: &csv::Position, skipped: usize) -> usize {
 }
 
 fn broken(file: &Arc<SourceFile>, skipped: usize, error: &csv::Error) -> Problem {
-    let (start, message) = match error.kind() {
+    let (start, message, help) = match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => (
             pos.as_ref().map_or(0, |at| offset(at, skipped)),
             format!("expected {expected_len} fields as in the first line, found {len}"),
+            if len > expected_len {
+                "a field with a comma in it stands in \"quotes\""
+            } else {
+                "a field that is left blank keeps its comma"
+            },
         ),
-        _ => (0, format!("not CSV: {error}")),
+        _ => (0, format!("not CSV: {error}"), "save the table as CSV with commas, in UTF-8"),
     };
-    Problem::new(CODE_CSV, message)
-        .at(file, start..start)
-        .help("a field with a comma in it stands in \"quotes\"")
+    Problem::new(CODE_CSV, message).at(file, start..start).help(help)
 }

@@ -107,7 +107,8 @@ fn protocol_of<'a>(
 
 fn unknown_port(device: &DeviceSettings, ports: &[PortSettings]) -> config::Problem {
     let (id, port) = (&device.id.value, &device.port.value);
-    let known: Vec<&str> = ports.iter().map(|port| port.id.value.as_str()).collect();
+    let mut known: Vec<&str> = ports.iter().map(|port| port.id.value.as_str()).collect();
+    known.dedup();
     let message = format!("device `{id}` names port `{port}`, which is not defined");
     let help = if known.is_empty() {
         format!("add `[[port]]` with `id = \"{port}\"`")

@@ -41,7 +41,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{ByteSize, Item, Problem, Problems, SourceFile, Spanned, Table};
+use config::{ByteSize, Item, Problem, Problems, SourceFile, Spanned, Table, written};
 use driver::HistoryFrom;
 use model::GatewayId;
 use model::dictionary::DisplayName;
@@ -85,7 +85,7 @@ pub struct SpoolSettings {
 }
 
 /// `[uplink]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UplinkSettings {
     /// The broker, `mqtt://` or `mqtts://`.
     pub url: String,
@@ -134,19 +134,21 @@ pub struct DeviceSettings {
 }
 
 impl Settings {
-    /// Reads the text of a `gateway.toml` that stands in `folder`. Notes every problem; returns nothing when a part
-    /// that everything needs is missing.
-    pub fn read(text: &str, name: &str, folder: &Path, problems: &mut Problems) -> Option<Self> {
+    /// Reads the text of a `gateway.toml` that stands in `folder` and notes every problem. What is wrong takes an empty
+    /// value, so that the rest of the file, its profiles too, can be checked in one go: only what [`crate::plan`]
+    /// makes of it, which is nothing after a fatal problem, may be run.
+    pub fn read(text: &str, name: &str, folder: &Path, problems: &mut Problems) -> Self {
         let file = SourceFile::new(name, text);
         let mut root = Table::parse(&file, problems);
-        let gateway = root.required::<Table>("gateway", problems).map(|found| found.value);
-        let head = gateway.and_then(|table| read_gateway(table, folder, problems));
+        let gateway = root.required::<Table>("gateway", problems);
+        let (id, site, profile_folders) =
+            gateway.map(|found| read_gateway(found.value, folder, problems)).unwrap_or_default();
         let spool = section(&mut root, "spool", problems, |table, problems| {
             read_spool(table, folder, problems)
         });
-        let uplink = root
-            .required::<Table>("uplink", problems)
-            .and_then(|found| read_uplink(found.value, folder, problems));
+        let uplink = root.required::<Table>("uplink", problems);
+        let uplink =
+            uplink.map(|found| read_uplink(found.value, folder, problems)).unwrap_or_default();
         let ports: Vec<_> = root
             .tables("port", problems)
             .into_iter()
@@ -169,9 +171,16 @@ impl Settings {
         root.finish(problems);
         unique(ports.iter().map(|port| &port.id), "port", problems);
         unique(devices.iter().map(|device| &device.id), "device", problems);
-        let (id, site, profile_folders) = head?;
-        let spool = spool.unwrap_or_else(|| SpoolSettings::default_in(folder));
-        Some(Self { id, site, profile_folders, spool, uplink: uplink?, ports, devices })
+        let unnamed = || GatewayId::new("unnamed").expect("nine letters are an id");
+        Self {
+            id: id.unwrap_or_else(unnamed),
+            site: site.unwrap_or_else(|| ("unnamed".to_owned(), "unnamed".to_owned())),
+            profile_folders,
+            spool: spool.unwrap_or_else(|| SpoolSettings::default_in(folder)),
+            uplink,
+            ports,
+            devices,
+        }
     }
 }
 
@@ -196,9 +205,9 @@ fn section<T>(
     Some(read(table.value, problems))
 }
 
-type Head = (GatewayId, (String, String), Vec<PathBuf>);
+type Head = (Option<GatewayId>, Option<(String, String)>, Vec<PathBuf>);
 
-fn read_gateway(mut table: Table, folder: &Path, problems: &mut Problems) -> Option<Head> {
+fn read_gateway(mut table: Table, folder: &Path, problems: &mut Problems) -> Head {
     let id = table.required::<String>("id", problems).and_then(|found| {
         let checked = GatewayId::new(found.value.clone());
         let wrong = |e: model::id::IdError| found.problem("GW-C011", e.to_string()).help(ID_HELP);
@@ -215,7 +224,7 @@ fn read_gateway(mut table: Table, folder: &Path, problems: &mut Problems) -> Opt
     });
     let folders = table.or("profile_folders", Vec::<String>::new(), problems);
     table.finish(problems);
-    Some((id?, site?, folders.iter().map(|path| folder.join(path)).collect()))
+    (id, site, folders.iter().map(|path| folder.join(path)).collect())
 }
 
 const ID_HELP: &str = "use a-z, 0-9, _ and -, at most 40 of them; Chinese names belong into `name`";
@@ -245,7 +254,7 @@ fn read_spool(mut table: Table, folder: &Path, problems: &mut Problems) -> Spool
     settings
 }
 
-fn read_uplink(mut table: Table, folder: &Path, problems: &mut Problems) -> Option<UplinkSettings> {
+fn read_uplink(mut table: Table, folder: &Path, problems: &mut Problems) -> UplinkSettings {
     let url = table.required::<String>("url", problems);
     let ca_file = table.optional::<String>("ca_file", problems).map(|f| folder.join(f.value));
     let user = table.optional::<String>("user", problems);
@@ -284,7 +293,8 @@ fn read_uplink(mut table: Table, folder: &Path, problems: &mut Problems) -> Opti
         Some(found.value)
     });
     table.finish(problems);
-    Some(UplinkSettings { url: url?, ca_file, credentials, resend_after, backoff_max })
+    let url = url.unwrap_or_default();
+    UplinkSettings { url, ca_file, credentials, resend_after, backoff_max }
 }
 
 fn checked_id(found: Spanned<String>, problems: &mut Problems) -> Option<Spanned<String>> {
@@ -317,7 +327,8 @@ fn read_device(mut table: Table, problems: &mut Problems) -> Option<DeviceSettin
         table.optional::<String>("place", problems).map(|found| read_place(&found, problems));
     let poll = table.optional::<Duration>("poll", problems).map_or(POLL_DEFAULT, |found| {
         if !POLL_INTERVALS.contains(&found.value) {
-            let message = format!("`poll`: expected 20ms to 24h, found {:?}", found.value);
+            let found_text = written(found.value);
+            let message = format!("`poll`: expected 20ms to 24h, found {found_text}");
             problems.push(found.problem("GW-C017", message));
         }
         found.value

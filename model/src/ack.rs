@@ -64,6 +64,7 @@ impl Ack {
     pub fn from_json(text: &[u8]) -> Result<Self, AckError> {
         /// Only the version, so that a newer text is named as such and not as bad JSON.
         #[derive(Deserialize)]
+        #[serde(expecting = "a JSON object")]
         struct Versioned {
             v: u32,
         }

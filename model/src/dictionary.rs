@@ -199,6 +199,7 @@ impl Dictionary {
     pub fn from_json(json: &[u8]) -> Result<(Self, DictionaryHash), DictionaryError> {
         /// Only the version, so that a newer text is named as such and not as bad JSON.
         #[derive(Deserialize)]
+        #[serde(expecting = "a JSON object")]
         struct Versioned {
             version: u32,
         }

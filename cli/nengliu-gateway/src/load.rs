@@ -39,7 +39,7 @@ pub fn load(path: &Path, problems: &mut Problems) -> Result<GatewayPlan, LoadErr
         .map_err(|source| LoadError::File { path: path.to_owned(), source })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let name = path.display().to_string();
-    Settings::read(&text, &name, folder.unwrap_or(Path::new(".")), problems)
-        .and_then(|settings| gateway::plan(settings, &protocols(), problems))
+    let settings = Settings::read(&text, &name, folder.unwrap_or(Path::new(".")), problems);
+    gateway::plan(settings, &protocols(), problems)
         .ok_or_else(|| LoadError::Problems { path: path.to_owned() })
 }

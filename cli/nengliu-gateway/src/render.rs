@@ -1,7 +1,9 @@
 //! Problems as a person reads them, and as a program does. Must never decide what is a problem.
 
 use config::{Problem, Problems};
-use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
+use miette::{
+    LabeledSpan, MietteDiagnostic, MietteHandlerOpts, NamedSource, Report, ReportHandler, Severity,
+};
 
 /// One problem with the lines it stands in.
 #[must_use]
@@ -12,13 +14,24 @@ pub fn render_problem(problem: &Problem) -> String {
     if let Some(help) = &problem.help {
         diagnostic = diagnostic.with_help(help);
     }
-    let Some(file) = &problem.file else { return format!("{:?}", Report::new(diagnostic)) };
+    let Some(file) = &problem.file else { return drawn(Report::new(diagnostic)) };
     if let Some(span) = &problem.span {
         let span = first_line(span.clone(), &file.text);
         diagnostic = diagnostic.with_label(LabeledSpan::underline(span));
     }
     let source = NamedSource::new(&file.name, file.text.clone()).with_language("toml");
-    format!("{:?}", Report::new(diagnostic).with_source_code(source))
+    drawn(Report::new(diagnostic).with_source_code(source))
+}
+
+/// The picture of a problem. Lines are left to the terminal: a line break inside an id could not be copied.
+fn drawn(report: Report) -> String {
+    struct Drawn(Report);
+    impl std::fmt::Display for Drawn {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            MietteHandlerOpts::new().wrap_lines(false).build().debug(self.0.as_ref(), f)
+        }
+    }
+    Drawn(report).to_string()
 }
 
 /// A table spans many lines; pointing at its first one says enough.

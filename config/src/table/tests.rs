@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::Decimal;
 
 use super::*;
-use crate::value::ByteSize;
+use crate::value::{ByteSize, written};
 
 fn read(text: &str, read: impl FnOnce(&mut Table, &mut Problems)) -> Vec<String> {
     let mut problems = Problems::default();
@@ -91,7 +91,13 @@ fn finds_the_word_that_was_meant() {
 }
 
 #[test]
-fn sizes_are_printed_as_they_are_written() {
+fn durations_and_sizes_are_printed_as_they_are_written() {
+    let check = |millis, text: &str| assert_eq!(written(Duration::from_millis(millis)), text);
+    check(0, "0ms");
+    check(1_500, "1500ms");
+    check(90_000, "90s");
+    check(120_000, "2min");
+    check(86_400_000, "1d");
     let check = |bytes, text: &str| assert_eq!(ByteSize(bytes).to_string(), text);
     check(12 << 20, "12 MiB");
     check(1536 << 20, "1536 MiB");

@@ -67,13 +67,13 @@ fn names_what_is_wrong_and_where() {
     check(
         "modulus = \"unknown\"",
         "modulus = 0",
-        "GW-C045 p.toml:15:11: modulus: expected a number above 0 or `\"unknown\"`, found `0`; write \
+        "GW-C045 p.toml:15:11: `modulus`: expected a number above 0 or `\"unknown\"`, found `0`; write \
          it in the unit of the point",
     );
     check(
         "resolution = 0.01",
         "resolution = -0.01",
-        "GW-C046 p.toml:14:14: resolution `-0.01`: expected a number above 0; write one step, such as \
+        "GW-C046 p.toml:14:14: `resolution`: expected a number above 0, found `-0.01`; write one step, such as \
          0.01",
     );
     check(
@@ -85,7 +85,7 @@ fn names_what_is_wrong_and_where() {
     check(
         "e_import",
         "E import",
-        "GW-C042 p.toml:11:10: metric: `E import` is not an id: expected 1 to 40 characters of a-z \
+        "GW-C042 p.toml:11:10: `metric`: `E import` is not an id: expected 1 to 40 characters of a-z \
          0-9 _ -; a metric is one level of a topic, such as `e_import`",
     );
 }

@@ -46,7 +46,7 @@ pub struct MissingCoefficient {
     pub key: Key,
     /// Why nothing was found.
     pub reason: String,
-    /// What to add to `plant.toml`.
+    /// What to add to `plant.toml`, or to take out of it.
     pub add: String,
 }
 
@@ -157,18 +157,18 @@ impl Registry {
                         rows: vec![row],
                     });
                 }
-                // A range or two rows that fit are worth more to the reader than "none".
-                Err((reason, found)) if missing.is_none() || found => {
-                    missing = Some((key, reason));
-                    if found {
+                Err(no_row) if missing.is_none() || no_row.some_fit() => {
+                    let enough = no_row.some_fit();
+                    missing = Some((key, no_row));
+                    if enough {
                         break;
                     }
                 }
                 Err(_) => {}
             }
         }
-        let (key, reason) = missing.expect("there is at least one role, and it gave a reason");
-        Err(Box::new(self.missing(key, reason)))
+        let (key, no_row) = missing.expect("there is at least one role, and it gave a reason");
+        Err(Box::new(self.missing(key, no_row)))
     }
 
     /// Steam by enthalpy: (h − h₀) kJ/kg × the calorific coefficient of heat, per kg of steam.
@@ -184,7 +184,7 @@ impl Registry {
         let Some(per_kj) = per_kj else {
             let key = self.key(&Request { energy_kind: "heat", ..*request }, Role::Equivalent);
             let reason = format!("its row is per {}, expected per MJ or GJ", heat.unit);
-            return Err(Box::new(self.missing(key, reason)));
+            return Err(Box::new(self.missing(key, NoRow::Unfit { reason })));
         };
         Ok(Resolved {
             kgce_per_unit: &(steam_kj_per_kg - feed_kj_per_kg) * &per_kj,
@@ -215,8 +215,8 @@ impl Registry {
         }
     }
 
-    /// The one row of a key; otherwise why not, and whether any row fitted.
-    fn row(&self, key: &Key, period: Period) -> Result<Arc<Coefficient>, (String, bool)> {
+    /// The one row of a key.
+    fn row(&self, key: &Key, period: Period) -> Result<Arc<Coefficient>, NoRow> {
         let fits = |row: &&Arc<Coefficient>| {
             same_kind(row, key)
                 && row.region.as_ref().is_none_or(|region| *region == key.region)
@@ -229,20 +229,19 @@ impl Registry {
             found.retain(|row| row.site);
         }
         match found.as_slice() {
-            [] => Err((self.others(key), false)),
+            [] => Err(NoRow::None { reason: self.others(key) }),
             [row] => match &row.value_max {
                 None => Ok(Arc::clone(row)),
-                Some(max) => Err((
-                    format!(
+                Some(max) => Err(NoRow::Unfit {
+                    reason: format!(
                         "`{}` prints a range, {} to {max} {}/{}; a range never resolves by itself",
                         row.notice, row.value, row.value_unit, row.unit
                     ),
-                    true,
-                )),
+                }),
             },
             several => {
-                let places: Vec<&str> = several.iter().map(|row| row.place.as_str()).collect();
-                Err((format!("more than one row fits: {}", places.join(" and ")), true))
+                let places = several.iter().map(|row| row.place.clone()).collect();
+                Err(NoRow::Several { places })
             }
         }
     }
@@ -270,7 +269,16 @@ impl Registry {
         }
     }
 
-    fn missing(&self, key: Key, reason: String) -> MissingCoefficient {
+    fn missing(&self, key: Key, no_row: NoRow) -> MissingCoefficient {
+        let reason = match no_row {
+            NoRow::None { reason } | NoRow::Unfit { reason } => reason,
+            NoRow::Several { places } => {
+                let places = places.join(" and ");
+                let reason = format!("more than one row fits: {places}");
+                let add = format!("keep one of the rows {places}, and take the others out\n");
+                return MissingCoefficient { key, reason, add };
+            }
+        };
         let unit = check::usual_unit(self, &key.energy_kind).map_or("kg", Unit::symbol);
         let dated = if key.role == Role::EqualValue {
             let rate =
@@ -286,6 +294,23 @@ impl Registry {
             key.rule_set, key.edition, key.energy_kind, key.role
         );
         MissingCoefficient { key, reason, add }
+    }
+}
+
+/// Why a key has no one row.
+enum NoRow {
+    /// No row fits.
+    None { reason: String },
+    /// One fits, and cannot be used.
+    Unfit { reason: String },
+    /// More than one fits.
+    Several { places: Vec<String> },
+}
+
+impl NoRow {
+    /// A range or two rows that fit are worth more to the reader than "none".
+    fn some_fit(&self) -> bool {
+        !matches!(self, Self::None { .. })
     }
 }
 

@@ -72,15 +72,19 @@ fn steam(table: &mut Table, problems: &mut Problems) -> Option<Steam> {
     let rule = rule?;
     let enthalpy = rule.value == SteamRule::Enthalpy;
     if enthalpy != has_steam {
-        let message = if enthalpy {
-            "`steam_rule` `enthalpy` needs `steam_kj_per_kg`, the enthalpy of the steam in kJ/kg"
+        let (message, help) = if enthalpy {
+            (
+                "`steam_rule` `enthalpy` needs `steam_kj_per_kg`, the enthalpy of the steam in kJ/kg",
+                "add it from a steam table, for the pressure and temperature of delivery",
+            )
         } else {
-            "`steam_kj_per_kg` belongs to `steam_rule` `enthalpy` only"
+            ("`steam_kj_per_kg` belongs to `steam_rule` `enthalpy` only", "remove one of the two")
         };
-        problems.push(rule.problem(CODE_PLANT, message));
+        problems.push(rule.problem(CODE_PLANT, message).help(help));
     } else if enthalpy && steam_kj_per_kg <= feed_kj_per_kg {
         let message = "`feed_kj_per_kg` is not below `steam_kj_per_kg`";
-        problems.push(rule.problem(CODE_PLANT, message));
+        let help = "both are in kJ/kg, and steam holds more than the water that it is made of";
+        problems.push(rule.problem(CODE_PLANT, message).help(help));
     }
     Some(Steam { rule: rule.value, steam_kj_per_kg, feed_kj_per_kg })
 }
@@ -190,7 +194,8 @@ pub(super) fn registry(rows: Vec<(Table, Coefficient)>, problems: &mut Problems)
     let shipped = Registry::shipped();
     for (table, row) in &rows {
         for wrong in check(row, &shipped) {
-            problems.push(table.problem(CODE_COEFFICIENT, wrong));
+            let help = "compare the row with the document that its `notice` names";
+            problems.push(table.problem(CODE_COEFFICIENT, wrong).help(help));
         }
     }
     shipped.with_site_rows(rows.into_iter().map(|(_, row)| row).collect())

@@ -34,7 +34,7 @@ impl Scaling {
             match (point.resolution.map(Decimal::normalized), kind) {
                 (Some(resolution), _) if resolution.mantissa != 1 => {
                     let message = format!(
-                        "resolution `{resolution}` of `{}`: expected a power of ten",
+                        "`resolution` of `{}`: expected a power of ten, found `{resolution}`",
                         point.metric
                     );
                     return Err(wrong(message)
@@ -49,7 +49,7 @@ impl Scaling {
                     };
                     if resolution.is_some_and(|resolution| resolution.exponent > exact) {
                         let message = format!(
-                            "resolution of `{}` is coarser than its scale `{scale}`",
+                            "`resolution` of `{}` is coarser than its scale `{scale}`",
                             point.metric
                         );
                         return Err(wrong(message)

@@ -267,7 +267,7 @@ impl<'a> RawAddress<'a> {
         before: usize,
         problems: &mut Problems,
     ) -> Option<(Area, DataType)> {
-        let noted = problems.0.len() > before;
+        let noted = options.noted || problems.0.len() > before;
         let area = self.area.as_ref().map(|area| area.value).or(options.area);
         let default =
             if area.is_some_and(Area::is_bits) { Some(DataType::Bool) } else { options.data_type };

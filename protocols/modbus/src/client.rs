@@ -66,6 +66,11 @@ impl Client {
         Self { settings, clock, line: None, backoff, next_open, last_frame, unanswered }
     }
 
+    /// Whether the link is a serial line.
+    pub(crate) fn is_serial(&self) -> bool {
+        matches!(self.settings.link, Link::Serial { .. })
+    }
+
     /// Reads registers or bits (as 0 and 1) of a unit, after making sure that it is in step.
     pub(crate) async fn read(
         &mut self,

@@ -263,6 +263,7 @@ impl Device {
             device: &self.id,
             port: asking.port,
             unit: self.unit,
+            serial: asking.client.is_serial(),
             others_answer: asking.others_answer,
         };
         fault::silent(&place, error, tries)

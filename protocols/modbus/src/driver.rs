@@ -64,7 +64,7 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<Plan> {
         let Some(unit) = unit else { continue };
         let id = spec.id.value;
         let device = Device::new(id, unit.value, points, &options.limits, options.request_gap);
-        let every = format!("every {} ms", spec.poll.as_millis());
+        let every = format!("every {}", config::written(spec.poll));
         summary
             .extend(device.requests().map(|request| format!("{}: {request} {every}", device.id)));
         devices.push(device);

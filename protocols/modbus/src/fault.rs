@@ -11,12 +11,13 @@ pub(crate) struct Place<'a> {
     pub(crate) device: &'a str,
     pub(crate) port: &'a str,
     pub(crate) unit: u8,
+    pub(crate) serial: bool,
     pub(crate) others_answer: bool,
 }
 
 /// The fault of a device that did not answer as it should.
 pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fault {
-    let Place { device, port, unit, others_answer } = place;
+    let Place { device, port, unit, serial, others_answer } = place;
     let who = format!("{device} ({port}, id {unit})");
     let (code, message) = match error {
         RequestError::Refused(refusal) => {
@@ -39,7 +40,8 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
                 );
                 ("GW-M101", format!("{what}; {clue}. {SILENT_DEVICE}"))
             } else {
-                ("GW-M102", format!("{what}; no device on {port} answers. {SILENT_LINE}"))
+                let likely = if *serial { SILENT_LINE } else { SILENT_ENDPOINT };
+                ("GW-M102", format!("{what}; no device on {port} answers. {likely}"))
             }
         }
         RequestError::Link(LinkError::Broken(source)) => (
@@ -70,6 +72,9 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
 const SILENT_DEVICE: &str = "Likely: 1. another id is set at the device   2. it is off, or A and B are swapped at its terminals";
 const SILENT_LINE: &str = "Likely: 1. `baud`, `format` or ids differ from the devices'   2. A and B are swapped, or \
                            the converter is not in RS-485 mode   3. all devices are off";
+
+const SILENT_ENDPOINT: &str = "The TCP connection is open. Likely: 1. another id is set at the device, or the converter passes none on to it   \
+     2. what listens there does not speak Modbus TCP: check the TCP port   3. it thinks longer than `timeout`";
 
 fn open_hint(source: &std::io::Error) -> &'static str {
     match source.kind() {

@@ -135,7 +135,8 @@ impl PortSettings {
         in_range(timeout.as_ref(), &TIMEOUTS, CODE_LINK, "timeout", problems);
         in_range(gap.as_ref(), &(Duration::ZERO..=GAP_MAX), CODE_LINK, "gap", problems);
         if let Some(retries) = retries.as_ref().filter(|retries| retries.value > RETRIES_MAX) {
-            let message = format!("retries: expected 0 to {RETRIES_MAX}, found {}", retries.value);
+            let message =
+                format!("`retries`: expected 0 to {RETRIES_MAX}, found {}", retries.value);
             problems.push(
                 retries
                     .problem(CODE_LINK, message)
@@ -162,11 +163,9 @@ fn in_range(
     problems: &mut Problems,
 ) {
     if let Some(found) = found.filter(|found| !range.contains(&found.value)) {
-        let (least, most) = (range.start().as_millis(), range.end().as_millis());
-        let message = format!(
-            "{key}: expected {least} ms to {most} ms, found {} ms",
-            found.value.as_millis()
-        );
+        let [least, most, found_text] =
+            [*range.start(), *range.end(), found.value].map(config::written);
+        let message = format!("`{key}`: expected {least} to {most}, found {found_text}");
         problems.push(found.problem(code, message).help("choose a duration in that range"));
     }
 }
@@ -209,7 +208,7 @@ fn serial(
     problems: &mut Problems,
 ) -> Option<Link> {
     if let Some(baud) = baud.filter(|baud| !BAUDS.contains(&baud.value)) {
-        let message = format!("baud: expected 300 to 4000000, found {}", baud.value);
+        let message = format!("`baud`: expected 300 to 4000000, found {}", baud.value);
         problems.push(baud.problem(CODE_SERIAL, message).help("most meters use 9600 or 19200"));
         return None;
     }
@@ -223,7 +222,7 @@ fn serial(
         "8O2" => (Parity::Odd, StopBits::Two),
         _ => {
             if let Some(format) = format {
-                let message = format!("format: `{text}` is not one of Modbus RTU");
+                let message = format!("`format`: `{text}` is not one of Modbus RTU");
                 problems.push(
                     format
                         .problem(CODE_SERIAL, message)
@@ -255,7 +254,7 @@ pub(crate) fn unit(
         return Some(unit);
     }
     let expected = if over_tcp { "1 to 247, or 0 or 255 over TCP" } else { "1 to 247" };
-    let message = format!("unit: expected {expected}, found {}", unit.value);
+    let message = format!("`unit`: expected {expected}, found {}", unit.value);
     problems.push(
         unit.problem(CODE_UNIT, message).help("it is set at the device, often on its keypad"),
     );
@@ -271,6 +270,8 @@ pub(crate) struct ProfileOptions {
     pub(crate) area: Option<Area>,
     /// Type of points that state none.
     pub(crate) data_type: Option<DataType>,
+    /// Whether one of the two is missing because it was wrong, which was said already.
+    pub(crate) noted: bool,
     order32: Order,
     order64: Order,
     /// What the device stands at once.
@@ -291,21 +292,23 @@ impl ProfileOptions {
 
     /// Reads and finishes `[modbus]`; what is wrong is noted and replaced by its default.
     pub(crate) fn read(mut table: Table, problems: &mut Problems) -> Self {
+        let before = problems.0.len();
         let base = table.optional::<u8>("address_base", problems);
         if let Some(base) = base.as_ref().filter(|base| base.value > 1) {
-            let message = format!("address_base: expected 0 or 1, found {}", base.value);
+            let message = format!("`address_base`: expected 0 or 1, found {}", base.value);
             problems.push(base.problem(CODE_PROFILE, message).help(
                 "0: registers are numbered as on the wire; 1: one higher, as in many manuals",
             ));
         }
         let area = table.optional::<Area>("area", problems).map(|area| area.value);
         let data_type = table.optional::<DataType>("type", problems).map(|found| found.value);
+        let noted = problems.0.len() > before;
         let mut order = |key, bytes: u8| {
             let Some(order) = table.optional::<Order>(key, problems) else {
                 return Order::big_endian(bytes);
             };
             if order.value.bytes() != usize::from(bytes) {
-                let message = format!("{key}: expected {bytes} letters");
+                let message = format!("`{key}`: expected {bytes} letters");
                 problems
                     .push(order.problem(CODE_PROFILE, message).help("one letter for each byte"));
             }
@@ -318,7 +321,7 @@ impl ProfileOptions {
                 return number.value;
             }
             let message = format!(
-                "{key}: expected {} to {}, found {}",
+                "`{key}`: expected {} to {}, found {}",
                 range.start(),
                 range.end(),
                 number.value
@@ -340,9 +343,10 @@ impl ProfileOptions {
         in_range(gap.as_ref(), &(Duration::ZERO..=GAP_MAX), CODE_PROFILE, "request_gap", problems);
         table.finish(problems);
         Self {
-            address_base: base.map_or(0, |base| base.value.min(1)),
+            address_base: base.filter(|base| base.value <= 1).map_or(0, |base| base.value),
             area,
             data_type,
+            noted,
             order32,
             order64,
             limits: Limits {

@@ -281,7 +281,7 @@ fn duration(table: &mut Table, key: &'static str, problems: &mut Problems) -> Op
     if DURATIONS.contains(&found.value) {
         return Some(found.value);
     }
-    let message = format!("`{key}`: expected 10ms to 1h, found {:?}", found.value);
+    let message = format!("`{key}`: expected 10ms to 1h, found {}", config::written(found.value));
     problems.push(found.problem(CODE, message));
     None
 }

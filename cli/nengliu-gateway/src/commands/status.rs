@@ -44,10 +44,10 @@ fn spool_folder(path: &Path) -> Option<std::path::PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let name = path.display().to_string();
     let settings = Settings::read(&text, &name, folder.unwrap_or(Path::new(".")), &mut problems);
-    if settings.is_none() {
+    if problems.is_fatal() {
         eprintln!("{}", crate::render_problems(&problems));
     }
-    Some(settings?.spool.folder)
+    Some(settings.spool.folder)
 }
 
 fn exit_code(status: &GatewayStatus) -> u8 {

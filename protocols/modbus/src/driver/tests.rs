@@ -112,7 +112,7 @@ fn the_plan_says_what_is_asked_how_often() {
     let text = profile("area = \"input\"\ntype = \"f32\"", &["register = 0", "register = 52"]);
     let spec = port_spec(PORT, &[device("comp-1", "unit = 1", &text)]);
     let plan = planned(spec);
-    let expected = ["comp-1: input 0..=1 every 1000 ms", "comp-1: input 52..=53 every 1000 ms"];
+    let expected = ["comp-1: input 0..=1 every 1s", "comp-1: input 52..=53 every 1s"];
     assert_eq!(plan.summary, expected);
     let expected = [(PointIndex(0), ValueType::Float), (PointIndex(1), ValueType::Float)];
     assert_eq!(plan.value_types, expected);

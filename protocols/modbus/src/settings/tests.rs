@@ -40,13 +40,19 @@ fn says_what_is_wrong_with_a_port() {
         "address = \"tcp://a\"\nbaud = 9600",
         "GW-C060 gateway.toml:2:8: a Modbus TCP port has no",
     );
-    check("path = \"/dev/x\"\nbaud = 9", "GW-C062 gateway.toml:2:8: baud: expected 300 to 4000000");
-    check("path = \"/dev/x\"\nformat = \"7E1\"", "GW-C062 gateway.toml:2:10: format: `7E1`");
+    check(
+        "path = \"/dev/x\"\nbaud = 9",
+        "GW-C062 gateway.toml:2:8: `baud`: expected 300 to 4000000",
+    );
+    check("path = \"/dev/x\"\nformat = \"7E1\"", "GW-C062 gateway.toml:2:10: `format`: `7E1`");
     check(
         "path = \"/dev/x\"\ntimeout = \"1ms\"",
-        "GW-C060 gateway.toml:2:11: timeout: expected 10 ms",
+        "GW-C060 gateway.toml:2:11: `timeout`: expected 10ms to 1min, found",
     );
-    check("path = \"/dev/x\"\nretries = 9", "GW-C060 gateway.toml:2:11: retries: expected 0 to 5");
+    check(
+        "path = \"/dev/x\"\nretries = 9",
+        "GW-C060 gateway.toml:2:11: `retries`: expected 0 to 5",
+    );
     check("path = \"/dev/x\"\npatience = 1", "C004 gateway.toml:2:1: `patience` is not a key");
 }
 
@@ -89,12 +95,15 @@ fn a_profile_states_limits_that_the_protocol_has() {
     };
     check(
         "registers_per_request_max = 126",
-        "GW-C063 gateway.toml:1:29: registers_per_request_max",
+        "GW-C063 gateway.toml:1:29: `registers_per_request_max`",
     );
     check("registers_per_request_max = 3", "GW-C063");
     check("bits_per_request_max = 2001", "GW-C063");
-    check("address_base = 2", "GW-C063 gateway.toml:1:16: address_base: expected 0 or 1, found 2");
-    check("order32 = \"AB\"", "GW-C063 gateway.toml:1:11: order32: expected 4 letters");
+    check(
+        "address_base = 2",
+        "GW-C063 gateway.toml:1:16: `address_base`: expected 0 or 1, found 2",
+    );
+    check("order32 = \"AB\"", "GW-C063 gateway.toml:1:11: `order32`: expected 4 letters");
     check("order32 = \"ABCA\"", "C003");
     check("area = \"inputs\"", "C003");
     check("holes = 3", "C004");
