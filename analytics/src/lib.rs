@@ -7,5 +7,8 @@ pub mod readings;
 pub mod report;
 pub mod rows;
 
+#[cfg(test)]
+mod tests;
+
 pub use plant::{FiguresError, PlantFiles};
 pub use readings::{LakeView, ReadError};

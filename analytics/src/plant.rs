@@ -40,7 +40,7 @@ pub enum FiguresError {
 }
 
 fn listed(errors: &[ReadingsError]) -> String {
-    errors.iter().map(|error| format!("\n  {error}")).collect()
+    errors.iter().fold(String::new(), |text, error| text + "\n  " + &error.to_string())
 }
 
 impl PlantFiles {

@@ -60,7 +60,7 @@ async fn run(
         "starting a simulated plant, a gateway, a broker, ingest and a lake in `{}` …",
         args.folder.display()
     );
-    let mut plant = DemoPlant::start(args).await?;
+    let plant = DemoPlant::start(args).await?;
     let started = Instant::now();
     println!("plant started");
     let mut shown = false;
