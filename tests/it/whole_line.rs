@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use tests::ours::centre::Centre;
+use tests::ours::figures::row;
 use tests::ours::gateway::Gateway;
 use tests::ours::one_meter::{self, LIVE_TOPIC, registers};
 use tests::ours::query;
@@ -109,4 +111,47 @@ fn a_meter_reaches_table_1_over_tls_with_user_and_password() {
     let port = format!("address = \"tcp://127.0.0.1:{tcp_port}\"");
     let settings = one_meter::modbus_settings(folder.path(), &port, &access).unwrap();
     check_line(folder.path(), &server, &["--tcp-port", &tcp_port], &settings, &centre);
+}
+
+#[test]
+fn the_centre_writes_figures_on_a_timer() {
+    let folder = tempfile::tempdir().unwrap();
+    one_meter::write_plant(folder.path()).unwrap();
+    let tcp_port = free_tcp_port().unwrap();
+    let analytics =
+        "[analytics]\nplant = \"plant.toml\"\nevery = \"1s\"\nfigures_folder = \"figures\"\n";
+    let broker = format!("tcp_port = {tcp_port}");
+    let centre = Centre::start_with(folder.path(), &broker, analytics).unwrap();
+    let server = ModbusServer::tcp(folder.path(), &registers(SHOWN[0])).unwrap();
+    let port = format!("address = \"tcp://127.0.0.1:{}\"", server.tcp_port().unwrap());
+    let uplink = format!("url = \"mqtt://127.0.0.1:{tcp_port}\"");
+    let settings = one_meter::modbus_settings(folder.path(), &port, &uplink).unwrap();
+    let mut gateway = Gateway::start(folder.path(), &settings).unwrap();
+    gateway
+        .wait_for_status("a sample", SOON, |status| status["points"][0]["value"].is_string())
+        .unwrap();
+    server.set_registers(&registers(SHOWN[1])).unwrap();
+    // 317 counts of 0.01 kWh later, in the file of this month.
+    wait_until("3.17 kWh in the figures", SOON, || {
+        let Ok(files) = fs::read_dir(folder.path().join("figures")) else { return Ok(false) };
+        let mut texts = files.flatten().filter_map(|file| fs::read_to_string(file.path()).ok());
+        Ok(texts.any(|text| {
+            let table: Value = serde_json::from_str(&text).expect("never half a file");
+            row(&table, "electricity").is_ok_and(|row| row["quantity"]["value"] == "3.17")
+        }))
+    })
+    .unwrap_or_else(|e| panic!("{e}\n{}", centre.log().unwrap()));
+}
+
+/// Whoever has no password may only come from this machine.
+#[test]
+fn the_embedded_broker_listens_on_loopback_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let tcp_port = free_tcp_port().unwrap();
+    let _centre = Centre::start(folder.path(), &format!("tcp_port = {tcp_port}")).unwrap();
+    let sockets = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap());
+    let listening =
+        |line: &&str| line.contains(&format!(":{tcp_port:04X} ")) && line.contains(" 0A ");
+    let found: Vec<&str> = sockets.iter().flat_map(|text| text.lines()).filter(listening).collect();
+    assert!(matches!(found.as_slice(), [one] if one.contains("0100007F:")), "{found:?}");
 }

@@ -24,10 +24,16 @@ pub struct Centre {
 impl Centre {
     /// Starts a centre with short intervals and its lake in `folder/lake`; `broker` is the body of `[broker]`.
     pub fn start(folder: &Path, broker: &str) -> Result<Self> {
+        Self::start_with(folder, broker, "")
+    }
+
+    /// As [`Self::start`], with further sections.
+    pub fn start_with(folder: &Path, broker: &str, sections: &str) -> Result<Self> {
         let settings = format!(
             "[lake]\nfolder = \"lake\"\n\n\
              [broker]\n{broker}\n\n\
-             [ingest]\ncommit_interval = \"200ms\"\nretry_max = \"200ms\"\n"
+             [ingest]\ncommit_interval = \"200ms\"\nretry_max = \"200ms\"\n\n\
+             {sections}"
         );
         fs::write(folder.join("nengliu.toml"), settings).context("cannot write `nengliu.toml`")?;
         let process = spawn(folder, 0)?;
