@@ -7,7 +7,7 @@ use std::sync::Arc;
 use config::{Problem, Problems, SourceFile, Spanned, nearest};
 
 use crate::embedded::PROFILES;
-use crate::load::load;
+use crate::load::{draft, load};
 use crate::profile::DeviceProfile;
 
 /// All profiles that can be named.
@@ -44,8 +44,30 @@ impl Library {
 
     /// Loads the profile that a device names. Call it once per id and share the result: each call reads anew.
     pub fn get(&self, id: &Spanned<String>, problems: &mut Problems) -> Option<Arc<DeviceProfile>> {
+        self.find(id, problems, load)
+    }
+
+    /// The profile that a device names, as far as it can be read: for finding out what else is wrong. Nothing may run on
+    /// it when one of the problems is fatal.
+    pub fn draft(
+        &self,
+        id: &Spanned<String>,
+        problems: &mut Problems,
+    ) -> Option<Arc<DeviceProfile>> {
+        let mut found = Problems::default();
+        let profile = self.find(id, &mut found, draft);
+        problems.append(found);
+        profile
+    }
+
+    fn find(
+        &self,
+        id: &Spanned<String>,
+        problems: &mut Problems,
+        read: impl Fn(&str, &Arc<SourceFile>, &mut Problems) -> Option<DeviceProfile>,
+    ) -> Option<Arc<DeviceProfile>> {
         match self.text(&id.value) {
-            Ok(Some(file)) => load(&id.value, &file, problems).map(Arc::new),
+            Ok(Some(file)) => read(&id.value, &file, problems).map(Arc::new),
             Ok(None) => {
                 problems.push(self.unknown(id));
                 None

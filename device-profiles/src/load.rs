@@ -12,13 +12,19 @@ use crate::profile::{DeviceProfile, PointSource, ProfilePoint};
 /// Reads a profile. Notes *all* problems with their places; returns nothing when one of them is fatal.
 pub fn load(id: &str, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<DeviceProfile> {
     let mut found = Problems::default();
-    let profile = read(id, file, &mut found);
+    let profile = draft(id, file, &mut found);
     let fatal = found.is_fatal();
     problems.append(found);
     profile.filter(|_| !fatal)
 }
 
-fn read(id: &str, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<DeviceProfile> {
+/// Reads a profile as far as it goes, so that addresses can be checked beside a wrong unit. Nothing may run on it when
+/// one of the problems is fatal.
+pub(crate) fn draft(
+    id: &str,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Option<DeviceProfile> {
     let mut table = Table::parse(file, problems);
     let maker = table.required::<String>("maker", problems);
     let model = table.required::<String>("model", problems);
@@ -101,8 +107,8 @@ fn point(
     check_source(&table, source.as_ref(), unverified, sources, problems);
     Some(ProfilePoint {
         metric: metric?.value,
-        unit: unit?.value,
-        kind: kind?.value,
+        unit: unit.map_or(Unit::One, |unit| unit.value),
+        kind: kind.map_or(PointKind::Gauge, |kind| kind.value),
         scale: scale.map_or(Decimal::ONE, |scale| scale.value),
         offset,
         resolution: resolution.map(|resolution| resolution.value),

@@ -37,7 +37,7 @@ pub fn plan(
         settings.ports.iter().map(|port| (port.clone(), Vec::new())).collect();
     for device in &settings.devices {
         let profile = profiles.get(&device.profile.value).cloned();
-        let profile = profile.or_else(|| library.get(&device.profile, problems));
+        let profile = profile.or_else(|| library.draft(&device.profile, problems));
         if let Some(profile) = &profile {
             profiles.entry(profile.id.clone()).or_insert_with(|| Arc::clone(profile));
         }

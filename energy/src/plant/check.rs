@@ -131,7 +131,9 @@ fn subjects(
         .map(|(id, _)| id.value.clone())
         .collect();
     // The walk up the tree must end, even in a file with problems.
-    plant.subjects.retain(|subject| !hanging.contains(&subject.id));
+    for subject in plant.subjects.iter_mut().filter(|subject| hanging.contains(&subject.id)) {
+        subject.parent = Some(plant.enterprise.clone());
+    }
 }
 
 /// Words that stand in the names of figures where a kind's would.

@@ -42,7 +42,9 @@ pub(super) fn meter(
     let rise = optional_positive(table, "rise_per_hour_max", problems).map(|found| found.value);
     let ratios = ratios(table, problems);
     let replacements = replacements(table, problems);
-    let (point, energy_kind, unit, role) = (point?, energy_kind?, unit?, role?.value);
+    let (point, energy_kind, unit) = (point?, energy_kind?, unit?);
+    // A wrong role is said once; the meter is there all the same.
+    let role = role.map_or(MeterRole::Sub, |role| role.value);
     let by_point = |point: &Spanned<PointId>| {
         let id = MeterId::new(point.value.as_str()).expect("a point id may name a meter");
         point.clone().map(|_| id)

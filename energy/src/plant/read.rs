@@ -137,7 +137,9 @@ fn subject(
     let kind = word::<SubjectKind>(table, "kind", problems);
     let name = table.or("name", String::new(), problems);
     let parent = optional_id::<SubjectId>(table, "parent", problems);
-    let (id, kind) = (id?, kind?.value);
+    let id = id?;
+    // A wrong kind is said once; the subject is there all the same.
+    let kind = kind.map_or(SubjectKind::Equipment, |kind| kind.value);
     let parent = parent.unwrap_or_else(|| id.clone().map(|_| defaults.enterprise.clone()));
     Some((id, kind, name, parent))
 }
@@ -155,7 +157,12 @@ fn allocation(table: &mut Table, problems: &mut Problems) -> Option<Spanned<Allo
     let from = id(table, "from", problems);
     let energy_kind = id(table, "energy_kind", problems);
     let mut shares = Vec::new();
-    for share in table.tables("share", problems) {
+    let tables = table.tables("share", problems);
+    if tables.is_empty() {
+        let message = "`allocation` has no `[[allocation.share]]` with `to` and `weight`";
+        problems.push(table.problem(CODE_PLANT, message).help("add one share for each receiver"));
+    }
+    for share in tables {
         shares.extend(section(share, problems, |share, problems| {
             let to = id(share, "to", problems);
             let weight = positive(share, "weight", problems);
@@ -163,8 +170,6 @@ fn allocation(table: &mut Table, problems: &mut Problems) -> Option<Spanned<Allo
         }));
     }
     if shares.is_empty() {
-        let message = "`allocation` has no `[[allocation.share]]` with `to` and `weight`";
-        problems.push(table.problem(CODE_PLANT, message).help("add one share for each receiver"));
         return None;
     }
     let (from, energy_kind) = (from?, energy_kind?.value);

@@ -111,7 +111,7 @@ impl Client {
         line.context.set_slave(Slave(unit));
         let outcome = match timeout(limit, line.context.call(library_request(request))).await {
             Err(_elapsed) => Err(LinkError::Timeout { timeout: limit }),
-            Ok(Err(error)) => Err(link_error(error)),
+            Ok(Err(error)) => Err(link_error(error, line.serial.is_some())),
             Ok(Ok(Err(exception))) => Ok(Err(Refusal(exception))),
             Ok(Ok(Ok(response))) => values(response, request).map(Ok),
         };
@@ -259,6 +259,25 @@ fn next_probe(probes: &[Request], unanswered: &VecDeque<Request>) -> Option<Requ
     probes.iter().min_by_key(owed_last).copied()
 }
 
+/// What a TCP connection really breaks with.
+fn is_of_network(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown,
+        NetworkUnreachable, NotConnected, TimedOut,
+    };
+    matches!(
+        kind,
+        BrokenPipe
+            | ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | NetworkDown
+            | NetworkUnreachable
+            | NotConnected
+            | TimedOut
+    )
+}
+
 fn closed() -> LinkError {
     LinkError::Broken(io::ErrorKind::NotConnected.into())
 }
@@ -273,16 +292,25 @@ fn library_request(request: Request) -> tokio_modbus::Request<'static> {
     }
 }
 
-fn link_error(error: tokio_modbus::Error) -> LinkError {
+fn link_error(error: tokio_modbus::Error, serial: bool) -> LinkError {
     match error {
         tokio_modbus::Error::Transport(source) => match source.kind() {
             io::ErrorKind::InvalidData
             | io::ErrorKind::InvalidInput
-            | io::ErrorKind::UnexpectedEof => LinkError::Garbled(source),
-            _ => LinkError::Broken(source),
+            | io::ErrorKind::UnexpectedEof
+                if serial || source.raw_os_error().is_none() =>
+            {
+                LinkError::Garbled(source)
+            }
+            _ if serial || is_of_network(source.kind()) => LinkError::Broken(source),
+            // At the end of a TCP stream the library reports the last error of the thread, whatever that was about.
+            _ => LinkError::Broken(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the other side closed it",
+            )),
         },
-        tokio_modbus::Error::Protocol(ProtocolError::HeaderMismatch { message, .. }) => {
-            LinkError::Foreign { found: message }
+        tokio_modbus::Error::Protocol(ProtocolError::HeaderMismatch { .. }) => {
+            LinkError::Foreign { found: "its transaction or unit id is another".to_owned() }
         }
         tokio_modbus::Error::Protocol(ProtocolError::FunctionCodeMismatch { request, .. }) => {
             LinkError::Foreign { found: format!("not of function {}", request.value()) }

@@ -61,8 +61,8 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
         RequestError::Link(LinkError::Garbled(source)) => (
             "GW-M103",
             format!(
-                "{who}: bytes came that are no Modbus reply: {source}. Likely: 1. `baud` or `format` differs from the \
-                 device's   2. two devices with this id   3. no termination, or a disturbed line"
+                "{who}: bytes came that are no Modbus reply: {source}. {}",
+                if *serial { GARBLED_LINE } else { GARBLED_ENDPOINT }
             ),
         ),
     };
@@ -75,6 +75,11 @@ const SILENT_LINE: &str = "Likely: 1. `baud`, `format` or ids differ from the de
 
 const SILENT_ENDPOINT: &str = "The TCP connection is open. Likely: 1. another id is set at the device, or the converter passes none on to it   \
      2. what listens there does not speak Modbus TCP: check the TCP port   3. it thinks longer than `timeout`";
+
+const GARBLED_LINE: &str = "Likely: 1. `baud` or `format` differs from the device's   2. two devices with this id   \
+                            3. no termination, or a disturbed line";
+const GARBLED_ENDPOINT: &str = "Likely: what listens there does not speak Modbus TCP: check the TCP port, and that a \
+                                converter is set to Modbus TCP and not to plain RTU";
 
 fn open_hint(source: &std::io::Error) -> &'static str {
     match source.kind() {
@@ -98,12 +103,12 @@ pub(crate) fn refused(device: &str, request: Request, refusal: Refusal) -> Fault
     let area = request.area.name();
     let next = match refusal.code() {
         1 => {
-            "the profile reads this area with a function that the device does not offer: try the other area"
+            "The profile reads this area with a function that the device does not offer: try the other area"
         }
         2 | 3 => {
-            "compare `register` and `area` in the profile with the device's manual; its other points are still read"
+            "Compare `register` and `area` in the profile with the device's manual; its other points are still read"
         }
-        _ => "it is asked again at the next poll; look at the device itself if this stays",
+        _ => "It is asked again at the next poll; look at the device itself if this stays",
     };
     let message = format!(
         "{device} refused {area} register {start}: {refusal} (function {function}, count {count}). {next}"
