@@ -30,6 +30,13 @@ from common import read_json, say, write_json
 AREAS = {3: "holding", 4: "input"}
 
 
+def size_of(entry):
+    """How many registers an entry covers."""
+    if "words" in entry:
+        return len(entry["words"])
+    return 2 if "float" in entry else entry["counter"].get("words", 2)
+
+
 def words_of(entry, seconds):
     """The registers of one entry at this time."""
     if "words" in entry:
@@ -79,10 +86,10 @@ class Plant:
                 await asyncio.sleep(delay_ms / 1000)
             seconds = time.monotonic() - self.started
             for entry in now.get(AREAS.get(code, ""), []):
-                at = entry["address"]
-                words = words_of(entry, seconds)
-                if at < address + count and address < at + len(words):
-                    registers[at - start : at - start + len(words)] = words
+                at, size = entry["address"], size_of(entry)
+                # Looked at first, so that thousands of entries cost little.
+                if at < address + count and address < at + size:
+                    registers[at - start : at - start + size] = words_of(entry, seconds)
 
         return SimDevice(
             unit["unit_id"],
