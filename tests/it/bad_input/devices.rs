@@ -71,7 +71,7 @@ async fn first_fault(port: &str, device: &str, profile: &str) -> Fault {
     let mut problems = Problems::default();
     let settings = Settings::read(&text, "gateway.toml", folder.path(), &mut problems);
     let plan = gateway::plan(settings, &protocols(), &mut problems);
-    let (_, planned) = plan.expect(&problems.to_string()).ports.remove(0);
+    let (_, planned) = plan.unwrap_or_else(|| panic!("{problems}")).ports.remove(0);
 
     let (heard, mut faults) = mpsc::unbounded_channel();
     let (emissions, mut taken) = mpsc::channel(EMISSIONS_QUEUED_MAX);
@@ -117,6 +117,7 @@ async fn server(answer: Answer) -> SocketAddr {
     address
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of several answers, and others hang up")]
 fn silence(_request: &[u8]) -> Option<Vec<u8>> {
     Some(Vec::new())
 }

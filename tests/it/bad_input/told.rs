@@ -67,8 +67,11 @@ impl Told {
         if let Some(other) = self.said.insert(said.to_owned(), case.to_owned()) {
             panic!("`{case}` and `{other}` are told the same:\n{said}");
         }
-        let input: String = input.lines().map(|line| format!("    {line}\n")).collect();
-        write!(self.text, "## {case}\n{input}{said}\n").unwrap();
+        writeln!(self.text, "## {case}").unwrap();
+        for line in input.lines() {
+            writeln!(self.text, "    {line}").unwrap();
+        }
+        writeln!(self.text, "{said}").unwrap();
     }
 
     /// Compares the whole table with what was agreed on.
@@ -83,10 +86,9 @@ impl Told {
 
 /// The lines that are changed.
 fn changed(from: &str, to: &str) -> String {
-    let marked = |mark: &str, text: &str| -> String {
-        text.lines().map(|line| format!("{mark} {line}\n")).collect()
-    };
-    marked("-", from) + &marked("+", to)
+    let before = from.lines().map(|line| format!("- {line}"));
+    let after = to.lines().map(|line| format!("+ {line}"));
+    before.chain(after).collect::<Vec<_>>().join("\n")
 }
 
 /// A code, a place, and what to do: help, or what was expected instead.
