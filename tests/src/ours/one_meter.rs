@@ -107,7 +107,8 @@ fn profile(protocol: &str, options: &str, place: &str) -> String {
     )
 }
 
-/// A `gateway.toml` for the meter as unit 1 behind a Modbus port, asked every 50 ms; `port` are the port's own keys.
+/// A `gateway.toml` for the meter as unit 1 behind a Modbus port, asked every 50 ms and once each time, so that each
+/// request is one sample; `port` are the port's own keys.
 pub fn modbus_settings(folder: &Path, port: &str, uplink: &str) -> Result<String> {
     let options = "[modbus]\naddress_base = 0\narea = \"holding\"\n";
     let place = "register = 0\ntype = \"u32\"\nscale = 0.01";
@@ -117,6 +118,7 @@ pub fn modbus_settings(folder: &Path, port: &str, uplink: &str) -> Result<String
          [[port]]\n\
          id = \"line\"\n\
          protocol = \"modbus\"\n\
+         retries = 0\n\
          {port}\n\n\
          [[device]]\n\
          id = \"meter\"\n\

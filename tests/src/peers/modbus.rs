@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,6 +12,7 @@ use super::python::{json, script, times_ready};
 use super::serial::SerialLine;
 use super::{READY_WITHIN, free_tcp_port};
 use crate::process::Process;
+use crate::wait::wait_until;
 
 /// Bits per second of the serial server; a pseudo-terminal has no speed, both sides only have to agree.
 pub const BAUD: u32 = 19_200;
@@ -70,6 +72,17 @@ impl ModbusServer {
             .with_context(|| format!("cannot read `{}`", path.display()))?;
         let count: Value = serde_json::from_str(&text).context("the count file is JSON")?;
         count["requests"].as_u64().context("the count file has `requests`")
+    }
+
+    /// [`Self::requests`] with every one that came before this call; the server writes its count ten times a second.
+    pub fn requests_by_now(&self) -> Result<u64> {
+        let now = SystemTime::now();
+        let path = self.folder.join(COUNT_FILE);
+        wait_until("a newer count of requests", READY_WITHIN, || {
+            let written = fs::metadata(&path).and_then(|file| file.modified());
+            Ok(written.is_ok_and(|written| written > now))
+        })?;
+        self.requests()
     }
 
     /// `kill -9`.
