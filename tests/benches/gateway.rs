@@ -38,8 +38,8 @@ const BITS_OF_230: u32 = 0x4366_0000;
 
 fn main() -> Result<()> {
     let binary = release_gateway()?;
-    let mebibytes = number(fs::metadata(&binary)?.len()) / 1e6;
-    println!("figure: gateway, binary [MB] = {mebibytes:.1}");
+    let megabytes = number(fs::metadata(&binary)?.len()) / 1e6;
+    println!("figure: gateway, binary [MB] = {megabytes:.1}");
     let mut sizes: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     if sizes.is_empty() {
         sizes = vec![1_000, 10_000];
@@ -108,8 +108,15 @@ fn measure(binary: &Path, points: usize) -> Result<()> {
     figure("frames without a commit ack at the end", waiting.to_string());
     let lost = &status_after["spool"]["samples_lost"];
     figure("samples lost", lost.to_string());
+    figure("cycles begun late, warm-up included", late_cycles(&status_after).to_string());
     ensure!(status_after["uplink"]["connected"] == true, "the uplink broke: {status_after:#}");
     Ok(())
+}
+
+/// A cycle begins late when the device had not answered all of the one before.
+fn late_cycles(status: &Value) -> u64 {
+    let devices = status["devices"].as_object().into_iter().flatten();
+    devices.filter_map(|(_, device)| device["late"].as_u64()).sum()
 }
 
 /// One unit per connection; each float rises at a pace of its own.
@@ -199,7 +206,7 @@ struct Cpu {
 }
 
 impl Cpu {
-    /// proc_pid_stat(5): utime and stime are the 14th and 15th field; the name before them may hold blanks.
+    /// `proc_pid_stat(5)`: utime and stime are the 14th and 15th field; the name before them may hold blanks.
     fn of(process: u32) -> Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
         let (_, fields) = stat.rsplit_once(')').context("a name in parentheses")?;
