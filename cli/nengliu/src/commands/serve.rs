@@ -72,7 +72,10 @@ impl StartError {
     pub(super) fn show(&self) -> u8 {
         match self {
             Self::Lake(e) => {
-                exit::show("EN-L005", e, "stop the other program, or name another `[lake] folder`");
+                // The other errors say themselves what to do.
+                let in_use = matches!(e, LakeError::Locked { .. });
+                let help = if in_use { "or name another `[lake] folder`" } else { "" };
+                exit::show("EN-L005", e, help);
                 exit::ACCESS
             }
             Self::Ingest(e) => {
