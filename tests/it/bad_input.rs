@@ -2,6 +2,7 @@
 //! are wrong in one way each, with the exact words. Must never expect a message that says neither where nor what next.
 
 mod bytes;
+mod centre;
 mod check_command;
 mod devices;
 mod facts;

@@ -23,10 +23,11 @@
 //!
 //! Must never start anything.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{Problem, Problems, SourceFile, Table};
+use config::{Problem, Problems, SourceFile, Table, written};
 
 /// The settings of the centre.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +76,12 @@ pub(crate) struct AnalyticsSettings {
 
 const COMMIT_INTERVAL_DEFAULT: Duration = Duration::from_secs(2);
 /// Shortest and longest accepted commit interval.
-const COMMIT_INTERVALS: std::ops::RangeInclusive<Duration> =
+const COMMIT_INTERVALS: RangeInclusive<Duration> =
     Duration::from_millis(50)..=Duration::from_mins(1);
+/// Shortest and longest accepted wait between two tries.
+const RETRIES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
+/// How often figures may be made.
+const EVERY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
 impl Default for Settings {
     /// The embedded broker on 127.0.0.1:1883 and a lake in this folder.
@@ -126,21 +131,16 @@ fn read(file: &std::sync::Arc<SourceFile>, folder: &Path, problems: &mut Problem
     let mut commit_interval = COMMIT_INTERVAL_DEFAULT;
     let mut retry_max = None;
     if let Some(mut table) = root.optional::<Table>("ingest", problems).map(|found| found.value) {
-        if let Some(found) = table.optional::<Duration>("commit_interval", problems) {
-            commit_interval = found.value;
-            if !COMMIT_INTERVALS.contains(&found.value) {
-                let message =
-                    format!("`commit_interval`: expected 50ms to 1min, found {:?}", found.value);
-                problems.push(found.problem("EN-C002", message));
-            }
-        }
-        retry_max = table.optional::<Duration>("retry_max", problems).map(|found| found.value);
+        commit_interval = duration(&mut table, "commit_interval", &COMMIT_INTERVALS, problems)
+            .unwrap_or(COMMIT_INTERVAL_DEFAULT);
+        retry_max = duration(&mut table, "retry_max", &RETRIES, problems);
         table.finish(problems);
     }
     let analytics = root.optional::<Table>("analytics", problems).and_then(|found| {
         let mut table = found.value;
         let plant = table.required::<String>("plant", problems);
-        let every = table.or("every", Duration::from_mins(5), problems);
+        let every = duration(&mut table, "every", &EVERY, problems);
+        let every = every.unwrap_or(Duration::from_mins(5));
         let figures = table.or("figures_folder", "figures".to_owned(), problems);
         table.finish(problems);
         let plant = folder.join(plant?.value);
@@ -148,6 +148,21 @@ fn read(file: &std::sync::Arc<SourceFile>, folder: &Path, problems: &mut Problem
     });
     root.finish(problems);
     Settings { lake, broker, commit_interval, retry_max, analytics }
+}
+
+fn duration(
+    table: &mut Table,
+    key: &'static str,
+    range: &RangeInclusive<Duration>,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let found = table.optional::<Duration>(key, problems)?;
+    if !range.contains(&found.value) {
+        let [least, most, value] = [*range.start(), *range.end(), found.value].map(written);
+        let message = format!("`{key}`: expected {least} to {most}, found {value}");
+        problems.push(found.problem("EN-C002", message));
+    }
+    Some(found.value)
 }
 
 fn read_broker(mut table: Table, folder: &Path, problems: &mut Problems) -> BrokerSettings {
@@ -177,9 +192,19 @@ fn read_broker(mut table: Table, folder: &Path, problems: &mut Problems) -> Brok
             table.problem("EN-C005", message).help("the embedded broker listens on loopback only"),
         );
     }
-    if let Some(url) = url.as_ref().filter(|url| !url.value.starts_with("mqtt")) {
-        let message = format!("`url`: expected `mqtt://…` or `mqtts://…`, found `{}`", url.value);
-        problems.push(url.problem("EN-C006", message));
+    if let Some(url) = &url {
+        let secure = url.value.starts_with("mqtts://");
+        if !secure && !url.value.starts_with("mqtt://") {
+            let message =
+                format!("`url`: expected `mqtt://…` or `mqtts://…`, found `{}`", url.value);
+            let help = "for example mqtt://192.168.1.10:1883";
+            problems.push(url.problem("EN-C006", message).help(help));
+        }
+        if secure && ca_file.is_none() {
+            let message = "`ca_file` is missing: `mqtts://` needs the certificate to trust";
+            let help = "name the PEM file of the broker's authority";
+            problems.push(url.problem("EN-C010", message).help(help));
+        }
     }
     table.finish(problems);
     match url {

@@ -275,7 +275,7 @@ impl Registry {
             NoRow::Several { places } => {
                 let places = places.join(" and ");
                 let reason = format!("more than one row fits: {places}");
-                let add = format!("keep one of the rows {places}, and take the others out\n");
+                let add = format!("# keep one of the rows {places}, and take the others out\n");
                 return MissingCoefficient { key, reason, add };
             }
         };
@@ -288,7 +288,7 @@ impl Registry {
             String::new()
         };
         let add = format!(
-            "[[coefficient]]\nrule_set = \"{}\"\nedition = \"{}\"\nenergy_kind = \"{}\"\nrole = \"{}\"\n\
+            "# add to the plant file, with the value that your authority states\n[[coefficient]]\nrule_set = \"{}\"\nedition = \"{}\"\nenergy_kind = \"{}\"\nrole = \"{}\"\n\
              {dated}value = …  # kgce per {unit}\nunit = \"{unit}\"\n\
              notice = \"…\"  # authority, document, date\nevidence = \"printed\"\n",
             key.rule_set, key.edition, key.energy_kind, key.role

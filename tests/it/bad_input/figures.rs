@@ -169,7 +169,7 @@ fn coefficients_that_are_missing() {
 }
 
 fn in_words(missing: &MissingCoefficient, folder: &Path) -> String {
-    let text = format!("{missing}\n  add:\n{}", missing.add).replace("\n[", "\n    [");
+    let add: Vec<String> = missing.add.lines().map(|line| format!("  {line}\n")).collect();
     let start = format!("{}/", folder.display());
-    text.replace(&start, "")
+    format!("{missing}\n{}", add.concat()).replace(&start, "")
 }

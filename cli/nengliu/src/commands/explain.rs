@@ -16,8 +16,13 @@ pub(crate) fn explain(args: &ExplainArgs) -> u8 {
 fn explained(args: &ExplainArgs) -> Result<(), u8> {
     let (plant, lake) = source::open(&args.source)?;
     let mut levels = args.figure.split('/');
-    let (table, period) = (levels.next().unwrap_or_default(), levels.next().unwrap_or_default());
-    let period = source::period(period)?;
+    let (Some(table), Some(Ok(period))) = (levels.next(), levels.next().map(str::parse)) else {
+        eprintln!("error EN-K003: `{}` is not the name of a figure", args.figure);
+        eprintln!(
+            "  try: a name such as table1/2018/total/equivalent; `nengliu kpi table1 --format json` gives them"
+        );
+        return Err(exit::CONFIG);
+    };
     let no_figures = |e| source::no_figures(&e);
     let explanations = match table {
         "unit-product" | "unit_product" => {

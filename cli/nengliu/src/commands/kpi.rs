@@ -61,7 +61,7 @@ fn figures(args: &KpiArgs) -> Result<u8, u8> {
         return Ok(exit::OK);
     }
     for coefficient in &missing {
-        eprintln!("error EN-K002: {coefficient}\n  try: {}", coefficient.add);
+        eprintln!("error EN-K002: {coefficient}\n  try:\n{}", coefficient.add);
     }
     Ok(exit::MISSING_COEFFICIENT)
 }
