@@ -25,34 +25,52 @@ use tests::wire::Wire;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A counting meter, its gateway, Mosquitto and the centre; the broker can be out of reach of either side.
+/// A counting meter, its gateway, a broker and the centre; the broker can be out of reach of the gateway.
 struct Site {
     server: ModbusServer,
     gateway: Gateway,
     centre: Centre,
     to_gateway: Wire,
-    to_centre: Wire,
-    _broker: Mosquitto,
+    /// A broker that is not the centre's own, and the way from it to the centre.
+    broker: Option<(Mosquitto, Wire)>,
 }
 
 impl Site {
+    /// With Mosquitto.
     fn start(folder: &Path) -> Self {
         Self::start_by(folder, None)
     }
 
-    /// The gateway lives by a clock of its own.
+    /// With Mosquitto; the gateway lives by a clock of its own.
     fn start_by(folder: &Path, clock: Option<FakeClock>) -> Self {
         let broker = Mosquitto::start(folder).unwrap();
-        let to_gateway = Wire::to(broker.tcp_port()).unwrap();
         let to_centre = Wire::to(broker.tcp_port()).unwrap();
-        let url = |wire: &Wire| format!("mqtt://127.0.0.1:{}", wire.tcp_port());
-        let centre = one_meter::centre(folder, &url(&to_centre)).unwrap();
+        let url = format!("mqtt://127.0.0.1:{}", to_centre.tcp_port());
+        let centre = one_meter::centre(folder, &url).unwrap();
+        let to_gateway = Wire::to(broker.tcp_port()).unwrap();
+        Self::with(folder, centre, to_gateway, Some((broker, to_centre)), clock)
+    }
+
+    /// With the centre's own broker.
+    fn start_embedded(folder: &Path) -> Self {
+        let tcp_port = free_tcp_port().unwrap();
+        let centre = Centre::start(folder, &format!("tcp_port = {tcp_port}")).unwrap();
+        Self::with(folder, centre, Wire::to(tcp_port).unwrap(), None, None)
+    }
+
+    fn with(
+        folder: &Path,
+        centre: Centre,
+        to_gateway: Wire,
+        broker: Option<(Mosquitto, Wire)>,
+        clock: Option<FakeClock>,
+    ) -> Self {
         let server = ModbusServer::tcp(folder, &counting_registers()).unwrap();
         let port = format!("address = \"tcp://127.0.0.1:{}\"", server.tcp_port().unwrap());
-        let uplink = format!("url = \"{}\"", url(&to_gateway));
+        let uplink = format!("url = \"mqtt://127.0.0.1:{}\"", to_gateway.tcp_port());
         let settings = one_meter::modbus_settings(folder, &port, &uplink).unwrap();
         let gateway = Gateway::start_by(folder, &settings, clock).unwrap();
-        Self { server, gateway, centre, to_gateway, to_centre, _broker: broker }
+        Self { server, gateway, centre, to_gateway, broker }
     }
 
     /// Waits for the last commit ack, ends the gateway, and compares what is in the lake with what the meter was asked.
@@ -99,17 +117,28 @@ fn a_cut_network_loses_nothing_on_either_side_of_the_broker() {
     site.to_gateway.mend();
     site.gateway.wait_until_committed(SOON).unwrap();
 
-    site.to_centre.cut();
+    let (_, to_centre) = site.broker.as_ref().unwrap();
+    to_centre.cut();
     let status = wait_for_frames(&mut site.gateway, frames);
     assert_eq!(status["uplink"]["connected"], true);
-    site.to_centre.mend();
+    to_centre.mend();
     site.check_nothing_is_lost();
 }
 
 #[test]
 fn sigterm_ends_gateway_and_centre_within_five_seconds_with_everything_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let mut site = Site::start(folder.path());
+    check_sigterm(Site::start(folder.path()));
+}
+
+/// Its sessions are in memory only and end with it.
+#[test]
+fn sigterm_ends_a_centre_with_its_own_broker_within_five_seconds_with_everything_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    check_sigterm(Site::start_embedded(folder.path()));
+}
+
+fn check_sigterm(mut site: Site) {
     site.gateway.wait_until_committed(SOON).unwrap();
     wait_for_frames(&mut site.gateway, 1);
     let started = Instant::now();
