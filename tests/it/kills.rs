@@ -17,6 +17,7 @@ use tests::peers::free_tcp_port;
 use tests::peers::opcua::{LiveClock, LiveNode, OpcUaPlant};
 use tests::skip::long_runs;
 use tests::steel::{READINGS, SteelYear, kwh};
+use tests::wait::wait_until;
 
 use crate::steel_year::{check_samples, check_year_and_months, plain};
 
@@ -102,9 +103,9 @@ fn number(status: &Value, key: &str) -> u64 {
 /// The year is read back while everything dies, and is the year.
 fn check_steel_year(test: &str, embedded: bool) {
     let Some(year) = SteelYear::load_or_skip(test).unwrap() else { return };
-    // Reading back lasts 42 s undisturbed, in long runs 10 min.
+    // Reading back lasts 42 s undisturbed, in long runs 5 min.
     let (page, page_delay, each) = if long_runs() {
-        (50, Duration::from_millis(900), 100..120)
+        (50, Duration::from_millis(450), 100..200)
     } else {
         (250, Duration::from_millis(300), 5..12)
     };
@@ -176,12 +177,14 @@ fn the_steel_year_survives_the_deaths_of_gateway_and_centre_with_the_embedded_br
 }
 
 /// A quarter hour of the meter passes in this time.
-const LIVE_INTERVAL: Duration = Duration::from_millis(40);
+const LIVE_INTERVAL: Duration = Duration::from_millis(30);
 const QUARTER_HOUR_MS: i64 = 900_000;
 /// 2018-01-01T00:00 in Seoul.
 const LIVE_START_MS: i64 = 1_514_732_400_000;
 /// Values that are under way between the server and the gateway's disk, at most: two seconds of them.
-const UNDER_WAY_MAX: usize = 50;
+const UNDER_WAY_MAX: usize = 66;
+/// Values before the gateway dies, so that two days of the meter are whole.
+const GIVEN_BEFORE: usize = 3 * 96 + UNDER_WAY_MAX + 1;
 
 #[test]
 fn live_values_that_were_missed_are_gaps_and_nothing_is_made_up() {
@@ -206,8 +209,12 @@ fn live_values_that_were_missed_are_gaps_and_nothing_is_made_up() {
     let each = if long_runs() { 100 } else { 5 };
     // While broker and centre die, the gateway goes on.
     while line.kill_one_of(&[Victim::Centre, Victim::Broker], each) {}
-    line.waiting();
-    let given_before = server.given(NODE).unwrap().len();
+    let mut given_before = 0;
+    let days = || {
+        given_before = server.given(NODE)?.len();
+        Ok(given_before >= GIVEN_BEFORE)
+    };
+    wait_until("three days of the meter", FRAME_WITHIN, days).unwrap();
     while line.kill_one_of(&[Victim::Gateway], each) {}
     // The subscription lives again: a last value after the last death, then all that is durable is committed.
     let given_after = server.given(NODE).unwrap().len();
