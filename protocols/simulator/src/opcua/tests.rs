@@ -202,7 +202,8 @@ async fn live_values_stand_on_the_grid_of_the_history() {
         assert_eq!(*register, served.plant.register(meter, time));
     }
     let steps: Vec<i64> = seen.keys().zip(seen.keys().skip(1)).map(|(a, b)| b - a).collect();
-    assert!(steps.iter().all(|step| *step == 5_000_000), "{steps:?}");
+    // A busy machine may skip a step; it never leaves the grid.
+    assert!(steps.iter().all(|step| *step % 5_000_000 == 0), "{steps:?}");
     // Reading now gives the newest of them or a later one.
     let wanted = ReadValueId::new(register, AttributeId::Value);
     let read = session.read(&[wanted], TimestampsToReturn::Both, 0.0).await.unwrap();
