@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod figures_from_files;
+mod first_steps;
 mod kills;
 mod peers_alone;
 mod steel_year;

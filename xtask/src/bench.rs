@@ -25,6 +25,8 @@ pub(crate) struct BenchArgs {
 /// A thing that can be measured: the command that does it, and how its output is read.
 struct Step {
     name: String,
+    /// What must be built before; its time is no figure.
+    before: Vec<Command>,
     command: Command,
     reads: Reads,
 }
@@ -55,16 +57,38 @@ fn steps() -> Result<Vec<Step>> {
     for package in metadata.workspace_packages() {
         for bench in package.targets.iter().filter(|t| t.kind.contains(&TargetKind::Bench)) {
             let mut command = process::cargo();
-            command.args(["bench", "-p", package.name.as_str(), "--bench", &bench.name]);
+            // The whole workspace's features, so that one step compiles nothing that another did.
+            command.args(["bench", "--workspace", "--bench", &bench.name]);
             let name = format!("{}/{}", package.name, bench.name);
-            steps.push(Step { name, command, reads: Reads::Output });
+            let before = if package.name.as_str() == "tests" {
+                command.args(["--profile", "dev"]);
+                builds_of_programs()
+            } else {
+                Vec::new()
+            };
+            steps.push(Step { name, before, command, reads: Reads::Output });
         }
     }
     let mut cold = process::cargo();
     cold.args(["build", "--workspace", "--bins", "--target-dir"])
         .arg(process::target_folder()?.join("cold-build"));
-    steps.push(Step { name: "cold-build".to_owned(), command: cold, reads: Reads::WallTime });
+    let name = "cold-build".to_owned();
+    steps.push(Step { name, before: Vec::new(), command: cold, reads: Reads::WallTime });
     Ok(steps)
+}
+
+/// A bench of the end-to-end harness drives programs: the gateway of the release build, which it measures, and the centre
+/// of the development build, which it does not.
+fn builds_of_programs() -> Vec<Command> {
+    let build = |arguments: &[&str]| {
+        let mut command = process::cargo();
+        command.arg("build").args(arguments);
+        command
+    };
+    vec![
+        build(&["--release", "-p", "nengliu-gateway"]),
+        build(&["--workspace", "--bin", "nengliu"]),
+    ]
 }
 
 /// Runs the chosen steps, then prints one table.
@@ -82,6 +106,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     }
     let mut table = String::new();
     for step in &mut steps {
+        for build in &mut step.before {
+            process::run_loudly(build).with_context(|| format!("step `{}`", step.name))?;
+        }
         eprintln!("$ {}", process::shown(&step.command));
         let figures = match step.reads {
             Reads::Output => measure_output(&mut step.command),

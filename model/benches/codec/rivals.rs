@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, UInt32Array};
-use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use model::{Batch, DictionaryHash, PointIndex, Quality, Sample, Timestamp, Value};
@@ -15,6 +15,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
+
+use crate::ZSTD_LEVEL;
 
 const TABLE: &str = "these columns make a table";
 const OURS: &str = "we wrote these bytes";
@@ -80,21 +82,20 @@ fn batch(samples: Vec<Sample>) -> Batch {
     Batch { dictionary: DictionaryHash([0x5A; 32]), samples }
 }
 
-/// Arrow IPC stream, buffers compressed with zstd.
+/// Arrow IPC stream, compressed with zstd as a whole: smaller than buffer by buffer, and the library is built without its
+/// own zstd, as the programs use it.
 pub(crate) fn arrow_encode(batch: &Batch) -> Vec<u8> {
     let table = table(batch);
-    let options = IpcWriteOptions::default()
-        .try_with_compression(Some(arrow_ipc::CompressionType::ZSTD))
-        .expect("zstd is built in");
-    let schema = table.schema();
-    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options).expect(TABLE);
+    let mut writer = StreamWriter::try_new(Vec::new(), &table.schema()).expect(TABLE);
     writer.write(&table).expect(TABLE);
-    writer.into_inner().expect(TABLE)
+    let stream = writer.into_inner().expect(TABLE);
+    zstd::encode_all(stream.as_slice(), ZSTD_LEVEL).expect("a stream in memory")
 }
 
 /// The way back.
 pub(crate) fn arrow_decode(body: &[u8]) -> Batch {
-    let reader = arrow_ipc::reader::StreamReader::try_new(body, None).expect(OURS);
+    let stream = zstd::decode_all(body).expect(OURS);
+    let reader = arrow_ipc::reader::StreamReader::try_new(stream.as_slice(), None).expect(OURS);
     let mut samples = Vec::new();
     for table in reader {
         push_table(&table.expect(OURS), &mut samples);

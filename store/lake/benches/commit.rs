@@ -1,6 +1,6 @@
 //! Commits back to back, as fast as the disk takes them: how long one takes, whether that grows, and how small the
-//! rows are at rest. Prints a table; `cargo bench -p lake -- [commits] [rows per commit] [gateways]`. Must never be
-//! read as what a plant needs: a plant commits every few seconds.
+//! rows are at rest. `cargo bench -p lake -- [commits] [rows per commit] [gateways]`. Must never be read as what a plant
+//! needs: a plant commits every few seconds.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -167,19 +167,24 @@ async fn run(dir: &Path, commits: usize, times: u32, gateways: u8) {
     let before_settling = bytes(&Snapshot::open(dir).expect("a table"));
     lake.settle().await.expect("the merges that are left");
     let snapshot = Snapshot::open(dir).expect("a table");
-    println!("commits {commits} of {} rows, {gateways} gateways", rows / commits as u64);
-    println!("rows/s with maintenance      {:.0}", rows as f64 / all.as_secs_f64());
-    println!("commit p50 / p99             {:?} / {:?}", at(&took, 0.5), at(&took, 0.99));
-    println!("maintain p50 / p99           {:?} / {:?}", at(&upkeep, 0.5), at(&upkeep, 0.99));
+    let rows_each = rows / commits as u64;
+    println!("figure: commits back to back = {commits} of {rows_each} rows, {gateways} gateways");
+    println!("figure: rows/s with maintenance = {:.0}", rows as f64 / all.as_secs_f64());
+    println!("figure: commit, p50 / p99 = {:.1?} / {:.1?}", at(&took, 0.5), at(&took, 0.99));
+    println!(
+        "figure: maintenance, p50 / p99 = {:.1?} / {:.1?}",
+        at(&upkeep, 0.5),
+        at(&upkeep, 0.99)
+    );
     let window = 500.min(commits / 2);
     let (first, last) = (at(&took[..window], 0.5), at(&took[commits - window..], 0.5));
     println!(
-        "median first / last {window}      {first:?} / {last:?} = {:.2}",
+        "figure: commit, median of the first / last {window} = {first:.1?} / {last:.1?}, ratio {:.2}",
         last.as_secs_f64() / first.as_secs_f64()
     );
-    println!("live files, most / at the end {most_files} / {}", snapshot.files().len());
+    println!("figure: live files, most / at the end = {most_files} / {}", snapshot.files().len());
     println!(
-        "bytes per row, running / at rest {:.2} / {:.2}",
+        "figure: bytes per row, running / at rest = {:.2} / {:.2}",
         before_settling as f64 / rows as f64,
         bytes(&snapshot) as f64 / rows as f64
     );

@@ -1,0 +1,106 @@
+//! What README's first pages let a newcomer do: the demo, and one meter of one's own by the files of `examples/own-meter`.
+//! Must never use a file that a newcomer does not have.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::peers::{free_tcp_port, python};
+use tests::process::Process;
+use tests::programs::{program, workspace_root};
+use tests::wait::wait_for;
+
+const SOON: Duration = Duration::from_secs(30);
+/// What the simulated plant is given to show its month and some live values; its own end waits up to 30 s more.
+const DEMO_RUNS: &str = "25s";
+const DEMO_ENDS_WITHIN: Duration = Duration::from_mins(3);
+
+#[test]
+fn the_demo_ends_with_the_plants_own_integral() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program("nengliu").unwrap());
+    command.args(["demo", "--for", DEMO_RUNS, "--json", "--folder"]).arg(folder.path().join("demo"));
+    let mut demo = Process::start("demo", &command, folder.path()).unwrap();
+    assert!(demo.wait(DEMO_ENDS_WITHIN).unwrap().success());
+
+    let printed = demo.output().unwrap();
+    let started = printed.find("plant started").unwrap();
+    let table = printed.find("综合能耗").unwrap();
+    assert!(started < table, "{printed}");
+    assert!(printed.contains("示例"), "等价 coefficients of the demo are examples:\n{printed}");
+
+    let outcome: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
+    let count = |key: &str| outcome[key].as_u64().unwrap();
+    assert!(count("samples_read") > 0, "{outcome}");
+    assert_eq!(count("samples_read"), count("samples_committed"), "{outcome}");
+    assert_eq!((count("samples_lost"), count("duplicates")), (0, 0), "{outcome}");
+    let rows = outcome["table1"].as_array().unwrap();
+    let is_known = |row: &&Value| row["expected"].is_string();
+    assert!(rows.iter().filter(is_known).all(|row| row["computed"] == row["expected"]), "{outcome}");
+    // Electricity, gas, steam and water are metered; coal is declared from what was bought and what lies in stock.
+    assert!(rows.iter().filter(is_known).count() >= 4, "{outcome}");
+    assert!(rows.iter().any(|row| row["expected"].is_null()), "{outcome}");
+}
+
+#[test]
+fn ones_own_meter_is_read_by_the_files_of_the_example() {
+    let folder = tempfile::tempdir().unwrap();
+    let (meter_port, broker_port) = (free_tcp_port().unwrap(), free_tcp_port().unwrap());
+    copy(&workspace_root().join("examples/own-meter"), folder.path());
+    replace(&folder.path().join("gateway.toml"), "127.0.0.1:5020", meter_port);
+    replace(&folder.path().join("gateway.toml"), "127.0.0.1:1883", broker_port);
+    replace(&folder.path().join("nengliu.toml"), "tcp_port = 1883", broker_port);
+
+    let mut meter = python::interpreter().unwrap();
+    meter.arg(folder.path().join("meter.py")).arg(meter_port.to_string());
+    let _meter = Process::start("meter", &meter, folder.path()).unwrap();
+    let _centre = start(folder.path(), "nengliu", "serve", "nengliu.toml");
+    let _gateway = start(folder.path(), "nengliu-gateway", "run", "gateway.toml");
+
+    wait_for("the meter's value in `nengliu-gateway status`", SOON, || {
+        let mut status = Command::new(program("nengliu-gateway")?);
+        status.args(["status", "-c"]).arg(folder.path().join("gateway.toml"));
+        let said = String::from_utf8(status.output()?.stdout)?;
+        let line = said.lines().find(|line| line.contains("acme/nb-1/main-meter/e_import"));
+        Ok(line.filter(|line| line.contains("12345.67 kWh") && line.contains("Good")).map(drop))
+    })
+    .unwrap();
+    wait_for("the meter's value in `nengliu query`", SOON, || {
+        let mut query = Command::new(program("nengliu")?);
+        query.args(["query", "--lake"]).arg(folder.path().join("lake"));
+        let said = String::from_utf8(query.output()?.stdout)?;
+        Ok(said.contains("12345.67").then_some(()))
+    })
+    .unwrap();
+}
+
+/// A program of ours with a settings file, as README starts it.
+fn start(folder: &Path, name: &str, command: &str, settings: &str) -> Process {
+    let mut line = Command::new(program(name).unwrap());
+    line.args([command, "-c"]).arg(folder.join(settings));
+    Process::start(name, &line, folder).unwrap()
+}
+
+/// Everything in a folder and below.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Puts a free TCP port in the place of the one that `old` ends with.
+fn replace(path: &Path, old: &str, tcp_port: u16) {
+    let text = fs::read_to_string(path).unwrap();
+    assert_eq!(text.matches(old).count(), 1, "{}:\n{text}", path.display());
+    let kept = old.trim_end_matches(|c: char| c.is_ascii_digit());
+    fs::write(path, text.replace(old, &format!("{kept}{tcp_port}"))).unwrap();
+}
