@@ -2,6 +2,7 @@
 //! only then shows them to the uplink (INV-2). Must never know MQTT or a protocol.
 
 mod command;
+mod keeping;
 mod last;
 mod thread;
 
