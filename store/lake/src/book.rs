@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use model::{CommitNumber, GatewayId, Generation, LogId, Sequence};
+use model::{CommitNumber, DictionaryHash, GatewayId, Generation, LogId, Sequence};
 
+use crate::dictionaries::{DictionaryUse, hash_of_hex};
 use crate::draft::{CommitDraft, LogKey, Watermark};
 use crate::error::{DraftError, DraftFault};
 
@@ -14,11 +15,15 @@ const DURABLE_UPTO: &str = "wm";
 const GENERATION: &str = "gen";
 const LOST_FRAMES: &str = "lost-frames";
 const LOST_SAMPLES: &str = "lost-samples";
+/// `dict/{gateway}/{log_id}/{sequence}/{hash}` = commit: from this frame on the log follows this dictionary.
+const DICTIONARY: &str = "dict";
 
 /// Where every log stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LogBook {
     pub(crate) logs: BTreeMap<LogKey, Watermark>,
+    /// The dictionaries that a log followed, by the first frame that did.
+    dictionaries: BTreeMap<LogKey, BTreeMap<Sequence, (DictionaryHash, CommitNumber)>>,
     pub(crate) commit: CommitNumber,
 }
 
@@ -49,6 +54,12 @@ impl LogBook {
             else {
                 continue;
             };
+            if kind == DICTIONARY {
+                let (key, from, hash) = begin_of_use(gateway, log_id).ok_or(name.clone())?;
+                let of_log = book.dictionaries.entry(key).or_default();
+                of_log.insert(from, (hash, CommitNumber(number)));
+                continue;
+            }
             if ![DURABLE_UPTO, GENERATION, LOST_FRAMES, LOST_SAMPLES].contains(&kind) {
                 continue;
             }
@@ -70,6 +81,23 @@ impl LogBook {
         self.logs.values().map(|mark| mark.generation).max().unwrap_or_default().next()
     }
 
+    /// Every use of a dictionary, in the order in which they were committed.
+    pub(crate) fn dictionary_uses(&self) -> Vec<DictionaryUse> {
+        let of_log = |(key, uses): (&LogKey, &BTreeMap<Sequence, _>)| {
+            let generation = self.logs.get(key)?.generation;
+            let all = uses.iter().map(|(from, (dictionary, commit))| DictionaryUse {
+                generation,
+                from: *from,
+                dictionary: *dictionary,
+                commit: *commit,
+            });
+            Some(all.collect::<Vec<_>>())
+        };
+        let mut uses: Vec<_> = self.dictionaries.iter().filter_map(of_log).flatten().collect();
+        uses.sort_by_key(|one| (one.commit, one.generation, one.from));
+        uses
+    }
+
     /// Says what a draft changes, or which frame breaks a rule.
     pub(crate) fn plan(&self, draft: &CommitDraft) -> Result<Plan, DraftError> {
         let mut after = self.clone();
@@ -88,6 +116,7 @@ impl LogBook {
         let mut transactions = self.changes(&after);
         if !transactions.is_empty() {
             after.commit = self.commit.next();
+            transactions.extend(after.follow_dictionaries(draft, &admitted));
             transactions.push((COMMIT.to_owned(), after.commit.0));
         }
         let transactions = transactions
@@ -134,6 +163,28 @@ impl LogBook {
         Ok(admitted)
     }
 
+    /// Notes where frames that were admitted begin to follow another dictionary than those before them. Rows are found
+    /// by generation and sequence, so this tells of each row what it means, whatever the dictionaries are called.
+    fn follow_dictionaries(
+        &mut self,
+        draft: &CommitDraft,
+        admitted: &[Option<Generation>],
+    ) -> Vec<(String, u64)> {
+        let mut changes = Vec::new();
+        let new = draft.frames.iter().zip(admitted).filter(|(_, generation)| generation.is_some());
+        for (frame, _) in new {
+            let hash = frame.batch.dictionary;
+            let uses = self.dictionaries.entry((frame.gateway.clone(), frame.log_id)).or_default();
+            if uses.last_key_value().is_some_and(|(_, (last, _))| *last == hash) {
+                continue;
+            }
+            uses.insert(frame.sequence, (hash, self.commit));
+            let (gateway, log_id, from) = (&frame.gateway, frame.log_id, frame.sequence.0);
+            changes.push((format!("{DICTIONARY}/{gateway}/{log_id}/{from}/{hash}"), self.commit.0));
+        }
+        changes
+    }
+
     /// Every number that differs in `after`, by the name it is kept under.
     fn changes(&self, after: &Self) -> Vec<(String, u64)> {
         let mut changes = Vec::new();
@@ -153,6 +204,15 @@ impl LogBook {
         }
         changes
     }
+}
+
+/// Which log follows which dictionary from which frame on, from the name of a transaction.
+fn begin_of_use(gateway: &str, rest: &str) -> Option<(LogKey, Sequence, DictionaryHash)> {
+    let mut parts = rest.splitn(3, '/');
+    let log_id = LogId::try_from(parts.next()?.to_owned()).ok()?;
+    let from = Sequence(parts.next()?.parse().ok()?);
+    let hash = hash_of_hex(parts.next()?)?;
+    Some(((GatewayId::new(gateway).ok()?, log_id), from, hash))
 }
 
 const UNSEEN: Watermark = Watermark {

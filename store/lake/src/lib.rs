@@ -9,8 +9,10 @@
 //! ```
 //!
 //! Rows and watermarks become durable in one log entry: the watermarks are Delta *application transactions*
-//! (`wm/{gateway}/{log_id}`, `gen/…`, `lost-frames/…`, `lost-samples/…`, and `commit`). A commit returns only after
-//! its file, its log entry and both directories are fsynced (INV-5), and doing it twice changes nothing (INV-4).
+//! (`wm/{gateway}/{log_id}`, `gen/…`, `lost-frames/…`, `lost-samples/…`, and `commit`), and so is what rows mean:
+//! `dict/{gateway}/{log_id}/{sequence}/{hash}` = commit, where a log begins to follow a dictionary; programs that do
+//! not know it read the table without it. A commit returns only after its file, its log entry and both directories are
+//! fsynced (INV-5), and doing it twice changes nothing (INV-4).
 
 pub mod draft;
 pub mod error;
@@ -33,6 +35,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
+pub use dictionaries::DictionaryUse;
 pub use draft::{AdmittedFrame, CommitDraft, Committed, LogKey, Watermark, WatermarkMove};
 pub use error::{DraftError, DraftFault, LakeError};
 pub use lake::{Lake, LakeOptions};

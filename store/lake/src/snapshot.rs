@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::{CommitNumber, Dictionary, DictionaryHash};
 
 use crate::book::LogBook;
-use crate::dictionaries;
+use crate::dictionaries::{self, DictionaryUse};
 use crate::draft::{LogKey, Watermark};
 use crate::log::{self, LogState, data_path};
 use crate::{LakeError, lock::place};
@@ -56,6 +56,17 @@ impl Snapshot {
     /// All dictionaries that are kept beside the table.
     pub fn dictionaries(&self) -> Result<BTreeMap<DictionaryHash, Arc<Dictionary>>, LakeError> {
         dictionaries::all(&self.dir)
+    }
+
+    /// Which dictionary the rows of which frames follow, in the order of commits. Rows of a log before its first use
+    /// were written by a program that did not say so yet.
+    pub fn dictionary_uses(&self) -> Vec<DictionaryUse> {
+        self.book.dictionary_uses()
+    }
+
+    /// The newest version of the same table: files that this one names are deleted some time after they were merged.
+    pub fn renewed(&self) -> Result<Self, LakeError> {
+        Self::open(&self.dir)
     }
 
     /// The dictionary of that hash, where it is kept.

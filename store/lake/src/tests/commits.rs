@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use model::{CommitNumber, Generation, PointIndex, Quality, Sample, Sequence, Timestamp, Value};
+use model::{
+    CommitNumber, Dictionary, Generation, PointIndex, Quality, Sample, Sequence, Timestamp, Value,
+};
 
 use super::{START, Site, plant, rows};
-use crate::{CommitDraft, DraftFault, Lake, LakeError, Snapshot, Watermark, WatermarkMove};
+use crate::{
+    CommitDraft, DictionaryUse, DraftFault, Lake, LakeError, Snapshot, Watermark, WatermarkMove,
+};
 
 #[tokio::test]
 async fn rows_and_watermark_come_in_one_commit() {
@@ -135,6 +139,49 @@ async fn reopening_restores_everything() {
     let next = lake.commit(north.draft(2, 1)).await.unwrap();
     assert_eq!(next.commit, CommitNumber(3));
     assert_eq!(site.snapshot().dictionaries().unwrap().len(), 1);
+}
+
+/// Points of a gateway were renamed for a while: A, then B, then A again, over a replay, a restart and a checkpoint.
+#[tokio::test]
+async fn each_frame_is_known_to_follow_its_own_dictionary() {
+    let site = Site::new();
+    let (north, mut lake) = (plant("north", 1), site.open().await);
+    let mut changed = north.clone();
+    let mut points = north.dictionary.points.clone();
+    points[1].modulus = Some("1000000".parse().unwrap());
+    changed.dictionary = Arc::new(Dictionary::new(points).unwrap());
+    let both = CommitDraft {
+        frames: vec![north.frame(1, 1), north.frame(2, 1), changed.frame(3, 1)],
+        watermarks: vec![north.upto(3)],
+    };
+    lake.commit(both.clone()).await.unwrap();
+    lake.commit(changed.draft(4, 1)).await.unwrap();
+    // A replay is not stored, so what it claims to follow is not noted either.
+    lake.commit(north.draft(4, 1)).await.unwrap();
+    drop(lake);
+    let mut lake = site.open().await;
+    lake.commit(north.draft(5, 1)).await.unwrap();
+    lake.commit(plant("south", 2).draft(9, 1)).await.unwrap();
+    for sequence in 6..110 {
+        lake.commit(north.draft(sequence, 1)).await.unwrap();
+    }
+    assert!(lake.settle().await.unwrap().checkpoint);
+    let a_use = |generation, from, of: &super::Plant, commit| DictionaryUse {
+        generation: Generation(generation),
+        from: Sequence(from),
+        dictionary: of.dictionary.hash(),
+        commit: CommitNumber(commit),
+    };
+    let expected = [
+        a_use(1, 1, &north, 1),
+        a_use(1, 3, &changed, 1),
+        a_use(1, 5, &north, 3),
+        a_use(2, 9, &plant("south", 2), 4),
+    ];
+    assert_eq!(site.snapshot().dictionary_uses(), expected);
+    drop(lake);
+    site.open().await.commit(both).await.unwrap();
+    assert_eq!(site.snapshot().dictionary_uses(), expected, "INV-4");
 }
 
 #[tokio::test]
