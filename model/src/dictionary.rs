@@ -1,14 +1,15 @@
 //! The point dictionary: what the indexes in a frame mean, so that a frame can be read years later without any
 //! configuration of ours. Must never know how a device is addressed.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::decimal::Decimal;
-use crate::id::{PointId, PointIndex};
+use crate::decimal::{Decimal, EXPONENT_RANGE};
+use crate::id::{ID_CHARS_MAX, PointId, PointIndex, check_id};
 use crate::unit::Unit;
 
 /// Most points in one dictionary, and so on one gateway.
@@ -151,14 +152,36 @@ pub enum DictionaryError {
         /// The version found.
         found: u32,
     },
+    /// A point cannot be told from others, named in a topic or stored.
+    #[error("point {} of the dictionary: {what}; correct it at the gateway", index.0)]
+    Point {
+        /// The point.
+        index: PointIndex,
+        /// What is wrong with it.
+        what: String,
+    },
 }
 
 impl Dictionary {
     /// A dictionary of `points`.
+    ///
+    /// # Errors
+    /// Refuses too many points, an id that stands twice (its rows would pass for replays, INV-4), a place, device or
+    /// metric that is no level of a topic, and an exponent that no decimal of ours has.
     pub fn new(points: Vec<PointInfo>) -> Result<Self, DictionaryError> {
         let (found, max) = (points.len(), DICTIONARY_POINTS_MAX);
         if found > max {
             return Err(DictionaryError::TooLarge { what: "points", found, max });
+        }
+        let mut indexes = HashMap::with_capacity(points.len());
+        for (index, point) in (0..).map(PointIndex).zip(&points) {
+            let first = indexes.insert(&point.id, index);
+            let twice = first.map(|PointIndex(first)| {
+                format!("its id `{}` is that of point {first}: expected another", point.id)
+            });
+            if let Some(what) = twice.or_else(|| fault_of(point)) {
+                return Err(DictionaryError::Point { index, what });
+            }
         }
         Ok(Self { version: DICTIONARY_VERSION, points })
     }
@@ -196,6 +219,9 @@ impl Dictionary {
     }
 
     /// Reads the JSON text and returns its hash with it.
+    ///
+    /// # Errors
+    /// Refuses what is no dictionary, and one that [`Self::new`] would not make: the text may come from any program.
     pub fn from_json(json: &[u8]) -> Result<(Self, DictionaryHash), DictionaryError> {
         /// Only the version, so that a newer text is named as such and not as bad JSON.
         #[derive(Deserialize)]
@@ -208,12 +234,39 @@ impl Dictionary {
         if found != DICTIONARY_VERSION {
             return Err(DictionaryError::Version { found });
         }
-        let dictionary: Self = serde_json::from_slice(json).map_err(DictionaryError::Json)?;
-        let (found, max) = (dictionary.points.len(), DICTIONARY_POINTS_MAX);
-        if found > max {
-            return Err(DictionaryError::TooLarge { what: "points", found, max });
+        let found: Self = serde_json::from_slice(json).map_err(DictionaryError::Json)?;
+        Ok((Self::new(found.points)?, hash_of_json(json)))
+    }
+}
+
+/// What is wrong with a point taken by itself.
+fn fault_of(point: &PointInfo) -> Option<String> {
+    let place = &point.place;
+    let levels = [
+        ("place.enterprise", Some(&place.enterprise)),
+        ("place.site", Some(&place.site)),
+        ("place.area", place.area.as_ref()),
+        ("place.line", place.line.as_ref()),
+        ("device", Some(&point.device)),
+        ("metric", Some(&point.metric)),
+    ];
+    for (field, level) in levels {
+        let Some(error) = level.and_then(|level| check_id(level).err()) else { continue };
+        // Foreign text ends in logs and on terminals: no control characters of it, and no megabytes.
+        let shown: String =
+            error.text.chars().take(ID_CHARS_MAX).flat_map(char::escape_debug).collect();
+        let cut = if error.text.chars().nth(ID_CHARS_MAX).is_some() { "…" } else { "" };
+        let (max, alphabet) = (error.chars_max, error.alphabet);
+        return Some(format!(
+            "`{field}` is `{shown}{cut}`: expected 1 to {max} characters of {alphabet}"
+        ));
+    }
+    match point.value_type {
+        ValueType::Decimal { exponent } if !EXPONENT_RANGE.contains(&exponent) => {
+            let (least, most) = (EXPONENT_RANGE.start(), EXPONENT_RANGE.end());
+            Some(format!("its exponent is {exponent}: expected {least} to {most}"))
         }
-        Ok((dictionary, hash_of_json(json)))
+        _ => None,
     }
 }
 
@@ -276,12 +329,52 @@ pub(crate) mod tests {
 
     #[test]
     fn the_number_of_points_has_a_limit() {
-        let points = vec![point("e_import"); DICTIONARY_POINTS_MAX + 1];
+        let points: Vec<PointInfo> =
+            (0..=DICTIONARY_POINTS_MAX).map(|i| point(&format!("e_{i}"))).collect();
         assert!(Dictionary::new(points[1..].to_vec()).is_ok());
         let error = Dictionary::new(points.clone()).unwrap_err().to_string();
         assert_eq!(error, "dictionary too large: 20001 points, at most 20000 are accepted");
         let over = Dictionary { version: DICTIONARY_VERSION, points };
         assert!(Dictionary::from_record(&over.to_record()).is_err());
+    }
+
+    /// Each is refused when made and when read: what a gateway sends is not believed.
+    #[test]
+    fn a_point_that_would_lose_rows_or_break_a_topic_is_refused() {
+        let check = |expected: &str, change: &dyn Fn(&mut PointInfo)| {
+            let mut points = vec![point("e_import"), point("p_total")];
+            change(&mut points[1]);
+            let sent = Dictionary { version: DICTIONARY_VERSION, points: points.clone() };
+            for error in [
+                Dictionary::new(points).unwrap_err(),
+                Dictionary::from_json(&sent.to_json()).unwrap_err(),
+                Dictionary::from_record(&sent.to_record()).unwrap_err(),
+            ] {
+                assert!(matches!(error, DictionaryError::Point { index: PointIndex(1), .. }));
+                let expected =
+                    format!("point 1 of the dictionary: {expected}; correct it at the gateway");
+                assert_eq!(error.to_string(), expected);
+            }
+        };
+        check("its id `acme/north/m1/e_import` is that of point 0: expected another", &|point| {
+            point.id = PointId::new("acme/north/m1/e_import").unwrap();
+        });
+        let id = "expected 1 to 40 characters of a-z 0-9 _ -";
+        check(&format!("`place.enterprise` is ``: {id}"), &|p| p.place.enterprise.clear());
+        check(&format!("`place.site` is `a/b`: {id}"), &|p| p.place.site = "a/b".to_owned());
+        let area = |text: &str| Some(text.to_owned());
+        check(&format!("`place.area` is `#`: {id}"), &|p| p.place.area = area("#"));
+        check(&format!("`place.line` is `l\\t2`: {id}"), &|p| p.place.line = area("l\t2"));
+        let long = "号".repeat(70_000);
+        let shown = format!("{}…", "号".repeat(ID_CHARS_MAX));
+        check(&format!("`device` is `{shown}`: {id}"), &|p| p.device.clone_from(&long));
+        check(&format!("`metric` is `p\\u{{1b}}[2J`: {id}"), &|p| {
+            p.metric = "p\u{1b}[2J".to_owned();
+        });
+        for exponent in [i8::MIN, -19, 19, i8::MAX] {
+            let expected = format!("its exponent is {exponent}: expected -18 to 18");
+            check(&expected, &|p| p.value_type = ValueType::Decimal { exponent });
+        }
     }
 
     #[test]

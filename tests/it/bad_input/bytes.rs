@@ -158,6 +158,13 @@ fn dictionaries_that_are_damaged_or_unknown() {
     tell("a unit that this program does not know", "\"kWh\"", "\"BTU\"");
     tell("a point's name that is none", "acme/nb-1/main/e_import", "Main Meter");
     tell("a kind of point that this program does not know", "\"counter\"", "\"histogram\"");
+    tell("a place that is no level of a topic", "\"site\":\"nb-1\"", "\"site\":\"Site 1\"");
+    tell("a metric that ends a topic", "\"metric\":\"e_import\"", "\"metric\":\"e\\u0000\"");
+    tell("more digits than a value may have", "\"exponent\":-2", "\"exponent\":-128");
+    let mut twice = dictionary();
+    twice.points.push(twice.points[0].clone());
+    let twice = Dictionary::from_record(&twice.to_record()).unwrap_err();
+    told.error("a point that stands twice", "", &twice);
     let damaged = Dictionary::from_record(b"not compressed").unwrap_err();
     told.error("a record that is damaged", "", &damaged);
     told.finish();
