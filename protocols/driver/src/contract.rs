@@ -113,6 +113,10 @@ pub trait Observer: Send + Sync {
     fn answered(&self, device: &str, latency: Duration);
     /// A request to a device failed, or its link is down.
     fn failed(&self, device: &str, fault: Fault);
+    /// A device answers, but gives some of its points no values: why, after each round that found it so; `None` after a
+    /// round that asked for all of its points and found nothing of the kind. An answer to another request changes
+    /// nothing about it.
+    fn partly(&self, device: &str, fault: Option<Fault>);
     /// A cycle began later than configured, because the one before it took too long.
     fn late(&self, device: &str);
 }

@@ -55,6 +55,11 @@ impl Observer for Heard {
         // Nobody listens any more once the first fault was heard.
         self.0.send(fault).ok();
     }
+    fn partly(&self, device: &str, fault: Option<Fault>) {
+        if let Some(fault) = fault {
+            self.failed(device, fault);
+        }
+    }
     fn late(&self, _device: &str) {}
 }
 

@@ -40,6 +40,7 @@ impl Clock for TestClock {
 pub(crate) struct Heard {
     pub(crate) answered: Mutex<HashMap<String, u32>>,
     pub(crate) faults: Mutex<Vec<(String, Fault)>>,
+    pub(crate) parts: Mutex<Vec<(String, Option<Fault>)>>,
 }
 
 impl Heard {
@@ -55,6 +56,9 @@ impl Observer for Heard {
     }
     fn failed(&self, device: &str, fault: Fault) {
         self.faults.lock().unwrap().push((device.to_owned(), fault));
+    }
+    fn partly(&self, device: &str, fault: Option<Fault>) {
+        self.parts.lock().unwrap().push((device.to_owned(), fault));
     }
     fn late(&self, _device: &str) {}
 }
