@@ -292,14 +292,22 @@ impl Core {
 }
 
 fn log(notice: &Notice) {
-    let Notice { gateway, kind, text } = notice;
+    let Notice { gateway, log_id, waits_for, kind, text } = notice;
     let gateway = gateway.as_ref().map(model::GatewayId::as_str);
+    let log_id = log_id.map(tracing::field::display);
+    let waits_for = waits_for.map(|sequence| sequence.0);
     match kind {
-        NoticeKind::Refused => tracing::error!(gateway, "message refused: {text}"),
-        NoticeKind::Backwards => tracing::error!(gateway, "log went backwards: {text}"),
-        NoticeKind::Unaccounted => tracing::error!(gateway, "frames lost: {text}"),
-        NoticeKind::TooManyLogs => tracing::error!(gateway, "log refused: {text}"),
-        NoticeKind::ChainBreak => tracing::warn!(gateway, "chain of hashes is broken: {text}"),
+        NoticeKind::Refused => {
+            tracing::error!(gateway, log_id, waits_for, "message refused: {text}");
+        }
+        NoticeKind::Forked => tracing::error!(gateway, log_id, waits_for, "log refused: {text}"),
+        NoticeKind::Unaccounted => {
+            tracing::error!(gateway, log_id, waits_for, "frames lost: {text}");
+        }
+        NoticeKind::TooManyLogs => tracing::error!(gateway, log_id, "log refused: {text}"),
+        NoticeKind::ChainBreak => {
+            tracing::warn!(gateway, log_id, waits_for, "chain of hashes is broken: {text}");
+        }
         NoticeKind::CommitsFail => {
             tracing::error!("store does not commit, acks are withheld and gateways keep: {text}");
         }

@@ -18,6 +18,8 @@ pub enum DropReason {
     Bound,
     /// Damaged, of an unknown version, or against the rules of a batch.
     Refused,
+    /// Of a spool that goes on differently from what is committed of it.
+    Forked,
     /// More logs than one ingest looks after.
     TooManyLogs,
     /// The queue between broker and admission was full.
@@ -36,6 +38,7 @@ pub struct Dropped {
     pub no_dictionary: u64,
     pub bound: u64,
     pub refused: u64,
+    pub forked: u64,
     pub too_many_logs: u64,
     pub queue_full: u64,
     pub no_gateway: u64,
@@ -50,6 +53,7 @@ impl Dropped {
             DropReason::NoDictionary => &mut self.no_dictionary,
             DropReason::Bound => &mut self.bound,
             DropReason::Refused => &mut self.refused,
+            DropReason::Forked => &mut self.forked,
             DropReason::TooManyLogs => &mut self.too_many_logs,
             DropReason::QueueFull => &mut self.queue_full,
             DropReason::NoGateway => &mut self.no_gateway,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use lake::{AdmittedFrame, LogKey};
-use model::frame::hash_of_log_start;
+use model::frame::{hash_of_frame, hash_of_log_start};
 use model::{Dictionary, Frame, LogId, RecordType, Sequence, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use super::log::{Held, Log};
+use super::log::{Held, Log, Session};
 use super::{Counters, DropReason, Refusal, contents, refused};
 
 /// Reads what a frame holds, so that the store can take it.
@@ -52,9 +52,52 @@ pub(super) fn learn(log: &mut Log, record: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether the frame names another frame before it than the one that was admitted. After a loss, and at the start of a
-/// run, there is nothing to compare with.
+/// What is kept of the hash of a frame to know it again: its first 63 bits, which fit a signed number of the store.
+pub(super) fn short_hash(hash: &[u8; 32]) -> u64 {
+    hash.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte)) >> 1
+}
+
+/// Whether the frame names another frame before it than the one that was admitted. After a loss there is nothing to
+/// compare with.
 pub(super) fn breaks_chain(log: &Log, log_id: LogId, frame: &Frame<'_>) -> bool {
     let first = (frame.header.sequence == Sequence(1)).then(|| hash_of_log_start(log_id));
-    first.or(log.last_hash).is_some_and(|expected| expected != frame.prev_hash)
+    let expected = first.map(|hash| short_hash(&hash)).or(log.last_hash);
+    expected.is_some_and(|expected| expected != short_hash(&frame.prev_hash))
+}
+
+/// A frame comes again: the last one that was admitted must be the same.
+pub(super) fn compare_with_last(log: &mut Log, frame: &Frame<'_>) -> Result<(), Refusal> {
+    let last_hash = log.last_hash.filter(|_| frame.header.sequence.next() == log.next);
+    let Some(last_hash) = last_hash else { return Ok(()) };
+    if last_hash != short_hash(&hash_of_frame(frame.bytes)) {
+        let sequence = frame.header.sequence;
+        return Err(forked(log, &format!("its frame {sequence} is not the one that was here")));
+    }
+    log.session = Session::Open;
+    Ok(())
+}
+
+/// The next frame must go on where the log stands. Samples that do not are of another spool. Records that bring no
+/// samples may stand behind a frame that the gateway lost to damage, and are no sign of it.
+pub(super) fn refuse_fork(log: &mut Log, frame: &Frame<'_>) -> Result<(), Refusal> {
+    let is_data = frame.header.record_type == RecordType::Data;
+    let forks = match log.last_hash {
+        Some(last_hash) if last_hash == short_hash(&frame.prev_hash) => false,
+        Some(_) => log.is_forked() || (log.is_joint && is_data),
+        None => log.is_forked(),
+    };
+    if forks {
+        let sequence = frame.header.sequence;
+        return Err(forked(log, &format!("its frame {sequence} does not follow the one before")));
+    }
+    Ok(())
+}
+
+/// Closes a log whose spool is another one than before.
+pub(super) fn forked(log: &mut Log, evidence: &str) -> Refusal {
+    log.session = Session::Refused;
+    let text = format!(
+        "{evidence}: the spool is an old copy or a second one; stop the gateway, move its spool folder away and start it, so that a new log begins"
+    );
+    Refusal(DropReason::Forked, Some(text))
 }

@@ -90,13 +90,17 @@ struct Known {
     dictionary: Arc<Dictionary>,
 }
 
-/// What an `Open` changed.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Opened {
-    /// Frames that the gateway no longer has and names in no loss.
-    pub(super) unaccounted: u64,
-    /// The gateway has not yet reached what is committed: its log went backwards.
-    pub(super) backwards: bool,
+/// Whether the gateway of a log is listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Session {
+    /// It did not open the log in this run.
+    None,
+    /// It did.
+    Open,
+    /// The spool that was opened goes on differently from what was admitted: nothing is admitted or acknowledged.
+    Refused,
+    /// It was opened once more since; a frame must show that it is the same spool before anything is acknowledged.
+    Doubted,
 }
 
 /// State of one log.
@@ -112,14 +116,16 @@ pub(super) struct Log {
     pub(super) lost_frames: u64,
     /// Samples in them.
     pub(super) lost_samples: u64,
-    /// Whether the gateway opened it in this run.
-    pub(super) opened: bool,
+    /// Whether its gateway is listened to.
+    pub(super) session: Session,
     /// A frame was dropped since the last one that was admitted: the gateway must send again from `next`.
     pub(super) behind: bool,
     /// A frame was refused since then: sending it again would bring the same refusal.
     pub(super) refused: bool,
-    /// Hash of the frame before `next`, where it is known.
-    pub(super) last_hash: Option<[u8; 32]>,
+    /// Short hash of the frame before `next`, where it is known.
+    pub(super) last_hash: Option<u64>,
+    /// No frame was admitted since the opening.
+    pub(super) is_joint: bool,
     /// Losses that reach to `next` or above, ascending.
     losses: Vec<Loss>,
     dictionaries: VecDeque<Known>,
@@ -134,10 +140,11 @@ impl Log {
             held: VecDeque::new(),
             lost_frames,
             lost_samples,
-            opened: false,
+            session: Session::None,
             behind: false,
             refused: false,
             last_hash: None,
+            is_joint: true,
             losses: Vec::new(),
             dictionaries: VecDeque::new(),
         }
@@ -151,10 +158,10 @@ impl Log {
     }
 
     /// Takes an opening that was checked by [`is_sound`]. In a log that is new here, what no loss names was delivered to
-    /// another centre.
-    pub(super) fn open(&mut self, open: Open, new_here: bool) -> Opened {
-        let backwards = open.next < self.next;
-        self.opened = true;
+    /// another centre. Returns the frames that the gateway no longer has and names in no loss.
+    pub(super) fn open(&mut self, open: Open, new_here: bool) -> u64 {
+        self.is_joint = true;
+        self.session = if self.is_forked() { Session::Doubted } else { Session::Open };
         self.refused = false;
         self.losses = open.losses;
         self.losses.retain(|loss| loss.last >= self.next && loss.first < open.next);
@@ -172,18 +179,30 @@ impl Log {
             self.pass(last, if new_here { 0 } else { frames }, 0);
             self.skip_losses();
         }
-        Opened { unaccounted: if new_here { 0 } else { unaccounted }, backwards }
+        if new_here { 0 } else { unaccounted }
     }
 
     /// Holds what stands at `next`, and passes the losses behind it.
-    pub(super) fn admit(&mut self, held: Held, hash: [u8; 32]) {
+    pub(super) fn admit(&mut self, held: Held, hash: u64) {
         debug_assert_eq!(held.last(), self.next, "INV-2: frames of a log are admitted in sequence");
         self.next = held.last().next();
         self.held.push_back(held);
         self.last_hash = Some(hash);
         self.behind = false;
         self.refused = false;
+        self.session = Session::Open;
+        self.is_joint = false;
         self.skip_losses();
+    }
+
+    /// Whether the gateway opened it in this run, and is listened to.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.session, Session::Open | Session::Doubted)
+    }
+
+    /// Whether nothing must be acknowledged, because the spool may be another one.
+    pub(super) fn is_forked(&self) -> bool {
+        matches!(self.session, Session::Refused | Session::Doubted)
     }
 
     /// Whether a commit would change the store.

@@ -12,6 +12,7 @@
 //! The frames of a log are committed in the order of their sequences, each once. What is held for a gateway, waiting or
 //! in the draft under way, is bounded; nothing else here grows with traffic.
 
+mod answers;
 mod contents;
 mod counters;
 mod drafts;
@@ -28,17 +29,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lake::{LogKey, Watermark};
-use model::ack::ACK_VERSION;
 use model::frame::{decode_frame, hash_of_frame};
 use model::wire::{Open, UpMessage};
-use model::{Ack, DurabilityClass, GatewayId, LogId, Sequence};
+use model::{GatewayId, LogId, Sequence};
 
 pub use counters::{Counters, DropReason, Dropped};
 pub use event::{Action, AdmitSettings, Event, LogState, Now, Work};
 pub use notice::{Notice, NoticeKind};
 
+use answers::{ASK_MAX, ASK_MIN, NOTICE_INTERVAL, Tell, ack};
 use drafts::{Drafts, Due};
-use frame::{breaks_chain, hold, learn};
+use frame::{breaks_chain, compare_with_last, forked, hold, learn, refuse_fork, short_hash};
 use log::{Log, Weight};
 use notice::Limiter;
 
@@ -54,6 +55,9 @@ pub const GATEWAY_BYTES_MAX: u64 = 2 * WINDOW_BYTES;
 pub const LOGS_PER_GATEWAY_MAX: usize = 64;
 /// Most logs in all that are looked after.
 pub const LOGS_MAX: usize = 100_000;
+
+/// A gateway does not write so many frames between its opening and the answer to it.
+const FAR_BEHIND: u64 = 256;
 
 /// State of admission.
 #[derive(Debug)]
@@ -85,6 +89,15 @@ fn refused(error: &dyn std::error::Error) -> Refusal {
     Refusal(DropReason::Refused, Some(error.to_string()))
 }
 
+/// The log, if its gateway opened it in this run.
+fn opened<'a>(logs: &'a mut BTreeMap<LogKey, Log>, key: &LogKey) -> Result<&'a mut Log, Refusal> {
+    match logs.get_mut(key) {
+        Some(log) if log.is_open() => Ok(log),
+        Some(log) if log.is_forked() => Err(DropReason::Forked.into()),
+        _ => Err(DropReason::NotOpened.into()),
+    }
+}
+
 impl Admit {
     /// Starts from what the store knows. `ingest` is a random name of this run.
     #[must_use]
@@ -113,7 +126,7 @@ impl Admit {
         match event {
             Event::Up { gateway, message } => self.up(now, gateway, &message, &mut out),
             Event::Connected => {
-                for (key, log) in &self.logs {
+                for (key, log) in self.logs.iter().filter(|(_, log)| !log.is_forked()) {
                     out.push(ack(&self.ingest, key, log.watermark, Tell::Watermark));
                 }
             }
@@ -158,7 +171,7 @@ impl Admit {
             held_frames: log.held.iter().map(|held| held.weight().frames).sum(),
             lost_frames: log.lost_frames,
             lost_samples: log.lost_samples,
-            opened: log.opened,
+            opened: log.is_open(),
         })
     }
 
@@ -180,7 +193,7 @@ impl Admit {
         self.counters.messages = self.counters.messages.saturating_add(1);
         let (log_id, message) = match model::wire::decode(message) {
             Ok(decoded) => decoded,
-            Err(e) => return self.drop_message(now, &gateway, refused(&e), out),
+            Err(e) => return self.drop_message(now, &gateway, None, refused(&e), out),
         };
         let key = (gateway, log_id);
         let result = match message {
@@ -190,7 +203,7 @@ impl Admit {
         };
         if let Err(refusal) = result {
             self.answer_drop(now, &key, refusal.0, out);
-            self.drop_message(now, &key.0, refusal, out);
+            self.drop_message(now, &key.0, Some(log_id), refusal, out);
         }
     }
 
@@ -206,6 +219,17 @@ impl Admit {
                 format!("opening contradicts itself: oldest {} of next {}", open.oldest, open.next);
             return Err(Refusal(DropReason::Refused, Some(text)));
         }
+        let behind = |log: &&mut Log| open.next < log.next;
+        if let Some(log) = self.logs.get_mut(key).filter(behind) {
+            // Its new frames would go under sequences that are committed: an ack that reaches the gateway when it has
+            // got so far would free them. While it is far from there, the ack tells it that it is not alone.
+            let (next, last, watermark) =
+                (open.next, Sequence(log.next.0.saturating_sub(1)), log.watermark);
+            if next.0.saturating_add(FAR_BEHIND) <= watermark.0 {
+                out.push(ack(&self.ingest, key, watermark, Tell::Watermark));
+            }
+            return Err(forked(log, &format!("its next frame is {next}, but {last} was here")));
+        }
         let new_here = !self.logs.contains_key(key);
         if new_here {
             let of_gateway = self
@@ -216,30 +240,23 @@ impl Admit {
             }
         }
         let log = self.logs.entry(key.clone()).or_insert_with(|| Log::unknown(&open));
-        let next = open.next;
-        let opened = log.open(open, new_here);
-        let (watermark, dirty) = (log.watermark, log.is_dirty());
+        let unaccounted = log.open(open, new_here);
+        let (watermark, forked, dirty) = (log.watermark, log.is_forked(), log.is_dirty());
         if dirty {
             self.drafts.holds(now.monotonic);
         }
-        if opened.backwards {
-            let text = format!(
-                "its next frame is {next}, but {watermark} is committed: was an old copy of the spool put back? start a new spool"
-            );
-            self.notice(now, &key.0, NoticeKind::Backwards, text, out);
+        if unaccounted > 0 {
+            let text = format!("{unaccounted} frames are gone and no loss record names them");
+            self.notice(now, &key.0, Some(key.1), NoticeKind::Unaccounted, text, out);
         }
-        if opened.unaccounted > 0 {
-            let text =
-                format!("{} frames are gone and no loss record names them", opened.unaccounted);
-            self.notice(now, &key.0, NoticeKind::Unaccounted, text, out);
+        if !forked {
+            out.push(ack(&self.ingest, key, watermark, Tell::Watermark));
         }
-        out.push(ack(&self.ingest, key, watermark, Tell::Watermark));
         Ok(())
     }
 
     fn dictionary(&mut self, key: &LogKey, record: &[u8]) -> Result<(), Refusal> {
-        let log = self.logs.get_mut(key).filter(|log| log.opened).ok_or(DropReason::NotOpened)?;
-        learn(log, record)
+        learn(opened(&mut self.logs, key)?, record)
     }
 
     fn frame(
@@ -254,11 +271,14 @@ impl Admit {
             let text = format!("{} bytes follow the frame", bytes.len() - frame.bytes.len());
             return Err(Refusal(DropReason::Refused, Some(text)));
         }
-        let log = self.logs.get_mut(key).filter(|log| log.opened).ok_or(DropReason::NotOpened)?;
+        let log = opened(&mut self.logs, key)?;
         match frame.header.sequence.cmp(&log.next) {
-            std::cmp::Ordering::Less => return Err(DropReason::Duplicate.into()),
+            std::cmp::Ordering::Less => {
+                compare_with_last(log, &frame)?;
+                return Err(DropReason::Duplicate.into());
+            }
             std::cmp::Ordering::Greater => return Err(DropReason::Hole.into()),
-            std::cmp::Ordering::Equal => {}
+            std::cmp::Ordering::Equal => refuse_fork(log, &frame)?,
         }
         let weight = self.weights.get(&key.0).copied().unwrap_or_default();
         let frame_bytes = bytes.len() as u64;
@@ -274,7 +294,7 @@ impl Admit {
         let held = hold(log, key, &frame, now.wall, &mut self.counters)?;
         let broken = breaks_chain(log, key.1, &frame);
         let weight = held.weight();
-        log.admit(held, hash_of_frame(frame.bytes));
+        log.admit(held, short_hash(&hash_of_frame(frame.bytes)));
         self.weights.entry(key.0.clone()).or_default().add(weight);
         self.total.add(weight);
         self.drafts.holds(now.monotonic);
@@ -282,7 +302,7 @@ impl Admit {
         if broken {
             self.counters.chain_breaks = self.counters.chain_breaks.saturating_add(1);
             let text = format!("frame {} does not name the one before it", frame.header.sequence);
-            self.notice(now, &key.0, NoticeKind::ChainBreak, text, out);
+            self.notice(now, &key.0, Some(key.1), NoticeKind::ChainBreak, text, out);
         }
         Ok(())
     }
@@ -315,6 +335,9 @@ impl Admit {
                 "INV-5: a commit moves its watermarks forward"
             );
             log.watermark = moved.upto;
+            if log.is_forked() {
+                continue;
+            }
             let ask = log.behind && !log.refused;
             let tell = if ask { Tell::Want(log.next) } else { Tell::Watermark };
             out.push(ack(&self.ingest, &moved.key, log.watermark, tell));
@@ -327,105 +350,4 @@ impl Admit {
             out.push(Action::Notice(Notice::commits_fail(error)));
         }
     }
-
-    /// Tells the gateway what to do about a message of an existing log that was dropped, now and then.
-    fn answer_drop(&mut self, now: Now, key: &LogKey, reason: DropReason, out: &mut Vec<Action>) {
-        let log = self.logs.get_mut(key);
-        let watermark = log.as_ref().map_or(Sequence(0), |log| log.watermark);
-        let tell = match (reason, log) {
-            (DropReason::NotOpened | DropReason::NoDictionary, log) => {
-                if let Some(log) = log {
-                    log.behind = true;
-                }
-                Tell::Open
-            }
-            // The gateway may have missed the ack for it.
-            (DropReason::Duplicate, _) => Tell::Watermark,
-            (DropReason::Hole, Some(log)) => {
-                log.behind = true;
-                // Asking while there is no room would only bring the same frames again.
-                if log.refused
-                    || self.weights.get(&key.0).is_some_and(|w| w.frames >= GATEWAY_FRAMES_MAX)
-                {
-                    return;
-                }
-                Tell::Want(log.next)
-            }
-            (DropReason::Bound, Some(log)) => {
-                log.behind = true;
-                return;
-            }
-            (DropReason::Refused, Some(log)) => {
-                log.refused = true;
-                return;
-            }
-            _ => return,
-        };
-        if self.asked.allows(key.clone(), now.monotonic) {
-            out.push(ack(&self.ingest, key, watermark, tell));
-        }
-    }
-
-    fn drop_message(
-        &mut self,
-        now: Now,
-        gateway: &GatewayId,
-        refusal: Refusal,
-        out: &mut Vec<Action>,
-    ) {
-        let Refusal(reason, text) = refusal;
-        self.counters.dropped.count(reason);
-        match (reason, text) {
-            (DropReason::Refused, Some(text)) => {
-                self.notice(now, gateway, NoticeKind::Refused, text, out);
-            }
-            (DropReason::TooManyLogs, _) => {
-                let text = format!("more than {LOGS_PER_GATEWAY_MAX} logs of one gateway");
-                self.notice(now, gateway, NoticeKind::TooManyLogs, text, out);
-            }
-            _ => {}
-        }
-    }
-
-    fn notice(
-        &mut self,
-        now: Now,
-        gateway: &GatewayId,
-        kind: NoticeKind,
-        text: String,
-        out: &mut Vec<Action>,
-    ) {
-        if self.noticed.allows((gateway.clone(), kind), now.monotonic) {
-            out.push(Action::Notice(Notice { gateway: Some(gateway.clone()), kind, text }));
-        }
-    }
-}
-
-/// Shortest and longest time between two messages that ask one log for the same.
-const ASK_MIN: Duration = Duration::from_millis(50);
-const ASK_MAX: Duration = Duration::from_secs(1);
-/// A gateway is named in the log once a minute for one reason.
-const NOTICE_INTERVAL: Duration = Duration::from_mins(1);
-
-/// What an ack says beside the watermark.
-#[derive(Debug, Clone, Copy)]
-enum Tell {
-    Watermark,
-    Want(Sequence),
-    Open,
-}
-
-fn ack(ingest: &str, key: &LogKey, durable_upto: Sequence, tell: Tell) -> Action {
-    let want = if let Tell::Want(want) = tell { Some(want) } else { None };
-    let ack = Ack {
-        v: ACK_VERSION,
-        log_id: key.1,
-        ingest: ingest.to_owned(),
-        durable_upto,
-        class: DurabilityClass::D2,
-        want,
-        open: matches!(tell, Tell::Open),
-        slow_ms: 0,
-    };
-    Action::Ack { gateway: key.0.clone(), ack }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::GatewayId;
+use model::{GatewayId, LogId, Sequence};
 
 /// Most entries that a limiter remembers; it forgets all when there are more.
 const ENTRIES_MAX: usize = 10_000;
@@ -15,8 +15,9 @@ pub enum NoticeKind {
     Refused,
     /// A frame does not name the one before it.
     ChainBreak,
-    /// A log that was opened lies behind what is committed of it.
-    Backwards,
+    /// A spool goes on differently from what is committed of it: an old copy, or a second one. Nothing of it is
+    /// admitted or acknowledged.
+    Forked,
     /// Frames are gone and no loss names them.
     Unaccounted,
     /// More logs than one ingest looks after.
@@ -32,6 +33,10 @@ pub enum NoticeKind {
 pub struct Notice {
     /// The gateway that it is about; `None` for the store.
     pub gateway: Option<GatewayId>,
+    /// The log that it is about, where it is about one.
+    pub log_id: Option<LogId>,
+    /// The sequence that this log waits for, where it is looked after.
+    pub waits_for: Option<Sequence>,
     /// What it is about.
     pub kind: NoticeKind,
     /// The words.
@@ -40,11 +45,15 @@ pub struct Notice {
 
 impl Notice {
     pub(super) fn commits_fail(error: String) -> Self {
-        Self { gateway: None, kind: NoticeKind::CommitsFail, text: error }
+        Self::of_store(NoticeKind::CommitsFail, error)
     }
 
     pub(super) fn commits_again() -> Self {
-        Self { gateway: None, kind: NoticeKind::CommitsAgain, text: String::new() }
+        Self::of_store(NoticeKind::CommitsAgain, String::new())
+    }
+
+    fn of_store(kind: NoticeKind, text: String) -> Self {
+        Self { gateway: None, log_id: None, waits_for: None, kind, text }
     }
 }
 

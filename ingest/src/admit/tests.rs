@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use model::frame::hash_of_log_start;
-use model::{Batch, Loss, PointIndex, Quality, RecordType, Sample, Timestamp, Value};
+use model::{Ack, Batch, Loss, PointIndex, Quality, RecordType, Sample, Timestamp, Value};
 
 use super::fixtures::*;
 use super::*;
 
+mod forks;
 mod model_test;
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
@@ -69,14 +70,18 @@ impl Bench {
     }
 
     fn frame(&mut self, seconds: u64, sequence: u64) {
+        let bytes = self.chain_upto(sequence).last().unwrap();
+        let event = up("g1", LOG, &UpMessage::Frame(bytes));
+        self.step(seconds, event);
+    }
+
+    fn chain_upto(&mut self, sequence: u64) -> &[Vec<u8>] {
         while (self.chain.len() as u64) < sequence {
             let before = self.chain.last().map_or(hash_of_log_start(LOG), |f| hash_of_frame(f));
             let next = i64::try_from(self.chain.len()).unwrap() + 1;
             self.chain.push(frame(next.unsigned_abs(), before, &batch(next)));
         }
-        let bytes = &self.chain[usize::try_from(sequence).unwrap() - 1];
-        let event = up("g1", LOG, &UpMessage::Frame(bytes));
-        self.step(seconds, event);
+        &self.chain[..usize::try_from(sequence).unwrap()]
     }
 
     /// Lets the commit under way go well; returns the sequences of its frames and the watermark it leads to.
@@ -289,14 +294,6 @@ fn frames_that_are_gone_without_a_loss_record_are_lost_and_said_so() {
     assert_eq!(b.commit(2), (vec![], 10));
     assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (3, 5));
     assert_eq!(b.notices, [NoticeKind::Unaccounted]);
-}
-
-#[test]
-fn a_log_that_went_backwards_is_named() {
-    let mut b = Bench::from_store(&[("g1", 7)]);
-    b.open(1, 5, vec![]);
-    assert_eq!(b.notices, [NoticeKind::Backwards]);
-    assert_eq!(b.last_ack(), (7, None, false));
 }
 
 #[test]

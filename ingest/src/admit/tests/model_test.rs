@@ -53,13 +53,19 @@ fn model_settings() -> AdmitSettings {
     AdmitSettings { samples_max: SAMPLES_MAX, ..settings() }
 }
 
-fn frame_bytes(sequence: u64) -> &'static [u8] {
-    static FRAMES_MADE: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
-    let made = FRAMES_MADE.get_or_init(|| {
-        let made = |n| frame(n, [0; 32], &batch(i64::try_from(n).unwrap()));
-        (0..=FRAMES).map(made).collect()
-    });
-    &made[usize::try_from(sequence).unwrap()]
+/// The frames of each log, each naming the one before it.
+fn frame_bytes(log: usize, sequence: u64) -> &'static [u8] {
+    static FRAMES_MADE: OnceLock<Vec<Vec<Vec<u8>>>> = OnceLock::new();
+    let of_log = |log_id| {
+        let mut frames: Vec<Vec<u8>> = Vec::new();
+        for n in 1..=FRAMES {
+            let before = frames.last().map_or(hash_of_log_start(log_id), |f| hash_of_frame(f));
+            frames.push(frame(n, before, &batch(i64::try_from(n).unwrap())));
+        }
+        frames
+    };
+    let made = FRAMES_MADE.get_or_init(|| LOGS.iter().map(|(_, log_id)| of_log(*log_id)).collect());
+    &made[log][usize::try_from(sequence).unwrap() - 1]
 }
 
 /// What one log's rows and watermark are in the store.
@@ -114,7 +120,9 @@ impl World {
                     assert!(!committing && self.work.is_none(), "one commit at a time");
                     self.work = Some(work);
                 }
-                Action::Notice(_) => {}
+                Action::Notice(notice) => {
+                    assert_ne!(notice.kind, NoticeKind::Forked, "no spool is copied: {notice:?}");
+                }
             }
         }
         let total = self.admit.total.samples;
@@ -194,7 +202,7 @@ impl World {
 
     fn frame(&mut self, log: usize, sequence: u64) {
         if (self.oldest[log]..=FRAMES).contains(&sequence) {
-            self.send(log, &UpMessage::Frame(frame_bytes(sequence)));
+            self.send(log, &UpMessage::Frame(frame_bytes(log, sequence)));
         }
     }
 

@@ -1,0 +1,133 @@
+//! What gateways and people are told, and how often. Must never decide what is admitted.
+
+use std::time::Duration;
+
+use lake::LogKey;
+use model::ack::ACK_VERSION;
+use model::{Ack, DurabilityClass, GatewayId, LogId, Sequence};
+
+use super::{
+    Action, Admit, DropReason, GATEWAY_FRAMES_MAX, LOGS_PER_GATEWAY_MAX, Notice, NoticeKind, Now,
+    Refusal,
+};
+
+/// Shortest and longest time between two messages that ask one log for the same.
+pub(super) const ASK_MIN: Duration = Duration::from_millis(50);
+pub(super) const ASK_MAX: Duration = Duration::from_secs(1);
+/// A gateway is named in the log once a minute for one reason.
+pub(super) const NOTICE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// What an ack says beside the watermark.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Tell {
+    Watermark,
+    Want(Sequence),
+    Open,
+}
+
+pub(super) fn ack(ingest: &str, key: &LogKey, durable_upto: Sequence, tell: Tell) -> Action {
+    let want = if let Tell::Want(want) = tell { Some(want) } else { None };
+    let ack = Ack {
+        v: ACK_VERSION,
+        log_id: key.1,
+        ingest: ingest.to_owned(),
+        durable_upto,
+        class: DurabilityClass::D2,
+        want,
+        open: matches!(tell, Tell::Open),
+        slow_ms: 0,
+    };
+    Action::Ack { gateway: key.0.clone(), ack }
+}
+
+impl Admit {
+    /// Tells the gateway what to do about a message of an existing log that was dropped, now and then.
+    pub(super) fn answer_drop(
+        &mut self,
+        now: Now,
+        key: &LogKey,
+        reason: DropReason,
+        out: &mut Vec<Action>,
+    ) {
+        let log = self.logs.get_mut(key);
+        if log.as_ref().is_some_and(|log| log.is_forked()) {
+            return;
+        }
+        let watermark = log.as_ref().map_or(Sequence(0), |log| log.watermark);
+        let tell = match (reason, log) {
+            (DropReason::NotOpened | DropReason::NoDictionary, log) => {
+                if let Some(log) = log {
+                    log.behind = true;
+                }
+                Tell::Open
+            }
+            // The gateway may have missed the ack for it.
+            (DropReason::Duplicate, _) => Tell::Watermark,
+            (DropReason::Hole, Some(log)) => {
+                log.behind = true;
+                // Asking while there is no room would only bring the same frames again.
+                if log.refused
+                    || self.weights.get(&key.0).is_some_and(|w| w.frames >= GATEWAY_FRAMES_MAX)
+                {
+                    return;
+                }
+                Tell::Want(log.next)
+            }
+            (DropReason::Bound, Some(log)) => {
+                log.behind = true;
+                return;
+            }
+            (DropReason::Refused, Some(log)) => {
+                log.refused = true;
+                return;
+            }
+            _ => return,
+        };
+        if self.asked.allows(key.clone(), now.monotonic) {
+            out.push(ack(&self.ingest, key, watermark, tell));
+        }
+    }
+
+    pub(super) fn drop_message(
+        &mut self,
+        now: Now,
+        gateway: &GatewayId,
+        log_id: Option<LogId>,
+        refusal: Refusal,
+        out: &mut Vec<Action>,
+    ) {
+        let Refusal(reason, text) = refusal;
+        self.counters.dropped.count(reason);
+        match (reason, text) {
+            (DropReason::Refused, Some(text)) => {
+                self.notice(now, gateway, log_id, NoticeKind::Refused, text, out);
+            }
+            (DropReason::Forked, Some(text)) => {
+                self.notice(now, gateway, log_id, NoticeKind::Forked, text, out);
+            }
+            (DropReason::TooManyLogs, _) => {
+                let text = format!("more than {LOGS_PER_GATEWAY_MAX} logs of one gateway");
+                self.notice(now, gateway, log_id, NoticeKind::TooManyLogs, text, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells people, now and then.
+    pub(super) fn notice(
+        &mut self,
+        now: Now,
+        gateway: &GatewayId,
+        log_id: Option<LogId>,
+        kind: NoticeKind,
+        text: String,
+        out: &mut Vec<Action>,
+    ) {
+        if self.noticed.allows((gateway.clone(), kind), now.monotonic) {
+            let log = log_id.and_then(|log_id| self.logs.get(&(gateway.clone(), log_id)));
+            let waits_for = log.map(|log| log.next);
+            let gateway = Some(gateway.clone());
+            out.push(Action::Notice(Notice { gateway, log_id, waits_for, kind, text }));
+        }
+    }
+}
