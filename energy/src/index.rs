@@ -12,6 +12,10 @@ use crate::plant::Meter;
 use crate::readings::{MeterReadings, ReadingCounts, ReadingsError, Register, distinct};
 use crate::validate::{Knot, OpenGap, Step, interpolate, knots};
 
+mod segment;
+
+pub use segment::Segment;
+
 /// Length of a slot.
 pub const SLOT_MICROS: i64 = 15 * 60 * 1_000_000;
 /// Longest time between two readings around a slot border for the border to count as read: a slot, and five minutes for
@@ -114,6 +118,13 @@ pub enum Border {
     },
 }
 
+impl Border {
+    /// When the index is of, for an end of a period at `at`.
+    fn instant(self, at: Timestamp) -> Timestamp {
+        if let Self::Clipped { at } = self { at } else { at }
+    }
+}
+
 /// The energy of a meter in a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PeriodEnergy {
@@ -133,7 +144,7 @@ pub struct PeriodEnergy {
     pub end: Option<Border>,
     /// The register there, as shown.
     pub end_reading: Option<Number>,
-    /// Rollovers inside.
+    /// How often the register went through its modulus inside.
     pub rollovers: u64,
     /// Open gaps inside.
     pub open_gaps: Vec<OpenGap>,
@@ -157,8 +168,7 @@ pub struct Slot {
 pub struct Index {
     meter: MeterId,
     unit: Unit,
-    raw_exponent: i32,
-    exponent: i32,
+    register: Register,
     interpolation_max_micros: i64,
     counts: ReadingCounts,
     knots: Vec<Knot>,
@@ -169,7 +179,15 @@ pub struct Index {
 struct At {
     value: i128,
     raw: i128,
+    /// What the register showed up to the instant; another number only where a meter was replaced.
+    raw_before: i128,
     border: Border,
+}
+
+impl At {
+    fn of(knot: &Knot, border: Border) -> Self {
+        Self { value: knot.value, raw: knot.raw, raw_before: knot.raw_before, border }
+    }
 }
 
 impl Index {
@@ -196,8 +214,7 @@ impl Index {
         Ok(Self {
             meter: meter.id.clone(),
             unit: meter.unit,
-            raw_exponent: register.raw_exponent,
-            exponent: register.exponent(),
+            register,
             interpolation_max_micros,
             counts,
             knots,
@@ -219,7 +236,14 @@ impl Index {
     /// The power of ten of its digits of energy.
     #[must_use]
     pub fn exponent(&self) -> i32 {
-        self.exponent
+        self.register.exponent()
+    }
+
+    /// The reading at which the register starts again from zero, as the plant file or the device profile states it, in
+    /// the meter's unit before the ratio.
+    #[must_use]
+    pub fn modulus(&self) -> Option<Number> {
+        self.register.modulus.map(|modulus| self.reading(modulus))
     }
 
     /// How its readings were dealt with.
@@ -231,11 +255,11 @@ impl Index {
     /// Digits of energy as a number in the meter's unit.
     #[must_use]
     pub fn number(&self, digits: i128) -> Number {
-        Number::new(digits, i64::from(self.exponent))
+        Number::new(digits, i64::from(self.exponent()))
     }
 
     fn reading(&self, raw: i128) -> Number {
-        Number::new(raw, i64::from(self.raw_exponent))
+        Number::new(raw, i64::from(self.register.raw_exponent))
     }
 
     /// The energy of a period: the index at its end less that at its beginning.
@@ -245,16 +269,8 @@ impl Index {
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         let covered = slots.iter().filter(|slot| slot.energy.is_some()).count();
         let coverage = Coverage { covered: count(covered), expected: count(slots.len()) };
-        let (start, end) = (self.border(span.from, true), self.border(span.to, false));
-        let Inside { open_gaps, rollovers, estimated: ratio_estimated, known } = self.inside(span);
-        // One reading alone, none, or nothing but an open gap says nothing about energy: null, not zero (INV-8, R4).
-        let known = match (start, end) {
-            (Some(start), Some(end)) if known => (first_instant(start.border, span.from)
-                < last_instant(end.border, span.to))
-            .then_some((start, end)),
-            _ => None,
-        };
-        let Some((start, end)) = known else {
+        let Inside { open_gaps, rollover, estimated: ratio_estimated, .. } = self.inside(span);
+        let Some((start, end)) = self.ends(span) else {
             return PeriodEnergy {
                 energy: None,
                 class: Class::Metered,
@@ -277,17 +293,26 @@ impl Index {
         let base = if estimated || ratio_estimated { Class::Estimated } else { Class::Metered };
         PeriodEnergy {
             energy: Some(self.number(digits)),
-            class: if rollovers > 0 { base.and(Class::Rollover) } else { base },
+            class: if rollover { base.and(Class::Rollover) } else { base },
             complete: !clipped && open_gaps.is_empty(),
             coverage,
             start: Some(start.border),
             start_reading: Some(self.reading(start.raw)),
             end: Some(end.border),
-            end_reading: Some(self.reading(end.raw)),
-            rollovers,
+            end_reading: Some(self.reading(end.raw_before)),
+            rollovers: self.segments(span).iter().map(|segment| segment.rollovers).sum(),
             open_gaps,
             in_gaps: Some(self.number(digits - in_slots)),
         }
+    }
+
+    /// The index at both ends of what is known of a period.
+    ///
+    /// One reading alone, none, or nothing but an open gap says nothing about energy: null, not zero (INV-8, R4).
+    fn ends(&self, span: Span) -> Option<(At, At)> {
+        let (start, end) = (self.border(span.from, true)?, self.border(span.to, false)?);
+        let any = start.border.instant(span.from) < end.border.instant(span.to);
+        (any && self.inside(span).known).then_some((start, end))
     }
 
     /// The slots of a period, from its first instant on.
@@ -307,7 +332,7 @@ impl Index {
                 _ => None,
             };
             let base = if inside.estimated { Class::Estimated } else { Class::Metered };
-            let class = if inside.rollovers > 0 { base.and(Class::Rollover) } else { base };
+            let class = if inside.rollover { base.and(Class::Rollover) } else { base };
             slots.push(Slot { from, energy, class: energy.map(|_| class) });
             (from, before) = (to, after);
         }
@@ -325,7 +350,7 @@ impl Index {
         let before = *self.knots.get(after.checked_sub(1)?)?;
         if before.time == at && !before.estimated {
             let border = Border::Exact { at };
-            return Some(At { value: before.value, raw: before.raw, border });
+            return Some(At::of(&before, border));
         }
         // Knots that were put in for a change of ratio are no readings: look past them for the neighbours.
         let next = *self.knots.get(after)?;
@@ -341,7 +366,8 @@ impl Index {
             Border::Interpolated { before: first, after: last }
         };
         let value = before.value + part * next.ratio;
-        Some(At { value, raw: before.raw + part, border })
+        let raw = self.register.shown(before.raw + part, next.step);
+        Some(At { value, raw, raw_before: raw, border })
     }
 
     /// Times of the readings on either side of the step that ends at knot `after`.
@@ -360,8 +386,7 @@ impl Index {
         let after = self.knots.partition_point(|knot| knot.time <= at);
         let knot =
             if start { self.knots.get(after)? } else { self.knots.get(after.checked_sub(1)?)? };
-        let border = Border::Clipped { at: knot.time };
-        Some(At { value: knot.value, raw: knot.raw, border })
+        Some(At::of(knot, Border::Clipped { at: knot.time }))
     }
 
     /// What lies in a span.
@@ -377,7 +402,7 @@ impl Index {
             }
             match knot.step {
                 Step::Unknown => found.open_gaps.push(OpenGap { from: before, to: knot.time }),
-                Step::Rollover => found.rollovers += 1,
+                Step::Rollover => found.rollover = true,
                 Step::Rise => {}
             }
             found.known |= knot.step != Step::Unknown;
@@ -392,19 +417,12 @@ impl Index {
 #[derive(Default)]
 struct Inside {
     open_gaps: Vec<OpenGap>,
-    rollovers: u64,
+    /// Whether any of it was derived from the modulus.
+    rollover: bool,
     /// Whether an index inside was interpolated for a change of ratio.
     estimated: bool,
     /// Whether any energy inside is known.
     known: bool,
-}
-
-fn first_instant(border: Border, at: Timestamp) -> Timestamp {
-    if let Border::Clipped { at } = border { at } else { at }
-}
-
-fn last_instant(border: Border, at: Timestamp) -> Timestamp {
-    first_instant(border, at)
 }
 
 #[cfg(test)]

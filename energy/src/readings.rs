@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::id::MeterId;
 use crate::plant::{Meter, RatioChange, Replacement};
+use crate::validate::Step;
 
 /// Powers of ten between the finest and the coarsest number of one meter; more would not fit the integers.
 const DIGITS_MAX: i32 = 9;
@@ -179,6 +180,14 @@ impl Register {
     pub(crate) fn ratio_at(&self, time: Timestamp) -> i128 {
         let in_force = self.ratios.iter().rev().find(|(from, _)| from.is_none_or(|f| f <= time));
         in_force.or(self.ratios.first()).map_or(1, |(_, ratio)| *ratio)
+    }
+
+    /// What the register shows where an index between two readings has been interpolated through its modulus.
+    pub(crate) fn shown(&self, raw: i128, step: Step) -> i128 {
+        match self.modulus {
+            Some(modulus) if step == Step::Rollover && raw >= modulus => raw - modulus,
+            _ => raw,
+        }
     }
 
     /// Instants strictly between two times at which the ratio changes.

@@ -9,10 +9,10 @@ use thiserror::Error;
 
 use crate::fact::{Declared, Fact, Facts, Flow, Measure, Source};
 use crate::id::{MeterId, SubjectId};
-use crate::index::{Class, Coverage, Index, PeriodEnergy};
+use crate::index::{Class, Coverage, Index, PeriodEnergy, Segment};
 use crate::number::Number;
 use crate::period::{Period, Span};
-use crate::plant::{EnergyKind, Meter, MeterRole, Plant, RatioChange};
+use crate::plant::{EnergyKind, Meter, MeterRole, Plant, RatioChange, Replacement};
 use crate::readings::{MeterReadings, ReadingCounts, ReadingsError};
 
 /// Everything figures are made of.
@@ -94,6 +94,13 @@ pub struct MeterPart {
     pub unit: Unit,
     /// Its ratios.
     pub ratios: Vec<RatioChange>,
+    /// The reading at which its register starts again from zero, in its unit before the ratio, as the plant file or the
+    /// device profile states it.
+    pub modulus: Option<Number>,
+    /// Its replacements in that time, from the first instant to the first after it.
+    pub replacements: Vec<Replacement>,
+    /// The runs of one meter and one ratio that its energy is the sum of.
+    pub segments: Vec<Segment>,
     /// The time, from its first instant to the first after it.
     pub span: Span,
     /// How many of the energy kind's unit one of its unit is.
@@ -379,6 +386,9 @@ impl Inputs<'_> {
                     point: meter.point.value.clone(),
                     unit: meter.unit,
                     ratios: meter.ratios.clone(),
+                    modulus: index.map_or(meter.modulus.map(Number::from), Index::modulus),
+                    replacements: replacements_in(meter, span),
+                    segments: index.map(|index| index.segments(span)).unwrap_or_default(),
                     span,
                     factor,
                     readings: index.map(Index::counts).unwrap_or_default(),
@@ -388,6 +398,11 @@ impl Inputs<'_> {
             }
         }))
     }
+}
+
+fn replacements_in(meter: &Meter, span: Span) -> Vec<Replacement> {
+    let inside = |one: &&Replacement| span.from <= one.at && one.at <= span.to;
+    meter.replacements.iter().filter(inside).copied().collect()
 }
 
 /// Trap 25: metered enters the total, unless the declaration says why it overrides it.

@@ -34,6 +34,8 @@ pub(crate) struct Knot {
     pub(crate) time: Timestamp,
     /// What the register shows from here on (after a replacement, the new meter's).
     pub(crate) raw: i128,
+    /// What it showed up to here (before a replacement, the old meter's).
+    pub(crate) raw_before: i128,
     /// Energy since the first knot, the parts that are known.
     pub(crate) value: i128,
     /// How it was reached from the knot before.
@@ -213,6 +215,7 @@ impl Way<'_> {
             let knot = Knot {
                 time: point.0,
                 raw: point.1,
+                raw_before: point.1,
                 value: 0,
                 step: Step::Unknown,
                 rise: 0,
@@ -228,6 +231,7 @@ impl Way<'_> {
             None => self.knots.push(Knot {
                 time: point.0,
                 raw: point.1,
+                raw_before: point.1,
                 step: Step::Unknown,
                 rise: 0,
                 ratio: self.register.ratio_at(point.0),
@@ -248,7 +252,7 @@ impl Way<'_> {
         let (mut from, mut done) = (last, 0);
         for change in changes {
             let upto = interpolate(last.raw, rise, last.time, point.0, change);
-            let raw = last.raw + upto;
+            let raw = self.register.shown(last.raw + upto, step);
             from = Knot {
                 estimated: true,
                 ..following(from, (change, raw), step, upto - done, self.register)?
@@ -270,7 +274,8 @@ enum Next {
 fn following(from: Knot, to: Point, step: Step, rise: i128, register: &Register) -> Option<Knot> {
     let ratio = register.ratio_at(from.time);
     let value = from.value.checked_add(rise.checked_mul(ratio)?)?;
-    Some(Knot { time: to.0, raw: to.1, value, step, rise, ratio, estimated: false })
+    let (time, raw) = to;
+    Some(Knot { time, raw, raw_before: raw, value, step, rise, ratio, estimated: false })
 }
 
 /// The part of `rise` that belongs before `at`: the *index* at that time by linear interpolation, rounded to the

@@ -8,6 +8,8 @@ use super::*;
 use crate::plant::Plant;
 use crate::readings::Reading;
 
+mod segments;
+
 const THREE_DAYS: i64 = 3 * 24 * 3_600_000_000;
 
 fn meter(lines: &str) -> Meter {
