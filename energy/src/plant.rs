@@ -124,7 +124,7 @@ pub struct Steam {
 }
 
 /// A stated factor: one `from` is `factor` `to`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Conversion {
     /// From.
     pub from: Unit,

@@ -187,11 +187,12 @@ fn resolve(
         region: &plant.region,
         period,
     };
-    match &kind.steam {
+    let resolved = match &kind.steam {
         // The enthalpy is the heat contained; what it took to make it is another number.
         Some(steam) if steam.rule == SteamRule::Enthalpy && basis == Basis::Equivalent => plant
             .coefficients
             .resolve_enthalpy(&request, &steam.steam_kj_per_kg, &steam.feed_kj_per_kg),
         _ => plant.coefficients.resolve(&request, basis),
-    }
+    };
+    Ok(Resolved { conversions: kind.conversions.clone(), ..resolved? })
 }

@@ -232,11 +232,8 @@ unit = "kWh"
 
 /// A plant with one meter that shows `digits` × 0.01 kWh at the given local times, and declared facts.
 fn metered(plant: &str, readings: &[(&str, i64)], facts: &str) -> Scenario {
-    let plant =
-        Plant::read(&SourceFile::new("plant.toml", plant)).map_err(|p| p.to_string()).unwrap();
-    let header = "subject,period,measure,value,unit,note,override_reason\n";
-    let facts = SourceFile::new("facts.csv", format!("{header}{facts}"));
-    let facts = Facts::read(&plant, &[facts]).map_err(|p| p.to_string()).unwrap();
+    let scenario = declared(plant, facts);
+    let plant = &scenario.plant;
     let reading = |(at, mantissa): &(&str, i64)| {
         let local: jiff::civil::DateTime = at.parse().unwrap();
         let instant = local.to_zoned(plant.time_zone.clone()).unwrap().timestamp();
@@ -255,8 +252,18 @@ fn metered(plant: &str, readings: &[(&str, i64)], facts: &str) -> Scenario {
         modulus: None,
         readings: readings.iter().map(reading).collect(),
     };
-    let meters = Meters::build(&plant, &[one]).unwrap();
-    Scenario { plant, facts, meters, expected: serde_json::Value::Null }
+    let meters = Meters::build(plant, &[one]).unwrap();
+    Scenario { meters, ..scenario }
+}
+
+/// A plant that only declares.
+fn declared(plant: &str, facts: &str) -> Scenario {
+    let plant =
+        Plant::read(&SourceFile::new("plant.toml", plant)).map_err(|p| p.to_string()).unwrap();
+    let header = "subject,period,measure,value,unit,note,override_reason\n";
+    let facts = SourceFile::new("facts.csv", format!("{header}{facts}"));
+    let facts = Facts::read(&plant, &[facts]).map_err(|p| p.to_string()).unwrap();
+    Scenario { plant, facts, meters: Meters::default(), expected: serde_json::Value::Null }
 }
 
 fn total(scenario: &Scenario, period: &str) -> Table1 {
@@ -341,6 +348,23 @@ fn no_data_is_not_zero() {
     assert_eq!(sum.note.as_deref(), Some("unknown: table1/2018-01/electricity/equivalent"));
 }
 
+/// Water measured in m³, converted by mass: another stated factor is another figure and another set.
+#[test]
+fn the_set_id_changes_with_a_stated_factor() {
+    let table = |factor: &str| {
+        let plant = METERED.split("[[energy_kind]]").next().unwrap().to_owned()
+            + "[[energy_kind]]\nid = \"water\"\nunit = \"m3\"\ncoefficient = \"fresh_water\"\n"
+            + &format!("conversion = [{{ from = \"m3\", to = \"t\", factor = {factor} }}]\n");
+        total(&declared(&plant, "acme,2023,purchased:water,1000,m3,,\n"), "2023")
+    };
+    let (one, other) = (table("1"), table("0.998"));
+    assert_eq!(number(one.totals.equivalent.as_ref().unwrap()), "0.2571");
+    assert_eq!(number(other.totals.equivalent.as_ref().unwrap()), "0.2565858");
+    assert_ne!(one.coefficient_sets.equivalent, other.coefficient_sets.equivalent);
+    let used = &other.explanations["table1/2023/water/equivalent"].coefficients[0];
+    assert_eq!(used.conversions[0].factor.to_string(), "0.998");
+}
+
 #[test]
 fn a_denominator_that_is_not_above_zero_makes_no_figure() {
     let readings = [("2018-01-01 00:00", 0), ("2018-02-01 00:00", 10_000)];
@@ -366,12 +390,7 @@ fn what_is_made_on_site_enters_no_total_and_what_is_sold_is_taken_off() {
     let plant = METERED.split("[[meter]]").next().unwrap().to_owned()
         + "[[energy_kind]]\nid = \"steam\"\nunit = \"t\"\ncoefficient = \"raw_coal\"\n";
     let facts = "acme,2018,purchased:electricity,1000,kWh,,\nacme,2018,exported:electricity,300,kWh,,\nacme,2018,own:steam,50,t,,\n";
-    let with_meter = metered(METERED, &[], "");
-    let plant = Plant::read(&SourceFile::new("plant.toml", plant)).unwrap();
-    let header = "subject,period,measure,value,unit,note,override_reason\n";
-    let file = SourceFile::new("facts.csv", format!("{header}{facts}"));
-    let facts = Facts::read(&plant, &[file]).unwrap();
-    let table = total(&Scenario { plant, facts, ..with_meter }, "2018");
+    let table = total(&declared(&plant, facts), "2018");
     let total = table.totals.equivalent.unwrap();
     assert_eq!(number(&total), "0.08603");
     assert_eq!(table.explanations[&total.name].formula, "0.1229 − 0.03687 = 0.08603 tce");

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Basis, Coefficient, EnergyClass, Registry, Role, Use, YearRule, check};
 use crate::number::Number;
 use crate::period::Period;
+use crate::plant::Conversion;
 
 /// The full key of a coefficient.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -100,17 +101,25 @@ pub struct Resolved {
     /// The rows it was made from; none when excluded.
     #[serde(serialize_with = "crate::serial::arcs")]
     pub rows: Vec<Arc<Coefficient>>,
+    /// The factors that the site states between units of the kind, such as m³ and t of water.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conversions: Vec<Conversion>,
 }
 
 impl Resolved {
     /// Not converted, by the site's rule.
     pub(crate) fn excluded(basis: Basis, unit: Unit, class: EnergyClass) -> Self {
-        let rule = Rule::Excluded;
-        Self { basis, kgce_per_unit: Number::zero(), unit, rule, class, rows: Vec::new() }
+        let (rule, kgce_per_unit) = (Rule::Excluded, Number::zero());
+        Self { basis, kgce_per_unit, unit, rule, class, rows: Vec::new(), conversions: Vec::new() }
     }
 
+    /// Everything beside the rows that changes a figure, as one line.
     pub(super) fn canonical(&self) -> String {
-        format!("{:?}\u{1f}{}\u{1f}{}", self.rule, self.kgce_per_unit, self.unit)
+        let mut line = format!("{:?}\u{1f}{}\u{1f}{}", self.rule, self.kgce_per_unit, self.unit);
+        for Conversion { from, to, factor } in &self.conversions {
+            line = format!("{line}\u{1f}{from} = {factor} {to}");
+        }
+        line
     }
 }
 
@@ -155,6 +164,7 @@ impl Registry {
                         rule: rule.clone(),
                         class: row.class,
                         rows: vec![row],
+                        conversions: Vec::new(),
                     });
                 }
                 Err(no_row) if missing.is_none() || no_row.some_fit() => {
@@ -257,7 +267,9 @@ impl Registry {
                 let year = row.data_year.map_or_else(|| "any".to_owned(), |year| year.to_string());
                 let reference =
                     if row.usage == Use::Reference { ", for reference only" } else { "" };
-                format!("region `{region}`, data year `{year}`{reference}")
+                let from = row.valid_from.map(|day| format!(", from {day}")).unwrap_or_default();
+                let to = row.valid_to.map(|day| format!(", until {day}")).unwrap_or_default();
+                format!("region `{region}`, data year `{year}`{from}{to}{reference}")
             })
             .collect();
         others.dedup();

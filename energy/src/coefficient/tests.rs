@@ -135,6 +135,20 @@ fn another_year_or_region_is_never_taken_instead() {
 }
 
 #[test]
+fn a_row_that_does_not_hold_any_more_says_so() {
+    let row = site_row("electricity", Role::EqualValue, "0.300", Unit::KilowattHour);
+    let day = |month, day| Some(jiff::civil::date(2023, month, day));
+    let row = Coefficient { valid_from: day(1, 1), valid_to: day(12, 30), ..row };
+    let registry = Registry::shipped().with_site_rows(vec![row]);
+    let missing = registry.resolve(&request("2020", "electricity"), Basis::EqualValue).unwrap_err();
+    assert_eq!(
+        missing.reason,
+        "rows exist for region `CN`, data year `2022`, from 2023-01-01, until 2023-12-30; another \
+         row is never taken instead"
+    );
+}
+
+#[test]
 fn two_rows_for_one_key_are_an_error() {
     let row = site_row("electricity", Role::EqualValue, "0.300", Unit::KilowattHour);
     let registry = Registry::shipped().with_site_rows(vec![row.clone(), row]);
