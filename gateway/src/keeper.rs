@@ -4,6 +4,8 @@
 mod command;
 mod keeping;
 mod last;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 pub use command::{KeeperClosed, KeeperHandle, OpenInfo, SpoolView};

@@ -1,13 +1,14 @@
 //! What the keeper does, without its thread: gathers emissions, cuts them into batches, and makes them durable on
 //! whatever disk its spool stands on. Must never wait, nor know who asks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use driver::Emission;
 use model::codec;
 use model::record::JsonRecord;
-use model::{Batch, Boot, Dictionary, HistoryMarks, RecordType, Sample, Timestamp};
+use model::{Batch, Boot, Dictionary, HistoryMarks, PointIndex, RecordType, Sample, Timestamp};
 use spool::{Draft, LossTotals, Recovery, Spool, SpoolError};
 
 use super::command::SpoolView;
@@ -30,10 +31,20 @@ pub(super) struct Keeping {
     /// one in use, so a centre that is new to this log learns it from the frames; these are for one that goes on in
     /// the middle of a segment and has lost what it knew.
     pub(super) dictionaries: Vec<Bytes>,
+    /// What the emissions justify, as far as their samples were kept.
     marks: HistoryMarks,
+    /// Those of the last HISTORY record that the spool took.
+    noted_marks: HistoryMarks,
+    /// They do not fit a record of this segment size, which is told once.
+    marks_too_long: bool,
     pub(super) durable_marks: HistoryMarks,
+    /// Points of which a sample was refused: their marks stand still.
+    frozen: BTreeSet<PointIndex>,
     pub(super) last: LastSamples,
     samples_appended: u64,
+    samples_refused: u64,
+    /// Those of `samples_refused` of which the log has told.
+    refused_told: u64,
     fault: Option<String>,
 }
 
@@ -60,8 +71,13 @@ impl Keeping {
             dictionary,
             dictionaries: dictionaries.collect(),
             durable_marks: marks.clone(),
+            noted_marks: marks.clone(),
+            marks_too_long: false,
             marks,
+            frozen: BTreeSet::new(),
             samples_appended: 0,
+            samples_refused: 0,
+            refused_told: 0,
             fault: None,
         }
     }
@@ -101,7 +117,8 @@ impl Keeping {
             self.last.note(&sample);
             self.batcher.push(sample);
         }
-        for (index, mark) in emission.marks {
+        let kept = |(index, _): &(PointIndex, Timestamp)| !self.frozen.contains(index);
+        for (index, mark) in emission.marks.into_iter().filter(kept) {
             let point = self.dictionary.point(index).map(|point| point.id.clone());
             if let Some(point) = point {
                 let slot = self.marks.marks.entry(point).or_insert(mark);
@@ -118,30 +135,14 @@ impl Keeping {
     /// Cuts what waits and makes it durable. The marks follow the samples that justify them in the log, so recovery,
     /// which takes a prefix, never finds a mark without them.
     pub(super) fn commit(&mut self) {
-        let batches = self.batcher.cut();
-        let mut appended = Ok(());
-        for batch in &batches {
-            appended = appended.and_then(|()| self.append(batch));
+        // While the disk fails, memory may be full: what is in it goes first, for only then is there room for more.
+        let tried = if self.is_failing() { self.spool.commit().map(drop) } else { Ok(()) };
+        for batch in self.batcher.cut() {
+            self.offer(batch);
         }
-        if self.marks != self.durable_marks {
-            let record = small(RecordType::History, self.marks.to_record());
-            appended = appended.and_then(|()| self.spool.append(record).map(drop));
-        }
-        match appended.and_then(|()| self.spool.commit()) {
-            Ok(_) => {
-                for batch in &batches {
-                    self.last.note_durable(&batch.samples);
-                }
-                if self.marks != self.durable_marks {
-                    self.durable_marks = self.marks.clone();
-                    if let Err(e) = self.set_preamble() {
-                        tracing::warn!(error = %e, "history marks are not repeated in the next segment");
-                    }
-                }
-                if self.fault.take().is_some() {
-                    tracing::info!("spool writes again");
-                }
-            }
+        self.note_marks();
+        match tried.and_then(|()| self.spool.commit()) {
+            Ok(_) => self.note_durable(),
             Err(e) => {
                 if self.fault.is_none() {
                     tracing::error!(error = %e, "spool cannot write; readings are kept in memory as far as it goes");
@@ -151,26 +152,80 @@ impl Keeping {
         }
     }
 
-    fn append(&mut self, batch: &Batch) -> Result<(), SpoolError> {
-        let times = || batch.samples.iter().map(|sample| sample.source_time);
-        let body = match codec::encode(batch) {
-            Ok(body) => body,
-            Err(e) => {
-                // The batcher keeps every rule of the codec; if it ever does not, the others must still be kept.
-                tracing::error!(error = %e, samples = batch.samples.len(), "batch cannot be encoded; it is lost");
-                return Ok(());
-            }
+    /// Hands one batch to the spool; one that is too long for this segment size goes in halves.
+    fn offer(&mut self, mut batch: Batch) {
+        let appended = match codec::encode(&batch) {
+            Ok(body) => self.spool.append(data(&batch.samples, body)),
+            // The batcher keeps every rule of the codec; if it ever does not, the others must still be kept.
+            Err(e) => return self.refuse(&batch.samples, &e),
         };
-        let samples = u32::try_from(batch.samples.len()).unwrap_or(u32::MAX);
-        self.spool.append(Draft {
-            record_type: RecordType::Data,
-            samples,
-            ts_min: times().min().unwrap_or_default(),
-            ts_max: times().max().unwrap_or_default(),
-            body,
-        })?;
-        self.samples_appended = self.samples_appended.saturating_add(u64::from(samples));
-        Ok(())
+        match appended {
+            Ok(_) => {
+                self.samples_appended = self.samples_appended.saturating_add(count(&batch.samples));
+                self.last.note_appended(&batch.samples);
+            }
+            Err(SpoolError::RecordTooLong { .. }) if batch.samples.len() > 1 => {
+                let samples = batch.samples.split_off(batch.samples.len() / 2);
+                let second = Batch { dictionary: batch.dictionary, samples };
+                self.offer(batch);
+                self.offer(second);
+            }
+            Err(e) => self.refuse(&batch.samples, &e),
+        }
+    }
+
+    /// Counts samples that were not kept (INV-6). The marks of their points go back to what the spool holds and stay
+    /// there in this run: the next one then reads back what is missing, as far as the device remembers it.
+    fn refuse(&mut self, samples: &[Sample], why: &dyn std::error::Error) {
+        if self.samples_refused == self.refused_told {
+            tracing::error!(
+                error = %why,
+                "readings are lost; those that a device remembers are read back after a restart"
+            );
+        }
+        self.samples_refused = self.samples_refused.saturating_add(count(samples));
+        for sample in samples {
+            if !self.frozen.insert(sample.point) {
+                continue;
+            }
+            let Some(point) = self.dictionary.point(sample.point) else { continue };
+            match self.noted_marks.marks.get(&point.id) {
+                Some(mark) => self.marks.marks.insert(point.id.clone(), *mark),
+                None => self.marks.marks.remove(&point.id),
+            };
+        }
+    }
+
+    /// Puts the marks behind the samples of this commit, if they have moved since the last HISTORY record.
+    fn note_marks(&mut self) {
+        if self.marks == self.noted_marks || self.marks_too_long {
+            return;
+        }
+        match self.spool.append(small(RecordType::History, self.marks.to_record())) {
+            Ok(_) => self.noted_marks.clone_from(&self.marks),
+            // The next commit offers them again.
+            Err(SpoolError::MemoryFull { .. }) => {}
+            Err(e) => {
+                self.marks_too_long = true;
+                tracing::warn!(error = %e, "history marks are not kept: a restart reads back more than it must");
+            }
+        }
+    }
+
+    /// All that the spool took is durable.
+    fn note_durable(&mut self) {
+        self.last.note_durable();
+        if self.noted_marks != self.durable_marks {
+            self.durable_marks.clone_from(&self.noted_marks);
+            if let Err(e) = self.set_preamble() {
+                tracing::warn!(error = %e, "history marks are not repeated in the next segment");
+            }
+        }
+        let refused = self.samples_refused - self.refused_told;
+        self.refused_told = self.samples_refused;
+        if self.fault.take().is_some() {
+            tracing::info!(samples_refused = refused, "spool writes again");
+        }
     }
 
     /// Whether the disk failed at the last commit.
@@ -188,9 +243,10 @@ impl Keeping {
         }
     }
 
-    /// False while reading back must pause.
+    /// False while reading back must pause: nothing may be asked of a device that could then not be kept.
     pub(super) fn read_back_allowed(&self) -> bool {
-        !self.spool.would_drop_within(READ_BACK_SEGMENTS_FREE * self.segment_bytes)
+        !self.is_failing()
+            && !self.spool.would_drop_within(READ_BACK_SEGMENTS_FREE * self.segment_bytes)
     }
 
     /// How the spool does.
@@ -209,7 +265,7 @@ impl Keeping {
             repeats_dropped: self.batcher.repeats_dropped(),
             frames_lost,
             samples_lost,
-            samples_refused: status.refused.samples,
+            samples_refused: self.samples_refused,
             read_back_paused: !self.read_back_allowed(),
             fault: self.fault.clone(),
         }
@@ -228,6 +284,21 @@ fn lost(totals: &LossTotals) -> (u64, u64) {
         drop_oldest.frames.saturating_add(corrupt.frames),
         drop_oldest.samples.saturating_add(corrupt.samples),
     )
+}
+
+fn count(samples: &[Sample]) -> u64 {
+    u64::try_from(samples.len()).unwrap_or(u64::MAX)
+}
+
+fn data(samples: &[Sample], body: Vec<u8>) -> Draft {
+    let times = || samples.iter().map(|sample| sample.source_time);
+    Draft {
+        record_type: RecordType::Data,
+        samples: u32::try_from(samples.len()).unwrap_or(u32::MAX),
+        ts_min: times().min().unwrap_or_default(),
+        ts_max: times().max().unwrap_or_default(),
+        body,
+    }
 }
 
 fn small(record_type: RecordType, body: Vec<u8>) -> Draft {

@@ -7,6 +7,7 @@ use model::{Sample, Timestamp};
 #[derive(Debug, Clone, Default)]
 pub struct LastSamples {
     last: Vec<Option<Sample>>,
+    newest_appended: Vec<Option<Timestamp>>,
     newest_durable: Vec<Option<Timestamp>>,
 }
 
@@ -14,7 +15,8 @@ impl LastSamples {
     /// Slots for so many points.
     #[must_use]
     pub fn new(points: usize) -> Self {
-        Self { last: vec![None; points], newest_durable: vec![None; points] }
+        let times = vec![None; points];
+        Self { last: vec![None; points], newest_appended: times.clone(), newest_durable: times }
     }
 
     /// A sample was handed over.
@@ -29,15 +31,21 @@ impl LastSamples {
         }
     }
 
-    /// These samples are durable.
-    pub fn note_durable(&mut self, samples: &[Sample]) {
+    /// The spool took these samples.
+    pub fn note_appended(&mut self, samples: &[Sample]) {
         for sample in samples {
-            let slot =
-                usize::try_from(sample.point.0).ok().and_then(|at| self.newest_durable.get_mut(at));
+            let slot = usize::try_from(sample.point.0)
+                .ok()
+                .and_then(|at| self.newest_appended.get_mut(at));
             if let Some(slot) = slot {
                 *slot = (*slot).max(Some(sample.source_time));
             }
         }
+    }
+
+    /// All that the spool took is durable.
+    pub fn note_durable(&mut self) {
+        self.newest_durable.clone_from(&self.newest_appended);
     }
 
     /// Last sample and newest durable source time, by point.

@@ -1,0 +1,323 @@
+//! The keeper over a disk that fails and heals: what it says is durable is, what it could not keep it counts, and what
+//! a device remembers is read back. Must never need a thread or a clock.
+
+mod disk;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use driver::Emission;
+use model::dictionary::{DisplayName, Place, PointInfo, PointKind};
+use model::host::Entropy;
+use model::{
+    Boot, Dictionary, PointId, PointIndex, Quality, RecordType, Sample, Sequence, Timestamp, Unit,
+    Value, ValueType,
+};
+use proptest::prelude::*;
+use spool::{Spool, SpoolConfig, StoredFrame};
+
+use super::keeping::Keeping;
+use disk::TestDisk;
+
+const SEGMENT: u64 = 64 << 10;
+const POINTS: u32 = 4;
+
+struct Fixed;
+
+impl Entropy for Fixed {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+}
+
+fn id(point: u32) -> PointId {
+    PointId::new(format!("acme/m{point}/e")).unwrap()
+}
+
+fn dictionary() -> Arc<Dictionary> {
+    let place = Place { enterprise: "acme".into(), site: "nb".into(), area: None, line: None };
+    let point = |point| PointInfo {
+        id: id(point),
+        place: place.clone(),
+        device: format!("m{point}"),
+        metric: "e".to_owned(),
+        device_name: DisplayName::default(),
+        unit: Unit::KilowattHour,
+        kind: PointKind::Counter,
+        value_type: ValueType::Float,
+        modulus: None,
+    };
+    Arc::new(Dictionary::new((0..POINTS).map(point).collect()).unwrap())
+}
+
+fn open(disk: &TestDisk, segments: u64) -> Keeping {
+    let config = SpoolConfig {
+        dir: "/simulated".into(),
+        quota_bytes: segments * SEGMENT,
+        segment_bytes: SEGMENT,
+    };
+    let (spool, recovery) = Spool::open(Box::new(disk.clone()), config, &Fixed).unwrap();
+    let boot = Boot {
+        boot_id: "b".to_owned(),
+        version: "0".to_owned(),
+        at: Timestamp(0),
+        last_sequence: spool.status().durable,
+    };
+    let mut keeping = Keeping::new(spool, recovery, SEGMENT, dictionary());
+    keeping.note_start(&boot).unwrap();
+    keeping
+}
+
+/// A value that does not compress, so that memory fills soon.
+fn sample(point: u32, time: i64) -> Sample {
+    let noise = u64::try_from(time).unwrap().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 12;
+    let value = Value::Float(f64::from_bits(noise | 0x3FF0_0000_0000_0000));
+    Sample::new(PointIndex(point), Timestamp(time), Timestamp(time), Quality::GOOD, value)
+}
+
+/// A page of what a device remembers, and its mark.
+fn page(point: u32, times: std::ops::Range<i64>) -> Emission {
+    let mark = (PointIndex(point), Timestamp(times.end - 1));
+    Emission { samples: times.map(|time| sample(point, time)).collect(), marks: vec![mark] }
+}
+
+fn frames(keeping: &mut Keeping) -> Vec<StoredFrame> {
+    let mut frames: Vec<StoredFrame> = Vec::new();
+    loop {
+        let from = frames.last().map_or(Sequence(1), |frame| frame.header.sequence.next());
+        let more = keeping.spool.read_from(from, 1 << 20).unwrap();
+        if more.is_empty() {
+            return frames;
+        }
+        frames.extend(more);
+    }
+}
+
+/// Every durable sample by point and time.
+fn stored(keeping: &mut Keeping) -> BTreeSet<(u32, i64)> {
+    let frames = frames(keeping);
+    let data = frames.iter().filter(|frame| frame.header.record_type == RecordType::Data);
+    let samples = data.flat_map(|frame| model::codec::decode(frame.body()).unwrap().samples);
+    samples.map(|sample| (sample.point.0, sample.source_time.0)).collect()
+}
+
+fn mark(keeping: &Keeping, point: u32) -> Option<i64> {
+    keeping.durable_marks.marks.get(&id(point)).map(|mark| mark.0)
+}
+
+#[test]
+fn a_disk_that_heals_after_memory_was_full_is_written_again() {
+    let disk = TestDisk::new();
+    let mut keeping = open(&disk, 10);
+    disk.set_broken(true);
+    for step in 0..10 {
+        keeping.take(Emission { marks: vec![], ..page(0, step * 500..step * 500 + 500) });
+        keeping.commit();
+    }
+    let status = keeping.status();
+    assert!(status.fault.is_some() && status.samples_appended > 0);
+    assert_eq!(status.samples_appended + status.samples_refused, 5_000);
+    disk.set_broken(false);
+    keeping.take(page(1, 0..500));
+    keeping.commit();
+    let status = keeping.status();
+    assert_eq!((status.fault, mark(&keeping, 1)), (None, Some(499)));
+    let kept = u64::try_from(stored(&mut keeping).len()).unwrap();
+    assert_eq!((kept, kept + status.samples_refused), (status.samples_appended, 5_500));
+}
+
+#[test]
+fn a_mark_stays_before_what_was_refused_and_the_next_run_reads_it_back() {
+    let disk = TestDisk::new();
+    let mut keeping = open(&disk, 10);
+    keeping.take(page(0, 0..100));
+    keeping.commit();
+    assert_eq!(mark(&keeping, 0), Some(99));
+    disk.set_broken(true);
+    for step in 1..10 {
+        keeping.take(page(0, step * 1000..step * 1000 + 1000));
+        keeping.take(page(2, step..step + 1));
+        keeping.commit();
+    }
+    assert!(keeping.status().samples_refused > 0);
+    disk.set_broken(false);
+    keeping.take(page(0, 10_000..10_001));
+    keeping.take(page(3, 0..10));
+    keeping.commit();
+    assert_eq!(keeping.status().fault, None);
+    drop(keeping);
+    let mut keeping = open(&disk, 10);
+    let (found, mark_0) = (stored(&mut keeping), mark(&keeping, 0).unwrap());
+    assert!(mark_0 < 9_999, "mark at {mark_0}");
+    assert!((1_000..=mark_0).all(|time| found.contains(&(0, time))), "mark at {mark_0}");
+    assert_eq!(mark(&keeping, 3), Some(9), "points without a hole go on");
+    keeping.take(page(0, mark_0..10_001));
+    keeping.commit();
+    assert_eq!(mark(&keeping, 0), Some(10_000), "after a restart the mark moves again");
+}
+
+#[test]
+fn while_the_disk_fails_reading_back_pauses_and_the_marks_wait_once() {
+    let disk = TestDisk::new();
+    let mut keeping = open(&disk, 10);
+    assert!(keeping.read_back_allowed());
+    disk.set_broken(true);
+    keeping.take(page(0, 0..10));
+    keeping.commit();
+    assert!(!keeping.read_back_allowed() && keeping.status().read_back_paused);
+    let waiting = keeping.spool.status().pending_records;
+    assert_eq!(waiting, 2, "a batch and the marks");
+    for _ in 0..1_000 {
+        keeping.commit();
+    }
+    assert_eq!(keeping.spool.status().pending_records, waiting);
+    disk.set_broken(false);
+    keeping.commit();
+    assert!(keeping.read_back_allowed());
+    assert_eq!(mark(&keeping, 0), Some(9));
+}
+
+#[test]
+fn a_batch_that_is_too_long_for_the_segments_goes_in_parts() {
+    let disk = TestDisk::new();
+    let mut keeping = open(&disk, 10);
+    keeping.take(page(0, 0..10_000));
+    keeping.take(page(1, 0..100));
+    keeping.commit();
+    let status = keeping.status();
+    assert_eq!((status.samples_appended, status.samples_refused), (10_100, 0));
+    assert_eq!(stored(&mut keeping).len(), 10_100);
+    assert_eq!((mark(&keeping, 0), mark(&keeping, 1)), (Some(9_999), Some(99)));
+}
+
+#[test]
+fn what_becomes_durable_on_a_retry_is_told() {
+    let disk = TestDisk::new();
+    let mut keeping = open(&disk, 10);
+    let durable = |keeping: &Keeping| keeping.last.iter().next().unwrap().1;
+    disk.set_broken(true);
+    keeping.take(page(0, 0..10));
+    keeping.commit();
+    assert_eq!(durable(&keeping), None);
+    disk.set_broken(false);
+    keeping.commit();
+    assert_eq!(durable(&keeping), Some(Timestamp(9)));
+}
+
+/// What happens to a keeper and its devices; each device remembers all that it ever measured.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A device measures so many more values.
+    Measure(u32, i64),
+    /// The driver reads a page of so many, where it may, and hands it over.
+    ReadBack(u32, i64),
+    Commit,
+    Break,
+    Heal,
+    /// The process is killed and starts again on a disk that works.
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..POINTS, 1..2_000_i64).prop_map(|(point, count)| Step::Measure(point, count)),
+        6 => (0..POINTS, 1..1_000_i64).prop_map(|(point, count)| Step::ReadBack(point, count)),
+        4 => Just(Step::Commit),
+        2 => Just(Step::Break),
+        2 => Just(Step::Heal),
+        1 => Just(Step::Restart),
+    ]
+}
+
+struct World {
+    disk: TestDisk,
+    keeping: Keeping,
+    /// Values that each device has measured.
+    measured: BTreeMap<u32, i64>,
+    /// Where each driver goes on reading.
+    cursors: BTreeMap<u32, i64>,
+    handed: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let disk = TestDisk::new();
+        let keeping = open(&disk, 64);
+        let (measured, cursors) = (BTreeMap::new(), BTreeMap::new());
+        Self { disk, keeping, measured, cursors, handed: 0 }
+    }
+
+    fn read_back(&mut self, point: u32, count: i64) {
+        let measured = self.measured.get(&point).copied().unwrap_or(0);
+        let cursor = self.cursors.entry(point).or_insert(0);
+        let end = measured.min(*cursor + count);
+        if end > *cursor {
+            self.handed += u64::try_from(end - *cursor).unwrap();
+            self.keeping.take(page(point, *cursor..end));
+            *cursor = end;
+        }
+    }
+
+    fn restart(&mut self) {
+        self.disk.set_broken(false);
+        self.keeping = open(&self.disk, 64);
+        self.handed = 0;
+        self.check_marks();
+        for point in 0..POINTS {
+            let next = mark(&self.keeping, point).map_or(0, |mark| mark + 1);
+            self.cursors.insert(point, next);
+        }
+    }
+
+    /// No mark is ahead of the durable samples.
+    fn check_marks(&mut self) {
+        let found = stored(&mut self.keeping);
+        for point in 0..POINTS {
+            let end = mark(&self.keeping, point).map_or(0, |mark| mark + 1);
+            let missing = (0..end).find(|time| !found.contains(&(point, *time)));
+            assert_eq!(missing, None, "point {point} is marked up to {end}");
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Measure(point, count) => *self.measured.entry(point).or_insert(0) += count,
+            // A page may be under way when the pause begins.
+            Step::ReadBack(point, count) => self.read_back(point, count),
+            Step::Commit => {
+                self.keeping.commit();
+                let status = self.keeping.status();
+                assert_eq!(status.samples_appended + status.samples_refused, self.handed);
+                self.check_marks();
+            }
+            Step::Break => self.disk.set_broken(true),
+            Step::Heal => self.disk.set_broken(false),
+            Step::Restart => self.restart(),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// INV-6, and the promise of a history mark: whatever the disk does, all that the devices remember ends up here.
+    #[test]
+    fn nothing_that_a_device_remembers_is_lost(
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+        }
+        world.restart();
+        for point in 0..POINTS {
+            world.read_back(point, i64::MAX / 2);
+        }
+        world.keeping.commit();
+        world.check_marks();
+        for (point, measured) in world.measured.clone() {
+            let expected = measured.checked_sub(1).filter(|last| *last >= 0);
+            prop_assert_eq!(mark(&world.keeping, point), expected);
+        }
+    }
+}
