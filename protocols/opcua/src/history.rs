@@ -10,11 +10,16 @@
 //! rests. Else the page at the cursor is read again, for something of its time may have come in between; only when it
 //! still brings nothing does the server cut within this one time, and only then is it passed over.
 //!
+//! **Horizon**: no time after it is believed yet, because a device's clock that stands ahead will be set back, and what
+//! comes then must not lie behind cursor and mark. Of such values the first few are emitted and kept in the border; all
+//! of them are read when the horizon has reached them.
+//!
 //! Live values move the mark only once read-back has *met* them: the history holds a live value of this subscription
 //! at exactly its time, so everything before it was read and everything after it is coming in. A break, an overflow
 //! or a gap ends that, and reading starts again at the cursor. A history that logs at times of its own never meets the
 //! live values; it is then read again every minute and alone moves the mark.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use model::{Sample, Timestamp};
@@ -28,14 +33,21 @@ pub(crate) const UNSUPPORTED_RETRY: Duration = Duration::from_mins(10);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Pages without a new value that a server may send under one continuation point after another.
 const EMPTY_CONTINUATIONS_MAX: u32 = 8;
-/// Pages that the border may hold; it holds more than one time only where times lie beyond the horizon.
+/// Pages of values of the cursor's time that the border may hold.
 const BORDER_PAGES_MAX: usize = 4;
+/// Values beyond the horizon that are emitted and kept in the border.
+const AHEAD_MAX: usize = 100;
+/// A cursor further ahead of our clock than this says that our clock is wrong, not that a device's was.
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
     /// The point is subscribed to.
-    Connected,
+    Connected {
+        /// The time of our clock.
+        now: Timestamp,
+    },
     /// The subscription is gone.
     Broken,
     /// Values of the subscription were lost before the next one.
@@ -46,7 +58,7 @@ pub(crate) enum Event {
         sample: Sample,
         /// Whether its time is the server's own.
         timed: bool,
-        /// No time after this one is believed: a device's clock that once stood in 2099 must not end reading back.
+        /// No time after this one is believed yet.
         horizon: Timestamp,
     },
     /// A page was read.
@@ -148,6 +160,17 @@ enum Meeting {
     Met,
 }
 
+/// What a page brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// New values, or the horizon has reached some that were seen.
+    Something,
+    /// What was seen.
+    Nothing,
+    /// New values, none of which is believed or has room in the border.
+    NoRoom,
+}
+
 impl Tracker {
     /// Reads back from the durable `mark`, or from `start` without one.
     pub(crate) fn new(mark: Option<Timestamp>, start: Timestamp, page_size: usize) -> Self {
@@ -167,8 +190,11 @@ impl Tracker {
     /// One step.
     pub(crate) fn step(&mut self, event: Event) -> Vec<Action> {
         match event {
-            Event::Connected => {
+            Event::Connected { now } => {
                 self.forget_live();
+                if self.cursor.0.saturating_sub(now.0) <= DAY_MICROS {
+                    self.cursor = self.cursor.min(now);
+                }
                 vec![self.read(Place::Cursor)]
             }
             Event::Broken => {
@@ -254,21 +280,24 @@ impl Tracker {
             return vec![self.read(Place::Cursor)];
         }
         if place == Place::Look {
-            let more = samples.iter().any(|sample| !self.seen(sample));
+            let more = samples.iter().any(|s| s.source_time <= horizon && !self.seen(s));
             return vec![if more { self.read(Place::CursorAgain) } else { self.rest() }];
         }
         let found = samples.len();
         let one_time = samples.iter().all(|sample| sample.source_time == self.cursor);
-        let (nothing_new, emit) = self.take(samples, continuation.is_none() && !stale, horizon);
+        let (taken, emit) = self.take(samples, continuation.is_none() && !stale, horizon);
+        let nothing_new = taken != Taken::Something;
         let mut actions: Vec<Action> = emit.into_iter().collect();
         let empty_continuations = if nothing_new { empty_continuations + 1 } else { 0 };
-        if continuation.is_some() && empty_continuations <= EMPTY_CONTINUATIONS_MAX {
+        let go_on = taken != Taken::NoRoom && empty_continuations <= EMPTY_CONTINUATIONS_MAX;
+        if continuation.is_some() && go_on {
             self.phase = Phase::Reading { place, empty_continuations, stale };
             actions.push(Action::Read { from: self.cursor, continuation });
         } else if !nothing_new || stale {
             actions.push(self.read(Place::Cursor));
         } else if place == Place::CursorAgain {
-            actions.extend((found > 1 && one_time).then_some(Action::Crowded(self.cursor)));
+            let crowded = (found > 1 || taken == Taken::NoRoom) && one_time;
+            actions.extend(crowded.then_some(Action::Crowded(self.cursor)));
             actions.push(self.read(Place::PassOver));
         } else if place == Place::Cursor && found > 0 {
             actions.push(self.read(Place::Look));
@@ -278,25 +307,37 @@ impl Tracker {
         actions
     }
 
-    /// Takes over what a page brought; gives whether that was nothing new, and what is to be handed over.
+    /// Takes over what a page brought; gives whether that was something, and what is to be handed over.
     fn take(
         &mut self,
         mut samples: Vec<Sample>,
         last: bool,
         horizon: Timestamp,
-    ) -> (bool, Option<Action>) {
-        let before = self.mark;
+    ) -> (Taken, Option<Action>) {
+        let before = (self.cursor, self.mark);
         if let Meeting::Awaited { time, found } = &mut self.meeting {
             *found |= samples.iter().any(|sample| sample.source_time == *time);
         }
+        // What was seen counts too: it may have lain beyond the horizon when it was.
+        let believed = samples.iter().map(|sample| sample.source_time).filter(|t| *t <= horizon);
+        let believed = believed.max();
         samples.retain(|sample| sample.source_time >= self.cursor && !self.seen(sample));
-        let nothing_new = samples.is_empty();
-        self.advance(&samples, horizon);
-        self.meet(nothing_new && last);
+        self.cursor = self.cursor.max(believed.unwrap_or(self.cursor));
+        self.mark = self.mark.max(believed.map(|_| self.cursor));
+        let fresh = samples.len();
+        self.fill_border(&mut samples);
+        let taken = if !samples.is_empty() || self.cursor != before.0 {
+            Taken::Something
+        } else if fresh > 0 {
+            Taken::NoRoom
+        } else {
+            Taken::Nothing
+        };
+        self.meet(taken == Taken::Nothing && last);
         self.move_mark();
-        let mark = self.mark_if_moved(before);
-        let something = !nothing_new || mark.is_some();
-        (nothing_new, something.then_some(Action::Emit { samples, mark }))
+        let mark = self.mark_if_moved(before.1);
+        let something = !samples.is_empty() || mark.is_some();
+        (taken, something.then_some(Action::Emit { samples, mark }))
     }
 
     fn seen(&self, sample: &Sample) -> bool {
@@ -307,19 +348,31 @@ impl Tracker {
         self.border.iter().any(same)
     }
 
-    /// Moves the cursor to the last believable time and keeps in the border what lies at or after it.
-    fn advance(&mut self, fresh: &[Sample], horizon: Timestamp) {
-        let believed =
-            fresh.iter().map(|sample| sample.source_time).filter(|time| *time <= horizon);
-        if let Some(last) = believed.max() {
-            self.cursor = self.cursor.max(last);
-            self.mark = self.mark.max(Some(self.cursor));
-        }
+    /// Keeps in the border what lies at or after the cursor, and removes from `fresh` what has no room there: emitted
+    /// without being kept, it would be emitted again by each page.
+    fn fill_border(&mut self, fresh: &mut Vec<Sample>) {
         let cursor = self.cursor;
         self.border.retain(|sample| sample.source_time >= cursor);
-        self.border.extend(fresh.iter().filter(|sample| sample.source_time >= cursor));
-        let excess = self.border.len().saturating_sub(self.page_size * BORDER_PAGES_MAX);
-        self.border.drain(..excess);
+        let ahead = self.ahead();
+        let mut at_cursor_room =
+            (self.page_size * BORDER_PAGES_MAX).saturating_sub(self.border.len() - ahead);
+        let mut ahead_room = AHEAD_MAX.saturating_sub(ahead);
+        fresh.retain(|sample| {
+            let room = match sample.source_time.cmp(&cursor) {
+                Ordering::Less => return true,
+                Ordering::Equal => &mut at_cursor_room,
+                Ordering::Greater => &mut ahead_room,
+            };
+            let kept = *room > 0;
+            *room = room.saturating_sub(1);
+            self.border.extend(kept.then_some(*sample));
+            kept
+        });
+    }
+
+    /// Values in the border that are not believed yet.
+    fn ahead(&self) -> usize {
+        self.border.iter().filter(|sample| sample.source_time > self.cursor).count()
     }
 
     /// Decides whether the history has met the live value; `exhausted`: it holds nothing new at the cursor.
@@ -348,7 +401,9 @@ impl Tracker {
         if self.meeting == Meeting::Met {
             return Action::Wait(RECHECK_MET);
         }
-        let wait = doubled(self.rests);
+        // Live values of a clock that stands ahead are never met; its history is not in need of more haste for that.
+        let wait_max = if self.ahead() > 0 { RECHECK_MET } else { RECHECK_UNMET };
+        let wait = doubled(self.rests, wait_max);
         self.rests = self.rests.saturating_add(1);
         Action::Wait(wait)
     }
@@ -366,14 +421,14 @@ impl Tracker {
             UNSUPPORTED_RETRY
         } else {
             self.failures = self.failures.saturating_add(1);
-            doubled(self.failures - 1)
+            doubled(self.failures - 1, RECHECK_UNMET)
         };
         vec![Action::Wait(wait)]
     }
 }
 
-fn doubled(times: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(1 << times.min(16)).min(RECHECK_UNMET)
+fn doubled(times: u32, max: Duration) -> Duration {
+    FIRST_WAIT.saturating_mul(1 << times.min(16)).min(max)
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ use crate::request::{self, Granted, HistoryPage, Item};
 
 /// How often items that the server refused are asked for again: it may still be starting.
 const REFUSED_RETRY: Duration = Duration::from_mins(1);
-/// A source time this far ahead of our clock is not believed to end reading back.
-const HORIZON_MICROS: i64 = 86_400_000_000;
+/// A source time further ahead of our clock than this is not believed yet.
+const HORIZON_MICROS: i64 = 60_000_000;
 
 /// Why a session ended.
 pub(crate) enum End {
@@ -243,7 +243,8 @@ impl<'a> Serving<'a> {
                 let error = PointError::Refused { metric, node, status };
                 self.refuse(index, &error, status, &mut emission);
             } else {
-                self.step(index, Event::Connected, &mut emission);
+                let now = self.worker.link.clock.now();
+                self.step(index, Event::Connected { now }, &mut emission);
             }
         }
         self.refused_at = self.now() + REFUSED_RETRY;

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 const HORIZON: Timestamp = Timestamp(1_000_000);
+const CONNECTED: Event = Event::Connected { now: HORIZON };
 
 fn sample(time: i64, value: i64) -> Sample {
     let time = Timestamp(time);
@@ -49,7 +50,7 @@ fn reads_page_after_page_until_nothing_is_new_and_then_meets_the_live_value() {
     let end = check(
         tracker(),
         &[
-            (Event::Connected, &[read(0)]),
+            (CONNECTED, &[read(0)]),
             (page(&[(1, 1), (2, 2), (3, 3)]), &[emit(&[(1, 1), (2, 2), (3, 3)], Some(3)), read(3)]),
             (live(5, 5), &[emit(&[(5, 5)], None)]),
             (page(&[(3, 3), (4, 4), (5, 5)]), &[emit(&[(4, 4), (5, 5)], Some(5)), read(5)]),
@@ -66,7 +67,7 @@ fn live_values_do_not_move_the_mark_before_they_are_met() {
     check(
         Tracker::new(Some(Timestamp(3)), Timestamp(0), 3),
         &[
-            (Event::Connected, &[read(3)]),
+            (CONNECTED, &[read(3)]),
             (live(7, 7), &[emit(&[(7, 7)], None)]),
             (page(&[(3, 3), (4, 4), (5, 5)]), &[emit(&[(3, 3), (4, 4), (5, 5)], Some(5)), read(5)]),
             (live(8, 8), &[emit(&[(8, 8)], None)]),
@@ -83,7 +84,7 @@ fn values_of_one_time_at_the_border_of_a_page_are_neither_lost_nor_read_for_ever
     check(
         tracker(),
         &[
-            (Event::Connected, &[read(0)]),
+            (CONNECTED, &[read(0)]),
             (page(&[(1, 1), (2, 2), (2, 3)]), &[emit(&[(1, 1), (2, 2), (2, 3)], Some(2)), read(2)]),
             (page(&[(2, 2), (2, 3), (2, 4)]), &[emit(&[(2, 4)], None), read(2)]),
             (page(&[(2, 2), (2, 3), (2, 4)]), &[read(3)]),
@@ -108,7 +109,7 @@ fn follows_continuation_points_and_survives_their_loss() {
     check(
         tracker(),
         &[
-            (Event::Connected, &[read(0)]),
+            (CONNECTED, &[read(0)]),
             (next(&[(1, 1)]), &[emit(&[(1, 1)], Some(1)), go_on(1)]),
             (Event::Failed(Failure::ContinuationLost), &[read(1)]),
             (next(&[(1, 1)]), &[go_on(1)]),
@@ -125,7 +126,7 @@ fn an_overflow_or_a_break_starts_reading_again() {
     let met = check(
         tracker(),
         &[
-            (Event::Connected, &[read(0)]),
+            (CONNECTED, &[read(0)]),
             (page(&[(1, 1)]), &[emit(&[(1, 1)], Some(1)), read(1)]),
             (page(&[(1, 1)]), &[read(2)]),
             (page(&[]), &[Action::Wait(FIRST_WAIT)]),
@@ -146,12 +147,7 @@ fn an_overflow_or_a_break_starts_reading_again() {
     );
     check(
         met,
-        &[
-            (Event::Broken, &[]),
-            (page(&[(3, 3)]), &[]),
-            (Event::Due, &[]),
-            (Event::Connected, &[read(1)]),
-        ],
+        &[(Event::Broken, &[]), (page(&[(3, 3)]), &[]), (Event::Due, &[]), (CONNECTED, &[read(1)])],
     );
 }
 
@@ -160,7 +156,7 @@ fn a_server_without_history_is_rarely_asked_and_live_values_flow() {
     check(
         tracker(),
         &[
-            (Event::Connected, &[read(0)]),
+            (CONNECTED, &[read(0)]),
             (Event::Failed(Failure::Unsupported), &[Action::Wait(UNSUPPORTED_RETRY)]),
             (live(1, 1), &[emit(&[(1, 1)], None)]),
             (Event::Due, &[read(0)]),
@@ -176,7 +172,7 @@ fn a_history_with_times_of_its_own_moves_the_mark_alone() {
     check(
         tracker(),
         &[
-            (Event::Connected, &[read(0)]),
+            (CONNECTED, &[read(0)]),
             (live(7, 7), &[emit(&[(7, 7)], None)]),
             (page(&[(5, 5)]), &[emit(&[(5, 5)], Some(5)), read(5)]),
             (page(&[(5, 5)]), &[read(6)]),
@@ -194,7 +190,7 @@ fn a_time_that_cannot_be_moves_nothing() {
     check(
         tracker(),
         &[
-            (Event::Connected, &[read(0)]),
+            (CONNECTED, &[read(0)]),
             (live(beyond, 1), &[emit(&[(beyond, 1)], None)]),
             (page(&[(4, 4), (beyond, 1)]), &[emit(&[(4, 4), (beyond, 1)], Some(4)), read(4)]),
             (page(&[(4, 4), (beyond, 1)]), &[read(5)]),
@@ -203,13 +199,126 @@ fn a_time_that_cannot_be_moves_nothing() {
     );
 }
 
+fn page_believed_to(horizon: i64, values: &[(i64, i64)]) -> Event {
+    let samples = values.iter().map(|(time, value)| sample(*time, *value)).collect();
+    Event::Page { samples, continuation: None, horizon: Timestamp(horizon) }
+}
+
+#[test]
+fn values_read_while_our_clock_was_wrong_are_no_obstacle_once_it_is_right() {
+    let wrong = |values: &[(i64, i64)]| page_believed_to(0, values);
+    let full = [(11, 1), (12, 2), (13, 3)];
+    check(
+        Tracker::new(Some(Timestamp(10)), Timestamp(0), 3),
+        &[
+            (CONNECTED, &[read(10)]),
+            (wrong(&full), &[emit(&full, None), read(10)]),
+            (wrong(&full), &[read(11)]),
+            (wrong(&full), &[Action::Wait(FIRST_WAIT)]),
+            (Event::Due, &[read(10)]),
+            // Nothing of this page is new, but now it is believed.
+            (page(&full), &[emit(&[], Some(13)), read(13)]),
+            (page(&[(13, 3), (14, 4)]), &[emit(&[(14, 4)], Some(14)), read(14)]),
+        ],
+    );
+}
+
+#[test]
+fn a_history_that_lies_ahead_of_our_clock_is_not_emitted_in_a_circle() {
+    let mut tracker = Tracker::new(None, Timestamp(0), 50);
+    let ahead: Vec<(i64, i64)> = (1..=400).map(|n| (HORIZON.0 + n, n)).collect();
+    let mut emitted = Vec::new();
+    let mut reads = 0;
+    let mut run = |tracker: &mut Tracker, event: Event, horizon: Timestamp| {
+        let mut actions = VecDeque::from(tracker.step(event));
+        while let Some(action) = actions.pop_front() {
+            match action {
+                Action::Emit { samples, .. } => emitted.extend(samples),
+                Action::Read { from, continuation } => {
+                    reads += 1;
+                    assert!(reads < 50, "reads in a circle");
+                    let first = continuation.map_or_else(
+                        || ahead.partition_point(|(time, _)| *time < from.0),
+                        |token| usize::from(token[0]) * 50,
+                    );
+                    let next = first + 50;
+                    let samples = ahead[first..ahead.len().min(next)].iter();
+                    let samples = samples.map(|(time, value)| sample(*time, *value)).collect();
+                    let continuation =
+                        (next < ahead.len()).then(|| vec![u8::try_from(next / 50).unwrap()]);
+                    actions.extend(tracker.step(Event::Page { samples, continuation, horizon }));
+                }
+                Action::Wait(_) => {}
+                Action::Crowded(time) => panic!("crowded at {time}"),
+            }
+        }
+        (emitted.len(), std::mem::take(&mut reads))
+    };
+    assert_eq!(run(&mut tracker, CONNECTED, HORIZON).0, AHEAD_MAX);
+    for _ in 0..3 {
+        assert_eq!(run(&mut tracker, Event::Due, HORIZON).0, AHEAD_MAX);
+    }
+    // Time goes on, and each is emitted after all, once.
+    let believed = Timestamp(HORIZON.0 + 400);
+    assert_eq!(run(&mut tracker, Event::Due, believed).0, 400);
+}
+
+#[test]
+fn a_cursor_in_the_future_steps_back_to_now_but_not_because_our_clock_was_never_set() {
+    let future = Timestamp(HORIZON.0 + 5);
+    let mut tracker = Tracker::new(Some(future), Timestamp(0), 3);
+    assert_eq!(tracker.step(CONNECTED), [read(HORIZON.0)]);
+    let mut tracker = Tracker::new(Some(future), Timestamp(0), 3);
+    let unset = Timestamp(future.0 - DAY_MICROS - 1);
+    assert_eq!(tracker.step(Event::Connected { now: unset }), [read(future.0)]);
+}
+
+#[test]
+fn more_values_of_one_time_than_the_border_holds_are_said_and_passed_over() {
+    let mut tracker = Tracker::new(None, Timestamp(0), 1);
+    let mut event = CONNECTED;
+    let (mut emitted, mut said) = (Vec::new(), Vec::new());
+    // Ten values of one time and a later one, one by one, with continuation points.
+    let history: Vec<(i64, i64)> = (0..10).map(|n| (5, n)).chain([(6, 10)]).collect();
+    for _ in 0..100 {
+        let mut next = None;
+        for action in tracker.step(event) {
+            match action {
+                Action::Emit { samples, .. } => emitted.extend(samples),
+                Action::Read { from, continuation } => {
+                    let first = continuation.map_or_else(
+                        || history.partition_point(|(time, _)| *time < from.0),
+                        |token| usize::from(token[0]),
+                    );
+                    let token =
+                        (first + 1 < history.len()).then(|| vec![u8::try_from(first + 1).unwrap()]);
+                    let values: Vec<_> = history.get(first).copied().into_iter().collect();
+                    next = Some(match page(&values) {
+                        Event::Page { samples, horizon, .. } => {
+                            Event::Page { samples, continuation: token, horizon }
+                        }
+                        other => other,
+                    });
+                }
+                Action::Wait(_) => {}
+                Action::Crowded(time) => said.push(time),
+            }
+        }
+        let Some(page) = next else { break };
+        event = page;
+    }
+    let emitted: Vec<i64> = emitted.iter().map(|sample| sample.source_time.0).collect();
+    assert_eq!(emitted, [5, 5, 5, 5, 6]);
+    assert_eq!(said, [Timestamp(5)]);
+}
+
 /// Found by the property test below: what was lost had the time of a value already read.
 #[test]
 fn a_page_asked_for_before_an_overflow_does_not_show_that_nothing_is_missing() {
     let resting = check(
         tracker(),
         &[
-            (Event::Connected, &[read(0)]),
+            (CONNECTED, &[read(0)]),
             (page(&[(2, 1)]), &[emit(&[(2, 1)], Some(2)), read(2)]),
             (page(&[(2, 1)]), &[read(3)]),
         ],
@@ -231,7 +340,7 @@ fn a_look_beyond_the_cursor_does_not_move_it() {
     check(
         tracker(),
         &[
-            (Event::Connected, &[read(0)]),
+            (CONNECTED, &[read(0)]),
             (page(&[(1, 1)]), &[emit(&[(1, 1)], Some(1)), read(1)]),
             (page(&[(1, 1)]), &[read(2)]),
             (page(&[(2, 3)]), &[read(1)]),
@@ -246,7 +355,7 @@ fn bad_and_untimed_values_do_not_move_the_mark() {
     let end = check(
         tracker(),
         &[
-            (Event::Connected, &[read(0)]),
+            (CONNECTED, &[read(0)]),
             (page(&[(1, 1)]), &[emit(&[(1, 1)], Some(1)), read(1)]),
             (live(1, 1), &[emit(&[(1, 1)], None)]),
             (page(&[(1, 1)]), &[read(2)]),
@@ -304,6 +413,8 @@ struct Server {
     queue: usize,
     /// Every how many values one is remembered.
     remembered_every: usize,
+    /// How far its newest time lies beyond what is believed.
+    ahead: i64,
 }
 
 /// Values and, where the server gives one, a continuation point.
@@ -414,7 +525,12 @@ impl World {
     fn page_arrives(&mut self) {
         let Some((values, continuation)) = self.answer.take() else { return };
         let samples = values.iter().map(|(time, value)| sample(*time, *value)).collect();
-        self.step(Event::Page { samples, continuation, horizon: HORIZON });
+        let horizon = self.horizon();
+        self.step(Event::Page { samples, continuation, horizon });
+    }
+
+    fn horizon(&self) -> Timestamp {
+        Timestamp(self.given.last().map_or(0, |(time, _)| *time) - self.server.ahead)
     }
 
     fn live_arrives(&mut self) -> bool {
@@ -422,7 +538,8 @@ impl World {
         if overflow {
             self.step(Event::Overflow);
         }
-        self.step(live(time, value));
+        let (sample, horizon) = (sample(time, value), self.horizon());
+        self.step(Event::Live { sample, timed: true, horizon });
         true
     }
 
@@ -434,7 +551,8 @@ impl World {
         if let Some(current) = self.given.last() {
             self.queue.push_back((false, current.0, current.1));
         }
-        self.step(Event::Connected);
+        let now = self.horizon();
+        self.step(Event::Connected { now });
     }
 
     fn break_link(&mut self) {
@@ -479,6 +597,8 @@ impl World {
 
     /// Lets everything come to rest.
     fn settle(&mut self) {
+        // Time goes on: in the end everything is believed.
+        self.server.ahead = 0;
         self.connect();
         while self.live_arrives() {}
         for _ in 0..3 {
@@ -510,8 +630,9 @@ proptest! {
         continues: bool,
         queue in 1_usize..4,
         remembered_every in 1_usize..3,
+        ahead in 0_i64..4,
     ) {
-        let server = Server { page_size, continues, queue, remembered_every };
+        let server = Server { page_size, continues, queue, remembered_every, ahead };
         let mut world = World::new(server);
         for op in &ops {
             world.apply(op);
