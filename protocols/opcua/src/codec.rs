@@ -11,13 +11,12 @@ use model::{PointIndex, Quality, Sample, Timestamp, Value};
 const TICKS_TO_1970: i64 = 116_444_736_000_000_000;
 const TICKS_PER_MICROSECOND: i64 = 10;
 
-/// A good or uncertain value whose status says that the server's queue ran over before or after it: info type
-/// `DataValue` (bit 10) and the overflow bit (bit 7).
+/// The server's queue ran over before or after this value. Counts without the info type `DataValue` (bit 10) too, which
+/// some servers leave out: nothing else has this bit.
 ///
 /// # Source
 /// OPC 10000-4 §7.39.1, table of the `DataValue` info bits.
-const OVERFLOW_BITS: u32 = 0x0480;
-const INFO_TYPE_MASK: u32 = 0x0C00;
+const OVERFLOW_BIT: u32 = 0x0080;
 
 /// How the values of one point are read.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +32,7 @@ pub(crate) struct Decoded {
     pub(crate) sample: Sample,
     /// Whether the time is the server's and not our own.
     pub(crate) timed: bool,
-    /// Whether values before this one were lost in the server's queue.
+    /// Whether values before or after this one were lost in the server's queue.
     pub(crate) overflow: bool,
     /// What the server holds where it is not what was configured.
     pub(crate) mismatch: Option<String>,
@@ -60,8 +59,7 @@ impl PointCodec {
         gateway_time: Timestamp,
     ) -> Decoded {
         let quality = Quality(value.status.map_or(0, |status| status.bits()));
-        let overflow =
-            quality.0 & (OVERFLOW_BITS | INFO_TYPE_MASK) == OVERFLOW_BITS && time.is_some();
+        let overflow = quality.0 & OVERFLOW_BIT != 0 && time.is_some();
         let source_time = time.unwrap_or(gateway_time);
         let bad = |quality| Sample::without_value(self.point, source_time, gateway_time, quality);
         let mut mismatch = None;

@@ -16,7 +16,8 @@
 //!
 //! Live values move the mark only once read-back has *met* them: the history holds a live value of this subscription
 //! at exactly its time, so everything before it was read and everything after it is coming in. A break, an overflow
-//! or a gap ends that, and reading starts again at the cursor. A history that logs at times of its own never meets the
+//! or a gap ends that, and reading starts again at the cursor. Where the server samples or has no queue, values may be
+//! missing between live ones without a word: there only pages move the mark. A history that logs at times of its own never meets the
 //! live values; it is then read again every minute and alone moves the mark.
 
 use std::cmp::Ordering;
@@ -47,10 +48,13 @@ pub(crate) enum Event {
     Connected {
         /// The time of our clock.
         now: Timestamp,
+        /// Whether the subscription brings each change, or says that it lost some. Otherwise live values never move
+        /// the mark.
+        every_change: bool,
     },
     /// The subscription is gone.
     Broken,
-    /// Values of the subscription were lost before the next one.
+    /// Values of the subscription were lost before or among the next ones.
     Overflow,
     /// The subscription brought a value. `timed`: at a time of the server's.
     Live {
@@ -120,6 +124,7 @@ pub(crate) struct Tracker {
     phase: Phase,
     meeting: Meeting,
     live_max: Option<Timestamp>,
+    every_change: bool,
     rests: u32,
     failures: u32,
 }
@@ -182,6 +187,7 @@ impl Tracker {
             phase: Phase::Disconnected,
             meeting: Meeting::NoLiveValue,
             live_max: None,
+            every_change: false,
             rests: 0,
             failures: 0,
         }
@@ -190,7 +196,8 @@ impl Tracker {
     /// One step.
     pub(crate) fn step(&mut self, event: Event) -> Vec<Action> {
         match event {
-            Event::Connected { now } => {
+            Event::Connected { now, every_change } => {
+                self.every_change = every_change;
                 self.forget_live();
                 if self.cursor.0.saturating_sub(now.0) <= DAY_MICROS {
                     self.cursor = self.cursor.min(now);
@@ -387,7 +394,7 @@ impl Tracker {
     }
 
     fn move_mark(&mut self) {
-        if self.meeting == Meeting::Met {
+        if self.meeting == Meeting::Met && self.every_change {
             self.mark = self.mark.max(self.live_max);
         }
     }

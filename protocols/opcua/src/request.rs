@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_opcua::client::{HistoryReadAction, Session};
 use async_opcua::types::{
     AttributeId, ByteString, DataChangeFilter, DataChangeTrigger, DataValue, ExtensionObject,
-    HistoryData, HistoryReadValueId, MonitoredItemCreateRequest, MonitoringMode,
-    MonitoringParameters, NodeId, ReadRawModifiedDetails, ReadValueId, StatusCode,
+    HistoryData, HistoryReadValueId, MonitoredItemCreateRequest, MonitoredItemCreateResult,
+    MonitoringMode, MonitoringParameters, NodeId, ReadRawModifiedDetails, ReadValueId, StatusCode,
     TimestampsToReturn, VariableId,
 };
 use model::Timestamp;
@@ -75,13 +75,27 @@ pub(crate) struct Item {
     pub(crate) sampling: Option<Duration>,
 }
 
-/// Monitors items; gives the handle and the server's word for each.
+/// What the server made of an item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Monitored {
+    pub(crate) handle: u32,
+    pub(crate) status: StatusCode,
+    /// Whether each change is queued, and said so when one is lost: without a queue no overflow is told, and what
+    /// lies between two samplings is skipped in silence.
+    ///
+    /// # Source
+    /// OPC 10000-4 §5.13.1.2 (sampling interval 0: exception-based) and §5.13.1.5 (a queue of one sets no overflow
+    /// bit).
+    pub(crate) every_change: bool,
+}
+
+/// Monitors items; gives the server's word for each.
 pub(crate) async fn monitor(
     session: &Session,
     subscription: u32,
     settings: &Settings,
     items: &[Item],
-) -> Result<Vec<(u32, StatusCode)>, StatusCode> {
+) -> Result<Vec<Monitored>, StatusCode> {
     let mut results = Vec::with_capacity(items.len());
     let mut size = ITEMS_PER_REQUEST;
     let mut rest = items;
@@ -97,10 +111,10 @@ pub(crate) async fn monitor(
         let unfiltered: Vec<Item> = batch
             .iter()
             .zip(&answers)
-            .filter(|(_, (_, status))| is_filter_refused(*status))
+            .filter(|(_, answer)| is_filter_refused(answer.status))
             .map(|(item, _)| item.clone())
             .collect();
-        answers.retain(|(_, status)| !is_filter_refused(*status));
+        answers.retain(|answer| !is_filter_refused(answer.status));
         results.append(&mut answers);
         if !unfiltered.is_empty() {
             let mut answers = create(session, subscription, settings, &unfiltered, false).await?;
@@ -117,17 +131,18 @@ async fn create(
     settings: &Settings,
     items: &[Item],
     filtered: bool,
-) -> Result<Vec<(u32, StatusCode)>, StatusCode> {
+) -> Result<Vec<Monitored>, StatusCode> {
     let requests = items.iter().map(|item| to_request(item, settings, filtered)).collect();
     let created = session
         .create_monitored_items(subscription, TimestampsToReturn::Both, requests)
         .await
         .map_err(|error| error.status())?;
-    Ok(items
-        .iter()
-        .map(|item| item.handle)
-        .zip(created.iter().map(|c| c.result.status_code))
-        .collect())
+    Ok(items.iter().zip(&created).map(|(item, c)| monitored(item.handle, &c.result)).collect())
+}
+
+fn monitored(handle: u32, result: &MonitoredItemCreateResult) -> Monitored {
+    let every_change = result.revised_sampling_interval == 0.0 && result.revised_queue_size > 1;
+    Monitored { handle, status: result.status_code, every_change }
 }
 
 fn to_request(item: &Item, settings: &Settings, filtered: bool) -> MonitoredItemCreateRequest {
@@ -234,4 +249,27 @@ pub(crate) async fn probe(session: &Session) -> Result<(), StatusCode> {
     let state = ReadValueId::new(VariableId::Server_ServerStatus_State.into(), AttributeId::Value);
     let read = session.read(&[state], TimestampsToReturn::Neither, 0.0).await;
     read.map(|_| ()).map_err(|error| error.status())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_granted_decides_whether_each_change_comes() {
+        let check = |revised_sampling_interval, revised_queue_size, expected| {
+            let result = MonitoredItemCreateResult {
+                revised_sampling_interval,
+                revised_queue_size,
+                ..MonitoredItemCreateResult::default()
+            };
+            let monitored = monitored(7, &result);
+            assert_eq!((monitored.handle, monitored.every_change), (7, expected), "{result:?}");
+        };
+        check(0.0, 1_000, true);
+        check(0.0, 1, false);
+        check(1_000.0, 1_000, false);
+        check(-1.0, 1_000, false);
+        check(f64::NAN, 1_000, false);
+    }
 }

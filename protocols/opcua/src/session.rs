@@ -1,23 +1,25 @@
 //! One session from its first request to its end: values come in, history is read back, silence is noticed. Must never
 //! outlive its connection; what outlives it is in `port`.
 
+mod monitoring;
+mod pages;
+mod values;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use async_opcua::types::{DataValue, NamespaceMap, NodeId, StatusCode};
+use async_opcua::types::{NodeId, StatusCode};
 use driver::{Emission, Stopped};
 use futures::future::BoxFuture;
-use model::{Quality, Timestamp};
+use model::Timestamp;
 
 use crate::client::{self, Connection};
 use crate::error::{PointError, SessionError};
-use crate::history::{Action, Event, Failure, UNSUPPORTED_RETRY};
+use crate::history::{Action, Event};
 use crate::inbox::{self, Notice, Outbox};
 use crate::port::Worker;
-use crate::request::{self, Granted, HistoryPage, Item};
+use crate::request::{self, Granted, HistoryPage};
 
-/// How often items that the server refused are asked for again: it may still be starting.
-const REFUSED_RETRY: Duration = Duration::from_mins(1);
 /// A source time further ahead of our clock than this is not believed yet.
 const HORIZON_MICROS: i64 = 60_000_000;
 
@@ -199,173 +201,6 @@ impl<'a> Serving<'a> {
         }
     }
 
-    /// Monitors all items that are not monitored yet.
-    async fn monitor(&mut self) -> Result<(), End> {
-        let url = self.url();
-        let failed = |status| {
-            End::Broken(SessionError::Refused {
-                url: url.clone(),
-                request: "to monitor items",
-                status,
-            })
-        };
-        let by_uri =
-            self.worker.plan.points.iter().any(|point| point.address.namespace_uri().is_some());
-        let namespaces = if by_uri {
-            let array = self.connection.session.read_namespace_array().await;
-            array.map_err(|error| failed(error.status()))?
-        } else {
-            NamespaceMap::new()
-        };
-        let mut emission = Emission::default();
-        let mut items = Vec::new();
-        for index in std::mem::take(&mut self.refused) {
-            let point = &self.worker.plan.points[index];
-            self.nodes[index] = point.address.resolve(&namespaces);
-            let Some(node) = self.nodes[index].clone() else {
-                let (metric, node) = (point.metric.clone(), point.address.to_string());
-                let error = PointError::Namespace { metric, node };
-                self.refuse(index, &error, StatusCode::BadNodeIdUnknown, &mut emission);
-                continue;
-            };
-            let sampling = point.history.is_none().then_some(point.sampling);
-            items.push(Item { handle: handle(index), node, sampling });
-        }
-        let session = &self.connection.session;
-        let settings = &self.worker.plan.settings;
-        let results =
-            request::monitor(session, self.granted.id, settings, &items).await.map_err(failed)?;
-        for (item, status) in results {
-            let Some(index) = index(item) else { continue };
-            if status.is_bad() {
-                let point = &self.worker.plan.points[index];
-                let (metric, node) = (point.metric.clone(), point.address.to_string());
-                let error = PointError::Refused { metric, node, status };
-                self.refuse(index, &error, status, &mut emission);
-            } else {
-                let now = self.worker.link.clock.now();
-                self.step(index, Event::Connected { now }, &mut emission);
-            }
-        }
-        self.refused_at = self.now() + REFUSED_RETRY;
-        self.emit(emission).await
-    }
-
-    fn refuse(
-        &mut self,
-        index: usize,
-        error: &PointError,
-        status: StatusCode,
-        emission: &mut Emission,
-    ) {
-        self.refused.push(index);
-        self.worker.fault(index, error.fault());
-        emission.samples.extend(self.worker.refused(index, Quality(status.bits())));
-    }
-
-    async fn notice(&mut self, notice: Notice) -> Result<(), End> {
-        match notice {
-            Notice::Values(values) => self.values(values).await,
-            Notice::Gap => self.values_lost("notifications are missing").await,
-            Notice::Ended(status) if status.is_bad() => {
-                Err(End::Broken(SessionError::SubscriptionEnded { url: self.url(), status }))
-            }
-            Notice::Ended(_) => Ok(()),
-        }
-    }
-
-    async fn values(&mut self, values: Vec<(u32, DataValue)>) -> Result<(), End> {
-        self.worker.well();
-        let gateway_time = self.worker.link.clock.now();
-        let horizon = horizon(gateway_time);
-        let mut emission = Emission::default();
-        for (item, value) in values {
-            let Some(index) = index(item).filter(|index| *index < self.nodes.len()) else {
-                continue;
-            };
-            let decoded = self.worker.plan.points[index].codec.live(&value, gateway_time);
-            self.worker.heard_of(index);
-            if let Some(found) = decoded.mismatch {
-                self.mismatch(index, found);
-            }
-            if decoded.overflow {
-                self.step(index, Event::Overflow, &mut emission);
-                let reason = "the server's queue of a point ran over";
-                self.worker.fault(index, PointError::ValuesLost { reason }.fault());
-            }
-            if self.worker.trackers[index].is_none() {
-                emission.samples.push(decoded.sample);
-            } else {
-                let (sample, timed) = (decoded.sample, decoded.timed);
-                self.step(index, Event::Live { sample, timed, horizon }, &mut emission);
-            }
-        }
-        self.emit(emission).await
-    }
-
-    /// Says once per session that a point is not what the profile says.
-    fn mismatch(&mut self, index: usize, found: String) {
-        if !self.mismatched.insert(index) {
-            return;
-        }
-        let point = &self.worker.plan.points[index];
-        let expected = match point.codec.kind {
-            driver::RawKind::Integer => "an integer",
-            driver::RawKind::Float => "a Float or Double",
-        };
-        let (metric, node) = (point.metric.clone(), point.address.to_string());
-        let error = PointError::Mismatch { metric, node, expected, found };
-        self.worker.fault(index, error.fault());
-    }
-
-    /// Values of unknown points are missing: what has a memory is read back.
-    async fn values_lost(&mut self, reason: &'static str) -> Result<(), End> {
-        tracing::warn!(port = self.worker.plan.id, reason, "values lost before the gateway");
-        let mut emission = Emission::default();
-        for index in 0..self.nodes.len() {
-            self.step(index, Event::Overflow, &mut emission);
-        }
-        for device in &self.worker.plan.devices {
-            self.worker.link.observer.failed(device, PointError::ValuesLost { reason }.fault());
-        }
-        self.emit(emission).await
-    }
-
-    async fn page(&mut self, (index, page, latency): Answer) -> Result<(), End> {
-        let mut emission = Emission::default();
-        let point = &self.worker.plan.points[index];
-        let (metric, node) = (point.metric.clone(), point.address.to_string());
-        match page {
-            Ok(page) => {
-                let device = &self.worker.plan.devices[point.device];
-                self.worker.link.observer.answered(device, latency);
-                let gateway_time = self.worker.link.clock.now();
-                let found = page.values.len();
-                let remembered = |value| point.codec.remembered(value, gateway_time);
-                let samples: Vec<_> = page.values.iter().filter_map(remembered).collect();
-                let count = found - samples.len();
-                if count > 0 {
-                    let error = PointError::Timeless { metric, node, count };
-                    self.worker.fault(index, error.fault());
-                }
-                let (continuation, horizon) = (page.continuation, horizon(gateway_time));
-                self.step(index, Event::Page { samples, continuation, horizon }, &mut emission);
-            }
-            Err(status) => {
-                let failure = request::failure(status);
-                let error = if failure == Failure::Unsupported {
-                    let minutes = UNSUPPORTED_RETRY.as_secs() / 60;
-                    PointError::NoHistory { metric, node, status, minutes }
-                } else {
-                    PointError::HistoryFailed { metric, node, status }
-                };
-                self.worker.fault(index, error.fault());
-                self.step(index, Event::Failed(failure), &mut emission);
-            }
-        }
-        self.emit(emission).await
-    }
-
     /// One step of a point's tracker, if it has one; what it wants is noted, what it hands over is gathered.
     fn step(&mut self, index: usize, event: Event, emission: &mut Emission) {
         let Some(tracker) = &mut self.worker.trackers[index] else { return };
@@ -408,24 +243,6 @@ impl<'a> Serving<'a> {
             return Ok(());
         }
         Ok(self.worker.link.emit(emission).await?)
-    }
-
-    /// One page at a time: a server that serves its memory still has to serve its values.
-    fn start_reading(&mut self) {
-        if self.reading.is_some() {
-            return;
-        }
-        let Some((index, from, continuation)) = self.wanted.pop_front() else { return };
-        let Some(node) = self.nodes[index].clone() else { return };
-        let session = std::sync::Arc::clone(&self.connection.session);
-        let mut link = self.worker.link.clone();
-        let page_size = self.worker.plan.settings.history_page;
-        self.reading = Some(Box::pin(async move {
-            link.read_back_permit().await?;
-            let started = link.clock.monotonic();
-            let page = request::read_history(&session, &node, from, continuation, page_size).await;
-            Ok((index, page, link.clock.monotonic().saturating_sub(started)))
-        }));
     }
 
     fn start_probing(&mut self, now: Duration) {

@@ -86,9 +86,10 @@ fn keeps_the_status_code_and_gives_bad_no_value() {
     check(0, true, false);
     check(0x4090_0000, true, false);
     check(Quality::GOOD_OVERFLOW.0, true, true);
-    check(0x0000_0080, true, false); // bit 7 without the info type: not an overflow
+    check(0x0000_0080, true, true); // bit 7 without the info type: async-opcua's server
     check(0x8031_0000, false, false);
     check(0x8031_0480, false, true);
+    check(0x4090_0400, true, false);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 const HORIZON: Timestamp = Timestamp(1_000_000);
-const CONNECTED: Event = Event::Connected { now: HORIZON };
+const CONNECTED: Event = Event::Connected { now: HORIZON, every_change: true };
 
 fn sample(time: i64, value: i64) -> Sample {
     let time = Timestamp(time);
@@ -199,6 +199,24 @@ fn a_time_that_cannot_be_moves_nothing() {
     );
 }
 
+#[test]
+fn live_values_of_a_server_that_skips_changes_in_silence_never_move_the_mark() {
+    let end = check(
+        tracker(),
+        &[
+            (Event::Connected { now: HORIZON, every_change: false }, &[read(0)]),
+            (page(&[(1, 1)]), &[emit(&[(1, 1)], Some(1)), read(1)]),
+            (live(1, 1), &[emit(&[(1, 1)], None)]),
+            (page(&[(1, 1)]), &[read(2)]),
+            (page(&[]), &[Action::Wait(RECHECK_MET)]),
+            (live(5, 5), &[emit(&[(5, 5)], None)]),
+            (Event::Due, &[read(1)]),
+            (page(&[(1, 1), (3, 3), (5, 5)]), &[emit(&[(3, 3), (5, 5)], Some(5)), read(5)]),
+        ],
+    );
+    assert!(end.is_live());
+}
+
 fn page_believed_to(horizon: i64, values: &[(i64, i64)]) -> Event {
     let samples = values.iter().map(|(time, value)| sample(*time, *value)).collect();
     Event::Page { samples, continuation: None, horizon: Timestamp(horizon) }
@@ -270,7 +288,7 @@ fn a_cursor_in_the_future_steps_back_to_now_but_not_because_our_clock_was_never_
     assert_eq!(tracker.step(CONNECTED), [read(HORIZON.0)]);
     let mut tracker = Tracker::new(Some(future), Timestamp(0), 3);
     let unset = Timestamp(future.0 - DAY_MICROS - 1);
-    assert_eq!(tracker.step(Event::Connected { now: unset }), [read(future.0)]);
+    assert_eq!(tracker.step(Event::Connected { now: unset, every_change: true }), [read(future.0)]);
 }
 
 #[test]
@@ -413,6 +431,8 @@ struct Server {
     queue: usize,
     /// Every how many values one is remembered.
     remembered_every: usize,
+    /// Whether it says so when its queue ran over.
+    tells: bool,
     /// How far its newest time lies beyond what is believed.
     ahead: i64,
 }
@@ -469,7 +489,7 @@ impl World {
         if self.queue.len() > self.server.queue {
             self.queue.pop_front();
             if let Some(oldest) = self.queue.front_mut() {
-                oldest.0 = true;
+                oldest.0 = self.server.tells;
             }
         }
     }
@@ -552,7 +572,7 @@ impl World {
             self.queue.push_back((false, current.0, current.1));
         }
         let now = self.horizon();
-        self.step(Event::Connected { now });
+        self.step(Event::Connected { now, every_change: self.server.tells });
     }
 
     fn break_link(&mut self) {
@@ -630,9 +650,10 @@ proptest! {
         continues: bool,
         queue in 1_usize..4,
         remembered_every in 1_usize..3,
+        tells: bool,
         ahead in 0_i64..4,
     ) {
-        let server = Server { page_size, continues, queue, remembered_every, ahead };
+        let server = Server { page_size, continues, queue, remembered_every, tells, ahead };
         let mut world = World::new(server);
         for op in &ops {
             world.apply(op);

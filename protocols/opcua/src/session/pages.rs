@@ -1,0 +1,63 @@
+//! Pages of history, one at a time. Must never decide what is read next; `history` does.
+
+use driver::Emission;
+
+use super::{Answer, End, Serving, horizon};
+use crate::error::PointError;
+use crate::history::{Event, Failure, UNSUPPORTED_RETRY};
+use crate::request;
+
+impl Serving<'_> {
+    pub(super) async fn page(&mut self, (index, page, latency): Answer) -> Result<(), End> {
+        let mut emission = Emission::default();
+        let point = &self.worker.plan.points[index];
+        let (metric, node) = (point.metric.clone(), point.address.to_string());
+        match page {
+            Ok(page) => {
+                let device = &self.worker.plan.devices[point.device];
+                self.worker.link.observer.answered(device, latency);
+                let gateway_time = self.worker.link.clock.now();
+                let found = page.values.len();
+                let remembered = |value| point.codec.remembered(value, gateway_time);
+                let samples: Vec<_> = page.values.iter().filter_map(remembered).collect();
+                let count = found - samples.len();
+                if count > 0 {
+                    let error = PointError::Timeless { metric, node, count };
+                    self.worker.fault(index, error.fault());
+                }
+                let (continuation, horizon) = (page.continuation, horizon(gateway_time));
+                self.step(index, Event::Page { samples, continuation, horizon }, &mut emission);
+            }
+            Err(status) => {
+                let failure = request::failure(status);
+                let error = if failure == Failure::Unsupported {
+                    let minutes = UNSUPPORTED_RETRY.as_secs() / 60;
+                    PointError::NoHistory { metric, node, status, minutes }
+                } else {
+                    PointError::HistoryFailed { metric, node, status }
+                };
+                self.worker.fault(index, error.fault());
+                self.step(index, Event::Failed(failure), &mut emission);
+            }
+        }
+        self.emit(emission).await
+    }
+
+    /// One page at a time: a server that serves its memory still has to serve its values.
+    pub(super) fn start_reading(&mut self) {
+        if self.reading.is_some() {
+            return;
+        }
+        let Some((index, from, continuation)) = self.wanted.pop_front() else { return };
+        let Some(node) = self.nodes[index].clone() else { return };
+        let session = std::sync::Arc::clone(&self.connection.session);
+        let mut link = self.worker.link.clone();
+        let page_size = self.worker.plan.settings.history_page;
+        self.reading = Some(Box::pin(async move {
+            link.read_back_permit().await?;
+            let started = link.clock.monotonic();
+            let page = request::read_history(&session, &node, from, continuation, page_size).await;
+            Ok((index, page, link.clock.monotonic().saturating_sub(started)))
+        }));
+    }
+}
