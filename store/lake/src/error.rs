@@ -45,8 +45,8 @@ pub enum LakeError {
         /// Writer version asked for.
         writer: i64,
     },
-    /// The table's log does not say what it must.
-    #[error("log of the table is damaged at `{}`: {what}", path.display())]
+    /// A file of the table does not say what it must.
+    #[error("table is damaged at `{}`: {what}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -128,6 +128,16 @@ impl LakeError {
 
     pub(crate) fn delta(action: &'static str) -> impl FnOnce(DeltaTableError) -> Self {
         move |source| Self::Delta { action, source: Box::new(source) }
+    }
+
+    /// The file that could not be read or written, where it was one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Damaged { path, .. } | Self::Io { path, .. } | Self::Parquet { path, .. } => {
+                Some(path)
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {

@@ -69,6 +69,8 @@ pub struct Lake {
     pub(crate) known: Option<Known>,
     /// The merge that runs beside the commits.
     pub(crate) merge: Option<Merge>,
+    /// Files that could not be read, and the monotonic time until which no merge tries them again.
+    pub(crate) unreadable: BTreeMap<String, Duration>,
     attempts: u64,
 }
 
@@ -110,8 +112,16 @@ impl Lake {
             create(&log_store, &options).await?;
         }
         let lock = Arc::new(lock);
-        let mut lake =
-            Self { dir, options, lock, log_store, known: None, merge: None, attempts: 0 };
+        let mut lake = Self {
+            dir,
+            options,
+            lock,
+            log_store,
+            known: None,
+            merge: None,
+            unreadable: BTreeMap::new(),
+            attempts: 0,
+        };
         let known = lake.known().await?;
         tracing::info!(
             version = known.table.version(),

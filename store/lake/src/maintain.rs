@@ -4,13 +4,15 @@
 //! Files have levels. A commit makes one of level 0; [`FAN_IN`] of one level are merged into one of the next, sorted
 //! by (point, ts). A file with [`SEALED_ROWS`] rows is merged no more, so the work per row is bounded by the levels it
 //! passes. The merge runs on a thread of its own and only reads files that the log names; the writer alone enters its
-//! result. A merged file keeps the commit number of every row and is entered with `dataChange = false`.
+//! result. A merged file keeps the commit number of every row and is entered with `dataChange = false`. A file that
+//! cannot be read stays live and is left out for a while, so that one bad sector does not end all merging.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use deltalake_core::DeltaTable;
 use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
@@ -32,6 +34,8 @@ pub(crate) const FAN_IN: usize = 16;
 pub(crate) const SEALED_ROWS: u64 = 4_000_000;
 /// Expired files deleted in one call, so that a commit never waits long for them.
 const DELETIONS_MAX: usize = 256;
+/// How long a file that could not be read is left out of merges.
+pub(crate) const UNREADABLE_FOR: Duration = Duration::from_hours(1);
 
 /// What one call of [`Lake::maintain`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub struct Maintained {
     pub merged_files: usize,
     /// Rows that were left out of it because the same row was in it already.
     pub removed_replays: u64,
+    /// Files that are left out of merges now because they could not be read.
+    pub unreadable_files: usize,
     /// Whether a merge is running now.
     pub merge_running: bool,
     /// Whether a checkpoint was written.
@@ -54,6 +60,7 @@ pub struct Maintained {
 #[derive(Debug)]
 pub(crate) struct Merge {
     task: JoinHandle<Result<Merged, LakeError>>,
+    sources: Vec<DataFile>,
     cancelled: Arc<AtomicBool>,
 }
 
@@ -63,10 +70,9 @@ impl Drop for Merge {
     }
 }
 
-/// Files and the one that can stand for them.
+/// The file that can stand for the sources of its merge.
 #[derive(Debug)]
 struct Merged {
-    sources: Vec<DataFile>,
     name: String,
     level: u32,
     commit: CommitNumber,
@@ -95,6 +101,7 @@ impl Lake {
             self.checkpoint(&mut done).await,
         ];
         done.merge_running = self.merge.is_some();
+        done.unreadable_files = self.unreadable.len();
         steps.into_iter().collect::<Result<(), LakeError>>()?;
         Ok(done)
     }
@@ -109,6 +116,7 @@ impl Lake {
             all.checkpoint |= done.checkpoint;
             all.expired_log_files += done.expired_log_files;
             all.expired_data_files += done.expired_data_files;
+            all.unreadable_files = done.unreadable_files;
             if !done.merge_running {
                 return Ok(all);
             }
@@ -132,20 +140,25 @@ impl Lake {
         let Some(mut merge) = self.merge.take_if(|merge| wait || merge.task.is_finished()) else {
             return Ok(());
         };
-        let merged = (&mut merge.task)
+        let ended = (&mut merge.task)
             .await
-            .map_err(|source| LakeError::Worker { action: "merge files", source })??;
+            .map_err(|source| LakeError::Worker { action: "merge files", source })?;
+        let sources = std::mem::take(&mut merge.sources);
+        let merged = match ended {
+            Ok(merged) => merged,
+            Err(error) => return self.leave_out(&sources, error),
+        };
         let Some(written) = merged.written else { return Ok(()) };
         let now = self.options.clock.now();
         let mut actions: Vec<Action> =
-            merged.sources.iter().map(|file| Action::Remove(file::remove(file, now))).collect();
+            sources.iter().map(|file| Action::Remove(file::remove(file, now))).collect();
         actions.push(Action::Add(file::add(&merged.name, &written, now, false)));
         let operation = DeltaOperation::Optimize { predicate: None, target_size: 0 };
-        done.merged_files = merged.sources.len();
+        done.merged_files = sources.len();
         done.removed_replays = merged.replays;
         self.enter(actions, Vec::new(), operation, |known| {
-            known.files.retain(|file| !merged.sources.contains(file));
-            let gone = merged.sources.into_iter().map(|file| (file.name, now.as_millis()));
+            known.files.retain(|file| !sources.contains(file));
+            let gone = sources.into_iter().map(|file| (file.name, now.as_millis()));
             known.removed.extend(gone);
             known.files.push(data_file(merged.name, merged.level, merged.commit, &written));
             known.files.sort_by_key(|file| file.commit);
@@ -153,11 +166,32 @@ impl Lake {
         .await
     }
 
+    /// Leaves the source that an error is about out of the merges to come; any other error, such as a full disk, is
+    /// handed back.
+    fn leave_out(&mut self, sources: &[DataFile], error: LakeError) -> Result<(), LakeError> {
+        let is_at_fault =
+            |file: &&DataFile| error.path() == Some(&data_path(&self.dir, &file.name));
+        let Some(file) = sources.iter().find(is_at_fault) else { return Err(error) };
+        tracing::error!(
+            file = %data_path(&self.dir, &file.name).display(),
+            rows = file.rows,
+            error = &error as &(dyn std::error::Error + 'static),
+            "a data file cannot be read and is not merged: put it back from a backup, it is tried again in {} minutes",
+            UNREADABLE_FOR.as_secs() / 60,
+        );
+        self.unreadable.insert(file.name.clone(), self.options.clock.monotonic() + UNREADABLE_FOR);
+        Ok(())
+    }
+
     async fn start_merge(&mut self) -> Result<(), LakeError> {
         if self.merge.is_some() {
             return Ok(());
         }
-        let Some(sources) = due(&self.known().await?.files) else { return Ok(()) };
+        let now = self.options.clock.monotonic();
+        self.unreadable.retain(|_, until| *until > now);
+        let mut files = self.known().await?.files.clone();
+        files.retain(|file| !self.unreadable.contains_key(&file.name));
+        let Some(sources) = due(&files) else { return Ok(()) };
         let (level, commit) = (sources[0].level + 1, sources[FAN_IN - 1].commit);
         let name = self.name_file(level, commit);
         let paths: Vec<_> = sources.iter().map(|file| data_path(&self.dir, &file.name)).collect();
@@ -169,9 +203,9 @@ impl Lake {
             let _lock = lock;
             let mut merger = Merger::open(&paths, BATCH_ROWS, &stop)?;
             let written = file::write(disk.as_ref(), &path, &mut merger)?;
-            Ok(Merged { sources, name, level, commit, written, replays: merger.replays })
+            Ok(Merged { name, level, commit, written, replays: merger.replays })
         });
-        self.merge = Some(Merge { task, cancelled });
+        self.merge = Some(Merge { task, sources, cancelled });
         Ok(())
     }
 

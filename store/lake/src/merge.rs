@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{self, AtomicBool};
 
@@ -56,9 +57,11 @@ struct Cursor {
 impl Cursor {
     fn open(path: &Path, batch_rows: usize) -> Result<Self, LakeError> {
         let file = File::open(path).map_err(LakeError::io("open", path))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-            .and_then(|builder| builder.with_batch_size(batch_rows).build())
-            .map_err(LakeError::parquet("read", path))?;
+        let reader = contained(path, || {
+            ParquetRecordBatchReaderBuilder::try_new(file)
+                .and_then(|builder| builder.with_batch_size(batch_rows).build())
+        })?
+        .map_err(LakeError::parquet("read", path))?;
         Ok(Self {
             path: path.to_owned(),
             reader,
@@ -75,7 +78,7 @@ impl Cursor {
     /// Takes the next batch of the file, if there is one, and hands it out to be held at `place`.
     fn next_batch(&mut self, place: usize) -> Result<Option<RecordBatch>, LakeError> {
         self.held = None;
-        for batch in self.reader.by_ref() {
+        while let Some(batch) = contained(&self.path, || self.reader.next())? {
             let batch = batch.map_err(|error| LakeError::damaged(&self.path, error.to_string()))?;
             if batch.num_rows() == 0 {
                 continue;
@@ -117,6 +120,12 @@ impl Cursor {
             .then_with(|| self.rest().cmp(&other.rest()))
             .then_with(|| commit(self).cmp(&commit(other)))
     }
+}
+
+/// Turns a panic of the Parquet reader, which some damaged files bring about, into an error that names the file.
+fn contained<T>(path: &Path, read: impl FnOnce() -> T) -> Result<T, LakeError> {
+    catch_unwind(AssertUnwindSafe(read))
+        .map_err(|_| LakeError::damaged(path, "its content makes no sense to the Parquet reader"))
 }
 
 impl<'a> Merger<'a> {
@@ -284,6 +293,30 @@ mod tests {
                 (point, ts, generation, seq, long(9).value(row))
             })
             .collect()
+    }
+
+    /// Some of these bytes make the Parquet reader panic.
+    #[test]
+    fn whatever_byte_is_wrong_the_error_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.parquet");
+        let rows = std::iter::once(Ok(batch(&[(1, 1, 1, 1, 1), (2, 2, 1, 1, 1)])));
+        file::write(&LocalDisk, &path, rows).unwrap();
+        let good = std::fs::read(&path).unwrap();
+        let cancelled = AtomicBool::new(false);
+        let mut refused = 0;
+        for at in 0..good.len() {
+            let mut bytes = good.clone();
+            bytes[at] = 0xFF;
+            std::fs::write(&path, bytes).unwrap();
+            let merged = Merger::open(std::slice::from_ref(&path), BATCH_ROWS, &cancelled)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            if let Err(error) = merged {
+                assert_eq!(error.path(), Some(path.as_path()), "byte {at}: {error}");
+                refused += 1;
+            }
+        }
+        assert!(refused > good.len() / 4, "{refused} of {}", good.len());
     }
 
     proptest! {

@@ -1,13 +1,15 @@
 //! Merging, checkpoints and deletion: the rows stay, the files do not.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::{CommitNumber, Sequence};
 
 use super::{Site, plant, rows, rows_of};
-use crate::maintain::FAN_IN;
+use crate::maintain::{FAN_IN, UNREADABLE_FOR};
 
 #[tokio::test]
 async fn merging_keeps_every_row_and_its_commit() {
@@ -54,6 +56,77 @@ async fn merging_drops_replays_and_nothing_else() {
     assert_eq!(done.removed_replays, 6);
     let expected: Vec<_> = rows_before.into_iter().filter(|row| !lost.contains(row)).collect();
     assert_eq!(rows(&site.snapshot()), expected);
+}
+
+/// Spoils the second of enough files for two merges; expects all others to be merged, and this one too once it is back.
+async fn merging_goes_on_without(spoil: impl Fn(&Path)) {
+    let site = Site::new();
+    let north = plant("north", 1);
+    let mut lake = site.open().await;
+    let commits = u64::try_from(FAN_IN).unwrap() + 1;
+    for sequence in 1..=commits {
+        lake.commit(north.draft(sequence, 2)).await.unwrap();
+    }
+    let expected = rows(&site.snapshot());
+    let name = lake.known().await.unwrap().files[1].name.clone();
+    let (path, kept) = (site.path().join(&name), site.path().join("kept"));
+    std::fs::copy(&path, &kept).unwrap();
+    spoil(&path);
+    let done = lake.settle().await.unwrap();
+    assert_eq!((done.merged_files, done.unreadable_files), (FAN_IN, 1));
+    assert!(site.snapshot().files().contains(&path), "its rows are not given up");
+    assert_eq!(lake.live_files().await.unwrap(), 2);
+
+    // Put back from a backup, it is merged with those that follow once its time is over.
+    std::fs::rename(kept, path).unwrap();
+    assert_eq!(rows(&site.snapshot()), expected, "INV-4");
+    site.clock.forward(UNREADABLE_FOR);
+    for sequence in commits + 1..commits + u64::try_from(FAN_IN).unwrap() {
+        lake.commit(north.draft(sequence, 2)).await.unwrap();
+    }
+    let done = lake.settle().await.unwrap();
+    assert_eq!((done.merged_files, done.unreadable_files), (FAN_IN, 0));
+    assert_eq!(lake.live_files().await.unwrap(), 2);
+    assert_eq!(rows(&site.snapshot()).len(), expected.len() + (FAN_IN - 1) * 6);
+}
+
+#[tokio::test]
+async fn merging_goes_on_without_a_file_that_is_gone() {
+    merging_goes_on_without(|path| std::fs::remove_file(path).unwrap()).await;
+}
+
+#[tokio::test]
+async fn merging_goes_on_without_a_file_that_is_cut() {
+    let cut = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    merging_goes_on_without(cut).await;
+}
+
+#[tokio::test]
+async fn merging_goes_on_without_a_file_with_a_bad_sector() {
+    let spoil = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[4..600].fill(0);
+        std::fs::write(path, bytes).unwrap();
+    };
+    merging_goes_on_without(spoil).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_no_fault_of_the_files_that_are_merged() {
+    let site = Site::new();
+    let north = plant("north", 1);
+    let mut lake = site.open().await;
+    for sequence in 1..=u64::try_from(FAN_IN).unwrap() {
+        lake.commit(north.draft(sequence, 2)).await.unwrap();
+    }
+    site.disk.room.store(100, Ordering::Relaxed);
+    lake.settle().await.unwrap_err();
+    site.disk.room.store(0, Ordering::Relaxed);
+    let done = lake.settle().await.unwrap();
+    assert_eq!((done.merged_files, done.unreadable_files), (FAN_IN, 0));
 }
 
 #[tokio::test]
