@@ -72,7 +72,10 @@ impl Sheet {
 
     /// A quantity straight from meters and facts.
     pub(crate) fn quantity(&mut self, name: String, unit: &str, quantity: Quantity) -> Figure {
-        let note = quantity.value.is_none().then(|| "nothing is known for this period".to_owned());
+        let note = quantity.value.is_none().then(|| match quantity.missing.as_slice() {
+            [] => "nothing is known for this period".to_owned(),
+            missing => format!("unknown: {}", missing.join("; ")),
+        });
         let figure = Figure {
             value: quantity.value.clone().map(FigureValue::Exact),
             note,

@@ -7,6 +7,8 @@ use model::{CommitNumber, PointId, Unit};
 use serde::Serialize;
 use thiserror::Error;
 
+use levels::Wanted;
+
 use crate::fact::{Declared, Fact, Facts, Flow, Measure, Source};
 use crate::id::{MeterId, SubjectId};
 use crate::index::{Class, Coverage, Index, PeriodEnergy, Segment};
@@ -14,6 +16,8 @@ use crate::number::Number;
 use crate::period::{Period, Span};
 use crate::plant::{EnergyKind, Meter, MeterRole, Plant, RatioChange, Replacement};
 use crate::readings::{MeterReadings, ReadingCounts, ReadingsError};
+
+mod levels;
 
 /// Everything figures are made of.
 #[derive(Debug, Clone, Copy)]
@@ -145,6 +149,15 @@ pub struct Quantity {
     pub declared: Vec<Fact>,
     /// What does not enter it.
     pub not_counted: Vec<NotCounted>,
+    /// What of it is unknown, in words.
+    pub missing: Vec<String>,
+}
+
+/// A subject that has a quantity of its own, and the meters that stand there.
+#[derive(Debug, Clone)]
+struct Place<'a> {
+    subject: &'a SubjectId,
+    meters: Vec<&'a Meter>,
 }
 
 impl Quantity {
@@ -158,6 +171,7 @@ impl Quantity {
             meters: Vec::new(),
             declared: Vec::new(),
             not_counted: Vec::new(),
+            missing: Vec::new(),
         }
     }
 
@@ -173,8 +187,21 @@ impl Quantity {
         }
     }
 
-    /// The sum of quantities; unknown when there is none.
+    /// Nothing is known, and why.
+    pub(crate) fn missing(why: String) -> Self {
+        Self { missing: vec![why], ..Self::unknown() }
+    }
+
+    /// The sum over subjects or meters; one that is unknown makes it unknown (INV-8).
     fn sum(quantities: impl IntoIterator<Item = Self>) -> Self {
+        let mut unknown = false;
+        let each = quantities.into_iter().inspect(|one| unknown |= one.value.is_none());
+        let sum = Self::over_time(each.collect::<Vec<_>>());
+        Self { value: sum.value.filter(|_| !unknown), ..sum }
+    }
+
+    /// The sum over parts of the time: of what is known, and not complete where a part is not.
+    fn over_time(quantities: impl IntoIterator<Item = Self>) -> Self {
         quantities.into_iter().reduce(Self::and).unwrap_or_else(Self::unknown)
     }
 
@@ -194,6 +221,7 @@ impl Quantity {
         self.meters.extend(other.meters);
         self.declared.extend(other.declared);
         self.not_counted.extend(other.not_counted);
+        self.missing.extend(other.missing);
         self
     }
 }
@@ -212,79 +240,42 @@ impl Inputs<'_> {
         period: Period,
     ) -> Result<Option<Quantity>, SourceError> {
         let measure = Measure::Energy(flow, kind.id.clone());
-        let meters = self.meters_of(subject, flow, kind);
-        let mut given: Vec<(&SubjectId, Quantity)> = Vec::new();
-        for part in &self.plant.subjects {
-            if !self.plant.is_within(&part.id, subject) {
-                continue;
-            }
-            let here: Vec<&Meter> =
-                meters.iter().copied().filter(|meter| meter.subject == part.id).collect();
-            if let Some(quantity) = self.at(&part.id, &measure, kind, &here, period) {
-                given.push((&part.id, quantity));
-            }
-        }
-        self.one_level(&measure, period, given)
-    }
-
-    /// Lets each quantity in once where a subject and one inside it both have it.
-    fn one_level(
-        &self,
-        measure: &Measure,
-        period: Period,
-        mut given: Vec<(&SubjectId, Quantity)>,
-    ) -> Result<Option<Quantity>, SourceError> {
-        let declared = |quantity: &Quantity| quantity.class == Class::Declared;
-        let mut shown = Vec::new();
-        while let Some((upper, lower)) = self.nested(&given, declared) {
-            let inside = |(id, _): &&(&SubjectId, Quantity)| {
-                **id != *given[upper].0 && self.plant.is_within(id, given[upper].0)
+        let places = self.places(subject, flow, kind);
+        // A subject that lies in no other that has it, with those inside it: one quantity each.
+        let top = |place: &&Place<'_>| {
+            let holds = |other: &Place<'_>| {
+                other.subject != place.subject && self.plant.is_within(place.subject, other.subject)
             };
-            let below: Vec<Quantity> =
-                given.iter().filter(inside).map(|(_, quantity)| quantity.clone()).collect();
-            let metered = below.iter().all(|quantity| !declared(quantity));
-            if !(metered && declared(&given[upper].1)) {
-                return Err(SourceError::TwoLevels {
-                    measure: measure.clone(),
-                    period,
-                    upper: given[upper].0.clone(),
-                    lower: given[lower].0.clone(),
-                });
-            }
-            let (id, over) = (given[upper].0, given[upper].1.clone());
-            let reason = over.declared.iter().find_map(|fact| fact.override_reason.clone());
-            let under = Quantity::sum(below);
-            let kept: Vec<_> = given
-                .iter()
-                .filter(|(one, _)| match reason {
-                    Some(_) => !self.plant.is_within(one, id) || *one == id,
-                    None => *one != id,
-                })
-                .cloned()
-                .collect();
-            shown.extend(compare(id, period, &under, &over, reason.as_deref()));
-            given = kept;
+            !places.iter().any(holds)
+        };
+        let mut quantities = Vec::new();
+        for top in places.iter().filter(top) {
+            let inside = |place: &&Place<'_>| self.plant.is_within(place.subject, top.subject);
+            let group: Vec<Place<'_>> = places.iter().filter(inside).cloned().collect();
+            quantities.push(self.group(Wanted { measure: &measure, kind, period }, &group)?);
         }
-        if given.is_empty() {
-            return Ok(None);
-        }
-        let mut sum = Quantity::sum(given.into_iter().map(|(_, quantity)| quantity));
-        sum.not_counted.extend(shown);
-        Ok(Some(sum))
+        Ok((!quantities.is_empty()).then(|| Quantity::sum(quantities)))
     }
 
-    /// Positions of two quantities, one inside the other, of which one was declared.
-    fn nested(
-        &self,
-        given: &[(&SubjectId, Quantity)],
-        declared: impl Fn(&Quantity) -> bool,
-    ) -> Option<(usize, usize)> {
-        let pairs = (0..given.len()).flat_map(|a| (0..given.len()).map(move |b| (a, b)));
-        pairs.into_iter().find(|&(upper, lower)| {
-            upper != lower
-                && self.plant.is_within(given[lower].0, given[upper].0)
-                && (declared(&given[upper].1) || declared(&given[lower].1))
-        })
+    /// Whether the plant has a meter or a fact, of whatever period, for a quantity.
+    pub(crate) fn has(&self, subject: &SubjectId, flow: Flow, kind: &EnergyKind) -> bool {
+        !self.places(subject, flow, kind).is_empty()
+    }
+
+    /// The subject and those in it that have meters or facts for a quantity.
+    fn places(&self, subject: &SubjectId, flow: Flow, kind: &EnergyKind) -> Vec<Place<'_>> {
+        let measure = Measure::Energy(flow, kind.id.clone());
+        let meters = self.meters_of(subject, flow, kind);
+        let mut places = Vec::new();
+        for part in self.plant.subjects.iter().filter(|one| self.plant.is_within(&one.id, subject))
+        {
+            let here = meters.iter().copied().filter(|meter| meter.subject == part.id);
+            let here: Vec<&Meter> = here.collect();
+            if !here.is_empty() || self.facts.has(&part.id, &measure) {
+                places.push(Place { subject: &part.id, meters: here });
+            }
+        }
+        places
     }
 
     /// The meters that count a flow of a kind for a subject: of meters behind one another the first alone.
@@ -314,59 +305,6 @@ impl Inputs<'_> {
             .collect()
     }
 
-    /// The quantity at one subject: month by month where months were declared, else as a whole.
-    fn at(
-        &self,
-        subject: &SubjectId,
-        measure: &Measure,
-        kind: &EnergyKind,
-        meters: &[&Meter],
-        period: Period,
-    ) -> Option<Quantity> {
-        let declared = self.facts.declared(subject, measure, period);
-        let by_month = declared.as_ref().is_some_and(|found| found.months_expected > 1);
-        if meters.is_empty() {
-            if let Some(declared) = declared {
-                return Some(Quantity::declared(&declared));
-            }
-            return self.facts.has(subject, measure).then(Quantity::unknown);
-        }
-        if by_month {
-            return Some(self.by_month(subject, measure, kind, meters, period));
-        }
-        let metered = self.metered(kind, meters, period.span(&self.plant.time_zone));
-        Some(choose(subject, period, metered, declared.as_ref()))
-    }
-
-    /// Months that were declared one by one; the months between them as one span, so that no index inside it is needed.
-    fn by_month(
-        &self,
-        subject: &SubjectId,
-        measure: &Measure,
-        kind: &EnergyKind,
-        meters: &[&Meter],
-        period: Period,
-    ) -> Quantity {
-        let mut parts = Vec::new();
-        let mut run: Option<Span> = None;
-        for month in period.months() {
-            let span = month.span(&self.plant.time_zone);
-            match self.facts.declared(subject, measure, month) {
-                None => {
-                    let from = run.map_or(span.from, |run| run.from);
-                    run = Some(Span { from, to: span.to });
-                }
-                declared => {
-                    parts.extend(run.take().map(|run| self.metered(kind, meters, run)));
-                    let metered = self.metered(kind, meters, span);
-                    parts.push(choose(subject, month, metered, declared.as_ref()));
-                }
-            }
-        }
-        parts.extend(run.map(|run| self.metered(kind, meters, run)));
-        Quantity::sum(parts)
-    }
-
     /// The sum of meters.
     fn metered(&self, kind: &EnergyKind, meters: &[&Meter], span: Span) -> Quantity {
         Quantity::sum(meters.iter().map(|meter| {
@@ -374,7 +312,9 @@ impl Inputs<'_> {
             let energy = index.map(|index| index.energy(span));
             let factor = kind.factor_from(meter.unit).unwrap_or_else(Number::zero);
             let known = energy.as_ref().and_then(|energy| energy.energy.as_ref());
+            let missing = known.is_none().then(|| format!("no energy of meter `{}`", meter.id));
             Quantity {
+                missing: missing.into_iter().collect(),
                 value: known.map(|energy| energy * &factor),
                 class: energy.as_ref().map_or(Class::Metered, |energy| energy.class),
                 complete: energy.as_ref().is_some_and(|energy| energy.complete),
@@ -403,39 +343,4 @@ impl Inputs<'_> {
 fn replacements_in(meter: &Meter, span: Span) -> Vec<Replacement> {
     let inside = |one: &&Replacement| span.from <= one.at && one.at <= span.to;
     meter.replacements.iter().filter(inside).copied().collect()
-}
-
-/// Trap 25: metered enters the total, unless the declaration says why it overrides it.
-fn choose(
-    subject: &SubjectId,
-    period: Period,
-    metered: Quantity,
-    declared: Option<&Declared<'_>>,
-) -> Quantity {
-    let Some(declared) = declared.map(Quantity::declared) else { return metered };
-    if metered.value.is_none() {
-        let meters = metered.meters;
-        return Quantity { meters, ..declared };
-    }
-    let reason = declared.declared.iter().find_map(|fact| fact.override_reason.clone());
-    let shown = compare(subject, period, &metered, &declared, reason.as_deref());
-    let counted = if reason.is_some() { declared } else { metered };
-    Quantity { not_counted: shown.into_iter().collect(), ..counted }
-}
-
-/// The source that does not count, with its difference from the one that does.
-fn compare(
-    subject: &SubjectId,
-    period: Period,
-    metered: &Quantity,
-    declared: &Quantity,
-    override_reason: Option<&str>,
-) -> Option<NotCounted> {
-    let (source, counted, other, reason) = match override_reason {
-        None => (Source::Declared, metered, declared, "metered, and not overridden".to_owned()),
-        Some(reason) => (Source::Metered, declared, metered, format!("overridden: {reason}")),
-    };
-    let (counted, value) = (counted.value.as_ref()?, other.value.clone()?);
-    let difference = &value - counted;
-    Some(NotCounted { source, subject: subject.clone(), period, value, difference, reason })
 }

@@ -191,7 +191,16 @@ pub(crate) fn per_basis<T>(
     })
 }
 
-/// The rows of a kind: what it has meters or facts for. A kind with neither is unknown, not zero.
+/// What is used or sold and comes from nowhere.
+fn not_bought(kind: &EnergyKind) -> Quantity {
+    let id = &kind.id;
+    Quantity::missing(format!(
+        "it is used or sold, and no purchase is given: state `purchased:{id}`, 0 where none is \
+         bought, or `own:{id}` where it is made on site"
+    ))
+}
+
+/// The rows of a kind: what it has meters or facts for. A kind that is neither bought nor made is unknown, not zero.
 fn quantities<'a>(
     inputs: &Inputs<'_>,
     kind: &'a EnergyKind,
@@ -204,8 +213,10 @@ fn quantities<'a>(
             found.push((kind, flow, quantity));
         }
     }
-    if found.is_empty() && inputs.quantity(enterprise, Flow::Consumed, kind, period)?.is_none() {
-        found.push((kind, Flow::Purchased, Quantity::unknown()));
+    if !found.iter().any(|(_, flow, _)| matches!(flow, Flow::Purchased | Flow::Own)) {
+        let used = !found.is_empty() || inputs.has(enterprise, Flow::Consumed, kind);
+        let quantity = if used { not_bought(kind) } else { Quantity::unknown() };
+        found.insert(0, (kind, Flow::Purchased, quantity));
     }
     Ok(found)
 }

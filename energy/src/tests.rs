@@ -7,6 +7,9 @@ use model::{CommitNumber, Generation, Quality, Sequence, Timestamp, Unit};
 
 use crate::*;
 
+mod on_site;
+mod sources;
+
 fn file(path: &Path) -> std::sync::Arc<SourceFile> {
     let text = std::fs::read_to_string(path).unwrap();
     SourceFile::new(path.display().to_string(), text)
@@ -28,9 +31,18 @@ impl Scenario {
 
 /// Reads an example as the command line does: plant, declared facts, no readings.
 fn example(name: &str) -> Scenario {
+    example_with(name, |facts| facts)
+}
+
+/// The same with other facts.
+fn example_with(name: &str, edit: impl Fn(String) -> String) -> Scenario {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
     let plant = Plant::read(&file(&folder.join("plant.toml"))).map_err(|p| p.to_string()).unwrap();
-    let files: Vec<_> = plant.fact_files.iter().map(|name| file(&folder.join(name))).collect();
+    let edited = |name: &String| {
+        let file = file(&folder.join(name));
+        SourceFile::new(file.name.clone(), edit(file.text.clone()))
+    };
+    let files: Vec<_> = plant.fact_files.iter().map(edited).collect();
     let facts = Facts::read(&plant, &files).map_err(|p| p.to_string()).unwrap();
     let expected = file(&folder.join("expected.json"));
     let expected = serde_json::from_str(&expected.text).unwrap();
@@ -233,7 +245,13 @@ unit = "kWh"
 /// A plant with one meter that shows `digits` × 0.01 kWh at the given local times, and declared facts.
 fn metered(plant: &str, readings: &[(&str, i64)], facts: &str) -> Scenario {
     let scenario = declared(plant, facts);
-    let plant = &scenario.plant;
+    let one = readings_of(&scenario.plant, 0, readings);
+    let meters = Meters::build(&scenario.plant, &[one]).unwrap();
+    Scenario { meters, ..scenario }
+}
+
+/// Readings of the meter at a position in the plant file.
+fn readings_of(plant: &Plant, meter: usize, readings: &[(&str, i64)]) -> MeterReadings {
     let reading = |(at, mantissa): &(&str, i64)| {
         let local: jiff::civil::DateTime = at.parse().unwrap();
         let instant = local.to_zoned(plant.time_zone.clone()).unwrap().timestamp();
@@ -245,15 +263,13 @@ fn metered(plant: &str, readings: &[(&str, i64)], facts: &str) -> Scenario {
             sequence: Sequence(1),
         }
     };
-    let one = MeterReadings {
-        meter: plant.meters[0].id.clone(),
+    MeterReadings {
+        meter: plant.meters[meter].id.clone(),
         exponent: -2,
         unit: Unit::KilowattHour,
         modulus: None,
         readings: readings.iter().map(reading).collect(),
-    };
-    let meters = Meters::build(plant, &[one]).unwrap();
-    Scenario { meters, ..scenario }
+    }
 }
 
 /// A plant that only declares.

@@ -71,7 +71,7 @@ pub struct LineKind {
     pub allocated: Vec<Figure>,
     /// Both.
     pub quantity: Figure,
-    /// In coal equivalent; absent for a kind that is made on site.
+    /// In coal equivalent; absent for a kind that is made on site alone.
     pub converted: PerBasis<Cell>,
     /// Per qualified product.
     pub per_product: Option<Figure>,
@@ -110,7 +110,8 @@ pub fn unit_product(
     for line in lines(inputs) {
         rows.push((line, line_uses(inputs, line, period)?));
     }
-    let used = || rows.iter().flat_map(|(_, uses)| uses).filter(|one| one.converts);
+    let used = || rows.iter().flat_map(|(_, uses)| uses).filter(|one| one.origin.converts());
+    let made = used().any(|one| one.origin == Origin::Both);
     let purchased = enterprise.rows.iter().filter(|row| row.source != Flow::Own);
     // The same kinds as Table 1 and the same set id, unless a line uses a kind that the enterprise does not buy.
     let kinds: Vec<&EnergyKind> = plant
@@ -136,10 +137,12 @@ pub fn unit_product(
         let name = format!("{}/undistributed/{}", base(period), on.basis);
         let mut figure = sheet.sum(name, TCE, Some(on), &terms);
         if figure.exact().is_some_and(|rest| *rest < Number::zero()) {
-            sheet.remark(
-                &mut figure,
-                "the lines use more than the enterprise bought: check the meters",
-            );
+            let note = if made {
+                "the lines use more than the enterprise bought: what it makes itself, or the meters are wrong"
+            } else {
+                "the lines use more than the enterprise bought: check the meters"
+            };
+            sheet.remark(&mut figure, note);
         }
         figure
     });
@@ -180,8 +183,49 @@ struct LineUse<'a> {
     own: Option<Quantity>,
     /// Shared equipment, its quantity, and the line's part of it.
     allocated: Vec<(&'a Allocation, Quantity, Option<Number>)>,
+    origin: Origin,
+}
+
+/// Where the enterprise has a kind from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// It is bought.
+    Bought,
+    /// It is made on site, and is in the fuel that made it already (energy-consumed media, own steam).
+    Made,
+    /// Both; of what a line uses nobody knows which.
+    Both,
+}
+
+impl Origin {
+    /// Where the kind of a line is from. A purchase that is stated as zero is none; an unknown one is one.
+    fn of(inputs: &Inputs<'_>, kind: &EnergyKind, period: Period) -> Result<Self, SourceError> {
+        let enterprise = &inputs.plant.enterprise;
+        if !inputs.has(enterprise, Flow::Own, kind) {
+            return Ok(Self::Bought);
+        }
+        let bought = inputs.quantity(enterprise, Flow::Purchased, kind, period)?;
+        let none = bought.is_none_or(|bought| bought.value.is_some_and(|value| value.is_zero()));
+        Ok(if none { Self::Made } else { Self::Both })
+    }
+
     /// Whether it counts in coal equivalent.
-    converts: bool,
+    fn converts(self) -> bool {
+        self != Self::Made
+    }
+
+    fn remark(self) -> Option<&'static str> {
+        match self {
+            Self::Bought => None,
+            Self::Made => {
+                Some("made on site: physical use only, its energy is in the fuel that made it")
+            }
+            Self::Both => Some(
+                "bought and made on site: all of it counts at its coefficient, and what was lost \
+                 in making it stays undistributed",
+            ),
+        }
+    }
 }
 
 fn line_uses<'a>(
@@ -189,7 +233,6 @@ fn line_uses<'a>(
     line: &Subject,
     period: Period,
 ) -> Result<Vec<LineUse<'a>>, SourceError> {
-    let enterprise = &inputs.plant.enterprise;
     let mut uses = Vec::new();
     for kind in &inputs.plant.kinds {
         let own = inputs.quantity(&line.id, Flow::Consumed, kind, period)?;
@@ -202,9 +245,8 @@ fn line_uses<'a>(
             allocated.push((key, whole, part));
         }
         if own.is_some() || !allocated.is_empty() {
-            // What is made on site is in the fuel that made it already (energy-consumed media, own steam).
-            let converts = inputs.quantity(enterprise, Flow::Own, kind, period)?.is_none();
-            uses.push(LineUse { kind, own, allocated, converts });
+            let origin = Origin::of(inputs, kind, period)?;
+            uses.push(LineUse { kind, own, allocated, origin });
         }
     }
     Ok(uses)
@@ -297,7 +339,7 @@ impl Making<'_> {
         let terms: Vec<Term<'_>> =
             own.iter().chain(&allocated).map(|figure| Term { figure, minus: false }).collect();
         let mut quantity = self.sheet.sum(format!("{base}/quantity"), unit, None, &terms);
-        let converted = if one.converts {
+        let converted = if one.origin.converts() {
             per_basis(self.on, self.basis, |on| {
                 let coefficient = self.converter.get(&kind.id, on.basis);
                 let tce =
@@ -307,10 +349,11 @@ impl Making<'_> {
                 Cell { coefficient: coefficient.map(CoefficientUse::from), tce }
             })
         } else {
-            let note = "made on site: physical use only, its energy is in the fuel that made it";
-            self.sheet.remark(&mut quantity, note);
             PerBasis { equivalent: None, equal_value: None }
         };
+        if let Some(note) = one.origin.remark() {
+            self.sheet.remark(&mut quantity, note);
+        }
         let per_product =
             qualified.map(|under| self.sheet.quotient(base.clone(), &quantity, under));
         LineKind {
