@@ -82,6 +82,7 @@ fn lake_of(folder: &Path, batches: &[Vec<(i64, Option<i64>)>]) -> Snapshot {
                 durable_upto: sequence,
                 lost_frames: 0,
                 lost_samples: 0,
+                last_hash: None,
             };
             lake.commit(CommitDraft { frames: vec![frame], watermarks: vec![watermark] })
                 .await

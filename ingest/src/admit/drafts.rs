@@ -193,7 +193,8 @@ impl Drafts {
 /// Moves what a log holds into the draft, as long as there is room; `None` when there was none at all.
 fn take_log(key: LogKey, log: &mut Log, room: &mut u64, draft: &mut CommitDraft) -> Option<Moved> {
     let mut weight = Weight::default();
-    let (mut upto, mut lost_frames, mut lost_samples) = (None, 0_u64, 0_u64);
+    let (mut upto, mut last_hash) = (None, None);
+    let (mut lost_frames, mut lost_samples) = (0_u64, 0_u64);
     while let Some(held) = log.held.pop_front() {
         let this = held.weight();
         if *room == 0 {
@@ -202,7 +203,7 @@ fn take_log(key: LogKey, log: &mut Log, room: &mut u64, draft: &mut CommitDraft)
         }
         *room = room.saturating_sub(this.samples);
         weight.add(this);
-        upto = Some(held.last());
+        (upto, last_hash) = (Some(held.last()), held.hash());
         match held {
             Held::Data { frame, .. } => draft.frames.push(frame),
             Held::Record { .. } => {}
@@ -222,6 +223,7 @@ fn take_log(key: LogKey, log: &mut Log, room: &mut u64, draft: &mut CommitDraft)
         durable_upto: upto,
         lost_frames: log.lost_frames,
         lost_samples: log.lost_samples,
+        last_hash,
     });
     Some(Moved { key, upto, weight, lost_frames, lost_samples })
 }

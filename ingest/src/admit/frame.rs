@@ -25,6 +25,7 @@ pub(super) fn hold(
             Some(format!("sequence {sequence} is too large")),
         ));
     }
+    let hash = short_hash(&hash_of_frame(frame.bytes));
     match frame.header.record_type {
         RecordType::Data => {
             let batch = contents::batch(frame).map_err(|e| refused(&e))?;
@@ -34,13 +35,13 @@ pub(super) fn hold(
             counters.suspect_clock = counters.suspect_clock.saturating_add(suspect);
             let (gateway, log_id) = key.clone();
             let frame = AdmittedFrame { gateway, log_id, sequence, dictionary, batch };
-            return Ok(Held::Data { bytes, frame });
+            return Ok(Held::Data { bytes, hash, frame });
         }
         RecordType::Dictionary => learn(log, frame.body)?,
         // What was lost is told by the opening of the session; marks and boots concern the gateway alone.
         RecordType::History | RecordType::Loss | RecordType::Boot => {}
     }
-    Ok(Held::Record { bytes, sequence })
+    Ok(Held::Record { bytes, hash, sequence })
 }
 
 pub(super) fn learn(log: &mut Log, record: &[u8]) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use lake::AdmittedFrame;
+use lake::{AdmittedFrame, Watermark};
 use model::wire::Open;
 use model::{Dictionary, DictionaryHash, Loss, Sequence};
 
@@ -18,6 +18,8 @@ pub(super) enum Held {
     Data {
         /// Its bytes on the wire.
         bytes: u64,
+        /// Its short hash.
+        hash: u64,
         /// What the store gets.
         frame: AdmittedFrame,
     },
@@ -25,6 +27,8 @@ pub(super) enum Held {
     Record {
         /// Its bytes on the wire.
         bytes: u64,
+        /// Its short hash.
+        hash: u64,
         /// Its sequence.
         sequence: Sequence,
     },
@@ -49,10 +53,18 @@ impl Held {
         }
     }
 
+    /// Short hash of the frame at its end, where there is one.
+    pub(super) fn hash(&self) -> Option<u64> {
+        match self {
+            Self::Data { hash, .. } | Self::Record { hash, .. } => Some(*hash),
+            Self::Lost { .. } => None,
+        }
+    }
+
     /// Frames, bytes and samples that it weighs.
     pub(super) fn weight(&self) -> Weight {
         let (bytes, samples) = match self {
-            Self::Data { bytes, frame } => (*bytes, frame.batch.samples.len() as u64),
+            Self::Data { bytes, frame, .. } => (*bytes, frame.batch.samples.len() as u64),
             Self::Record { bytes, .. } => (*bytes, 0),
             Self::Lost { .. } => return Weight::default(),
         };
@@ -133,13 +145,22 @@ pub(super) struct Log {
 
 impl Log {
     /// A log that the store knows.
-    pub(super) fn known(watermark: Sequence, lost_frames: u64, lost_samples: u64) -> Self {
+    pub(super) fn known(watermark: Watermark) -> Self {
+        Self {
+            lost_frames: watermark.lost_frames,
+            lost_samples: watermark.lost_samples,
+            last_hash: watermark.last_hash,
+            ..Self::starting_behind(watermark.durable_upto)
+        }
+    }
+
+    fn starting_behind(watermark: Sequence) -> Self {
         Self {
             watermark,
             next: watermark.next(),
             held: VecDeque::new(),
-            lost_frames,
-            lost_samples,
+            lost_frames: 0,
+            lost_samples: 0,
             session: Session::None,
             behind: false,
             refused: false,
@@ -154,7 +175,7 @@ impl Log {
     /// lies below was delivered to another centre, and is none of our losses.
     pub(super) fn unknown(open: &Open) -> Self {
         let first = open.losses.iter().map(|loss| loss.first).fold(open.oldest, Sequence::min);
-        Self::known(Sequence(first.0.saturating_sub(1)), 0, 0)
+        Self::starting_behind(Sequence(first.0.saturating_sub(1)))
     }
 
     /// Takes an opening that was checked by [`is_sound`]. In a log that is new here, what no loss names was delivered to
@@ -183,11 +204,11 @@ impl Log {
     }
 
     /// Holds what stands at `next`, and passes the losses behind it.
-    pub(super) fn admit(&mut self, held: Held, hash: u64) {
+    pub(super) fn admit(&mut self, held: Held) {
         debug_assert_eq!(held.last(), self.next, "INV-2: frames of a log are admitted in sequence");
         self.next = held.last().next();
+        self.last_hash = held.hash();
         self.held.push_back(held);
-        self.last_hash = Some(hash);
         self.behind = false;
         self.refused = false;
         self.session = Session::Open;

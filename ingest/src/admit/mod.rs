@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lake::{LogKey, Watermark};
-use model::frame::{decode_frame, hash_of_frame};
+use model::frame::decode_frame;
 use model::wire::{Open, UpMessage};
 use model::{GatewayId, LogId, Sequence};
 
@@ -39,7 +39,7 @@ pub use notice::{Notice, NoticeKind};
 
 use answers::{ASK_MAX, ASK_MIN, NOTICE_INTERVAL, Tell, ack};
 use drafts::{Drafts, Due};
-use frame::{breaks_chain, compare_with_last, forked, hold, learn, refuse_fork, short_hash};
+use frame::{breaks_chain, compare_with_last, forked, hold, learn, refuse_fork};
 use log::{Log, Weight};
 use notice::Limiter;
 
@@ -106,11 +106,10 @@ impl Admit {
         ingest: String,
         watermarks: impl IntoIterator<Item = (LogKey, Watermark)>,
     ) -> Self {
-        let known = |w: Watermark| Log::known(w.durable_upto, w.lost_frames, w.lost_samples);
         Self {
             settings,
             ingest,
-            logs: watermarks.into_iter().map(|(key, watermark)| (key, known(watermark))).collect(),
+            logs: watermarks.into_iter().map(|(key, mark)| (key, Log::known(mark))).collect(),
             weights: BTreeMap::new(),
             total: Weight::default(),
             drafts: Drafts::new(settings.commit_interval, settings.retry_max),
@@ -294,7 +293,7 @@ impl Admit {
         let held = hold(log, key, &frame, now.wall, &mut self.counters)?;
         let broken = breaks_chain(log, key.1, &frame);
         let weight = held.weight();
-        log.admit(held, short_hash(&hash_of_frame(frame.bytes)));
+        log.admit(held);
         self.weights.entry(key.0.clone()).or_default().add(weight);
         self.total.add(weight);
         self.drafts.holds(now.monotonic);

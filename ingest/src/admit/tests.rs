@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::frame::hash_of_log_start;
+use model::frame::{hash_of_frame, hash_of_log_start};
 use model::{Ack, Batch, Loss, PointIndex, Quality, RecordType, Sample, Timestamp, Value};
 
 use super::fixtures::*;
@@ -48,6 +48,7 @@ impl Bench {
             generation: model::Generation(1),
             lost_frames: 0,
             lost_samples: 0,
+            last_hash: None,
         };
         let known = known.iter().map(|(name, upto)| ((gateway(name), LOG), watermark(*upto)));
         let admit = Admit::new(settings(), "run-1".into(), known.collect::<Vec<_>>());

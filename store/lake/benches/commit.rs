@@ -208,6 +208,7 @@ fn draft(plants: &mut [Gateway], number: u64, times: u32, noise: &mut Noise) -> 
             durable_upto: frame.sequence,
             lost_frames: 0,
             lost_samples: 0,
+            last_hash: None,
         })
         .collect();
     CommitDraft { frames, watermarks }

@@ -15,6 +15,8 @@ const DURABLE_UPTO: &str = "wm";
 const GENERATION: &str = "gen";
 const LOST_FRAMES: &str = "lost-frames";
 const LOST_SAMPLES: &str = "lost-samples";
+/// 0 where the last frame is not known.
+const LAST_HASH: &str = "hash";
 /// `dict/{gateway}/{log_id}/{sequence}/{hash}` = commit: from this frame on the log follows this dictionary.
 const DICTIONARY: &str = "dict";
 
@@ -60,7 +62,7 @@ impl LogBook {
                 of_log.insert(from, (hash, CommitNumber(number)));
                 continue;
             }
-            if ![DURABLE_UPTO, GENERATION, LOST_FRAMES, LOST_SAMPLES].contains(&kind) {
+            if ![DURABLE_UPTO, GENERATION, LOST_FRAMES, LOST_SAMPLES, LAST_HASH].contains(&kind) {
                 continue;
             }
             let gateway = GatewayId::new(gateway).map_err(|_| name.clone())?;
@@ -70,6 +72,7 @@ impl LogBook {
                 DURABLE_UPTO => mark.durable_upto = Sequence(number),
                 GENERATION => mark.generation = Generation(number),
                 LOST_FRAMES => mark.lost_frames = number,
+                LAST_HASH => mark.last_hash = Some(number).filter(|hash| *hash > 0),
                 _ => mark.lost_samples = number,
             }
         }
@@ -108,7 +111,10 @@ impl LogBook {
                 .entry((step.gateway.clone(), step.log_id))
                 .or_insert(Watermark { generation, ..UNSEEN });
             // A replay of an old draft must not take anything back (INV-4).
-            mark.durable_upto = mark.durable_upto.max(step.durable_upto);
+            if step.durable_upto > mark.durable_upto {
+                mark.durable_upto = step.durable_upto;
+                mark.last_hash = step.last_hash;
+            }
             mark.lost_frames = mark.lost_frames.max(step.lost_frames);
             mark.lost_samples = mark.lost_samples.max(step.lost_samples);
         }
@@ -195,6 +201,7 @@ impl LogBook {
                 (DURABLE_UPTO, old.durable_upto.0, new.durable_upto.0),
                 (LOST_FRAMES, old.lost_frames, new.lost_frames),
                 (LOST_SAMPLES, old.lost_samples, new.lost_samples),
+                (LAST_HASH, old.last_hash.unwrap_or(0), new.last_hash.unwrap_or(0)),
             ];
             for (kind, old, new) in numbers {
                 if old != new {
@@ -220,4 +227,5 @@ const UNSEEN: Watermark = Watermark {
     generation: Generation(0),
     lost_frames: 0,
     lost_samples: 0,
+    last_hash: None,
 };

@@ -19,6 +19,8 @@ pub struct Watermark {
     pub lost_frames: u64,
     /// Samples in those frames, as far as they are known, in all.
     pub lost_samples: u64,
+    /// What the caller knows the last frame by, where it is known.
+    pub last_hash: Option<u64>,
 }
 
 /// Where one log shall stand after a commit. The losses are totals, not increments, so that a replay changes nothing.
@@ -34,6 +36,8 @@ pub struct WatermarkMove {
     pub lost_frames: u64,
     /// Samples in those frames, in all.
     pub lost_samples: u64,
+    /// 63 bits of the hash of the frame at `durable_upto`, to know it again; `None` where there is no such frame.
+    pub last_hash: Option<u64>,
 }
 
 /// One DATA frame that passed admission.

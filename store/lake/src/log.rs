@@ -3,7 +3,7 @@
 //! Must never write, and must never know what a transaction means.
 //!
 //! `deltalake` answers for one application transaction at a time and reads the whole log for each; a table of ours has
-//! four per log of every gateway, so they are read here in one pass, together with the files.
+//! several per log of every gateway, so they are read here in one pass, together with the files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -75,6 +75,7 @@ async fn lake(folder: &Path) -> LakeView {
         durable_upto: Sequence(1),
         lost_frames: 0,
         lost_samples: 0,
+        last_hash: None,
     };
     let options = LakeOptions::new(nengliu_gateway::host().clock);
     let mut lake = Lake::open(folder.join("lake"), options).await.unwrap();

@@ -92,6 +92,34 @@ fn a_copy_that_ran_beyond_what_is_committed_is_refused_at_its_first_samples() {
 }
 
 #[test]
+fn another_run_of_ingest_knows_the_last_frame_again() {
+    let mut b = Bench::new();
+    b.open(1, 11, vec![]);
+    for sequence in 1..=10 {
+        b.frame(0, sequence);
+    }
+    b.step(2, Event::Tick);
+    let moved = b.work.as_ref().unwrap().draft.watermarks[0].clone();
+    let watermark = Watermark {
+        durable_upto: moved.durable_upto,
+        generation: model::Generation(1),
+        lost_frames: 0,
+        lost_samples: 0,
+        last_hash: moved.last_hash,
+    };
+    let run = |frames: &[Vec<u8>]| {
+        let known = [((gateway("g1"), LOG), watermark)];
+        let mut b = Bench { admit: Admit::new(settings(), "run-2".into(), known), ..Bench::new() };
+        b.open(1, 13, vec![]);
+        send(&mut b, 3, frames);
+        (b.admit.counters().frames_admitted, b.notices)
+    };
+    let copy = copy(&mut b, 5, 12);
+    assert_eq!(run(&copy[10..]), (0, vec![NoticeKind::Forked]));
+    assert_eq!(run(&b.chain_upto(12)[10..]), (2, vec![]));
+}
+
+#[test]
 fn a_frame_that_comes_again_as_another_one_shows_the_copy() {
     let mut b = ten_frames();
     let copy = copy(&mut b, 5, 12);

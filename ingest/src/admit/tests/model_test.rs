@@ -75,6 +75,7 @@ struct Stored {
     watermark: u64,
     lost_frames: u64,
     lost_samples: u64,
+    last_hash: Option<u64>,
 }
 
 struct World {
@@ -150,6 +151,7 @@ impl World {
             stored.watermark = moved.durable_upto.0;
             stored.lost_frames = moved.lost_frames;
             stored.lost_samples = moved.lost_samples;
+            stored.last_hash = moved.last_hash;
             // Dense: what the watermark passed is stored or counted as lost.
             let passed = stored.frames.len() as u64 + stored.lost_frames;
             assert_eq!(passed, stored.watermark, "INV-2: {stored:?}");
@@ -181,6 +183,7 @@ impl World {
                     generation: model::Generation(1),
                     lost_frames: stored.lost_frames,
                     lost_samples: stored.lost_samples,
+                    last_hash: stored.last_hash,
                 };
                 ((gateway(name), *log_id), watermark)
             })

@@ -30,6 +30,7 @@ async fn rows_and_watermark_come_in_one_commit() {
         generation: Generation(1),
         lost_frames: 0,
         lost_samples: 0,
+        last_hash: None,
     };
     assert_eq!(after.watermarks()[&key], expected);
     assert_eq!(lake.watermarks().await.unwrap()[&key], expected);
@@ -46,6 +47,30 @@ async fn rows_and_watermark_come_in_one_commit() {
     assert_eq!((bad[0].4, bad[0].5, bad[0].6), (None, None, None), "INV-1: and has no value");
     let power: Vec<_> = rows.iter().filter(|row| row.0.ends_with("/power")).collect();
     assert_eq!((power[0].4, power[0].5, power[0].6), (None, None, Some(0.0_f64.to_bits())));
+}
+
+#[tokio::test]
+async fn the_last_frame_of_a_log_is_known_again() {
+    let site = Site::new();
+    let (north, mut lake) = (plant("north", 1), site.open().await);
+    let key = (north.gateway.clone(), north.log_id);
+    let upto = |sequence, last_hash| {
+        let upto = WatermarkMove { last_hash, ..north.upto(sequence) };
+        CommitDraft { frames: Vec::new(), watermarks: vec![upto] }
+    };
+    let most = u64::MAX >> 1;
+    for (sequence, last_hash, expected) in [
+        (5, Some(most), Some(most)),
+        (9, Some(7), Some(7)),
+        // A replay takes nothing back.
+        (5, Some(most), Some(7)),
+        // Behind a loss there is no frame.
+        (12, None, None),
+    ] {
+        lake.commit(upto(sequence, last_hash)).await.unwrap();
+        assert_eq!(lake.watermarks().await.unwrap()[&key].last_hash, expected);
+        assert_eq!(site.snapshot().watermarks()[&key].last_hash, expected);
+    }
 }
 
 #[tokio::test]

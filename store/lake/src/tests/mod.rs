@@ -245,6 +245,7 @@ impl Plant {
             durable_upto: Sequence(sequence),
             lost_frames: 0,
             lost_samples: 0,
+            last_hash: None,
         }
     }
 
