@@ -13,6 +13,8 @@ pub mod run;
 pub mod settings;
 pub mod status;
 pub mod uplink;
+mod uplink_conflict;
+mod uplink_open;
 mod uplink_task;
 
 pub use plan::{GatewayPlan, plan};

@@ -125,6 +125,7 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
     let (uplink_status, uplink) = watch::channel(UplinkStatus::default());
     let task = UplinkTask {
         gateway: settings.id.clone(),
+        spool_folder: settings.spool.folder.clone(),
         settings: settings.uplink.clone(),
         host: host.clone(),
         keeper: keeper.handle(),

@@ -120,11 +120,14 @@ pub struct UplinkStatus {
     pub connected: bool,
     /// Why not, while it is not.
     pub reason: Option<String>,
+    /// Why nothing is sent or freed although it is connected, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// Frames that wait for a commit ack, sent or not.
     pub frames_waiting: u64,
     /// How often sending began again from the watermark.
     pub resends: u64,
-    /// When the last commit ack came, milliseconds since the epoch.
+    /// When the last ack came that moved the watermark, milliseconds since the epoch.
     pub last_ack_ms: Option<i64>,
 }
 

@@ -3,12 +3,17 @@
 //!
 //! Frames go out in sequence order within a window that counts frames without a *commit ack*. PUBACK is no event here:
 //! it promises nothing (INV-5). Sending starts again from the watermark when ingest asks for it, when another run of
-//! ingest answers, and when nothing was committed for a while.
+//! ingest answers, and when nothing was committed for a while. The watermark is the one that ingest names: a store that
+//! is new, or put back from a copy, gets everything again that is still held.
+//!
+//! A centre that has committed more of this log than was ever durable here has it from another spool: one that was put
+//! back from an old copy since, or that runs twice. The sequences to come would be taken for those it has, so from then
+//! on nothing is sent and nothing freed; only people can choose what to keep.
 
 use std::time::Duration;
 
 use driver::Backoff;
-use model::{Ack, LogId, Sequence};
+use model::{Ack, DurabilityClass, LogId, Sequence};
 
 /// Most frames sent and not committed.
 pub const WINDOW_FRAMES: u64 = 64;
@@ -91,10 +96,13 @@ pub struct Uplink {
     round: u64,
     /// An [`Action::Send`] of this round is being carried out.
     sending: bool,
+    /// Where the last [`Action::Send`] began.
+    asked_from: Sequence,
+    /// Highest sequence known to be durable here.
     durable: Sequence,
     oldest: Sequence,
     losses: u64,
-    /// Highest commit ack.
+    /// The watermark of the store, as ingest told it last.
     acked: Sequence,
     /// Highest sequence sent since the last start from the watermark.
     sent: Sequence,
@@ -110,6 +118,24 @@ pub struct Uplink {
     /// When the last start from the watermark that ingest asked for happened, and for which sequence.
     wanted: Option<(Sequence, Duration)>,
     resends: u64,
+    /// Nothing is sent or freed any more.
+    is_halted: bool,
+    conflict: Option<Conflict>,
+}
+
+/// The centre has committed what was never durable here: this log lives, or lived, in another spool too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict {
+    /// The watermark of the centre.
+    pub committed: Sequence,
+    /// What was durable here when it was told.
+    pub durable: Sequence,
+}
+
+/// Whether an ack promises what frees a spool: D0 and D1 do not outlive a power cut of the centre.
+#[must_use]
+pub fn is_promise(ack: &Ack) -> bool {
+    ack.class >= DurabilityClass::D2
 }
 
 impl Uplink {
@@ -128,6 +154,7 @@ impl Uplink {
             connected: false,
             round: 0,
             sending: false,
+            asked_from: Sequence(0),
             durable: Sequence(0),
             oldest: Sequence(1),
             losses: 0,
@@ -140,7 +167,14 @@ impl Uplink {
             patience: resend_after,
             wanted: None,
             resends: 0,
+            is_halted: false,
+            conflict: None,
         }
+    }
+
+    /// From now on nothing is sent and nothing freed: an earlier run met a [`Conflict`], which does not pass by itself.
+    pub fn halt(&mut self) {
+        self.is_halted = true;
     }
 
     /// Whose frames it sends.
@@ -167,6 +201,12 @@ impl Uplink {
         self.resends
     }
 
+    /// What halted it in this run.
+    #[must_use]
+    pub fn conflict(&self) -> Option<Conflict> {
+        self.conflict
+    }
+
     /// Takes one event at `now` (monotonic) and says what to do.
     pub fn step(&mut self, event: Event, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -188,13 +228,26 @@ impl Uplink {
                     self.restart(now, &mut actions);
                 }
             }
-            Event::Sent { round, sequence, bytes } if round == self.round => {
-                self.note_sent(sequence, bytes);
+            Event::Sent { round, sequence, bytes } => {
+                // The keeper may have made it durable since the last `Durable`.
+                self.durable = self.durable.max(sequence);
+                if round == self.round {
+                    self.note_sent(sequence, bytes);
+                }
             }
-            Event::SendDone { round } if round == self.round => self.sending = false,
-            Event::Sent { .. } | Event::SendDone { .. } => {}
+            Event::SendDone { round } if round == self.round => {
+                self.sending = false;
+                if self.sent < self.asked_from {
+                    // Not one frame went out: at once it would be no better.
+                    return actions;
+                }
+            }
+            Event::SendDone { .. } => {}
             Event::Ack(ack) => self.take_ack(&ack, now, &mut actions),
             Event::Tick { chance } => self.resend_if_stalled(now, chance, &mut actions),
+        }
+        if self.is_halted {
+            return Vec::new();
         }
         self.send_more(&mut actions);
         actions
@@ -222,11 +275,16 @@ impl Uplink {
     }
 
     fn take_ack(&mut self, ack: &Ack, now: Duration, actions: &mut Vec<Action>) {
-        if ack.log_id != self.log_id || ack.v != model::ack::ACK_VERSION {
+        let is_ours = ack.log_id == self.log_id && ack.v == model::ack::ACK_VERSION;
+        if !is_ours || !is_promise(ack) || self.is_halted {
             return;
         }
-        // Nothing beyond what is durable here can have been committed: such an ack is not ours to believe.
+        // INV-2: what leaves is durable here, so nothing beyond it can have come from this spool. Once more is durable,
+        // such an ack could no longer be told from a true one: hence it is remembered.
         if ack.durable_upto > self.durable {
+            let (committed, durable) = (ack.durable_upto, self.durable);
+            self.conflict = Some(Conflict { committed, durable });
+            self.halt();
             return;
         }
         if ack.durable_upto > self.acked {
@@ -250,6 +308,8 @@ impl Uplink {
         let asked = ack.open || ack.want.is_some_and(|want| want <= self.sent);
         if self.connected && (another_run || (asked && self.may_repeat(ack, now))) {
             self.resends = self.resends.saturating_add(1);
+            // It is lower than ours where the store is new or older: what was delivered to another is sent again.
+            self.acked = ack.durable_upto;
             self.restart(now, actions);
         }
     }
@@ -286,6 +346,7 @@ impl Uplink {
         let may_send = self.connected && !self.sending && from <= self.durable;
         if may_send && frames > 0 && (bytes > 0 || under_way == 0) {
             self.sending = true;
+            self.asked_from = from;
             actions.push(Action::Send { round: self.round, from, frames, bytes });
         }
     }

@@ -30,6 +30,7 @@ mod append;
 mod config;
 mod contents;
 mod cursor;
+mod dictionary;
 mod disk;
 mod error;
 mod losses;

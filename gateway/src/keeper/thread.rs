@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driver::Emission;
-use model::wire::Open;
 use model::{Boot, Dictionary, HistoryMarks, LogId, Sequence};
 use spool::{Spool, SpoolConfig, SpoolError};
 use thiserror::Error;
@@ -17,6 +16,7 @@ use super::command::{
 use super::keeping::Keeping;
 use crate::run::Host;
 use crate::settings::SpoolSettings;
+use crate::uplink_open;
 
 /// Samples gathered before they are made durable without waiting for the interval.
 const CUT_SAMPLES: usize = 10_000;
@@ -254,15 +254,12 @@ impl Worker {
         }
     }
 
-    fn open_info(&self, from: Sequence) -> OpenInfo {
-        let status = self.keeping.spool.status();
-        let watermark = Sequence(from.0.saturating_sub(1));
-        let open = Open {
-            oldest: status.oldest,
-            next: status.next,
-            losses: self.keeping.spool.losses_above(watermark.min(status.acked)),
-        };
-        OpenInfo { log_id: status.log_id, open, dictionaries: self.keeping.dictionaries.clone() }
+    fn open_info(&mut self, from: Sequence) -> OpenInfo {
+        let info =
+            uplink_open::open_info(&mut self.keeping.spool, &self.keeping.dictionaries, from);
+        // Reading may have found damage, which is a loss to tell.
+        self.show();
+        info
     }
 
     fn show(&mut self) {

@@ -1,6 +1,5 @@
 //! The uplink against a small model of an ingest that forgets, repeats and refuses.
 
-use model::DurabilityClass;
 use proptest::prelude::*;
 
 use super::*;
@@ -55,6 +54,102 @@ fn an_ack_beyond_what_is_durable_here_is_not_believed() {
     let mut up = uplink(3);
     assert_eq!(up.step(Event::Ack(ack(4, "a")), Duration::ZERO), []);
     assert_eq!(up.acked(), Sequence(0));
+}
+
+#[test]
+fn a_send_that_got_nothing_out_waits_for_the_next_tick() {
+    let mut up = uplink(3);
+    up.step(Event::Connected, Duration::ZERO);
+    let round = up.round;
+    assert_eq!(up.step(Event::SendDone { round }, Duration::ZERO), []);
+    let later = up.step(Event::Tick { chance: 0 }, Duration::from_millis(500));
+    assert!(matches!(later[..], [Action::Send { from: Sequence(1), .. }]), "{later:?}");
+    // Where one went out, the next are sent at once.
+    let event = Event::Sent { round, sequence: Sequence(1), bytes: 100 };
+    up.step(event, Duration::from_millis(500));
+    let more = up.step(Event::SendDone { round }, Duration::from_millis(500));
+    assert!(matches!(more[..], [Action::Send { from: Sequence(2), .. }]), "{more:?}");
+}
+
+/// INV-3: a store that forgot what it had gets it again, as far as it is still held.
+#[test]
+fn starts_again_from_the_watermark_of_a_store_that_is_new_or_older() {
+    let check = |answer: Ack, from: u64| {
+        let mut up = Uplink::new(LOG, Sequence(1_000), RESEND, Duration::from_mins(1));
+        let event = Event::Durable { upto: Sequence(1_001), oldest: Sequence(900), losses: 0 };
+        up.step(event, Duration::ZERO);
+        let first = up.step(Event::Connected, Duration::ZERO);
+        assert_eq!(first[0], Action::Open { from: Sequence(1_001) });
+        send(&mut up, 1_001, 1_001, Duration::ZERO);
+        let again = up.step(Event::Ack(answer), Duration::ZERO);
+        assert_eq!(again[0], Action::Open { from: Sequence(from) }, "{again:?}");
+        assert!(matches!(again[1], Action::Send { from: first, .. } if first.0 == from));
+        // What it commits frees nothing twice: the spool never goes back.
+        let told = up.step(Event::Ack(ack(from, "a")), Duration::ZERO);
+        assert_eq!(told[0], Action::Free { upto: Sequence(from) });
+    };
+    check(Ack { want: Some(Sequence(900)), ..ack(899, "a") }, 900);
+    check(Ack { want: Some(Sequence(951)), ..ack(950, "a") }, 951);
+    // Nothing below the oldest can be sent; the opening tells.
+    check(Ack { want: Some(Sequence(501)), ..ack(500, "a") }, 900);
+    check(Ack { open: true, ..ack(0, "a") }, 900);
+}
+
+#[test]
+fn another_run_of_ingest_with_an_older_store_gets_what_it_lacks() {
+    let mut up = uplink(9);
+    up.step(Event::Connected, Duration::ZERO);
+    send(&mut up, 1, 9, Duration::ZERO);
+    up.step(Event::Ack(ack(9, "a")), Duration::ZERO);
+    let again = up.step(Event::Ack(ack(4, "b")), Duration::ZERO);
+    assert_eq!(again[0], Action::Open { from: Sequence(5) });
+}
+
+#[test]
+fn a_spool_that_lies_behind_the_centre_neither_sends_nor_frees_any_more() {
+    let mut up = uplink(90);
+    up.step(Event::Connected, Duration::ZERO);
+    assert_eq!(up.step(Event::Ack(ack(100, "a")), Duration::ZERO), []);
+    let (committed, durable) = (Sequence(100), Sequence(90));
+    assert_eq!(up.conflict(), Some(Conflict { committed, durable }));
+    // Not even once as much is durable here: those are other frames.
+    let event = Event::Durable { upto: Sequence(120), oldest: Sequence(1), losses: 0 };
+    assert_eq!(up.step(event, Duration::ZERO), []);
+    assert_eq!(up.step(Event::Ack(ack(100, "a")), Duration::ZERO), []);
+    for event in [Event::Disconnected, Event::Connected, Event::Tick { chance: 0 }] {
+        assert_eq!(up.step(event, Duration::from_hours(1)), []);
+    }
+    assert_eq!(up.acked(), Sequence(0));
+}
+
+#[test]
+fn an_earlier_conflict_halts_from_the_start() {
+    let mut up = uplink(120);
+    up.halt();
+    assert_eq!(up.step(Event::Connected, Duration::ZERO), []);
+    assert_eq!(up.step(Event::Ack(ack(100, "a")), Duration::ZERO), []);
+}
+
+#[test]
+fn a_frame_that_was_sent_was_durable_before_it_was_said_so() {
+    let mut up = uplink(3);
+    up.step(Event::Connected, Duration::ZERO);
+    send(&mut up, 1, 5, Duration::ZERO);
+    let freed = up.step(Event::Ack(ack(5, "a")), Duration::ZERO);
+    assert_eq!(freed, [Action::Free { upto: Sequence(5) }]);
+    assert_eq!(up.conflict(), None);
+}
+
+/// INV-5: what is only in the memory of the centre, or of its machine, frees nothing.
+#[test]
+fn an_ack_that_promises_too_little_frees_nothing() {
+    for class in [DurabilityClass::D0, DurabilityClass::D1] {
+        let mut up = uplink(3);
+        up.step(Event::Connected, Duration::ZERO);
+        send(&mut up, 1, 3, Duration::ZERO);
+        assert_eq!(up.step(Event::Ack(Ack { class, ..ack(3, "a") }), Duration::ZERO), []);
+        assert_eq!(up.acked(), Sequence(0));
+    }
 }
 
 #[test]
