@@ -122,7 +122,6 @@ pub struct Spool {
     cache: ReadCache,
     /// Why there is no open segment; records stay in memory meanwhile.
     failing: Option<String>,
-    space_short: bool,
     refused: LossCount,
     write_errors: u64,
     written_bytes: u64,

@@ -172,11 +172,9 @@ impl Spool {
         match self.create_spare_if_free() {
             Ok(file) => {
                 self.spare = Some(file);
-                self.space_short = false;
                 Ok(())
             }
             Err(error) if error.is_full() => {
-                self.space_short = true;
                 tracing::error!(
                     "disk is full before the spool quota is; oldest records are given up early"
                 );

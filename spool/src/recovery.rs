@@ -109,7 +109,6 @@ impl Spool {
             last_hash: hash_of_log_start(log_id),
             cache: ReadCache::default(),
             failing: None,
-            space_short: false,
             refused: LossCount::default(),
             write_errors: 0,
             written_bytes: 0,

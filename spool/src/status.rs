@@ -36,7 +36,7 @@ pub struct Status {
     pub refused: LossCount,
     /// Why nothing can be written at the moment.
     pub failing: Option<String>,
-    /// Whether the disk is full before the quota is.
+    /// Whether the disk will be full before the quota is.
     pub space_short: bool,
     /// Errors of write, fsync and rename, since the start.
     pub write_errors: u64,
@@ -47,21 +47,22 @@ pub struct Status {
 impl Spool {
     /// The state now.
     pub fn status(&self) -> Status {
+        let (used_bytes, quota_bytes) = (self.file_bytes(), self.config.quota_bytes);
         Status {
             log_id: self.log_id,
             oldest: self.oldest(),
             next: self.next_sequence(),
             durable: self.durable,
             acked: self.acked,
-            used_bytes: self.file_bytes(),
-            quota_bytes: self.config.quota_bytes,
+            used_bytes,
+            quota_bytes,
             room_bytes: self.room_bytes(),
             segments: self.segments.len(),
             pending_records: self.pending.len(),
             losses: self.losses.totals(),
             refused: self.refused,
             failing: self.failing.clone(),
-            space_short: self.space_short,
+            space_short: used_bytes.saturating_add(self.free_bytes()) < quota_bytes,
             write_errors: self.write_errors,
             written_bytes: self.written_bytes,
         }
@@ -86,13 +87,22 @@ impl Spool {
         let in_open = self.open.as_ref().map_or(0, |open| {
             newest.saturating_sub(open.offset + self.pending_bytes + LOSS_RESERVE_BYTES)
         });
-        let changes = match self.config.sealed_bytes_max().checked_sub(held) {
-            Some(left) if !self.space_short => left / size + 1,
-            _ => return in_open,
-        };
+        let left = self.config.sealed_bytes_max().checked_sub(held);
+        let by_quota = left.map_or(0, |left| left / size + 1);
+        // Behind each new segment stands the next one, written before it is needed.
+        let by_disk = self.free_bytes() / size + u64::from(self.spare.is_some());
+        let changes = by_quota.min(by_disk.saturating_sub(1));
+        if changes == 0 {
+            return in_open;
+        }
         let preamble: u64 = self.preamble.iter().map(Draft::frame_bytes).sum();
         let losses = LOSS_FRAME_BYTES_MAX * to_u64(self.losses.len() + 1);
         let overhead = SEGMENT_HEADER_BYTES + preamble + losses + LOSS_RESERVE_BYTES + longest;
         in_open.saturating_sub(longest) + changes * size.saturating_sub(overhead)
+    }
+
+    /// Asked for each time: others write to this disk too. None when it cannot be told.
+    fn free_bytes(&self) -> u64 {
+        self.disk.free_bytes().unwrap_or(0)
     }
 }

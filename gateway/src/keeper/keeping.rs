@@ -9,14 +9,15 @@ use driver::Emission;
 use model::codec;
 use model::record::JsonRecord;
 use model::{Batch, Boot, Dictionary, HistoryMarks, PointIndex, RecordType, Sample, Timestamp};
-use spool::{Draft, LossTotals, Recovery, Spool, SpoolError};
+use spool::{Draft, LossTotals, Recovery, Spool, SpoolConfig, SpoolError};
 
 use super::command::SpoolView;
 use super::last::LastSamples;
 use crate::batcher::Batcher;
 use crate::status::SpoolStatus;
 
-/// Reading back pauses when fewer segments than this are free before the spool would drop.
+/// Reading back pauses when fewer segments than this are free before the spool would drop; a small quota has no more
+/// than a part of its own to spare.
 const READ_BACK_SEGMENTS_FREE: u64 = 2;
 /// Dictionaries told at the opening of a session, at most.
 const DICTIONARIES_KEPT: usize = 16;
@@ -24,7 +25,8 @@ const DICTIONARIES_KEPT: usize = 16;
 /// The spool and what waits to get into it.
 pub(super) struct Keeping {
     pub(super) spool: Spool,
-    segment_bytes: u64,
+    /// Reading back pauses when less room than this is left.
+    read_back_bytes: u64,
     dictionary: Arc<Dictionary>,
     batcher: Batcher,
     /// Bodies of the DICT records of the newest segment and of this run, oldest first. Every segment begins with the
@@ -53,7 +55,7 @@ impl Keeping {
     pub(super) fn new(
         spool: Spool,
         recovery: Recovery,
-        segment_bytes: u64,
+        config: &SpoolConfig,
         dictionary: Arc<Dictionary>,
     ) -> Self {
         let marks = recovery.history.as_deref().map(HistoryMarks::from_record);
@@ -65,7 +67,7 @@ impl Keeping {
         let dictionaries = recovery.dictionaries.into_iter().skip(skipped).map(Bytes::from);
         Self {
             spool,
-            segment_bytes,
+            read_back_bytes: read_back_bytes(config),
             batcher: Batcher::new(dictionary.hash()),
             last: LastSamples::new(dictionary.points.len()),
             dictionary,
@@ -245,8 +247,7 @@ impl Keeping {
 
     /// False while reading back must pause: nothing may be asked of a device that could then not be kept.
     pub(super) fn read_back_allowed(&self) -> bool {
-        !self.is_failing()
-            && !self.spool.would_drop_within(READ_BACK_SEGMENTS_FREE * self.segment_bytes)
+        !self.is_failing() && !self.spool.would_drop_within(self.read_back_bytes)
     }
 
     /// How the spool does.
@@ -284,6 +285,13 @@ fn lost(totals: &LossTotals) -> (u64, u64) {
         drop_oldest.frames.saturating_add(corrupt.frames),
         drop_oldest.samples.saturating_add(corrupt.samples),
     )
+}
+
+/// With everything acked there is always room for as many segments as may be sealed, but for what each begins with: a
+/// quarter of them surely fits, so reading back goes on then.
+fn read_back_bytes(config: &SpoolConfig) -> u64 {
+    let sealed = (config.quota_bytes / config.segment_bytes).saturating_sub(2);
+    (READ_BACK_SEGMENTS_FREE * config.segment_bytes).min(sealed * config.segment_bytes / 4)
 }
 
 fn count(samples: &[Sample]) -> u64 {

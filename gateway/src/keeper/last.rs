@@ -25,8 +25,7 @@ impl LastSamples {
         else {
             return;
         };
-        // A value read back is older than the live one: it does not take its place.
-        if slot.is_none_or(|known| known.source_time <= sample.source_time) {
+        if slot.is_none_or(|known| sample.replaces(&known)) {
             *slot = Some(*sample);
         }
     }

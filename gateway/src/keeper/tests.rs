@@ -56,14 +56,14 @@ fn open(disk: &TestDisk, segments: u64) -> Keeping {
         quota_bytes: segments * SEGMENT,
         segment_bytes: SEGMENT,
     };
-    let (spool, recovery) = Spool::open(Box::new(disk.clone()), config, &Fixed).unwrap();
+    let (spool, recovery) = Spool::open(Box::new(disk.clone()), config.clone(), &Fixed).unwrap();
     let boot = Boot {
         boot_id: "b".to_owned(),
         version: "0".to_owned(),
         at: Timestamp(0),
         last_sequence: spool.status().durable,
     };
-    let mut keeping = Keeping::new(spool, recovery, SEGMENT, dictionary());
+    let mut keeping = Keeping::new(spool, recovery, &config, dictionary());
     keeping.note_start(&boot).unwrap();
     keeping
 }
@@ -202,6 +202,50 @@ fn what_becomes_durable_on_a_retry_is_told() {
     disk.set_broken(false);
     keeping.commit();
     assert_eq!(durable(&keeping), Some(Timestamp(9)));
+}
+
+/// Everything acked: reading back goes on. Nothing acked: it pauses before anything is dropped.
+#[test]
+fn the_smallest_quota_reads_back_too() {
+    for segments in [3, 4, 5, 8, 20] {
+        let disk = TestDisk::new();
+        let mut keeping = open(&disk, segments);
+        let mut pages = (0..).map(|page| page * 300);
+        let mut read = |keeping: &mut Keeping| {
+            let start = pages.next().unwrap();
+            keeping.take(page(0, start..start + 300));
+            keeping.commit();
+        };
+        for _ in 0..100 {
+            read(&mut keeping);
+            let durable = keeping.spool.status().durable;
+            keeping.spool.ack(durable).unwrap();
+            assert!(keeping.read_back_allowed(), "{segments}: {:?}", keeping.spool.status());
+        }
+        for _ in 0..1_000 {
+            if keeping.read_back_allowed() {
+                read(&mut keeping);
+            }
+        }
+        assert!(!keeping.read_back_allowed());
+        assert_eq!(keeping.status().frames_lost, 0);
+    }
+}
+
+#[test]
+fn a_full_disk_pauses_reading_back_only_while_it_is_full() {
+    let disk = TestDisk::new();
+    let mut keeping = open(&disk, 10);
+    disk.set_free(SEGMENT / 2);
+    let mut pages = (0..1_000).map(|page| page * 300);
+    while keeping.read_back_allowed() {
+        let start = pages.next().unwrap();
+        keeping.take(page(0, start..start + 300));
+        keeping.commit();
+    }
+    assert_eq!(keeping.status().frames_lost, 0);
+    disk.set_free(5 * SEGMENT);
+    assert!(keeping.read_back_allowed());
 }
 
 /// What happens to a keeper and its devices; each device remembers all that it ever measured.

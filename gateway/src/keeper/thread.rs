@@ -161,10 +161,11 @@ impl Worker {
         read_back: watch::Sender<bool>,
     ) -> Result<Self, KeeperError> {
         let KeeperSettings { spool, dictionary, version } = settings;
-        let segment_bytes = spool.segment.0;
-        let config =
-            SpoolConfig { segment_bytes, ..SpoolConfig::new(&spool.folder, spool.quota.0) };
-        let (log, recovery) = Spool::open_dir(config, &*host.entropy)?;
+        let config = SpoolConfig {
+            segment_bytes: spool.segment.0,
+            ..SpoolConfig::new(&spool.folder, spool.quota.0)
+        };
+        let (log, recovery) = Spool::open_dir(config.clone(), &*host.entropy)?;
         let mut boot_id = [0; 8];
         host.entropy.fill(&mut boot_id);
         let boot = Boot {
@@ -173,7 +174,7 @@ impl Worker {
             at: host.clock.now(),
             last_sequence: log.status().durable,
         };
-        let mut keeping = Keeping::new(log, recovery, segment_bytes, dictionary);
+        let mut keeping = Keeping::new(log, recovery, &config, dictionary);
         keeping.note_start(&boot)?;
         let mut worker = Self { keeping, commit_interval: spool.commit_interval, view, read_back };
         worker.show();
@@ -204,12 +205,14 @@ impl Worker {
                     None => emitting = false,
                 },
                 () = sleep_until(commit_at), if commit_at.is_some() => {}
+                // Others may have made room on the disk, of which nobody tells.
+                () = tokio::time::sleep(LOOK_AGAIN_AFTER), if !*self.read_back.borrow() => self.show(),
             }
             let due = commit_at.is_some_and(|at| at <= Instant::now());
             if due || self.keeping.waiting() >= CUT_SAMPLES || (!emitting && commit_at.is_some()) {
                 self.keeping.commit();
                 self.show();
-                commit_at = self.keeping.is_failing().then(|| Instant::now() + RETRY_AFTER_FAULT);
+                commit_at = self.keeping.is_failing().then(|| Instant::now() + LOOK_AGAIN_AFTER);
             }
             if !emitting {
                 for reply in flushing.drain(..) {
@@ -270,8 +273,8 @@ impl Worker {
     }
 }
 
-/// After a failed write the next try waits so long.
-const RETRY_AFTER_FAULT: Duration = Duration::from_secs(1);
+/// After a failed write, and while reading back pauses, the next look at the disk waits so long.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 async fn sleep_until(at: Option<Instant>) {
     if let Some(at) = at {

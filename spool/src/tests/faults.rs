@@ -206,6 +206,26 @@ fn a_disk_that_is_full_before_the_quota_gives_up_the_oldest_early() {
     world.audit();
 }
 
+/// What the room promises holds on a disk that is smaller than the quota, and it is back as soon as the disk has some.
+#[test]
+fn a_short_disk_bounds_the_room_only_while_it_is_short() {
+    for spare_bytes in [10_000, SEGMENT, 3 * SEGMENT] {
+        let disk = SimDisk::new();
+        let (mut spool, _) = open(&disk, 20).unwrap();
+        disk.set_capacity(2 * SEGMENT + spare_bytes);
+        let mut number = 0;
+        while !spool.would_drop_within(5_000) {
+            spool.append(data(number, 4_900)).unwrap();
+            spool.commit().unwrap();
+            assert_eq!(spool.status().losses.drop_oldest.frames, 0, "the room was a promise");
+            number += 1;
+        }
+        assert!(spool.status().space_short && number < 80, "{number} records");
+        disk.set_capacity(30 * SEGMENT);
+        assert!(!spool.would_drop_within(10 * SEGMENT) && !spool.status().space_short);
+    }
+}
+
 #[test]
 fn what_a_killed_process_left_unsynced_is_made_durable_at_the_next_start() {
     let disk = SimDisk::new();

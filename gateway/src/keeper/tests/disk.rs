@@ -24,6 +24,13 @@ struct TestFile {
     bytes: Bytes,
 }
 
+impl State {
+    fn used_bytes(&self) -> u64 {
+        let used: usize = self.files.values().map(|bytes| bytes.lock().unwrap().len()).sum();
+        u64::try_from(used).unwrap()
+    }
+}
+
 impl TestDisk {
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(State { capacity_bytes: 1 << 30, ..State::default() })))
@@ -32,6 +39,12 @@ impl TestDisk {
     /// From now on nothing can be written, or all again.
     pub(super) fn set_broken(&self, is_broken: bool) {
         self.state().is_broken = is_broken;
+    }
+
+    /// Others leave so many bytes free.
+    pub(super) fn set_free(&self, bytes: u64) {
+        let mut state = self.state();
+        state.capacity_bytes = state.used_bytes() + bytes;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,8 +99,7 @@ impl Disk for TestDisk {
 
     fn free_bytes(&self) -> io::Result<u64> {
         let state = self.state();
-        let used: usize = state.files.values().map(|bytes| bytes.lock().unwrap().len()).sum();
-        Ok(state.capacity_bytes.saturating_sub(u64::try_from(used).unwrap()))
+        Ok(state.capacity_bytes.saturating_sub(state.used_bytes()))
     }
 }
 
