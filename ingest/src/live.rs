@@ -1,5 +1,5 @@
-//! The live topics: the newest value of each point by source time, at most one message a second each. Pure; time comes
-//! in. Must never know MQTT.
+//! The live topics: the newest value of each point ([`Sample::replaces`]), at most one message a second each. Pure; time
+//! comes in. Must never know MQTT.
 //!
 //! ```json
 //! {"ts":1795330800123,"v":1283441.60,"unit":"kWh","q":"Good"}
@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use lake::AdmittedFrame;
-use model::{Decimal, PointInfo, Quality, Sample, Timestamp, Value, ValueType, topic};
+use model::{Decimal, PointInfo, Quality, Sample, Value, ValueType, topic};
 
 /// Most topics; a point beyond them is not published, and counted.
 pub(crate) const TOPICS_MAX: usize = 200_000;
@@ -29,7 +29,7 @@ pub(crate) struct LiveMessage {
 
 #[derive(Debug)]
 struct Topic {
-    source_time: Timestamp,
+    sample: Sample,
     payload: String,
     sent_at: Option<Duration>,
     /// It stands in the queue.
@@ -50,9 +50,10 @@ impl Live {
     /// Takes frames that are durable now.
     pub(crate) fn update(&mut self, frames: &[AdmittedFrame]) {
         for frame in frames {
-            // A batch is sorted by point, then time: the last sample of each point is its newest.
             for of_point in frame.batch.samples.chunk_by(|a, b| a.point == b.point) {
-                let newest = of_point.last();
+                let newest = of_point
+                    .iter()
+                    .reduce(|known, new| if new.replaces(known) { new } else { known });
                 let point = newest.and_then(|sample| frame.dictionary.point(sample.point));
                 if let (Some(sample), Some(point)) = (newest, point) {
                     self.take(point, sample);
@@ -101,14 +102,14 @@ impl Live {
         let name = topic::live_value(point);
         let full = self.topics.len() >= TOPICS_MAX;
         let known = self.topics.get_mut(&name);
-        if known.as_ref().is_some_and(|known| known.source_time > sample.source_time) {
+        if known.as_ref().is_some_and(|known| !sample.replaces(&known.sample)) {
             return;
         }
         let payload = payload(point, sample);
         match known {
-            Some(known) if known.payload == payload => {}
+            Some(known) if known.payload == payload => known.sample = *sample,
             Some(known) => {
-                known.source_time = sample.source_time;
+                known.sample = *sample;
                 known.payload = payload;
                 if !std::mem::replace(&mut known.waits, true) {
                     self.queue.push_back(name);
@@ -118,8 +119,7 @@ impl Live {
                 self.left_out = self.left_out.saturating_add(1);
             }
             None => {
-                let source_time = sample.source_time;
-                let topic = Topic { source_time, payload, sent_at: None, waits: true };
+                let topic = Topic { sample: *sample, payload, sent_at: None, waits: true };
                 self.topics.insert(name.clone(), topic);
                 // Never sent: before those that were.
                 self.queue.push_front(name);

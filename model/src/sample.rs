@@ -65,6 +65,24 @@ impl Sample {
         let quality = if quality.is_bad() { quality } else { Quality::BAD };
         Self { point, source_time, gateway_time, quality, value: None }
     }
+
+    /// Whether this takes the place of `known` as the latest of its point: by source time, so that a value read back
+    /// takes no live one's place.
+    ///
+    /// That there was no answer is the gateway's own word, at its own time. The device's next word ends it even where
+    /// its value stood still and is older: there the gateway times decide.
+    #[must_use]
+    pub fn replaces(&self, known: &Self) -> bool {
+        if self.is_gateways_own() == known.is_gateways_own() {
+            self.source_time >= known.source_time
+        } else {
+            (self.gateway_time, self.source_time) >= (known.gateway_time, known.source_time)
+        }
+    }
+
+    fn is_gateways_own(&self) -> bool {
+        self.value.is_none() && self.source_time == self.gateway_time
+    }
 }
 
 /// Samples of one gateway that travel and are committed together.
@@ -104,5 +122,30 @@ mod tests {
             check(Quality::GOOD, value, (Quality::BAD_OUT_OF_RANGE, None));
             check(Quality::BAD_TIMEOUT, value, (Quality::BAD_TIMEOUT, None));
         }
+    }
+
+    #[test]
+    fn a_value_that_stood_still_replaces_the_word_that_there_was_no_answer() {
+        let sample = |good: bool, source: i64, gateway: i64| {
+            let (point, source, gateway) = (PointIndex(0), Timestamp(source), Timestamp(gateway));
+            if good {
+                Sample::new(point, source, gateway, Quality::GOOD, Value::Decimal(1))
+            } else {
+                Sample::without_value(point, source, gateway, Quality::BAD)
+            }
+        };
+        let of = |new: Sample, known: Sample, expected| {
+            assert_eq!(new.replaces(&known), expected, "{new:?} over {known:?}");
+        };
+        let no_answer = sample(false, 14, 14);
+        of(sample(true, 10, 15), no_answer, true);
+        of(no_answer, sample(true, 10, 15), false);
+        of(no_answer, sample(true, 10, 10), true);
+        of(sample(true, 10, 10), no_answer, false);
+        // The device's own Bad is the newest word of the device: what is read back is older.
+        of(sample(true, 10, 15), sample(false, 13, 14), false);
+        of(sample(false, 13, 15), no_answer, true);
+        of(sample(true, 10, 20), sample(true, 11, 15), false);
+        of(sample(false, 16, 16), no_answer, true);
     }
 }

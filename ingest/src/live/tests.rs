@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{GatewayId, LogId, PointIndex, Sequence};
+use model::{GatewayId, LogId, PointIndex, Sequence, Timestamp};
 
 use super::*;
 use crate::admit::fixtures::{batch, dictionary};
@@ -63,6 +63,24 @@ fn the_newest_source_time_wins_whatever_the_order() {
         payloads(&mut live, Duration::ZERO),
         [r#"{"ts":9,"v":0.09,"unit":"kWh","q":"Good"}"#]
     );
+}
+
+#[test]
+fn a_meter_that_stands_still_is_good_again_after_its_link_was_lost() {
+    let mut live = Live::default();
+    let at = |gateway, sample: Sample| Sample { gateway_time: Timestamp(gateway), ..sample };
+    let good = |gateway| at(gateway, sample(0, 10, Value::Decimal(9)));
+    let lost = Timestamp::from_millis(14);
+    let lost = Sample::without_value(PointIndex(0), lost, lost, Quality::BAD_COMMUNICATION_ERROR);
+    live.update(&[frame(vec![good(10_000)])]);
+    live.update(&[frame(vec![lost])]);
+    live.update(&[frame(vec![good(15_000)])]);
+    let value = [r#"{"ts":10,"v":0.09,"unit":"kWh","q":"Good"}"#];
+    assert_eq!(payloads(&mut live, Duration::ZERO), value);
+    // In one frame too, which is in the order of source times.
+    let mut live = Live::default();
+    live.update(&[frame(vec![good(15_000), lost])]);
+    assert_eq!(payloads(&mut live, Duration::ZERO), value);
 }
 
 #[test]
