@@ -97,6 +97,8 @@ impl Way<'_> {
 
     /// Goes over the readings of one meter, from the last knot on.
     fn walk(&mut self, points: &[Point]) {
+        let fell = |(index, pair): (usize, &[Point])| (pair[1].1 < pair[0].1).then_some(index + 1);
+        let falls: Vec<usize> = points.windows(2).enumerate().filter_map(fell).collect();
         let mut at = 0;
         while let Some(&point) = points.get(at) {
             let Some(last) = self.last() else {
@@ -105,7 +107,9 @@ impl Way<'_> {
                 continue;
             };
             let later = points.get(at + 1..).unwrap_or_default();
-            match self.next(last, point, later) {
+            let fall =
+                falls.get(falls.partition_point(|fall| *fall <= at)).map(|fall| fall - at - 1);
+            match self.next(last, point, later, fall) {
                 Next::Follow(step, rise) => self.push(point, step, rise),
                 Next::Skip(count) => {
                     self.untrusted += u64::try_from(count).unwrap_or(u64::MAX);
@@ -118,13 +122,19 @@ impl Way<'_> {
         }
     }
 
-    /// What becomes of a reading: R1, R4, R4b, R6, R13.
-    fn next(&self, last: Point, point: Point, later: &[Point]) -> Next {
+    /// What becomes of a reading: R1, R4, R4b, R6, R13. `fall` is the first of the later ones that is below the one
+    /// before it.
+    fn next(&self, last: Point, point: Point, later: &[Point], fall: Option<usize>) -> Next {
         let step = self.rise(last, point);
         let unbounded = self.register.rise_per_hour_max.is_none();
         match step {
             // Without a bound a dip near the modulus looks like a rollover: a return to the old way tells them apart.
             Some((Step::Rollover, _)) if unbounded => {}
+            // And a spike looks like a rise: what is taken back at once was none.
+            Some((Step::Rise, rise)) if unbounded => {
+                let spike = fall.and_then(|fall| spike_before_return(last, point, later, fall));
+                return spike.map_or(Next::Follow(Step::Rise, rise), Next::Skip);
+            }
             Some((step, rise)) => return Next::Follow(step, rise),
             None => {}
         }
@@ -263,6 +273,30 @@ impl Way<'_> {
         steps.push(following(from, point, step, rise - done, self.register)?);
         Some(steps)
     }
+}
+
+/// How many readings, `first` being the first, stand on a rise that a later one takes back: the register fell again by
+/// more than half of the rise, to no less than it showed before, and the rise was most of what it fell from. A register
+/// that rose in many steps and then fell was no spike: its fall is for the operator. `fall` is the first later reading
+/// below the one before it; up to there they only rise.
+fn spike_before_return(last: Point, first: Point, later: &[Point], fall: usize) -> Option<usize> {
+    let rise = first.1 - last.1;
+    let most = |peak: i128| rise > (peak - last.1) / 2;
+    let peak = fall.checked_sub(1).and_then(|before| later.get(before)).unwrap_or(&first).1;
+    let mut changes = 0;
+    let mut before = first;
+    for (index, &point) in later.iter().enumerate() {
+        changes += usize::from(point.1 != before.1);
+        if changes > LOOK_AHEAD_MAX || !most(peak.max(point.1)) {
+            return None;
+        }
+        if first.1 - point.1 > rise / 2 {
+            // Lower than before the rise, it tells nothing about the rise.
+            return (point.1 >= last.1).then_some(index + 1);
+        }
+        before = point;
+    }
+    None
 }
 
 enum Next {

@@ -9,6 +9,7 @@ use crate::plant::Plant;
 use crate::readings::Reading;
 
 mod segments;
+mod spikes;
 
 const THREE_DAYS: i64 = 3 * 24 * 3_600_000_000;
 

@@ -158,7 +158,7 @@ impl Inputs<'_> {
             let nested = |other: &&SubjectId| {
                 self.plant.is_within(id, other) || self.plant.is_within(other, id)
             };
-            stated.iter().any(|other| nested(other))
+            stated.iter().any(nested)
         };
         given.into_iter().filter(|(id, quantity)| !nothing(quantity) || !held(id)).collect()
     }
