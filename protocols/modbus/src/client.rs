@@ -8,7 +8,9 @@
 //! 2. A serial line on which bytes wait before a request is drained first: they are late.
 //! 3. A unit that left a request unanswered is *out of step*. Before it is believed again it must answer a probe: a
 //!    request for another number of values than any that it still owes. Devices answer in order, so whoever answers the
-//!    probe owes nothing older.
+//!    probe with values owes nothing older. A refusal has no such number: it may be a late one, and then the reply to the
+//!    probe is still to come. So the next probe must differ from the refused one, too; when none does, what is still to
+//!    come is waited out.
 //! 4. Unit, function and number of values of each reply are checked, the first two by the library.
 
 use std::collections::{HashMap, VecDeque};
@@ -79,18 +81,36 @@ impl Client {
         probes: &[Request],
         gap: Duration,
     ) -> Result<Vec<u16>, RequestError> {
-        if let Some(unanswered) = self.unanswered.get(&unit) {
-            if let Some(probe) = next_probe(probes, unanswered) {
-                match self.ask(unit, probe, gap).await {
-                    // What it answers does not matter, only that it answers this.
-                    Ok(_) => {}
-                    Err(RequestError::Refused(refusal)) if !refusal.is_from_converter() => {}
-                    Err(error) => return Err(error),
+        // Ends: each refused probe leaves one less that differs from all that is owed.
+        while let Some(owed) = self.unanswered.get(&unit) {
+            let Some(probe) = next_probe(probes, owed) else { break };
+            let differs = !owed.iter().any(|owed| owed.may_be_mistaken_for(probe));
+            match self.ask(unit, probe, gap).await {
+                // What it answers does not matter, only that it answers this.
+                Ok(_) => {}
+                Err(RequestError::Refused(refusal)) if refusal.is_from_converter() => {
+                    return Err(refusal.into());
                 }
+                Err(RequestError::Refused(_)) if differs => {
+                    self.note_unanswered(unit, probe);
+                    continue;
+                }
+                Err(RequestError::Refused(_)) => self.wait_out().await,
+                Err(error) => return Err(error),
             }
             self.unanswered.remove(&unit);
         }
         self.ask(unit, request, gap).await
+    }
+
+    /// Lets pass what may still come: a serial line is drained; what comes for a TCP connection finds it closed.
+    async fn wait_out(&mut self) {
+        if self.is_serial() {
+            self.drain().await;
+        } else {
+            self.line = None;
+            tokio::time::sleep(self.settings.timeout).await;
+        }
     }
 
     /// One request and its reply.

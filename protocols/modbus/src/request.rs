@@ -148,7 +148,7 @@ pub(crate) fn probes(points: &[Point], blocks: &[Range<usize>]) -> Vec<Request> 
         })
     };
     let mut probes = distinct((1..=longest).flat_map(of_length));
-    // A device with a single point is asked for more than it has: a refusal, too, shows that it is in step.
+    // A device with a single point is asked for more than it has: many give what lies there, though nobody wants it.
     if let [only] = probes.as_slice() {
         let only = *only;
         let step = if only.area.is_bits() { 8 } else { 1 };

@@ -27,8 +27,12 @@ fn profile() -> String {
 
 /// Checks the samples of one poll of `units`, and counts the good ones.
 fn check(samples: &[Sample], units: &[u8]) -> usize {
-    let expected: Vec<u16> =
-        units.iter().flat_map(|unit| registers().map(|at| register(*unit, 4, at))).collect();
+    let of_unit = |unit: &u8| registers().map(|at| register(*unit, 4, at)).collect::<Vec<_>>();
+    check_values(samples, &units.iter().flat_map(of_unit).collect::<Vec<_>>())
+}
+
+/// Checks the samples of one poll against what the registers of their points hold, and counts the good ones.
+fn check_values(samples: &[Sample], expected: &[u16]) -> usize {
     let mut seen: HashMap<u32, u32> = HashMap::new();
     for sample in samples {
         *seen.entry(sample.point.0).or_default() += 1;
@@ -156,6 +160,84 @@ async fn a_port_that_cannot_be_opened_says_so_and_comes_back() {
     running.stop().await;
 }
 
+/// Registers of a device whose second block is as short as the shortest probe into the first.
+const UNEVEN: [u16; 6] = [0, 1, 2, 3, 4, 300];
+
+/// A device that is now and then slow, at least by so many milliseconds, and then refuses: each of its replies comes when
+/// the next request is under way.
+fn late_refusals(at_least_ms: u64) -> super::peer::Script {
+    Arc::new(move |n, asked| match asked.count {
+        5 if n > 4 && drawn(n).is_multiple_of(3) => {
+            Act::LateException(6, at_least_ms + drawn(n + 1) as u64 % 24)
+        }
+        5 => Act::Answer,
+        _ if asked.start == 0 => Act::Late(10),
+        _ => Act::Answer,
+    })
+}
+
+async fn late_refusal_trial(link: &str) {
+    let profile = words("type = \"u16\"", "input", UNEVEN);
+    let device = TestDevice { id: "unit-1", keys: "unit = 1", profile: &profile, poll: POLL };
+    let keys = format!("{link}\ntimeout = \"30ms\"\nretries = 0");
+    let mut running = Running::start(planned(port_spec(&keys, &[device])));
+    let expected = UNEVEN.map(|at| register(1, 4, at));
+    let mut good = 0;
+    for _ in 0..60 {
+        good += check_values(&running.next().await, &expected);
+        // It is asked at every poll, however often it was silent.
+        running.skip(Duration::from_mins(1));
+    }
+    println!("{link}: {good} of {} values good", 60 * expected.len());
+    assert!(good > 30, "{good}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn tcp_a_late_refusal_does_not_let_the_next_reply_become_a_value() {
+    let tcp_port = peer::converter(late_refusals(34)).await;
+    late_refusal_trial(&format!("address = \"tcp://127.0.0.1:{tcp_port}\"")).await;
+}
+
+#[tokio::test]
+async fn rtu_a_late_refusal_does_not_let_the_next_reply_become_a_value() {
+    let (path, far_end, _slave) = terminal_pair();
+    // The line is drained before the next request.
+    rtu(far_end, late_refusals(64));
+    late_refusal_trial(&format!("path = \"{path}\"\nbaud = 115200")).await;
+}
+
+/// A device that refuses all that it is asked, and owes a reply, is in the end believed that it refuses.
+#[tokio::test]
+async fn a_device_that_refuses_everything_says_so_after_a_lost_reply() {
+    let script = |n: usize, _| if n == 0 { Act::Silent } else { Act::Exception(2) };
+    let (tcp_port, _) = tcp(Arc::new(script)).await;
+    let keys = format!("address = \"tcp://127.0.0.1:{tcp_port}\"\ntimeout = \"50ms\"");
+    let mut running = start(&keys, &[1]);
+    let refused = |sample: &Sample| sample.quality == Quality::BAD_NODE_ID_UNKNOWN;
+    running.until(|samples| check(samples, &[1]) == 0 && samples.iter().all(refused)).await;
+    running.stop().await;
+}
+
+/// Whoever refuses all that is not its single register is read again after a reply that was lost.
+#[tokio::test]
+async fn a_single_register_comes_back_after_a_lost_reply() {
+    let script = |n: usize, asked: Asked| match asked {
+        Asked { start: 7, count: 1, .. } if n % 6 == 1 => Act::Silent,
+        Asked { start: 7, count: 1, .. } => Act::Answer,
+        _ => Act::Exception(2),
+    };
+    let (tcp_port, _) = tcp(Arc::new(script)).await;
+    let profile = words("type = \"u16\"", "input", [7]);
+    let device = TestDevice { id: "unit-1", keys: "unit = 1", profile: &profile, poll: POLL };
+    let keys = format!("address = \"tcp://127.0.0.1:{tcp_port}\"\ntimeout = \"200ms\"");
+    let mut running = Running::start(planned(port_spec(&keys, &[device])));
+    for _ in 0..20 {
+        assert_eq!(check_values(&running.next().await, &[register(1, 4, 7)]), 1);
+    }
+    running.stop().await;
+}
+
 fn asked_of(log: &Log, unit: u8) -> usize {
     log.lock().unwrap().iter().filter(|asked| asked.unit == unit).count()
 }
@@ -196,15 +278,19 @@ fn terminal_pair() -> (String, std::fs::File, std::os::fd::OwnedFd) {
     (path.display().to_string(), std::fs::File::from(pair.master), pair.slave)
 }
 
+/// The time limit of a line whose peers are late by intent.
+const HASTY: &str = "30ms";
+
 async fn rtu_trial(
     name: &str,
+    timeout: &str,
     units: &[u8],
     count: usize,
     script: impl Fn(usize, Asked) -> Act + Send + Sync + 'static,
 ) -> usize {
     let (path, far_end, _slave) = terminal_pair();
     let log = rtu(far_end, Arc::new(script));
-    let keys = format!("path = \"{path}\"\nbaud = 115200\ntimeout = \"30ms\"");
+    let keys = format!("path = \"{path}\"\nbaud = 115200\ntimeout = \"{timeout}\"");
     let mut running = start(&keys, units);
     let good = polls(&mut running, count, units).await;
     let asked = log.lock().unwrap().len();
@@ -216,14 +302,15 @@ async fn rtu_trial(
 
 #[tokio::test]
 async fn rtu_reads_a_well_behaved_line() {
-    let good = rtu_trial("well", &[1, 2, 3], 50, |_, _| Act::Answer).await;
+    // Nothing is late here but this machine.
+    let good = rtu_trial("well", "2s", &[1, 2, 3], 50, |_, _| Act::Answer).await;
     assert_eq!(good, 50 * 60);
 }
 
 #[tokio::test]
 async fn rtu_a_late_reply_never_becomes_a_value() {
     let late = |n: usize, _| if n % 7 == 6 { Act::Late(45) } else { Act::Answer };
-    let good = rtu_trial("late", &[1, 2], 40, late).await;
+    let good = rtu_trial("late", HASTY, &[1, 2], 40, late).await;
     assert!(good > 400, "{good}");
 }
 
@@ -233,7 +320,7 @@ async fn rtu_a_very_late_reply_never_becomes_a_value() {
     let very_late = |n: usize, _| {
         if n % 25 == 24 { Act::Late(75 + drawn(n) as u64 % 200) } else { Act::Answer }
     };
-    let good = rtu_trial("very late", &[1, 2], 60, very_late).await;
+    let good = rtu_trial("very late", HASTY, &[1, 2], 60, very_late).await;
     assert!(good > 40, "{good}");
 }
 
@@ -255,7 +342,7 @@ async fn rtu_no_fault_of_a_line_becomes_a_value() {
         Act::Noise,
         Act::Twice,
     ];
-    let good = rtu_trial("all faults", &[1, 2], 80, now_and_then(8, FAULTS)).await;
+    let good = rtu_trial("all faults", HASTY, &[1, 2], 80, now_and_then(8, FAULTS)).await;
     assert!(good > 300, "{good}");
 }
 

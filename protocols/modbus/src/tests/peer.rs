@@ -16,6 +16,8 @@ pub(super) enum Act {
     Late(u64),
     Silent,
     Exception(u8),
+    /// A refusal that comes after so many milliseconds.
+    LateException(u8, u64),
     ForgedTransaction,
     WrongUnit,
     WrongFunction,
@@ -68,12 +70,24 @@ fn pdu(asked: Asked) -> Vec<u8> {
     pdu
 }
 
+impl Act {
+    /// How much later than at once it is done.
+    fn delay(self) -> Duration {
+        match self {
+            Self::Late(ms) | Self::LateException(_, ms) => Duration::from_millis(ms),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
 /// What goes over the wire for an act, apart from framing: unit, bytes after it, and whether the frame is spoiled.
 fn reply(asked: Asked, act: Act) -> Option<(u8, Vec<u8>)> {
     let good = pdu(asked);
     Some(match act {
         Act::Silent | Act::HangUp => return None,
-        Act::Exception(code) => (asked.unit, vec![asked.function | 0x80, code]),
+        Act::Exception(code) | Act::LateException(code, _) => {
+            (asked.unit, vec![asked.function | 0x80, code])
+        }
         Act::WrongUnit => (asked.unit.wrapping_add(1), good),
         Act::WrongFunction => (asked.unit, pdu(Asked { function: 7 - asked.function, ..asked })),
         Act::OneRegisterLess => {
@@ -141,9 +155,7 @@ async fn serve_tcp(mut stream: TcpStream, script: Script, log: Log) {
         if act == Act::HangUp {
             return;
         }
-        if let Act::Late(ms) = act {
-            tokio::time::sleep(Duration::from_millis(ms)).await;
-        }
+        tokio::time::sleep(act.delay()).await;
         let Some((unit, pdu)) = reply(asked, act) else { continue };
         let mut frame = vec![head[0], head[1], 0, 0];
         frame.extend(u16::try_from(pdu.len() + 1).unwrap().to_be_bytes());
@@ -182,15 +194,13 @@ pub(super) async fn converter(script: Script) -> u16 {
     let answering = Arc::clone(&newest);
     tokio::spawn(async move {
         while let Some((asked, act)) = requests.recv().await {
-            if let Act::Late(ms) = act {
-                tokio::time::sleep(Duration::from_millis(ms)).await;
-            }
-            let pdu = pdu(asked);
+            tokio::time::sleep(act.delay()).await;
+            let Some((unit, pdu)) = reply(asked, act) else { continue };
             let newest = answering.lock().unwrap().clone();
             let Some((transaction, writer)) = newest else { continue };
             let mut frame = vec![transaction[0], transaction[1], 0, 0];
             frame.extend(u16::try_from(pdu.len() + 1).unwrap().to_be_bytes());
-            frame.push(asked.unit);
+            frame.push(unit);
             frame.extend(pdu);
             // The connection may be gone; that is the point.
             drop(writer.lock().await.write_all(&frame).await);
@@ -283,8 +293,7 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
             }
             let now = std::time::Instant::now();
             let free = busy_until.get(&asked.unit).copied().unwrap_or(now).max(now);
-            let delay = if let Act::Late(ms) = act { ms } else { 0 };
-            let due = free + Duration::from_millis(delay);
+            let due = free + act.delay();
             busy_until.insert(asked.unit, due);
             let pieces = if act == Act::Drip { 1 } else { bytes.len().max(1) };
             for piece in bytes.chunks(pieces) {
