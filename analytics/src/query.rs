@@ -1,15 +1,16 @@
-//! Samples as people and programs want them: one per point and source time, or every row. Must never print.
+//! Samples as people and programs want them: one per point and source time, or every row, written as they are read, so
+//! that memory does not grow with the answer. Must never print.
 
-use std::collections::HashMap;
 use std::io::Write;
-use std::sync::Arc;
 
 use lake::Snapshot;
-use model::PointInfo;
+use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 use thiserror::Error;
 
+use crate::meanings::Meanings;
 use crate::rows::{self, Row, RowFilter, RowsError};
+use crate::windows::{WINDOW_ROWS_MAX, WindowError, Windows};
 
 /// How samples are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +40,21 @@ pub enum QueryError {
     Parquet(#[source] PolarsError),
 }
 
-/// Writes samples and returns how many there were.
+impl From<WindowError> for QueryError {
+    fn from(error: WindowError) -> Self {
+        match error {
+            WindowError::Lake(error) => Self::Lake(error),
+            WindowError::Rows(error) => Self::Rows(error),
+        }
+    }
+}
+
+/// Writes samples in the order (point, source time) as they are read, and returns how many there were.
 ///
 /// # Shape
 /// CSV and JSON: `point`, `time` (ISO 8601, UTC), `value` (exact decimal text; empty or null for a Bad sample),
-/// `unit`, `quality` (OPC UA name); with `all` also `gateway_time`, `generation`, `sequence`, `commit`. Parquet: the
-/// columns of [`lake::schema::schema`].
+/// `unit` (as the gateway stated it with that sample), `quality` (OPC UA name); with `all` also `gateway_time`,
+/// `generation`, `sequence`, `commit`. Parquet: the columns of [`lake::schema::schema`].
 pub fn query(
     snapshot: &Snapshot,
     filter: &RowFilter,
@@ -52,33 +62,105 @@ pub fn query(
     format: QueryFormat,
     out: &mut dyn Write,
 ) -> Result<usize, QueryError> {
-    let as_of = filter.as_of.unwrap_or(snapshot.commit_number()).min(snapshot.commit_number());
-    let filter = RowFilter { as_of: Some(as_of), ..filter.clone() };
-    let ordered = rows::ordered(rows::scan(&snapshot.files(), &filter)?, all);
-    let mut frame = rows::collect(ordered)?;
-    if format == QueryFormat::Parquet {
-        // The writer wants to own what it writes to; the caller's sink is borrowed.
-        let mut bytes = Vec::new();
-        ParquetWriter::new(&mut bytes).finish(&mut frame).map_err(QueryError::Parquet)?;
-        out.write_all(&bytes).map_err(QueryError::Write)?;
-        return Ok(frame.height());
-    }
-    let points = points_of(snapshot)?;
-    let rows = rows::rows_of(&frame)?;
-    let written = match format {
-        QueryFormat::Json => write_json(&rows, &points, all, out),
-        QueryFormat::Csv | QueryFormat::Parquet => write_csv(&rows, &points, all, out),
-    };
-    written.map_err(QueryError::Write)?;
-    Ok(rows.len())
+    windowed(snapshot, filter, all, format, WINDOW_ROWS_MAX, out)
 }
 
-/// What is known of each point, from the dictionaries beside the table; a later dictionary wins.
-fn points_of(snapshot: &Snapshot) -> Result<HashMap<String, PointInfo>, QueryError> {
-    let dictionaries = snapshot.dictionaries()?;
-    let points =
-        dictionaries.values().flat_map(|dictionary: &Arc<model::Dictionary>| &dictionary.points);
-    Ok(points.map(|point| (point.id.to_string(), point.clone())).collect())
+pub(crate) fn windowed(
+    snapshot: &Snapshot,
+    filter: &RowFilter,
+    all: bool,
+    format: QueryFormat,
+    rows_max: u64,
+    out: &mut dyn Write,
+) -> Result<usize, QueryError> {
+    let newest = snapshot.commit_number();
+    let as_of = filter.as_of.unwrap_or(newest).min(newest);
+    let filter = RowFilter { as_of: Some(as_of), ..filter.clone() };
+    let meanings = Meanings::of(snapshot, as_of)?;
+    let mut sink = Sink::begin(format, all, out)?;
+    let mut count = 0;
+    for frame in Windows::new(snapshot, filter, all, rows_max)? {
+        let frame = frame?;
+        count += frame.height();
+        sink.write(&frame, &meanings, all)?;
+    }
+    sink.end()?;
+    Ok(count)
+}
+
+/// Where samples go.
+enum Sink<'a> {
+    Csv(Box<csv::Writer<&'a mut dyn Write>>),
+    Json(&'a mut dyn Write),
+    Parquet(Box<BatchedWriter<&'a mut dyn Write>>),
+}
+
+impl<'a> Sink<'a> {
+    fn begin(format: QueryFormat, all: bool, out: &'a mut dyn Write) -> Result<Self, QueryError> {
+        match format {
+            QueryFormat::Json => Ok(Self::Json(out)),
+            QueryFormat::Csv => {
+                let mut csv = csv::Writer::from_writer(out);
+                let more = all.then_some(["gateway_time", "generation", "sequence", "commit"]);
+                let header = ["point", "time", "value", "unit", "quality"];
+                csv.write_record(header.into_iter().chain(more.into_iter().flatten()))
+                    .map_err(|error| QueryError::Write(error.into()))?;
+                csv.flush().map_err(QueryError::Write)?;
+                Ok(Self::Csv(Box::new(csv)))
+            }
+            QueryFormat::Parquet => {
+                let schema = rows::empty().schema().as_ref().clone();
+                let writer = ParquetWriter::new(out).batched(&schema);
+                Ok(Self::Parquet(Box::new(writer.map_err(QueryError::Parquet)?)))
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        frame: &DataFrame,
+        meanings: &Meanings,
+        all: bool,
+    ) -> Result<(), QueryError> {
+        if let Self::Parquet(writer) = self {
+            let columns = rows::empty().get_column_names_owned();
+            let frame = frame.select(columns).map_err(QueryError::Parquet)?;
+            return writer.write_batch(&whole(frame)).map_err(QueryError::Parquet);
+        }
+        let rows = rows::rows_of(frame)?;
+        for of_point in rows.chunk_by(|one, next| one.point == next.point) {
+            let Some(first) = of_point.first() else { continue };
+            let meanings = meanings.point(&first.point);
+            for row in of_point {
+                let unit = meanings.unit(row.generation, row.sequence).map(model::Unit::symbol);
+                let written = match self {
+                    Self::Csv(csv) => write_csv(csv, row, unit, all),
+                    Self::Json(out) => write_json(out, row, unit, all),
+                    Self::Parquet(_) => Ok(()),
+                };
+                written.map_err(QueryError::Write)?;
+            }
+        }
+        // Whoever reads sees each window when it is there.
+        match self {
+            Self::Csv(csv) => csv.flush().map_err(QueryError::Write),
+            Self::Json(out) => out.flush().map_err(QueryError::Write),
+            Self::Parquet(_) => Ok(()),
+        }
+    }
+
+    fn end(self) -> Result<(), QueryError> {
+        match self {
+            Self::Csv(_) | Self::Json(_) => Ok(()),
+            Self::Parquet(writer) => writer.finish().map(|_| ()).map_err(QueryError::Parquet),
+        }
+    }
+}
+
+/// The frame in one piece, as the Parquet writer wants it.
+fn whole(mut frame: DataFrame) -> DataFrame {
+    frame.rechunk_mut();
+    frame
 }
 
 fn value_of(row: &Row) -> Option<String> {
@@ -86,58 +168,45 @@ fn value_of(row: &Row) -> Option<String> {
 }
 
 fn write_csv(
-    rows: &[Row],
-    points: &HashMap<String, PointInfo>,
+    csv: &mut csv::Writer<&mut dyn Write>,
+    row: &Row,
+    unit: Option<&str>,
     all: bool,
-    out: &mut dyn Write,
 ) -> std::io::Result<()> {
-    let mut csv = csv::Writer::from_writer(out);
-    let mut header = vec!["point", "time", "value", "unit", "quality"];
-    header.extend(
-        all.then_some(["gateway_time", "generation", "sequence", "commit"]).into_iter().flatten(),
-    );
-    csv.write_record(header)?;
-    for row in rows {
-        let unit = points.get(&row.point).map_or("", |point| point.unit.symbol());
-        let mut record = vec![
-            row.point.clone(),
-            row.source_time.to_string(),
-            value_of(row).unwrap_or_default(),
-            unit.to_owned(),
-            row.quality.to_string(),
-        ];
-        if all {
-            record.push(row.gateway_time.to_string());
-            record.extend(
-                [row.generation.0, row.sequence.0, row.commit.0].map(|count| count.to_string()),
-            );
-        }
-        csv.write_record(record)?;
+    let mut record = vec![
+        row.point.clone(),
+        row.source_time.to_string(),
+        value_of(row).unwrap_or_default(),
+        unit.unwrap_or_default().to_owned(),
+        row.quality.to_string(),
+    ];
+    if all {
+        record.push(row.gateway_time.to_string());
+        record.extend(
+            [row.generation.0, row.sequence.0, row.commit.0].map(|count| count.to_string()),
+        );
     }
-    csv.flush()
+    Ok(csv.write_record(record)?)
 }
 
 fn write_json(
-    rows: &[Row],
-    points: &HashMap<String, PointInfo>,
-    all: bool,
     out: &mut dyn Write,
+    row: &Row,
+    unit: Option<&str>,
+    all: bool,
 ) -> std::io::Result<()> {
-    for row in rows {
-        let mut object = serde_json::json!({
-            "point": row.point,
-            "time": row.source_time.to_string(),
-            "value": value_of(row),
-            "unit": points.get(&row.point).map(|point| point.unit.symbol()),
-            "quality": row.quality.to_string(),
-        });
-        if all && let Some(object) = object.as_object_mut() {
-            object.insert("gateway_time".to_owned(), row.gateway_time.to_string().into());
-            object.insert("generation".to_owned(), row.generation.0.into());
-            object.insert("sequence".to_owned(), row.sequence.0.into());
-            object.insert("commit".to_owned(), row.commit.0.into());
-        }
-        writeln!(out, "{object}")?;
+    let mut object = serde_json::json!({
+        "point": row.point,
+        "time": row.source_time.to_string(),
+        "value": value_of(row),
+        "unit": unit,
+        "quality": row.quality.to_string(),
+    });
+    if all && let Some(object) = object.as_object_mut() {
+        object.insert("gateway_time".to_owned(), row.gateway_time.to_string().into());
+        object.insert("generation".to_owned(), row.generation.0.into());
+        object.insert("sequence".to_owned(), row.sequence.0.into());
+        object.insert("commit".to_owned(), row.commit.0.into());
     }
-    Ok(())
+    writeln!(out, "{object}")
 }

@@ -107,7 +107,11 @@ fn starts_with(prefix: &str) -> Expr {
     col("point").gt_eq(lit(prefix.to_owned())).and(col("point").lt(lit(after)))
 }
 
-fn empty() -> DataFrame {
+/// No row.
+///
+/// # Shape
+/// The columns of [`lake::schema::schema`].
+pub(crate) fn empty() -> DataFrame {
     let time_type = DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC));
     let schema = Schema::from_iter([
         Field::new("point".into(), DataType::String),

@@ -15,6 +15,9 @@ use model::{
     PointKind, Quality, Sample, Sequence, Timestamp, Unit, Value, ValueType,
 };
 
+mod changes;
+mod windows;
+
 use crate::query::{QueryFormat, query};
 use crate::readings::LakeView;
 use crate::rows::{RowFilter, rows_sharing_identity};
@@ -35,8 +38,12 @@ impl Clock for StandingClock {
 }
 
 fn dictionary() -> Dictionary {
+    Dictionary::new(vec![point()]).unwrap()
+}
+
+fn point() -> PointInfo {
     let place = Place { enterprise: "acme".into(), site: "nb-1".into(), area: None, line: None };
-    Dictionary::new(vec![PointInfo {
+    PointInfo {
         id: PointId::new("acme/nb-1/main/e_import").unwrap(),
         place,
         device: "main".into(),
@@ -46,50 +53,63 @@ fn dictionary() -> Dictionary {
         kind: PointKind::Counter,
         value_type: ValueType::Decimal { exponent: -2 },
         modulus: None,
-    }])
-    .unwrap()
+    }
 }
 
 /// One commit per batch of (source time, mantissa; none for a Bad sample), all of one log.
 fn lake_of(folder: &Path, batches: &[Vec<(i64, Option<i64>)>]) -> Snapshot {
     let dictionary = Arc::new(dictionary());
-    let (gateway, log_id) = (GatewayId::new("gw-1").unwrap(), LogId([1; 16]));
+    let decimal = |&(time, mantissa): &(i64, Option<i64>)| (time, mantissa.map(Value::Decimal));
+    let frames = batches
+        .iter()
+        .map(|batch| (Arc::clone(&dictionary), batch.iter().map(decimal).collect::<Vec<_>>()));
+    lake_of_frames(folder, &frames.collect::<Vec<_>>())
+}
+
+/// What a frame holds: the dictionary it follows; source time and value, none for a Bad sample.
+type Frame = (Arc<Dictionary>, Vec<(i64, Option<Value>)>);
+
+/// One commit per frame, all of one log.
+fn lake_of_frames(folder: &Path, frames: &[Frame]) -> Snapshot {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut lake = Lake::open(folder, LakeOptions::new(Arc::new(StandingClock))).await.unwrap();
-        lake.put_dictionary(&dictionary).await.unwrap();
-        for (sequence, batch) in (1..).map(Sequence).zip(batches) {
-            let sample = |(time, mantissa): &(i64, Option<i64>)| {
-                let (point, time) = (PointIndex(0), Timestamp(*time));
-                match mantissa {
-                    Some(m) => Sample::new(point, time, time, Quality::GOOD, Value::Decimal(*m)),
-                    None => Sample::without_value(point, time, time, Quality::BAD_TIMEOUT),
-                }
-            };
-            let mut samples: Vec<Sample> = batch.iter().map(sample).collect();
-            samples.sort_by_key(|sample| sample.source_time);
-            let batch = Batch { dictionary: dictionary.hash(), samples };
-            let frame = AdmittedFrame {
-                gateway: gateway.clone(),
-                log_id,
-                sequence,
-                dictionary: Arc::clone(&dictionary),
-                batch,
-            };
-            let watermark = WatermarkMove {
-                gateway: gateway.clone(),
-                log_id,
-                durable_upto: sequence,
-                lost_frames: 0,
-                lost_samples: 0,
-                last_hash: None,
-            };
-            lake.commit(CommitDraft { frames: vec![frame], watermarks: vec![watermark] })
-                .await
-                .unwrap();
+        for (sequence, frame) in (1..).map(Sequence).zip(frames) {
+            commit(&mut lake, sequence, frame).await;
         }
     });
     Snapshot::open(folder).unwrap()
+}
+
+async fn commit(lake: &mut Lake, sequence: Sequence, (dictionary, samples): &Frame) {
+    let (gateway, log_id) = (GatewayId::new("gw-1").unwrap(), LogId([1; 16]));
+    lake.put_dictionary(dictionary).await.unwrap();
+    let sample = |(time, value): &(i64, Option<Value>)| {
+        let (point, time) = (PointIndex(0), Timestamp(*time));
+        match value {
+            Some(value) => Sample::new(point, time, time, Quality::GOOD, *value),
+            None => Sample::without_value(point, time, time, Quality::BAD_TIMEOUT),
+        }
+    };
+    let mut samples: Vec<Sample> = samples.iter().map(sample).collect();
+    samples.sort_by_key(|sample| sample.source_time);
+    let frame = AdmittedFrame {
+        gateway: gateway.clone(),
+        log_id,
+        sequence,
+        dictionary: Arc::clone(dictionary),
+        batch: Batch { dictionary: dictionary.hash(), samples },
+    };
+    let watermark = WatermarkMove {
+        gateway,
+        log_id,
+        durable_upto: sequence,
+        lost_frames: 0,
+        lost_samples: 0,
+        last_hash: None,
+    };
+    let draft = CommitDraft { frames: vec![frame], watermarks: vec![watermark] };
+    lake.commit(draft).await.unwrap();
 }
 
 fn csv(snapshot: &Snapshot, filter: &RowFilter, all: bool) -> Vec<String> {
@@ -175,14 +195,52 @@ role = "incoming"
 unit = "kWh"
 "#;
 
-/// Thinning keeps all that a figure is made of: with it and without it the figures are the same.
-#[test]
-fn thinned_readings_give_the_same_figures_as_all() {
-    let plant = match Plant::read(&SourceFile::new("plant.toml", PLANT)) {
+fn plant(text: &str) -> Plant {
+    match Plant::read(&SourceFile::new("plant.toml", text)) {
         Ok(plant) => plant,
         Err(problems) => panic!("{problems}"),
+    }
+}
+
+/// What a day's row of electricity says of these readings.
+fn quantity(plant: &Plant, readings: &[energy::MeterReadings], day: Period) -> energy::Figure {
+    let facts = energy::Facts::read(plant, &[]).unwrap();
+    let meters = Meters::build(plant, readings).unwrap();
+    let inputs = Inputs { plant, facts: &facts, meters: &meters, commit: None };
+    energy::table1(&inputs, day, BasisChoice::Equivalent).unwrap().rows[0].quantity.clone()
+}
+
+/// Thinning keeps all that a figure is made of: with it and without it the figures are the same.
+fn check_thinning(
+    plant: &Plant,
+    samples: Vec<(i64, Option<i64>)>,
+    rows_max: usize,
+    expected: &str,
+) {
+    let reading = |(time, mantissa): &(i64, Option<i64>)| {
+        Some(energy::Reading {
+            time: Timestamp(*time),
+            mantissa: (*mantissa)?,
+            quality: Quality::GOOD,
+            generation: model::Generation(1),
+            sequence: Sequence(1),
+        })
     };
+    let all: Vec<energy::Reading> = samples.iter().filter_map(reading).collect();
     let folder = tempfile::tempdir().unwrap();
+    let snapshot = lake_of(folder.path(), &[samples]);
+    let period: Period = "2018-01-01".parse().unwrap();
+    let thinned = LakeView::new(&snapshot, None).unwrap().readings(plant, period).unwrap();
+    assert!(thinned[0].readings.len() <= rows_max, "{}", thinned[0].readings.len());
+    let mut whole = thinned.clone();
+    whole[0].readings = all;
+    let [thinned, whole] = [thinned, whole].map(|readings| quantity(plant, &readings, period));
+    assert_eq!(thinned, whole);
+    assert_eq!(thinned.exact().map(ToString::to_string).as_deref(), Some(expected));
+}
+
+#[test]
+fn thinned_readings_give_the_same_figures_as_all() {
     // Every minute from an hour before the day to an hour after it, with a missing hour and two Bad samples in it.
     let minute = |at: i64| (YEAR_START.0 + at * 60_000_000, Some(1_000_000 + at * 7 + at % 3));
     let mut samples: Vec<_> =
@@ -190,34 +248,25 @@ fn thinned_readings_give_the_same_figures_as_all() {
     for bad in [100, 900] {
         samples[bad].1 = None;
     }
-    let all: Vec<energy::Reading> = samples
-        .iter()
-        .filter_map(|(time, mantissa)| {
-            Some(energy::Reading {
-                time: Timestamp(*time),
-                mantissa: (*mantissa)?,
-                quality: Quality::GOOD,
-                generation: model::Generation(1),
-                sequence: Sequence(1),
-            })
-        })
-        .collect();
-    let snapshot = lake_of(folder.path(), &[samples]);
-    let view = LakeView::new(&snapshot, None).unwrap();
-    let period: Period = "2018-01-01".parse().unwrap();
-    let thinned = view.readings(&plant, period).unwrap();
     let slots = usize::try_from(1_560 * 60_000_000 / SLOT_US).unwrap();
-    assert!(thinned[0].readings.len() <= 2 * (slots + 2), "{}", thinned[0].readings.len());
-    let mut whole = thinned.clone();
-    whole[0].readings = all;
-    let facts = energy::Facts::read(&plant, &[]).unwrap();
-    let quantity = |readings: &[energy::MeterReadings]| {
-        let meters = Meters::build(&plant, readings).unwrap();
-        let inputs = Inputs { plant: &plant, facts: &facts, meters: &meters, commit: None };
-        let table = energy::table1(&inputs, period, BasisChoice::Equivalent).unwrap();
-        let figure = table.rows[0].quantity.clone();
-        (figure.value.map(|value| value.to_string()), figure.coverage, figure.complete)
+    check_thinning(&plant(PLANT), samples, 2 * (slots + 2), "100.8");
+}
+
+/// Current transformers are changed at 10:05 with the power off: 1 kWh before it at 40, nothing at 60.
+#[test]
+fn a_change_of_ratio_inside_a_slot_counts_what_came_before_it_at_the_old_ratio() {
+    let ratios = r#"
+[[meter.ratio]]
+ct = "40"
+
+[[meter.ratio]]
+from = "2018-01-01T10:05:00+09:00"
+ct = "60"
+"#;
+    let minute = |at: i64| {
+        let kwh = 10_000 + 20 * (at - 600).clamp(0, 5);
+        (YEAR_START.0 + at * 60_000_000, Some(kwh))
     };
-    assert_eq!(quantity(&thinned), quantity(&whole));
-    assert_eq!(quantity(&thinned).0.as_deref(), Some("100.8"));
+    let samples = (-15..1_455).map(minute).collect();
+    check_thinning(&plant(&format!("{PLANT}{ratios}")), samples, 2 * 99 + 13, "40");
 }
