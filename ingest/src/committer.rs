@@ -55,7 +55,7 @@ async fn commit(store: &mut dyn Store, work: &Work) -> Result<Committed, StoreEr
 }
 
 /// The whole chain of an error on one line: the outermost alone says little.
-fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

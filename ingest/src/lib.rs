@@ -26,4 +26,4 @@ pub use error::IngestError;
 pub use run::{Ingest, IngestHost};
 pub use settings::{BrokerSettings, IngestSettings, UrlBroker};
 pub use status::{CommitNotice, IngestStatus, LogStatus};
-pub use store::{Store, StoreError};
+pub use store::{Dictionaries, Store, StoreError};

@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Action, Admit, AdmitSettings, Event, Notice, NoticeKind, Now, Work};
 use crate::broker::{self, Broker};
-use crate::committer::{self, Outcome};
+use crate::committer::{self, Outcome, in_words};
 use crate::error::IngestError;
 use crate::inbox::{InboxReader, inbox};
 use crate::outbox::Outbox;
 use crate::settings::IngestSettings;
 use crate::status::{CommitNotice, IngestStatus, LogStatus};
-use crate::store::Store;
+use crate::store::{Dictionaries, Store};
 
 /// The status is at most this old.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
@@ -63,7 +63,14 @@ impl Ingest {
             samples_max: settings.samples_max,
         };
         let name = format!("{:016x}", u64::from_le_bytes(name));
-        let admit = Admit::new(admit_settings, name, watermarks);
+        let dictionaries = store.dictionaries().await.unwrap_or_else(|e| {
+            tracing::error!(
+                error = in_words(e.as_ref()),
+                "the dictionaries of the store cannot be read; gateways are asked for them"
+            );
+            Dictionaries::new()
+        });
+        let admit = Admit::new(admit_settings, name, watermarks, dictionaries);
 
         let (inbox, reader) = inbox();
         let broker =
@@ -303,6 +310,9 @@ fn log(notice: &Notice) {
         NoticeKind::Forked => tracing::error!(gateway, log_id, waits_for, "log refused: {text}"),
         NoticeKind::Unaccounted => {
             tracing::error!(gateway, log_id, waits_for, "frames lost: {text}");
+        }
+        NoticeKind::NoDictionary => {
+            tracing::error!(gateway, log_id, waits_for, "log waits: {text}");
         }
         NoticeKind::TooManyLogs => tracing::error!(gateway, log_id, "log refused: {text}"),
         NoticeKind::ChainBreak => {

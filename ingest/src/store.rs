@@ -1,13 +1,17 @@
 //! What ingest needs of a store, and the embedded one as such. Must never know MQTT.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use lake::{CommitDraft, Committed, Lake, LogKey, Watermark};
-use model::{CommitNumber, Dictionary};
+use model::{CommitNumber, Dictionary, DictionaryHash};
 
 /// Why a store refused, in its own words.
 pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Dictionaries by their hashes.
+pub type Dictionaries = BTreeMap<DictionaryHash, Arc<Dictionary>>;
 
 /// A store that makes rows and watermarks durable together.
 ///
@@ -19,6 +23,8 @@ pub trait Store: Send {
     async fn watermarks(&mut self) -> Result<BTreeMap<LogKey, Watermark>, StoreError>;
     /// The last commit; 0 when there was none.
     async fn commit_number(&mut self) -> Result<CommitNumber, StoreError>;
+    /// The dictionaries that it keeps: a gateway goes on with one without sending it again.
+    async fn dictionaries(&mut self) -> Result<Dictionaries, StoreError>;
     /// Keeps a dictionary, durably.
     async fn put_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), StoreError>;
     /// Makes a draft durable.
@@ -35,6 +41,10 @@ impl Store for Lake {
 
     async fn commit_number(&mut self) -> Result<CommitNumber, StoreError> {
         Ok(Lake::commit_number(self).await?)
+    }
+
+    async fn dictionaries(&mut self) -> Result<Dictionaries, StoreError> {
+        Ok(Lake::dictionaries(self)?)
     }
 
     async fn put_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), StoreError> {

@@ -105,6 +105,9 @@ impl Admit {
             (DropReason::Forked, Some(text)) => {
                 self.notice(now, gateway, log_id, NoticeKind::Forked, text, out);
             }
+            (DropReason::NoDictionary, Some(text)) => {
+                self.notice(now, gateway, log_id, NoticeKind::NoDictionary, text, out);
+            }
             (DropReason::TooManyLogs, _) => {
                 let text = format!("more than {LOGS_PER_GATEWAY_MAX} logs of one gateway");
                 self.notice(now, gateway, log_id, NoticeKind::TooManyLogs, text, out);

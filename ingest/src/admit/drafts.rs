@@ -8,6 +8,8 @@ use std::time::Duration;
 use lake::{CommitDraft, LogKey, WatermarkMove};
 use model::{DictionaryHash, Sequence};
 
+use crate::store::Dictionaries;
+
 use super::Work;
 use super::log::{Held, Log, Weight};
 
@@ -67,7 +69,7 @@ pub(super) struct Drafts {
 }
 
 impl Drafts {
-    pub(super) fn new(interval: Duration, retry_max: Duration) -> Self {
+    pub(super) fn new(interval: Duration, retry_max: Duration, stored: &Dictionaries) -> Self {
         Self {
             interval,
             retry_max,
@@ -79,7 +81,7 @@ impl Drafts {
             failing: false,
             flushing: false,
             last_log: None,
-            stored: BTreeSet::new(),
+            stored: stored.keys().copied().collect(),
         }
     }
 
@@ -162,36 +164,30 @@ impl Drafts {
             keys.rotate_left(start);
         }
         let (mut draft, mut moves) = (CommitDraft::default(), Vec::new());
+        let mut dictionaries = Dictionaries::new();
         let mut room = DRAFT_SAMPLES;
         for key in keys {
             let Some(log) = logs.get_mut(&key) else { continue };
             self.last_log = Some(key.clone());
-            match take_log(key, log, &mut room, &mut draft) {
+            match take_log(key, log, &mut room, &mut draft, &mut dictionaries) {
                 Some(of_log) => moves.push(of_log),
                 None => break,
             }
         }
-        let dictionaries = self.new_dictionaries(&draft);
+        dictionaries.retain(|hash, _| !self.stored.contains(hash));
+        let dictionaries = dictionaries.into_iter().collect();
         UnderWay { work: Arc::new(Work { draft, dictionaries }), moves }
-    }
-
-    fn new_dictionaries(
-        &self,
-        draft: &CommitDraft,
-    ) -> Vec<(DictionaryHash, Arc<model::Dictionary>)> {
-        let mut new = BTreeMap::new();
-        for frame in &draft.frames {
-            let hash = frame.batch.dictionary;
-            if !self.stored.contains(&hash) {
-                new.entry(hash).or_insert_with(|| Arc::clone(&frame.dictionary));
-            }
-        }
-        new.into_iter().collect()
     }
 }
 
 /// Moves what a log holds into the draft, as long as there is room; `None` when there was none at all.
-fn take_log(key: LogKey, log: &mut Log, room: &mut u64, draft: &mut CommitDraft) -> Option<Moved> {
+fn take_log(
+    key: LogKey,
+    log: &mut Log,
+    room: &mut u64,
+    draft: &mut CommitDraft,
+    dictionaries: &mut Dictionaries,
+) -> Option<Moved> {
     let mut weight = Weight::default();
     let (mut upto, mut last_hash) = (None, None);
     let (mut lost_frames, mut lost_samples) = (0_u64, 0_u64);
@@ -205,8 +201,14 @@ fn take_log(key: LogKey, log: &mut Log, room: &mut u64, draft: &mut CommitDraft)
         weight.add(this);
         (upto, last_hash) = (Some(held.last()), held.hash());
         match held {
-            Held::Data { frame, .. } => draft.frames.push(frame),
-            Held::Record { .. } => {}
+            Held::Data { frame, .. } => {
+                dictionaries
+                    .entry(frame.batch.dictionary)
+                    .or_insert_with(|| Arc::clone(&frame.dictionary));
+                draft.frames.push(frame);
+            }
+            // Its frames may come in another run, and nobody would send it again then.
+            Held::Record { dictionary, .. } => dictionaries.extend(dictionary),
             Held::Lost { frames, samples, .. } => {
                 lost_frames = lost_frames.saturating_add(frames);
                 lost_samples = lost_samples.saturating_add(samples);

@@ -7,12 +7,15 @@ use model::frame::{hash_of_frame, hash_of_log_start};
 use model::{Dictionary, Frame, LogId, RecordType, Sequence, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use super::log::{Held, Log, Session};
+use super::log::{Held, Log, Named, Session};
+use crate::store::Dictionaries;
+
 use super::{Counters, DropReason, Refusal, contents, refused};
 
 /// Reads what a frame holds, so that the store can take it.
 pub(super) fn hold(
     log: &mut Log,
+    stored: &Dictionaries,
     key: &LogKey,
     frame: &Frame<'_>,
     wall: Timestamp,
@@ -26,10 +29,16 @@ pub(super) fn hold(
         ));
     }
     let hash = short_hash(&hash_of_frame(frame.bytes));
+    let mut dictionary = None;
     match frame.header.record_type {
         RecordType::Data => {
             let batch = contents::batch(frame).map_err(|e| refused(&e))?;
-            let dictionary = log.dictionary(batch.dictionary).ok_or(DropReason::NoDictionary)?;
+            let wanted = batch.dictionary;
+            let dictionary = log.dictionary(wanted).or_else(|| stored.get(&wanted).cloned());
+            let dictionary = dictionary.ok_or_else(|| {
+                let text = format!("no dictionary {wanted}: its gateway must send it");
+                Refusal(DropReason::NoDictionary, Some(text))
+            })?;
             contents::check(&batch, &dictionary).map_err(|e| refused(&e))?;
             let suspect = contents::suspect_clock(&batch, wall);
             counters.suspect_clock = counters.suspect_clock.saturating_add(suspect);
@@ -37,20 +46,23 @@ pub(super) fn hold(
             let frame = AdmittedFrame { gateway, log_id, sequence, dictionary, batch };
             return Ok(Held::Data { bytes, hash, frame });
         }
-        RecordType::Dictionary => learn(log, frame.body)?,
+        RecordType::Dictionary => dictionary = Some(learn(log, frame.body)?),
         // What was lost is told by the opening of the session; marks and boots concern the gateway alone.
         RecordType::History | RecordType::Loss | RecordType::Boot => {}
     }
-    Ok(Held::Record { bytes, hash, sequence })
+    Ok(Held::Record { bytes, hash, sequence, dictionary })
 }
 
-pub(super) fn learn(log: &mut Log, record: &[u8]) -> Result<(), Refusal> {
+/// Reads the body of a DICT record, unless it was read before.
+pub(super) fn learn(log: &mut Log, record: &[u8]) -> Result<Named, Refusal> {
     let record_hash: [u8; 32] = Sha256::digest(record).into();
-    if !log.has_record(&record_hash) {
-        let (dictionary, hash) = Dictionary::from_record(record).map_err(|e| refused(&e))?;
-        log.learn(record_hash, hash, Arc::new(dictionary));
+    if let Some(known) = log.of_record(&record_hash) {
+        return Ok(known);
     }
-    Ok(())
+    let (dictionary, hash) = Dictionary::from_record(record).map_err(|e| refused(&e))?;
+    let named = (hash, Arc::new(dictionary));
+    log.learn(record_hash, named.clone());
+    Ok(named)
 }
 
 /// What is kept of the hash of a frame to know it again: its first 63 bits, which fit a signed number of the store.

@@ -31,6 +31,8 @@ pub(super) enum Held {
         hash: u64,
         /// Its sequence.
         sequence: Sequence,
+        /// What it holds, if it is a dictionary.
+        dictionary: Option<Named>,
     },
     /// A range that will never arrive.
     Lost {
@@ -94,12 +96,14 @@ impl Weight {
     }
 }
 
+/// A dictionary and the hash by which frames name it.
+pub(super) type Named = (DictionaryHash, Arc<Dictionary>);
+
 /// A dictionary that frames of this log may name.
 #[derive(Debug)]
 struct Known {
-    hash: DictionaryHash,
     record_hash: [u8; 32],
-    dictionary: Arc<Dictionary>,
+    named: Named,
 }
 
 /// Whether the gateway of a log is listened to.
@@ -233,28 +237,25 @@ impl Log {
 
     /// The dictionary with this hash.
     pub(super) fn dictionary(&self, hash: DictionaryHash) -> Option<Arc<Dictionary>> {
-        self.dictionaries.iter().find(|k| k.hash == hash).map(|k| Arc::clone(&k.dictionary))
+        let known = self.dictionaries.iter().find(|known| known.named.0 == hash)?;
+        Some(Arc::clone(&known.named.1))
     }
 
-    /// Whether a DICT record with this hash over its bytes was read already.
-    pub(super) fn has_record(&self, record_hash: &[u8; 32]) -> bool {
-        self.dictionaries.iter().any(|known| known.record_hash == *record_hash)
+    /// The dictionary of a DICT record with this hash over its bytes, if it was read already.
+    pub(super) fn of_record(&self, record_hash: &[u8; 32]) -> Option<Named> {
+        let known = self.dictionaries.iter().find(|known| known.record_hash == *record_hash)?;
+        Some(known.named.clone())
     }
 
     /// Learns a dictionary; the oldest gives way.
-    pub(super) fn learn(
-        &mut self,
-        record_hash: [u8; 32],
-        hash: DictionaryHash,
-        dictionary: Arc<Dictionary>,
-    ) {
-        if self.dictionary(hash).is_some() {
+    pub(super) fn learn(&mut self, record_hash: [u8; 32], named: Named) {
+        if self.dictionary(named.0).is_some() {
             return;
         }
         if self.dictionaries.len() >= DICTIONARIES_MAX {
             self.dictionaries.pop_front();
         }
-        self.dictionaries.push_back(Known { hash, record_hash, dictionary });
+        self.dictionaries.push_back(Known { record_hash, named });
     }
 
     fn skip_losses(&mut self) {

@@ -33,6 +33,8 @@ use model::frame::decode_frame;
 use model::wire::{Open, UpMessage};
 use model::{GatewayId, LogId, Sequence};
 
+use crate::store::Dictionaries;
+
 pub use counters::{Counters, DropReason, Dropped};
 pub use event::{Action, AdmitSettings, Event, LogState, Now, Work};
 pub use notice::{Notice, NoticeKind};
@@ -40,7 +42,7 @@ pub use notice::{Notice, NoticeKind};
 use answers::{ASK_MAX, ASK_MIN, NOTICE_INTERVAL, Tell, ack};
 use drafts::{Drafts, Due};
 use frame::{breaks_chain, compare_with_last, forked, hold, learn, refuse_fork};
-use log::{Log, Weight};
+use log::{Log, Session, Weight};
 use notice::Limiter;
 
 /// Frames that a gateway sends without a commit ack; the bound must not be lower.
@@ -51,9 +53,9 @@ pub const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 pub const GATEWAY_FRAMES_MAX: u64 = 2 * WINDOW_FRAMES;
 /// Most bytes held uncommitted for one gateway.
 pub const GATEWAY_BYTES_MAX: u64 = 2 * WINDOW_BYTES;
-/// Most logs of one gateway that are looked after in one run.
+/// Most logs that one gateway may open in one run.
 pub const LOGS_PER_GATEWAY_MAX: usize = 64;
-/// Most logs in all that are looked after.
+/// Most logs that may be opened in one run, in all.
 pub const LOGS_MAX: usize = 100_000;
 
 /// A gateway does not write so many frames between its opening and the answer to it.
@@ -66,6 +68,10 @@ pub struct Admit {
     /// Name of this run.
     ingest: String,
     logs: BTreeMap<LogKey, Log>,
+    /// Logs that their gateways opened in this run.
+    logs_opened: usize,
+    /// What the store kept when this run began.
+    stored: Dictionaries,
     /// Held uncommitted, the draft under way included.
     weights: BTreeMap<GatewayId, Weight>,
     total: Weight,
@@ -105,14 +111,17 @@ impl Admit {
         settings: AdmitSettings,
         ingest: String,
         watermarks: impl IntoIterator<Item = (LogKey, Watermark)>,
+        dictionaries: Dictionaries,
     ) -> Self {
         Self {
             settings,
             ingest,
+            logs_opened: 0,
             logs: watermarks.into_iter().map(|(key, mark)| (key, Log::known(mark))).collect(),
             weights: BTreeMap::new(),
             total: Weight::default(),
-            drafts: Drafts::new(settings.commit_interval, settings.retry_max),
+            drafts: Drafts::new(settings.commit_interval, settings.retry_max, &dictionaries),
+            stored: dictionaries,
             asked: Limiter::new(settings.commit_interval.clamp(ASK_MIN, ASK_MAX)),
             noticed: Limiter::new(NOTICE_INTERVAL),
             counters: Counters::default(),
@@ -218,6 +227,15 @@ impl Admit {
                 format!("opening contradicts itself: oldest {} of next {}", open.oldest, open.next);
             return Err(Refusal(DropReason::Refused, Some(text)));
         }
+        let in_run = |log: &Log| log.session != Session::None;
+        if !self.logs.get(key).is_some_and(in_run) {
+            let of_gateway = (key.0.clone(), LogId([0; 16]))..=(key.0.clone(), LogId([255; 16]));
+            let of_gateway = self.logs.range(of_gateway).filter(|(_, log)| in_run(log)).count();
+            if of_gateway >= LOGS_PER_GATEWAY_MAX || self.logs_opened >= LOGS_MAX {
+                return Err(DropReason::TooManyLogs.into());
+            }
+            self.logs_opened += 1;
+        }
         let behind = |log: &&mut Log| open.next < log.next;
         if let Some(log) = self.logs.get_mut(key).filter(behind) {
             // Its new frames would go under sequences that are committed: an ack that reaches the gateway when it has
@@ -230,14 +248,6 @@ impl Admit {
             return Err(forked(log, &format!("its next frame is {next}, but {last} was here")));
         }
         let new_here = !self.logs.contains_key(key);
-        if new_here {
-            let of_gateway = self
-                .logs
-                .range((key.0.clone(), LogId([0; 16]))..=(key.0.clone(), LogId([255; 16])));
-            if of_gateway.count() >= LOGS_PER_GATEWAY_MAX || self.logs.len() >= LOGS_MAX {
-                return Err(DropReason::TooManyLogs.into());
-            }
-        }
         let log = self.logs.entry(key.clone()).or_insert_with(|| Log::unknown(&open));
         let unaccounted = log.open(open, new_here);
         let (watermark, forked, dirty) = (log.watermark, log.is_forked(), log.is_dirty());
@@ -255,7 +265,8 @@ impl Admit {
     }
 
     fn dictionary(&mut self, key: &LogKey, record: &[u8]) -> Result<(), Refusal> {
-        learn(opened(&mut self.logs, key)?, record)
+        learn(opened(&mut self.logs, key)?, record)?;
+        Ok(())
     }
 
     fn frame(
@@ -290,7 +301,7 @@ impl Admit {
         if full {
             return Err(DropReason::Bound.into());
         }
-        let held = hold(log, key, &frame, now.wall, &mut self.counters)?;
+        let held = hold(log, &self.stored, key, &frame, now.wall, &mut self.counters)?;
         let broken = breaks_chain(log, key.1, &frame);
         let weight = held.weight();
         log.admit(held);

@@ -20,6 +20,8 @@ pub enum NoticeKind {
     Forked,
     /// Frames are gone and no loss names them.
     Unaccounted,
+    /// A frame names a dictionary that is nowhere here; the log waits for it.
+    NoDictionary,
     /// More logs than one ingest looks after.
     TooManyLogs,
     /// The store does not commit: acks are withheld.

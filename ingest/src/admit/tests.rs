@@ -51,7 +51,8 @@ impl Bench {
             last_hash: None,
         };
         let known = known.iter().map(|(name, upto)| ((gateway(name), LOG), watermark(*upto)));
-        let admit = Admit::new(settings(), "run-1".into(), known.collect::<Vec<_>>());
+        let admit =
+            Admit::new(settings(), "run-1".into(), known.collect::<Vec<_>>(), Dictionaries::new());
         Self { admit, work: None, acks: Vec::new(), notices: Vec::new(), chain: Vec::new() }
     }
 
@@ -208,6 +209,73 @@ fn a_dict_record_in_the_log_teaches_it() {
     b.frame(0, 2);
     b.step(2, Event::Tick);
     assert_eq!(b.commit(2), (vec![2], 2));
+}
+
+#[test]
+fn a_log_goes_on_with_a_dictionary_that_only_the_store_has() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    b.step(2, Event::Tick);
+    let work = b.work.as_ref().unwrap();
+    let stored: Dictionaries = work.dictionaries.iter().cloned().collect();
+    let moved = work.draft.watermarks[0].clone();
+    let watermark = Watermark {
+        durable_upto: moved.durable_upto,
+        generation: model::Generation(1),
+        lost_frames: 0,
+        lost_samples: 0,
+        last_hash: moved.last_hash,
+    };
+    let second = b.chain_upto(2)[1].clone();
+    // Another run of ingest; the gateway offers the dictionary of its newest configuration only.
+    let known = [((gateway("g1"), LOG), watermark)];
+    b = Bench { admit: Admit::new(settings(), "run-2".into(), known, stored), ..Bench::new() };
+    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 3, vec![]))));
+    b.step(0, up("g1", LOG, &UpMessage::Frame(&second)));
+    b.step(2, Event::Tick);
+    assert!(b.work.as_ref().unwrap().dictionaries.is_empty(), "the store has it");
+    assert_eq!(b.commit(2), (vec![2], 2));
+}
+
+#[test]
+fn a_dict_record_is_kept_by_the_store_before_a_frame_names_it() {
+    let mut b = Bench::new();
+    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
+    let record =
+        frame_of(RecordType::Dictionary, 1, 0, hash_of_log_start(LOG), &dictionary().to_record());
+    b.step(0, up("g1", LOG, &UpMessage::Frame(&record)));
+    b.step(2, Event::Tick);
+    assert_eq!(b.work.as_ref().unwrap().dictionaries[0].0, dictionary().hash());
+    assert_eq!(b.commit(2), (vec![], 1));
+}
+
+#[test]
+fn a_log_that_waits_for_a_dictionary_is_named() {
+    let mut b = Bench::new();
+    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
+    b.frame(0, 1);
+    b.frame(1, 1);
+    assert_eq!(b.notices, [NoticeKind::NoDictionary]);
+}
+
+#[test]
+fn the_next_spool_of_a_gateway_with_many_old_ones_is_accepted() {
+    let watermark = Watermark {
+        durable_upto: Sequence(9),
+        generation: model::Generation(1),
+        lost_frames: 0,
+        lost_samples: 0,
+        last_hash: None,
+    };
+    let old = |n: usize| ((gateway("g1"), LogId([u8::try_from(n).unwrap() + 100; 16])), watermark);
+    let known: Vec<_> = (0..LOGS_PER_GATEWAY_MAX).map(old).collect();
+    let admit = Admit::new(settings(), "run-1".into(), known, Dictionaries::new());
+    let mut b = Bench { admit, ..Bench::new() };
+    b.open(1, 1, vec![]);
+    assert_eq!(b.notices, []);
+    b.frame(0, 1);
+    assert_eq!(b.admit.counters().frames_admitted, 1);
 }
 
 #[test]

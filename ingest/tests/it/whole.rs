@@ -132,6 +132,9 @@ impl Store for Full {
     async fn commit_number(&mut self) -> Result<CommitNumber, StoreError> {
         Store::commit_number(&mut self.lake).await
     }
+    async fn dictionaries(&mut self) -> Result<ingest::store::Dictionaries, StoreError> {
+        Store::dictionaries(&mut self.lake).await
+    }
     async fn put_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), StoreError> {
         Store::put_dictionary(&mut self.lake, dictionary).await
     }

@@ -109,7 +109,10 @@ fn another_run_of_ingest_knows_the_last_frame_again() {
     };
     let run = |frames: &[Vec<u8>]| {
         let known = [((gateway("g1"), LOG), watermark)];
-        let mut b = Bench { admit: Admit::new(settings(), "run-2".into(), known), ..Bench::new() };
+        let mut b = Bench {
+            admit: Admit::new(settings(), "run-2".into(), known, Dictionaries::new()),
+            ..Bench::new()
+        };
         b.open(1, 13, vec![]);
         send(&mut b, 3, frames);
         (b.admit.counters().frames_admitted, b.notices)

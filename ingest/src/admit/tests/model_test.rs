@@ -97,7 +97,7 @@ impl World {
     fn new() -> Self {
         let count = LOGS.len();
         Self {
-            admit: Admit::new(model_settings(), "run-0".into(), []),
+            admit: Admit::new(model_settings(), "run-0".into(), [], Dictionaries::new()),
             seconds: 0,
             work: None,
             store: vec![Stored::default(); count],
@@ -188,7 +188,8 @@ impl World {
                 ((gateway(name), *log_id), watermark)
             })
             .collect();
-        self.admit = Admit::new(model_settings(), format!("run-{}", self.runs), known);
+        self.admit =
+            Admit::new(model_settings(), format!("run-{}", self.runs), known, Dictionaries::new());
         self.step(Event::Connected);
     }
 
