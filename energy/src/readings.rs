@@ -11,8 +11,9 @@ use crate::id::MeterId;
 use crate::plant::{Meter, RatioChange, Replacement};
 use crate::validate::Step;
 
-/// Powers of ten between the finest and the coarsest number of one meter; more would not fit the integers.
-const DIGITS_MAX: i32 = 9;
+/// Powers of ten between the finest and the coarsest number of one meter: a mantissa of 64 bits times this many fits the
+/// integers of 128.
+const DIGITS_MAX: i32 = 18;
 
 /// One row of the store for a meter's point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

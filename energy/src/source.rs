@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{CommitNumber, PointId, Unit};
+use model::{CommitNumber, Decimal, PointId, Unit};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -101,6 +101,9 @@ pub struct MeterPart {
     /// The reading at which its register starts again from zero, in its unit before the ratio, as the plant file or the
     /// device profile states it.
     pub modulus: Option<Number>,
+    /// The most that its energy can rise in an hour, in its unit after the ratio; without it, only what is taken back is
+    /// known to be a spike.
+    pub rise_per_hour_max: Option<Decimal>,
     /// Its replacements in that time, from the first instant to the first after it.
     pub replacements: Vec<Replacement>,
     /// The runs of one meter and one ratio that its energy is the sum of.
@@ -327,6 +330,7 @@ impl Inputs<'_> {
                     unit: meter.unit,
                     ratios: meter.ratios.clone(),
                     modulus: index.map_or(meter.modulus.map(Number::from), Index::modulus),
+                    rise_per_hour_max: meter.rise_per_hour_max,
                     replacements: replacements_in(meter, span),
                     segments: index.map(|index| index.segments(span)).unwrap_or_default(),
                     span,

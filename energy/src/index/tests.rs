@@ -331,6 +331,36 @@ fn no_reading_is_null_and_not_zero() {
     }
 }
 
+/// A display of ten digits, 99,999,999.99.
+#[test]
+fn a_modulus_of_ten_digits_is_a_modulus() {
+    for lines in
+        ["modulus = 100000000\n", "modulus = 100000000\n[[meter.ratio]]\nct = 0.001\npt = 10000\n"]
+    {
+        let energy = quarters(lines, -2, &[9_999_999_990, 15]);
+        let expected = if lines.contains("pt") { "2.5" } else { "0.25" };
+        assert_eq!((text(&energy).as_deref(), energy.class), (Some(expected), Class::Rollover));
+    }
+}
+
+/// What still does not fit is refused, and the largest that fits stays exact.
+#[test]
+fn numbers_that_lie_too_far_apart_are_refused() {
+    let meter = meter("modulus = 1000000000000000000\n");
+    let build = |exponent| {
+        let readings = vec![
+            Reading { mantissa: i64::MAX - 5, ..reading("10:00", 0) },
+            Reading { mantissa: i64::MAX, ..reading("10:15", 0) },
+        ];
+        let (meter_id, unit) = (meter.id.clone(), Unit::KilowattHour);
+        let readings = MeterReadings { meter: meter_id, exponent, unit, modulus: None, readings };
+        Index::build(&meter, THREE_DAYS, &readings)
+    };
+    let energy = build(0).unwrap().energy(from_to("10:00", "10:15"));
+    assert_eq!(text(&energy).as_deref(), Some("5"));
+    assert!(build(-1).unwrap_err().to_string().contains("18 powers of ten"));
+}
+
 #[test]
 fn readings_of_another_unit_are_refused() {
     let meter = meter("modulus = 1000\n");
