@@ -70,11 +70,34 @@ impl AsyncWrite for SerialLine {
         Pin::new(&mut *self.line()).poll_write(context, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.line()).poll_flush(context)
+    /// Waits for nothing: what was written is the kernel's already. To flush the line itself would be `tcdrain`, which
+    /// holds the thread until the last byte is on the wire, where no time limit reaches it.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.line()).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::pty::openpty;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    /// A terminal pair has no wire, so a far end that takes nothing stands for a slow one.
+    #[tokio::test]
+    async fn a_request_does_not_hold_its_thread_until_it_is_on_the_wire() {
+        let pair = openpty(None, None).unwrap();
+        let path = nix::unistd::ttyname(&pair.slave).unwrap();
+        let builder = tokio_serial::new(path.display().to_string(), 1200);
+        let mut line = SerialLine::new(SerialStream::open(&builder).unwrap());
+        let full = async { while line.write(&[0; 256]).await.unwrap() > 0 {} };
+        timeout(Duration::from_millis(200), full).await.unwrap_err();
+        let flushed = async { line.flush().await.and(line.shutdown().await) };
+        timeout(Duration::from_millis(200), flushed).await.unwrap().unwrap();
     }
 }
