@@ -7,6 +7,8 @@ use driver::Fault;
 use model::Quality;
 use thiserror::Error;
 
+use crate::complaints::Kind;
+
 /// Why there is no session, or no longer one.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum SessionError {
@@ -120,6 +122,15 @@ pub(crate) enum PointError {
 }
 
 impl PointError {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Refused { .. } | Self::Namespace { .. } => Kind::Refused,
+            Self::Mismatch { .. } => Kind::Type,
+            Self::NoHistory { .. } | Self::HistoryFailed { .. } => Kind::History,
+            Self::Crowded { .. } | Self::Timeless { .. } | Self::ValuesLost { .. } => Kind::Loss,
+        }
+    }
+
     pub(crate) fn fault(&self) -> Fault {
         let code = match self {
             Self::Refused { .. } | Self::Namespace { .. } => "GW-O121",

@@ -8,6 +8,7 @@
 mod address;
 mod client;
 mod codec;
+mod complaints;
 mod driver;
 mod error;
 mod history;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use driver::{Backoff, Emission, Fault, HistoryFrom, Port, PortLink, Stopped};
+use driver::{Backoff, Emission, HistoryFrom, Port, PortLink, Stopped};
 use futures::FutureExt;
 use model::{Quality, Sample, Timestamp};
 
+use crate::complaints::{Complaints, Kind};
 use crate::driver::PlannedPort;
-use crate::error::SessionError;
+use crate::error::{PointError, SessionError};
 use crate::history::{Event, Tracker};
 use crate::session::{self, End};
 
@@ -42,6 +43,7 @@ pub(crate) struct Worker {
     pub(crate) trackers: Vec<Option<Tracker>>,
     /// Per point the Bad quality that it was last given by us, until the server gives it a value again.
     told: Vec<Option<Quality>>,
+    complaints: Complaints,
     pub(crate) backoff: Backoff,
     last_error: Option<SessionError>,
 }
@@ -59,6 +61,7 @@ impl Worker {
         Self {
             trackers: trackers.collect(),
             told: vec![None; plan.points.len()],
+            complaints: Complaints::new(plan.devices.len()),
             backoff: Backoff::new(plan.settings.backoff_min, plan.settings.backoff_max),
             last_error: None,
             plan,
@@ -134,9 +137,36 @@ impl Worker {
         self.told[index] = None;
     }
 
-    pub(crate) fn fault(&self, index: usize, fault: Fault) {
-        let device = self.plan.points[index].device;
-        self.link.observer.failed(&self.plan.devices[device], fault);
+    /// Something is wrong with a point.
+    pub(crate) fn complain(&mut self, index: usize, error: &PointError) {
+        let now = self.link.clock.monotonic();
+        self.complaints.complain(self.plan.points[index].device, Some(index), error, now);
+    }
+
+    /// Something is wrong with points that are not known.
+    pub(crate) fn complain_of_all(&mut self, error: &PointError) {
+        let now = self.link.clock.monotonic();
+        for device in 0..self.plan.devices.len() {
+            self.complaints.complain(device, None, error, now);
+        }
+    }
+
+    /// That is over.
+    pub(crate) fn settle(&mut self, index: usize, kind: Kind) {
+        self.complaints.settle(self.plan.points[index].device, index, kind);
+    }
+
+    /// Tells the observer what has changed.
+    pub(crate) fn report(&mut self) {
+        for report in self.complaints.reports(self.link.clock.monotonic()) {
+            let device = &self.plan.devices[report.device];
+            if report.changed {
+                self.link.observer.partly(device, report.shown);
+            }
+            for fault in report.hidden {
+                tracing::warn!(device, code = fault.code, "{}", fault.message);
+            }
+        }
     }
 
     pub(crate) fn answered(&self, latency: Duration) {

@@ -5,7 +5,7 @@ mod monitoring;
 mod pages;
 mod values;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use async_opcua::types::{NodeId, StatusCode};
@@ -93,7 +93,6 @@ struct Serving<'a> {
     probe_at: Duration,
     refused: Vec<usize>,
     refused_at: Duration,
-    mismatched: HashSet<usize>,
 }
 
 enum Wake {
@@ -127,7 +126,6 @@ impl<'a> Serving<'a> {
             probe_at: now,
             refused: (0..points).collect(),
             refused_at: now,
-            mismatched: HashSet::new(),
         }
     }
 
@@ -175,6 +173,7 @@ impl<'a> Serving<'a> {
             self.step(index, Event::Due, &mut emission);
         }
         self.emit(emission).await?;
+        self.worker.report();
         self.start_reading();
         self.start_probing(now);
         Ok(())
@@ -232,7 +231,7 @@ impl<'a> Serving<'a> {
                         page: self.worker.plan.settings.history_page,
                         time: time.to_string(),
                     };
-                    self.worker.fault(index, error.fault());
+                    self.worker.complain(index, &error);
                 }
             }
         }

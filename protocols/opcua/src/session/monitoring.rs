@@ -7,6 +7,7 @@ use driver::Emission;
 use model::Quality;
 
 use super::{End, Serving, handle, index};
+use crate::complaints::Kind;
 use crate::error::{PointError, SessionError};
 use crate::history::Event;
 use crate::request::{self, Item};
@@ -60,6 +61,7 @@ impl Serving<'_> {
                 let error = PointError::Refused { metric, node, status };
                 self.refuse(index, &error, status, &mut emission);
             } else {
+                self.worker.settle(index, Kind::Refused);
                 let now = self.worker.link.clock.now();
                 let connected = Event::Connected { now, every_change: answer.every_change };
                 self.step(index, connected, &mut emission);
@@ -77,7 +79,7 @@ impl Serving<'_> {
         emission: &mut Emission,
     ) {
         self.refused.push(index);
-        self.worker.fault(index, error.fault());
+        self.worker.complain(index, error);
         emission.samples.extend(self.worker.refused(index, Quality(status.bits())));
     }
 }

@@ -3,6 +3,7 @@
 use driver::Emission;
 
 use super::{Answer, End, Serving, horizon};
+use crate::complaints::Kind;
 use crate::error::PointError;
 use crate::history::{Event, Failure, UNSUPPORTED_RETRY};
 use crate::request;
@@ -23,8 +24,9 @@ impl Serving<'_> {
                 let count = found - samples.len();
                 if count > 0 {
                     let error = PointError::Timeless { metric, node, count };
-                    self.worker.fault(index, error.fault());
+                    self.worker.complain(index, &error);
                 }
+                self.worker.settle(index, Kind::History);
                 let (continuation, horizon) = (page.continuation, horizon(gateway_time));
                 self.step(index, Event::Page { samples, continuation, horizon }, &mut emission);
             }
@@ -36,7 +38,7 @@ impl Serving<'_> {
                 } else {
                     PointError::HistoryFailed { metric, node, status }
                 };
-                self.worker.fault(index, error.fault());
+                self.worker.complain(index, &error);
                 self.step(index, Event::Failed(failure), &mut emission);
             }
         }

@@ -6,6 +6,7 @@ use model::Timestamp;
 
 use super::{End, Serving, horizon, index};
 use crate::codec::Decoded;
+use crate::complaints::Kind;
 use crate::error::{PointError, SessionError};
 use crate::history::Event;
 use crate::inbox::Notice;
@@ -33,8 +34,9 @@ impl Serving<'_> {
             };
             let mut value = self.worker.plan.points[index].codec.live(&value, gateway_time);
             self.worker.heard_of(index);
-            if let Some(found) = value.mismatch.take() {
-                self.mismatch(index, found);
+            match value.mismatch.take() {
+                Some(found) => self.mismatch(index, found),
+                None => self.worker.settle(index, Kind::Type),
             }
             decoded.push((index, value));
         }
@@ -42,7 +44,7 @@ impl Serving<'_> {
         for (index, event) in events(decoded, horizon) {
             if event == Event::Overflow {
                 let reason = "the server's queue of a point ran over";
-                self.worker.fault(index, PointError::ValuesLost { reason }.fault());
+                self.worker.complain(index, &PointError::ValuesLost { reason });
             }
             match event {
                 Event::Live { sample, .. } if self.worker.trackers[index].is_none() => {
@@ -54,11 +56,8 @@ impl Serving<'_> {
         self.emit(emission).await
     }
 
-    /// Says once per session that a point is not what the profile says.
-    pub(super) fn mismatch(&mut self, index: usize, found: String) {
-        if !self.mismatched.insert(index) {
-            return;
-        }
+    /// A point is not what the profile says.
+    fn mismatch(&mut self, index: usize, found: String) {
         let point = &self.worker.plan.points[index];
         let expected = match point.codec.kind {
             driver::RawKind::Integer => "an integer",
@@ -66,19 +65,16 @@ impl Serving<'_> {
         };
         let (metric, node) = (point.metric.clone(), point.address.to_string());
         let error = PointError::Mismatch { metric, node, expected, found };
-        self.worker.fault(index, error.fault());
+        self.worker.complain(index, &error);
     }
 
     /// Values of unknown points are missing: what has a memory is read back.
     pub(super) async fn values_lost(&mut self, reason: &'static str) -> Result<(), End> {
-        tracing::warn!(port = self.worker.plan.id, reason, "values lost before the gateway");
         let mut emission = Emission::default();
         for index in 0..self.nodes.len() {
             self.step(index, Event::Overflow, &mut emission);
         }
-        for device in &self.worker.plan.devices {
-            self.worker.link.observer.failed(device, PointError::ValuesLost { reason }.fault());
-        }
+        self.worker.complain_of_all(&PointError::ValuesLost { reason });
         self.emit(emission).await
     }
 }
