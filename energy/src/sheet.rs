@@ -2,7 +2,7 @@
 
 use model::CommitNumber;
 
-use crate::coefficient::{Basis, Resolved};
+use crate::coefficient::{Basis, Resolved, Rule};
 use crate::figure::{Explanation, Explanations, Figure, FigureValue};
 use crate::index::{Class, Coverage};
 use crate::number::{Number, Ratio};
@@ -116,10 +116,10 @@ impl Sheet {
         converted: Option<(Number, String)>,
         coefficient: Option<&Resolved>,
     ) -> Figure {
-        let note = if coefficient.is_none() {
-            Some("the coefficient is missing".to_owned())
-        } else {
-            from.note.clone()
+        let note = match coefficient.map(|used| &used.rule) {
+            None => Some("the coefficient is missing".to_owned()),
+            Some(Rule::Excluded) => Some("not converted by the site's rule".to_owned()),
+            Some(_) => from.note.clone(),
         };
         let (value, formula) = match converted {
             Some((value, formula)) => (Some(FigureValue::Exact(value)), formula),

@@ -4,7 +4,7 @@
 use model::CommitNumber;
 use serde::Serialize;
 
-use crate::coefficient::{Basis, EnergyClass, MissingCoefficient};
+use crate::coefficient::{Basis, EnergyClass, MissingCoefficient, Rule};
 use crate::fact::{Flow, Measure};
 use crate::figure::{Explanations, Figure};
 use crate::id::{KindId, SubjectId};
@@ -99,6 +99,15 @@ pub struct Cell {
     pub coefficient: Option<CoefficientUse>,
     /// The tonnes.
     pub tce: Figure,
+}
+
+impl Cell {
+    /// The tonnes as a summand; `None` where the site's rule does not convert the kind, so that nothing of it can be
+    /// missing.
+    pub(crate) fn counted(&self) -> Option<&Figure> {
+        let excluded = self.coefficient.as_ref().is_some_and(|used| used.rule == Rule::Excluded);
+        (!excluded).then_some(&self.tce)
+    }
 }
 
 /// The sum of one class.
@@ -246,7 +255,7 @@ fn row(
     } else {
         per_basis(on, choice, |on| {
             let coefficient = converter.get(&kind.id, on.basis);
-            let tce = figure.exact().and_then(|value| converter.tce(kind, on.basis, value));
+            let tce = converter.tce(kind, on.basis, figure.exact());
             let name = format!("{name}/{}", on.basis);
             let tce = sheet.converted(name, &figure, on, tce, coefficient);
             Cell { coefficient: coefficient.map(CoefficientUse::from), tce }
@@ -269,7 +278,7 @@ fn terms(rows: &[Row], basis: Basis, class: Option<EnergyClass>) -> Vec<Term<'_>
     let of_class = rows.iter().filter(|row| class.is_none_or(|class| row.class == class));
     of_class
         .filter_map(|row| {
-            let figure = &row.converted.get(basis)?.tce;
+            let figure = row.converted.get(basis)?.counted()?;
             Some(Term { figure, minus: row.source == Flow::Exported })
         })
         .collect()
@@ -282,9 +291,10 @@ fn subtotals(
     choice: BasisChoice,
 ) -> Vec<Subtotal> {
     let base = base(sheet.period);
+    let counts = |row: &Row| row.converted.iter().any(|cell| cell.counted().is_some());
     [EnergyClass::Primary, EnergyClass::Secondary, EnergyClass::Medium]
         .into_iter()
-        .filter(|class| rows.iter().any(|row| row.class == *class && row.source != Flow::Own))
+        .filter(|class| rows.iter().any(|row| row.class == *class && counts(row)))
         .map(|class| Subtotal {
             class,
             tce: per_basis(on, choice, |on| {

@@ -142,12 +142,13 @@ impl Converter {
         set_id(used.filter_map(|(_, one)| one.as_ref().ok()))
     }
 
-    /// A quantity in the kind's unit as tonnes, with the formula.
+    /// A quantity in the kind's unit as tonnes, with the formula. What is not converted is zero whatever its quantity;
+    /// otherwise an unknown quantity is unknown.
     pub(crate) fn tce(
         &self,
         kind: &EnergyKind,
         basis: Basis,
-        quantity: &Number,
+        quantity: Option<&Number>,
     ) -> Option<(Number, String)> {
         let resolved = self.get(&kind.id, basis)?;
         if resolved.rule == Rule::Excluded {
@@ -156,6 +157,7 @@ impl Converter {
                 format!("{} is not converted by the site's rule", kind.name),
             ));
         }
+        let quantity = quantity?;
         let factor = kind.factor(kind.unit, resolved.unit)?;
         let tce = &(&(quantity * &factor) * &resolved.kgce_per_unit) * &constant("0.001");
         let convert = if kind.unit == resolved.unit {
@@ -192,6 +194,9 @@ fn resolve(
         Some(steam) if steam.rule == SteamRule::Enthalpy && basis == Basis::Equivalent => plant
             .coefficients
             .resolve_enthalpy(&request, &steam.steam_kj_per_kg, &steam.feed_kj_per_kg),
+        Some(steam) if steam.rule == SteamRule::Contract => {
+            plant.coefficients.resolve_agreed(&request, basis)
+        }
         _ => plant.coefficients.resolve(&request, basis),
     };
     Ok(Resolved { conversions: kind.conversions.clone(), ..resolved? })

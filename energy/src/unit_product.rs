@@ -290,7 +290,8 @@ impl Making<'_> {
             let terms: Vec<Term<'_>> = kinds
                 .iter()
                 .filter_map(|kind| {
-                    Some(Term { figure: &kind.converted.get(on.basis)?.tce, minus: false })
+                    let figure = kind.converted.get(on.basis)?.counted()?;
+                    Some(Term { figure, minus: false })
                 })
                 .collect();
             self.sheet.sum(format!("{base}/energy/{}", on.basis), TCE, Some(on), &terms)
@@ -342,8 +343,7 @@ impl Making<'_> {
         let converted = if one.origin.converts() {
             per_basis(self.on, self.basis, |on| {
                 let coefficient = self.converter.get(&kind.id, on.basis);
-                let tce =
-                    quantity.exact().and_then(|value| self.converter.tce(kind, on.basis, value));
+                let tce = self.converter.tce(kind, on.basis, quantity.exact());
                 let name = format!("{base}/{}", on.basis);
                 let tce = self.sheet.converted(name, &quantity, on, tce, coefficient);
                 Cell { coefficient: coefficient.map(CoefficientUse::from), tce }

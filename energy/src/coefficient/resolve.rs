@@ -181,6 +181,26 @@ impl Registry {
         Err(Box::new(self.missing(key, no_row)))
     }
 
+    /// The coefficient that the site itself states, for a kind that is converted by a value agreed with its supplier.
+    pub fn resolve_agreed(
+        &self,
+        request: &Request<'_>,
+        basis: Basis,
+    ) -> Result<Resolved, Box<MissingCoefficient>> {
+        let found = self.resolve(request, basis)?;
+        if found.rows.iter().all(|row| row.site) {
+            return Ok(found);
+        }
+        let role = match basis {
+            Basis::Equivalent => Role::Equivalent,
+            Basis::EqualValue => Role::EqualValue,
+        };
+        let reason = "the steam rule is `contract`, the value agreed with the supplier; the plant \
+                      file has none, and the edition's own is not taken instead";
+        let reason = reason.to_owned();
+        Err(Box::new(self.missing(self.key(request, role), NoRow::Unfit { reason })))
+    }
+
     /// Steam by enthalpy: (h − h₀) kJ/kg × the calorific coefficient of heat, per kg of steam.
     pub fn resolve_enthalpy(
         &self,
