@@ -3,6 +3,9 @@
 
 use model::{Sample, Timestamp};
 
+/// A sample whose source time is so far ahead of the gateway's clock came when one of their clocks stood wrong.
+const AHEAD_MICROS_MAX: i64 = 60_000_000;
+
 /// One slot per point of the dictionary.
 #[derive(Debug, Clone, Default)]
 pub struct LastSamples {
@@ -25,7 +28,10 @@ impl LastSamples {
         else {
             return;
         };
-        if slot.is_none_or(|known| sample.replaces(&known)) {
+        // Once the clock is set right, what it said before must not stand here until time catches up.
+        let is_ahead =
+            |known: &Sample| known.source_time.micros_since(sample.gateway_time) > AHEAD_MICROS_MAX;
+        if slot.is_none_or(|known| sample.replaces(&known) || is_ahead(&known)) {
             *slot = Some(*sample);
         }
     }
@@ -50,5 +56,34 @@ impl LastSamples {
     /// Last sample and newest durable source time, by point.
     pub fn iter(&self) -> impl Iterator<Item = (Option<Sample>, Option<Timestamp>)> + '_ {
         self.last.iter().copied().zip(self.newest_durable.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{PointIndex, Quality, Value};
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_freeze_the_last_value() {
+        const HOUR: i64 = 3_600_000_000;
+        let check = |known: (i64, i64), new: (i64, i64), replaced: bool| {
+            let mut last = LastSamples::new(1);
+            let times =
+                [known, new].map(|(source, gateway)| (Timestamp(source), Timestamp(gateway)));
+            for (index, (source, gateway)) in (0..).zip(times) {
+                let value = Value::Decimal(index);
+                last.note(&Sample::new(PointIndex(0), source, gateway, Quality::GOOD, value));
+            }
+            let found = last.iter().next().and_then(|(sample, _)| sample?.value);
+            assert_eq!(found, Some(Value::Decimal(i64::from(replaced))), "{known:?} then {new:?}");
+        };
+        // The gateway's clock, then the device's, stood an hour ahead and was set right.
+        check((2 * HOUR, 2 * HOUR), (HOUR, HOUR), true);
+        check((2 * HOUR, HOUR), (HOUR + 1, HOUR + 1), true);
+        // What is read back takes no live value's place, also where the device's clock is a little ahead.
+        check((2 * HOUR, 2 * HOUR), (HOUR, 2 * HOUR + 1), false);
+        check((2 * HOUR + 30_000_000, 2 * HOUR), (HOUR, 2 * HOUR + 1), false);
     }
 }
