@@ -70,16 +70,20 @@ impl StdDisk {
     /// Uses `dir`, and makes it when it is not there.
     pub fn new(dir: impl AsRef<Path>) -> io::Result<Self> {
         let dir = dir.as_ref().to_path_buf();
-        if !dir.is_dir() {
-            std::fs::create_dir_all(&dir)?;
-            // The entry of a new directory lives in its parent.
-            let dir = dir.canonicalize()?;
-            for parent in dir.ancestors().skip(1).take(2) {
-                File::open(parent)?.sync_all()?;
-            }
+        for parent in create_dir(&dir)? {
+            File::open(parent)?.sync_all()?;
         }
         Ok(Self { dir })
     }
+}
+
+/// Makes `dir` with all that is missing above it; returns the directories that got an entry by this.
+fn create_dir(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_missing = |level: &&Path| !level.as_os_str().is_empty() && !level.is_dir();
+    let missing = dir.ancestors().take_while(is_missing).count();
+    std::fs::create_dir_all(dir)?;
+    let dir = dir.canonicalize()?;
+    Ok(dir.ancestors().skip(1).take(missing).map(Path::to_path_buf).collect())
 }
 
 impl Disk for StdDisk {
@@ -179,5 +183,27 @@ impl DiskFile for File {
 
     fn sync_data(&self) -> io::Result<()> {
         File::sync_data(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The entry of a new directory lives in its parent, which must be synced, or a power cut takes all below it.
+    #[test]
+    fn every_directory_that_got_an_entry_is_known() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let check = |dir: &str, expected: &[&str]| {
+            let expected: Vec<PathBuf> = expected.iter().map(|level| root.join(level)).collect();
+            assert_eq!(create_dir(&root.join(dir)).unwrap(), expected, "{dir}");
+            assert!(root.join(dir).is_dir());
+        };
+        check("a/b/c/d", &["a/b/c", "a/b", "a", ""]);
+        check("a/b/c/d", &[]);
+        check("a/b/e", &["a/b"]);
+        StdDisk::new(root.join("x/y/z")).unwrap();
+        check("x/y/z", &[]);
     }
 }
