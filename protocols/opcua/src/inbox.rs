@@ -1,8 +1,5 @@
 //! What a subscription brings, put into a bounded queue. Must never wait: the library calls it while it holds its locks.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use async_opcua::client::{MonitoredItemMap, OnSubscriptionNotificationCore};
 use async_opcua::types::{
     DataChangeNotification, DataValue, NotificationMessage, StatusChangeNotification, StatusCode,
@@ -18,8 +15,8 @@ const NOTICES_QUEUED_MAX: usize = 64;
 pub(crate) enum Notice {
     /// Values, by the client handle of their items.
     Values(Vec<(u32, DataValue)>),
-    /// Notifications before this one are missing.
-    Gap,
+    /// Values between the notices before and after this one are missing: why.
+    Gap(&'static str),
     /// The server ended the subscription.
     Ended(StatusCode),
 }
@@ -27,34 +24,27 @@ pub(crate) enum Notice {
 /// The end that the library calls.
 pub(crate) struct Inbox {
     notices: mpsc::Sender<Notice>,
-    lost: Arc<AtomicBool>,
+    /// The queue was full: a gap stands behind what is in it, and takes its place there once there is room.
+    lost: bool,
     next_sequence: Option<u32>,
 }
 
-/// The end that the session reads.
-pub(crate) struct Outbox {
-    pub(crate) notices: mpsc::Receiver<Notice>,
-    lost: Arc<AtomicBool>,
-}
-
-pub(crate) fn queue() -> (Inbox, Outbox) {
+pub(crate) fn queue() -> (Inbox, mpsc::Receiver<Notice>) {
     let (sender, notices) = mpsc::channel(NOTICES_QUEUED_MAX);
-    let lost = Arc::new(AtomicBool::new(false));
-    let inbox = Inbox { notices: sender, lost: Arc::clone(&lost), next_sequence: None };
-    (inbox, Outbox { notices, lost })
-}
-
-impl Outbox {
-    /// Whether the queue was full since it was last asked, so that notices are missing.
-    pub(crate) fn take_lost(&self) -> bool {
-        self.lost.swap(false, Ordering::AcqRel)
-    }
+    (Inbox { notices: sender, lost: false, next_sequence: None }, notices)
 }
 
 impl Inbox {
-    fn put(&self, notice: Notice) {
-        if self.notices.try_send(notice).is_err() {
-            self.lost.store(true, Ordering::Release);
+    fn put(&mut self, notice: Notice) {
+        self.put_gap(1);
+        self.lost = self.lost || self.notices.try_send(notice).is_err();
+    }
+
+    /// Puts the gap that a full queue left, if there is room for it and so many notices more.
+    fn put_gap(&mut self, more: usize) {
+        if self.lost && self.notices.capacity() > more {
+            let gap = Notice::Gap("the spool takes them too slowly");
+            self.lost = self.notices.try_send(gap).is_err();
         }
     }
 
@@ -65,7 +55,7 @@ impl Inbox {
     fn check_sequence(&mut self, sequence: u32) {
         let expected = self.next_sequence.unwrap_or(1);
         if sequence > expected {
-            self.put(Notice::Gap);
+            self.put(Notice::Gap("notifications are missing"));
         }
         if sequence >= expected || sequence == 1 {
             self.next_sequence = Some(sequence.checked_add(1).unwrap_or(1));
@@ -76,6 +66,7 @@ impl Inbox {
         let data = message.notification_data.unwrap_or_default();
         if data.is_empty() {
             // A keep-alive carries the number of the next notification.
+            self.put_gap(0);
             return;
         }
         self.check_sequence(message.sequence_number);
@@ -116,11 +107,11 @@ mod tests {
         NotificationMessage::data_change(sequence, DateTime::now(), vec![item], Vec::new())
     }
 
-    fn take(outbox: &mut Outbox) -> Vec<&'static str> {
-        std::iter::from_fn(|| outbox.notices.try_recv().ok())
+    fn take(outbox: &mut mpsc::Receiver<Notice>) -> Vec<&'static str> {
+        std::iter::from_fn(|| outbox.try_recv().ok())
             .map(|notice| match notice {
                 Notice::Values(_) => "values",
-                Notice::Gap => "gap",
+                Notice::Gap(_) => "gap",
                 Notice::Ended(_) => "ended",
             })
             .collect()
@@ -144,13 +135,30 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_drops_and_says_so_once() {
-        let (mut inbox, outbox) = queue();
-        (1..=64).for_each(|sequence| inbox.receive(message(sequence)));
-        assert!(!outbox.take_lost());
-        inbox.receive(message(65));
-        assert!(outbox.take_lost());
-        assert!(!outbox.take_lost());
+    fn a_full_queue_drops_and_says_so_where_the_hole_is() {
+        let (mut inbox, mut outbox) = queue();
+        (1..=66).for_each(|sequence| inbox.receive(message(sequence)));
+        // With room for one there is none for the gap and what follows it.
+        assert!(outbox.try_recv().is_ok());
+        inbox.receive(message(67));
+        assert!(outbox.try_recv().is_ok());
+        inbox.receive(message(68));
+        let mut expected = vec!["values"; 62];
+        expected.extend(["gap", "values"]);
+        assert_eq!(take(&mut outbox), expected);
+        inbox.receive(message(69));
+        assert_eq!(take(&mut outbox), ["values"]);
+    }
+
+    #[test]
+    fn a_quiet_server_does_not_hide_that_the_queue_was_full() {
+        let (mut inbox, mut outbox) = queue();
+        (1..=65).for_each(|sequence| inbox.receive(message(sequence)));
+        assert_eq!(take(&mut outbox).len(), 64);
+        let keep_alive =
+            NotificationMessage { sequence_number: 66, ..NotificationMessage::default() };
+        inbox.receive(keep_alive);
+        assert_eq!(take(&mut outbox), ["gap"]);
     }
 
     #[test]
@@ -161,6 +169,6 @@ mod tests {
             DateTime::now(),
             StatusCode::BadTimeout,
         ));
-        assert_eq!(outbox.notices.try_recv(), Ok(Notice::Ended(StatusCode::BadTimeout)));
+        assert_eq!(outbox.try_recv(), Ok(Notice::Ended(StatusCode::BadTimeout)));
     }
 }

@@ -12,11 +12,12 @@ use async_opcua::types::{NodeId, StatusCode};
 use driver::{Emission, Stopped};
 use futures::future::BoxFuture;
 use model::Timestamp;
+use tokio::sync::mpsc;
 
 use crate::client::{self, Connection};
 use crate::error::{PointError, SessionError};
 use crate::history::{Action, Event};
-use crate::inbox::{self, Notice, Outbox};
+use crate::inbox::{self, Notice};
 use crate::port::Worker;
 use crate::request::{self, Granted, HistoryPage};
 
@@ -58,7 +59,7 @@ pub(crate) async fn serve(worker: &mut Worker) -> End {
 }
 
 async fn serve_connection(worker: &mut Worker, connection: &Connection) -> End {
-    let (inbox, outbox) = inbox::queue();
+    let (inbox, notices) = inbox::queue();
     let granted = match request::subscribe(&connection.session, &worker.plan.settings, inbox).await
     {
         Ok(granted) => granted,
@@ -68,7 +69,7 @@ async fn serve_connection(worker: &mut Worker, connection: &Connection) -> End {
         }
     };
     connection.hear(worker.link.clock.monotonic());
-    let mut serving = Serving::new(worker, connection, granted, outbox);
+    let mut serving = Serving::new(worker, connection, granted, notices);
     match serving.run().await {
         Ok(never) => match never {},
         Err(end) => end,
@@ -82,7 +83,7 @@ struct Serving<'a> {
     worker: &'a mut Worker,
     connection: &'a Connection,
     granted: Granted,
-    outbox: Outbox,
+    notices: mpsc::Receiver<Notice>,
     nodes: Vec<Option<NodeId>>,
     /// Pages wanted, in turn, so that one long history does not keep the others waiting.
     wanted: VecDeque<(usize, Timestamp, Option<Vec<u8>>)>,
@@ -108,7 +109,7 @@ impl<'a> Serving<'a> {
         worker: &'a mut Worker,
         connection: &'a Connection,
         granted: Granted,
-        outbox: Outbox,
+        notices: mpsc::Receiver<Notice>,
     ) -> Self {
         let now = worker.link.clock.monotonic();
         let points = worker.plan.points.len();
@@ -116,7 +117,7 @@ impl<'a> Serving<'a> {
             worker,
             connection,
             granted,
-            outbox,
+            notices,
             nodes: vec![None; points],
             wanted: VecDeque::new(),
             reading: None,
@@ -160,9 +161,6 @@ impl<'a> Serving<'a> {
             let seconds = self.granted.silence_max.as_secs();
             return Err(End::Broken(SessionError::Watchdog { url: self.url(), seconds }));
         }
-        if self.outbox.take_lost() {
-            self.values_lost("the spool takes them too slowly").await?;
-        }
         if !self.refused.is_empty() && now >= self.refused_at {
             self.monitor().await?;
         }
@@ -193,7 +191,7 @@ impl<'a> Serving<'a> {
         let sleep = next.saturating_sub(now) + Duration::from_millis(1);
         tokio::select! {
             status = self.connection.lost() => Wake::Lost(status),
-            Some(notice) = self.outbox.notices.recv() => Wake::Notice(notice),
+            Some(notice) = self.notices.recv() => Wake::Notice(notice),
             answer = present(&mut self.reading) => Wake::Answer(answer),
             (result, latency) = present(&mut self.probing) => Wake::Probed(result, latency),
             () = tokio::time::sleep(sleep) => Wake::Time,

@@ -15,7 +15,7 @@ impl Serving<'_> {
     pub(super) async fn notice(&mut self, notice: Notice) -> Result<(), End> {
         match notice {
             Notice::Values(values) => self.values(values).await,
-            Notice::Gap => self.values_lost("notifications are missing").await,
+            Notice::Gap(reason) => self.values_lost(reason).await,
             Notice::Ended(status) if status.is_bad() => {
                 Err(End::Broken(SessionError::SubscriptionEnded { url: self.url(), status }))
             }
