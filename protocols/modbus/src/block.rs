@@ -30,7 +30,40 @@ struct Learned {
     wait: Duration,
 }
 
+impl Learned {
+    fn refuses(&self, point: usize) -> bool {
+        self.parts.iter().any(|part| part.refused.is_some() && part.points.contains(&point))
+    }
+
+    /// What is known after a round; `anew`: a point was refused that was not refused before.
+    ///
+    /// A refusal that lasts is tried ever more seldom. One that is new may be a passing fault, such as a controller that
+    /// is being programmed, and is soon tried again, however long the others have lasted.
+    fn after(
+        before: Option<Self>,
+        parts: Vec<Part>,
+        anew: bool,
+        relearned: bool,
+        now: Duration,
+    ) -> Option<Self> {
+        let soon = (RELEARN_WAITS.0, now + RELEARN_WAITS.0);
+        let (wait, forget_at) = match before {
+            None => soon,
+            Some(before) if anew && !relearned => (soon.0, soon.1.min(before.forget_at)),
+            Some(_) if anew => soon,
+            Some(before) if relearned => {
+                let wait = (before.wait * 2).min(RELEARN_WAITS.1);
+                (wait, now + wait)
+            }
+            Some(before) => (before.wait, before.forget_at),
+        };
+        let in_parts = parts.len() > 1 || parts.iter().any(|part| part.refused.is_some());
+        in_parts.then_some(Self { parts, forget_at, wait })
+    }
+}
+
 /// Points that are read together, or a point that the device refuses.
+#[derive(Clone)]
 struct Part {
     points: Range<usize>,
     refused: Option<Refusal>,
@@ -75,21 +108,16 @@ impl Reader<'_, '_> {
         block: &mut Block,
     ) -> Result<(), RequestError> {
         let now = self.asking.link.clock.monotonic();
-        let known = block.learned.take_if(|learned| now < learned.forget_at);
-        let relearns = known.is_none();
-        let wait = match (&known, &block.learned) {
-            (Some(known), _) => known.wait,
-            (None, Some(old)) => (old.wait * 2).min(RELEARN_WAITS.1),
-            (None, None) => RELEARN_WAITS.0,
+        let before = block.learned.take();
+        let relearns = before.as_ref().is_none_or(|learned| now >= learned.forget_at);
+        let mut todo = match &before {
+            Some(known) if !relearns => known.parts.clone(),
+            _ => vec![Part { points: block.points.clone(), refused: None }],
         };
-        let forget_at = known.as_ref().map_or(now + wait, |known| known.forget_at);
-        let mut todo = known.map_or_else(
-            || vec![Part { points: block.points.clone(), refused: None }],
-            |known| known.parts,
-        );
         // Taken from the end, so the first part must stand last.
         todo.reverse();
         let mut parts: Vec<Part> = Vec::with_capacity(todo.len());
+        let mut anew = false;
         let mut outcome = Ok(());
         while let Some(part) = todo.pop() {
             let run = points.get(part.points.clone()).unwrap_or_default();
@@ -111,7 +139,7 @@ impl Reader<'_, '_> {
                     parts.push(part);
                 }
                 Err(RequestError::Refused(refusal))
-                    if refusal.is_about_address() && run.len() > 1 =>
+                    if relearns && refusal.is_about_address() && run.len() > 1 =>
                 {
                     let middle = part.points.start + run.len() / 2;
                     todo.push(Part { points: middle..part.points.end, refused: None });
@@ -120,7 +148,11 @@ impl Reader<'_, '_> {
                 Err(RequestError::Refused(refusal)) if !refusal.is_from_converter() => {
                     self.push_bad(run, refusal.quality());
                     self.refused.get_or_insert((request, refusal));
-                    let refused = refusal.is_about_address().then_some(refusal);
+                    let about_address = refusal.is_about_address();
+                    let known = before.as_ref().is_some_and(|b| b.refuses(part.points.start));
+                    anew |= about_address && !known;
+                    // Only a round that asks everything teaches: what it knew to be good is asked again at each poll.
+                    let refused = (relearns && about_address).then_some(refusal);
                     parts.push(Part { refused, ..part });
                 }
                 Err(error) => {
@@ -130,11 +162,12 @@ impl Reader<'_, '_> {
                 }
             }
         }
-        let in_parts = parts.len() > 1 || parts.iter().any(|part| part.refused.is_some());
         // Half a lesson is none: when the device fell silent while it was asked anew, what was known before stays known.
-        if outcome.is_ok() || !relearns {
-            block.learned = in_parts.then_some(Learned { parts, forget_at, wait });
-        }
+        block.learned = if outcome.is_err() && relearns {
+            before
+        } else {
+            Learned::after(before, parts, anew, relearns, now)
+        };
         outcome
     }
 

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use model::{Quality, Value};
+use model::{Quality, Sample, Value};
 
 use super::peer::{Act, Asked, register, tcp};
 use super::support::{Running, TestDevice, planned, port_spec};
@@ -108,6 +109,63 @@ async fn a_refusal_that_was_a_passing_fault_is_forgotten() {
     running.skip(Duration::from_secs(61));
     let samples = running.until(|samples| samples.iter().all(|s| s.quality.is_good())).await;
     assert_eq!(samples.len(), 4);
+    running.stop().await;
+}
+
+/// A controller of 20 registers that does not know the 13th, and knows none while it is being programmed; it is read
+/// until the 13th is tried only every so many minutes.
+async fn long_wrong(programmed: Arc<AtomicBool>) -> Running {
+    let profile = words("type = \"u16\"", "holding", 0..20);
+    let known = without(13);
+    let script = move |n: usize, asked| {
+        if programmed.load(Ordering::Relaxed) { Act::Exception(2) } else { known(n, asked) }
+    };
+    let (mut running, log) = run_one(&profile, script).await;
+    let tried_anew = || log.lock().unwrap().iter().filter(|asked| asked.count == 20).count();
+    for (times, minutes) in [(1, 2), (2, 4), (3, 8), (4, 0)] {
+        running.until(|samples| good(samples) == 19 && tried_anew() == times).await;
+        running.skip(Duration::from_mins(minutes));
+    }
+    running
+}
+
+/// Reads until all but the wrong register is good, which takes seconds and not minutes.
+async fn soon_good(running: &mut Running) {
+    for _ in 0..200 {
+        if good(&running.next().await) == 19 {
+            return;
+        }
+    }
+    panic!("still silenced");
+}
+
+fn good(samples: &[Sample]) -> usize {
+    samples.iter().filter(|sample| sample.quality.is_good()).count()
+}
+
+#[tokio::test]
+async fn a_passing_refusal_does_not_silence_what_was_good() {
+    let programmed = Arc::new(AtomicBool::new(false));
+    let mut running = long_wrong(Arc::clone(&programmed)).await;
+    programmed.store(true, Ordering::Relaxed);
+    running.until(|samples| good(samples) == 0).await;
+    programmed.store(false, Ordering::Relaxed);
+    soon_good(&mut running).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_passing_refusal_while_addresses_are_tried_anew_is_soon_forgotten() {
+    let programmed = Arc::new(AtomicBool::new(false));
+    let mut running = long_wrong(Arc::clone(&programmed)).await;
+    programmed.store(true, Ordering::Relaxed);
+    running.skip(Duration::from_hours(1));
+    running.until(|samples| good(samples) == 0).await;
+    // The round that tries them anew is over, and has taught.
+    running.next().await;
+    programmed.store(false, Ordering::Relaxed);
+    running.skip(Duration::from_secs(61));
+    soon_good(&mut running).await;
     running.stop().await;
 }
 
