@@ -281,6 +281,17 @@ impl Plant {
         self.meters.iter().find(|meter| meter.id == *id)
     }
 
+    /// Lines, and whatever else makes a product or gets a share of shared equipment.
+    pub fn lines(&self) -> impl Iterator<Item = &Subject> {
+        let gets = |id: &SubjectId| {
+            self.allocations.iter().any(|key| key.shares.iter().any(|share| share.to == *id))
+        };
+        let makes = |id: &SubjectId| self.products.iter().any(|product| product.line == *id);
+        let line =
+            move |one: &&Subject| one.kind == SubjectKind::Line || makes(&one.id) || gets(&one.id);
+        self.subjects.iter().filter(line)
+    }
+
     /// Whether `part` is `whole` or lies in it.
     #[must_use]
     pub fn is_within(&self, part: &SubjectId, whole: &SubjectId) -> bool {

@@ -10,7 +10,7 @@ use crate::figure::{Explanations, Figure};
 use crate::id::{KindId, ProductId, SubjectId};
 use crate::number::{Number, portion};
 use crate::period::Period;
-use crate::plant::{Allocation, EnergyKind, Product, Subject, SubjectKind};
+use crate::plant::{Allocation, EnergyKind, Product, Subject};
 use crate::sheet::{Measured, Sheet, TCE, Term};
 use crate::source::{Inputs, Quantity, SourceError};
 use crate::table1::{Cell, declared, per_basis, table1};
@@ -107,7 +107,7 @@ pub fn unit_product(
     let enterprise = table1(inputs, period, basis)?;
     let plant = inputs.plant;
     let mut rows: Vec<(&Subject, Vec<LineUse<'_>>)> = Vec::new();
-    for line in lines(inputs) {
+    for line in plant.lines() {
         rows.push((line, line_uses(inputs, line, period)?));
     }
     let used = || rows.iter().flat_map(|(_, uses)| uses).filter(|one| one.origin.converts());
@@ -161,20 +161,6 @@ pub fn unit_product(
 
 fn base(period: Period) -> String {
     format!("unit-product/{period}")
-}
-
-/// Lines, and whatever else makes a product or gets a share.
-fn lines<'a>(inputs: &Inputs<'a>) -> Vec<&'a Subject> {
-    let plant = inputs.plant;
-    let gets = |id: &SubjectId| {
-        plant.allocations.iter().any(|key| key.shares.iter().any(|share| share.to == *id))
-    };
-    let makes = |id: &SubjectId| plant.products.iter().any(|product| product.line == *id);
-    plant
-        .subjects
-        .iter()
-        .filter(|one| one.kind == SubjectKind::Line || makes(&one.id) || gets(&one.id))
-        .collect()
 }
 
 /// What a line uses of one kind.

@@ -33,21 +33,13 @@ pub(super) fn all(plant: &mut Plant, draft: Draft, problems: &mut Problems) {
     kinds(plant, draft.kinds, problems);
     meters(plant, &draft.meters, problems);
     products(plant, draft.products, problems);
-    allocations(plant, draft.allocations, problems);
+    allocations(plant, &draft.allocations, problems);
     nested_lines(plant, &places, problems);
 }
 
 /// The energy of a line inside another would be counted in both.
 fn nested_lines(plant: &Plant, places: &[Spanned<SubjectId>], problems: &mut Problems) {
-    let gets = |id: &SubjectId| {
-        plant.allocations.iter().any(|key| key.shares.iter().any(|share| share.to == *id))
-    };
-    let makes = |id: &SubjectId| plant.products.iter().any(|product| product.line == *id);
-    let lines: Vec<&Subject> = plant
-        .subjects
-        .iter()
-        .filter(|one| one.kind == SubjectKind::Line || makes(&one.id) || gets(&one.id))
-        .collect();
+    let lines: Vec<&Subject> = plant.lines().collect();
     for inner in &lines {
         for outer in lines.iter().filter(|outer| outer.id != inner.id) {
             if plant.is_within(&inner.id, &outer.id) {
@@ -310,7 +302,7 @@ fn products(plant: &mut Plant, drafts: Vec<Spanned<Product>>, problems: &mut Pro
     }
 }
 
-fn allocations(plant: &mut Plant, drafts: Vec<Spanned<Allocation>>, problems: &mut Problems) {
+fn allocations(plant: &mut Plant, drafts: &[Spanned<Allocation>], problems: &mut Problems) {
     for draft in drafts {
         let place = |text: &str| draft.clone().map(|_| text.to_owned());
         let allocation = &draft.value;
@@ -331,16 +323,23 @@ fn allocations(plant: &mut Plant, drafts: Vec<Spanned<Allocation>>, problems: &m
                 problems.push(unknown(&place(subject.as_str()), "subject", &known));
             }
         }
-        for share in &allocation.shares {
-            // Its energy would be counted in the line's own meters and by the key once more.
-            if plant.is_within(&allocation.from, &share.to) {
-                let message = format!(
-                    "`{}` lies in `{}` and cannot be allocated to it: its energy is counted there",
-                    allocation.from, share.to
-                );
-                problems.push(draft.problem(CODE_PLANT, message).help("remove this share"));
-            }
+        plant.allocations.push(draft.value.clone());
+    }
+    for draft in drafts {
+        // Its energy would be counted in the line's own meters and by the key once more.
+        let from = &draft.value.from;
+        for line in plant.lines().filter(|line| plant.is_within(from, &line.id)) {
+            let (whom, help) = if draft.value.shares.iter().any(|share| share.to == line.id) {
+                ("it", "remove this share")
+            } else {
+                ("others", "give it another `parent`, or remove this key")
+            };
+            let message = format!(
+                "`{from}` lies in `{}` and cannot be allocated to {whom}: its energy is counted \
+                 there",
+                line.id
+            );
+            problems.push(draft.problem(CODE_PLANT, message).help(help));
         }
-        plant.allocations.push(draft.value);
     }
 }

@@ -155,6 +155,12 @@ fn names_what_is_wrong() {
     );
     bad("line = \"line-a\"", "line = \"line-z\"", "there is no subject `line-z`");
     bad("to = \"line-a\"", "to = \"acme\"", "cannot be allocated to it");
+    // In a line that gets no share, its energy is that line's.
+    bad(
+        "id = \"compressor\"\nkind = \"equipment\"\n",
+        "id = \"line-b\"\nkind = \"line\"\n[[subject]]\nid = \"compressor\"\nkind = \"equipment\"\nparent = \"line-b\"\n",
+        "`compressor` lies in `line-b` and cannot be allocated to others",
+    );
     bad("value_unit = \"tce\"\n", "", "check `value_unit` and `unit`");
     bad(
         "coal_rate_kind = \"gross\"",
