@@ -1,4 +1,4 @@
-//! Why ingest does not start. Must never hold what goes wrong later: that is a status.
+//! Why ingest does not start, or cannot go on. Must never hold what passes: that is a status.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +7,11 @@ use thiserror::Error;
 
 use crate::settings::{COMMIT_INTERVAL_MAX, COMMIT_INTERVAL_MIN};
 use crate::store::StoreError;
+
+/// Why ingest ended without being told to: a fault of the program, after which nothing more is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("ingest cannot go on: {0} has ended")]
+pub struct IngestEnded(pub(crate) &'static str);
 
 /// Why ingest could not start.
 #[derive(Debug, Error)]

@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) is_up: bool,
     /// How often it came.
     pub(crate) count: u64,
+    /// It will not come again.
+    pub(crate) has_ended: bool,
 }
 
 /// What was dropped before admission saw it.
@@ -95,12 +97,23 @@ impl Inbox {
 
     /// The broker is there, for the first time or again: the gateways must be told their watermarks.
     pub(crate) fn connected(&self) {
-        self.connection.send_modify(|c| *c = Connection { is_up: true, count: c.count + 1 });
+        self.connection.send_modify(|c| {
+            c.is_up = true;
+            c.count += 1;
+        });
     }
 
     /// The broker is gone.
     pub(crate) fn disconnected(&self) {
         self.connection.send_modify(|connection| connection.is_up = false);
+    }
+
+    /// The broker is gone for good.
+    pub(crate) fn ended(&self) {
+        self.connection.send_modify(|connection| {
+            connection.is_up = false;
+            connection.has_ended = true;
+        });
     }
 }
 

@@ -22,7 +22,7 @@ mod live;
 mod outbox;
 mod run;
 
-pub use error::IngestError;
+pub use error::{IngestEnded, IngestError};
 pub use run::{Ingest, IngestHost};
 pub use settings::{BrokerSettings, IngestSettings, UrlBroker};
 pub use status::{CommitNotice, IngestStatus, LogStatus};

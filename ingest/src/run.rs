@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admit::{Action, Admit, AdmitSettings, Event, Notice, NoticeKind, Now, Work};
 use crate::broker::{self, Broker};
 use crate::committer::{self, Outcome, in_words};
-use crate::error::IngestError;
-use crate::inbox::{InboxReader, inbox};
+use crate::error::{IngestEnded, IngestError};
+use crate::inbox::{Inbound, InboxReader, inbox};
 use crate::outbox::Outbox;
 use crate::settings::IngestSettings;
 use crate::status::{CommitNotice, IngestStatus, LogStatus};
@@ -40,6 +40,7 @@ pub struct Ingest {
     status: watch::Receiver<IngestStatus>,
     commits: watch::Receiver<CommitNotice>,
     tcp_port: Option<u16>,
+    failure: watch::Receiver<Option<IngestEnded>>,
     task: JoinHandle<()>,
 }
 
@@ -83,6 +84,7 @@ impl Ingest {
             watch::channel(IngestStatus { last_commit, ..IngestStatus::default() });
         let commit_notice = CommitNotice { commit: last_commit, rows: 0 };
         let (commits_sender, commits) = watch::channel(commit_notice);
+        let (failure_sender, failure) = watch::channel(None);
         let core = Core {
             admit,
             clock: host.clock,
@@ -94,9 +96,10 @@ impl Ingest {
             status: status_sender,
             status_at: Duration::ZERO,
             commits: commits_sender,
+            failure: failure_sender,
         };
         let task = tokio::spawn(core.run(broker.into(), committer, stop));
-        Ok(Self { status, commits, tcp_port, task })
+        Ok(Self { status, commits, tcp_port, failure, task })
     }
 
     /// How it is, at most half a second old.
@@ -115,6 +118,13 @@ impl Ingest {
     #[must_use]
     pub fn tcp_port(&self) -> Option<u16> {
         self.tcp_port
+    }
+
+    /// Waits until it ends by itself, which only a fault of the program brings about; then nothing more is committed.
+    pub async fn failed(&self) -> IngestEnded {
+        let mut failure = self.failure.clone();
+        let ended = failure.wait_for(Option::is_some).await.map(|ended| *ended);
+        ended.ok().flatten().unwrap_or(IngestEnded("its task"))
     }
 
     /// Waits for the end: after `stop` what was admitted is committed and acknowledged, within 5 s.
@@ -136,6 +146,7 @@ struct Core {
     status: watch::Sender<IngestStatus>,
     status_at: Duration,
     commits: watch::Sender<CommitNotice>,
+    failure: watch::Sender<Option<IngestEnded>>,
 }
 
 impl Core {
@@ -149,7 +160,10 @@ impl Core {
             (Arc::clone(&self.outbox), Arc::clone(&self.clock), Arc::clone(&broker));
         let outbox = tokio::spawn(async move { outbox.run(to.as_ref(), clock.as_ref()).await });
         tokio::select! {
-            () = self.serve() => {}
+            ended = self.serve() => {
+                tracing::error!(error = %ended, "ingest ends");
+                self.failure.send_replace(Some(ended));
+            }
             () = stop.cancelled() => {}
         }
         // What gateways send from now on is theirs to keep.
@@ -180,8 +194,8 @@ impl Core {
         }
     }
 
-    /// Serves until dropped between two events.
-    async fn serve(&mut self) {
+    /// Serves until dropped between two events, or until a task that it needs has ended.
+    async fn serve(&mut self) -> IngestEnded {
         loop {
             let now = self.clock.monotonic();
             let tick = self
@@ -190,12 +204,21 @@ impl Core {
                 .map_or(STATUS_INTERVAL, |at| at.saturating_sub(now).min(STATUS_INTERVAL));
             let event = tokio::select! {
                 biased;
-                Some(outcome) = self.done.recv() => self.committed(outcome),
-                Ok(()) = self.inbox.connection.changed() => self.connection_changed(),
-                () = tokio::time::sleep(tick) => Event::Tick,
-                Some(inbound) = self.inbox.queue.recv() => {
-                    Event::Up { gateway: inbound.gateway.clone(), message: inbound.message.clone() }
+                outcome = self.done.recv() => match outcome {
+                    Some(outcome) => self.committed(outcome),
+                    None => return IngestEnded("the task of the store"),
+                },
+                changed = self.inbox.connection.changed() => {
+                    if changed.is_err() || self.inbox.connection.borrow().has_ended {
+                        return IngestEnded("the broker");
+                    }
+                    self.connection_changed()
                 }
+                () = tokio::time::sleep(tick) => Event::Tick,
+                inbound = self.inbox.queue.recv() => match inbound {
+                    Some(Inbound { gateway, message, .. }) => Event::Up { gateway, message },
+                    None => return IngestEnded("the broker"),
+                },
             };
             self.step(event);
             if self.clock.monotonic().saturating_sub(self.status_at) >= STATUS_INTERVAL {
@@ -258,9 +281,7 @@ impl Core {
                     self.under_way = Some(Arc::clone(&work));
                     // There is never more than one commit under way, so there is room, unless the store's task died.
                     if self.work.try_send(work).is_err() {
-                        tracing::error!(
-                            "the store's task has ended: nothing can be committed, restart this program"
-                        );
+                        tracing::error!("the store's task has ended: nothing can be committed");
                     }
                 }
             }

@@ -70,18 +70,27 @@ impl Embedded {
         let address = broker.local_addr().ok_or_else(|| failed("it has no address".into()))?;
         let (router, shutdown) = (broker.router(), broker.shutdown_handle());
         let mut ready = broker.ready_receiver();
-        let ended = inbox.clone();
+        let ended = Ended(inbox.clone());
         let task = tokio::spawn(async move {
             if let Err(e) = broker.run().await {
                 tracing::error!(error = %e, "embedded broker ended");
             }
-            ended.disconnected();
+            drop(ended);
         });
         ready.wait_for(|ready| *ready).await.map_err(|e| failed(e.into()))?;
         inbox.connected();
         tracing::info!(%address, "embedded broker listens");
         let task = Mutex::new(Some(task));
         Ok(Self { router, shutdown, tcp_port: address.port(), task })
+    }
+}
+
+/// Tells when dropped, whatever ended the task that holds it.
+struct Ended(Inbox);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.ended();
     }
 }
 

@@ -118,14 +118,15 @@ async fn stopping_commits_and_acknowledges_what_was_admitted() {
     assert_eq!(rows(dir.path()), expected(10));
 }
 
-/// A lake on a disk that is full while `full` is set.
-struct Full {
+/// A lake on a disk that is full while `full` is set, or whose code has a fault.
+struct Faulty {
     lake: lake::Lake,
     full: Arc<AtomicBool>,
+    panics: bool,
 }
 
 #[async_trait]
-impl Store for Full {
+impl Store for Faulty {
     async fn watermarks(&mut self) -> Result<BTreeMap<LogKey, Watermark>, StoreError> {
         Store::watermarks(&mut self.lake).await
     }
@@ -139,6 +140,7 @@ impl Store for Full {
         Store::put_dictionary(&mut self.lake, dictionary).await
     }
     async fn commit(&mut self, draft: &CommitDraft) -> Result<Committed, StoreError> {
+        assert!(!self.panics, "a fault of the program");
         if self.full.load(Ordering::Relaxed) {
             return Err("no space left on device".into());
         }
@@ -153,7 +155,7 @@ impl Store for Full {
 async fn a_full_disk_withholds_acks_until_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let full = Arc::new(AtomicBool::new(true));
-    let store = Full { lake: lake(dir.path()).await, full: Arc::clone(&full) };
+    let store = Faulty { lake: lake(dir.path()).await, full: Arc::clone(&full), panics: false };
     let (ingest, stop) = start(settings(EMBEDDED), store).await;
     let mut gateway = Gateway::connect(ingest.tcp_port().unwrap(), "g1", LOG).await;
     gateway.open(1, 11).await;
@@ -170,6 +172,19 @@ async fn a_full_disk_withholds_acks_until_there_is_room() {
     assert_eq!(ingest.status().borrow().store_error, None);
     stop.cancel();
     ingest.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ingest_whose_store_died_says_so_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Faulty { lake: lake(dir.path()).await, full: Arc::default(), panics: true };
+    let (ingest, _stop) = start(settings(EMBEDDED), store).await;
+    let gateway = Gateway::connect(ingest.tcp_port().unwrap(), "g1", LOG).await;
+    gateway.open(1, 11).await;
+    gateway.send_frames(&frames(LOG, 10)).await;
+    let ended = tokio::time::timeout(PATIENCE, ingest.failed()).await.unwrap();
+    assert_eq!(ended.to_string(), "ingest cannot go on: the task of the store has ended");
+    tokio::time::timeout(PATIENCE, ingest.stopped()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

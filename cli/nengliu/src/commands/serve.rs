@@ -46,15 +46,24 @@ pub(crate) async fn serve(args: ServeArgs) -> u8 {
     let figures = settings
         .analytics
         .map(|analytics| tokio::spawn(figures_on_timer(analytics, settings.lake, stop.clone())));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        ended = ingest.failed() => Some(ended),
+    };
     tracing::info!("centre stops: committing what was admitted");
     stop.cancel();
     ingest.stopped().await;
     if let Some(task) = figures {
         task.abort();
+    }
+    if let Some(ended) = failed {
+        exit::show(
+            "EN-A006",
+            &ended,
+            "start it again; what was not committed is still at the gateways",
+        );
+        return exit::FAILED;
     }
     tracing::info!("centre stopped");
     exit::OK
