@@ -105,10 +105,29 @@ pub struct SpoolStatus {
     pub samples_lost: u64,
     /// Samples given up in memory because the disk failed; they never got a sequence.
     pub samples_refused: u64,
-    /// Whether reading back pauses because the spool is nearly full.
+    /// Whether reading back pauses because the spool is nearly full or cannot be written.
     pub read_back_paused: bool,
+    /// Whether the disk will be full before the quota is.
+    #[serde(default)]
+    pub space_short: bool,
+    /// What the last crash or the disk had done to it.
+    #[serde(default)]
+    pub found_at_start: SpoolFindings,
     /// What is wrong with the disk, while something is.
     pub fault: Option<String>,
+}
+
+/// What was missing in the spool when this run began. Samples are those whose headers could still be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolFindings {
+    /// Frames that were durable and cannot be read; they count in `frames_lost` too.
+    pub frames_damaged: u64,
+    /// Samples in them.
+    pub samples_damaged: u64,
+    /// Frames of a commit that did not finish: they never were durable.
+    pub frames_cut: u64,
+    /// Samples in them.
+    pub samples_cut: u64,
 }
 
 /// How the uplink does.

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use driver::Emission;
 use model::codec;
-use model::record::JsonRecord;
+use model::record::{JsonRecord, Loss};
 use model::{Batch, Boot, Dictionary, HistoryMarks, PointIndex, RecordType, Sample, Timestamp};
 use spool::{Draft, LossTotals, Recovery, Spool, SpoolConfig, SpoolError};
 
 use super::command::SpoolView;
 use super::last::LastSamples;
 use crate::batcher::Batcher;
-use crate::status::SpoolStatus;
+use crate::status::{SpoolFindings, SpoolStatus};
 
 /// Reading back pauses when fewer segments than this are free before the spool would drop; a small quota has no more
 /// than a part of its own to spare.
@@ -47,6 +47,7 @@ pub(super) struct Keeping {
     samples_refused: u64,
     /// Those of `samples_refused` of which the log has told.
     refused_told: u64,
+    found_at_start: SpoolFindings,
     fault: Option<String>,
 }
 
@@ -63,6 +64,17 @@ impl Keeping {
             read.map_err(|e| tracing::warn!(error = %e, "history marks unreadable: reading back starts anew")).ok()
         });
         let marks = marks.unwrap_or_default();
+        let found_at_start = findings(&recovery);
+        if let Some(tail) = recovery.torn_tail {
+            let SpoolFindings { frames_cut, samples_cut, .. } = found_at_start;
+            let first = tail.first.0;
+            tracing::warn!(
+                first,
+                frames_cut,
+                samples_cut,
+                "the last commit did not finish and is cut off"
+            );
+        }
         let skipped = recovery.dictionaries.len().saturating_sub(DICTIONARIES_KEPT);
         let dictionaries = recovery.dictionaries.into_iter().skip(skipped).map(Bytes::from);
         Self {
@@ -80,6 +92,7 @@ impl Keeping {
             samples_appended: 0,
             samples_refused: 0,
             refused_told: 0,
+            found_at_start,
             fault: None,
         }
     }
@@ -268,8 +281,22 @@ impl Keeping {
             samples_lost,
             samples_refused: self.samples_refused,
             read_back_paused: !self.read_back_allowed(),
+            space_short: status.space_short,
+            found_at_start: self.found_at_start,
             fault: self.fault.clone(),
         }
+    }
+}
+
+/// The log has told of each damaged range already, as for those that are met later.
+fn findings(recovery: &Recovery) -> SpoolFindings {
+    let frames = |loss: &Loss| loss.last.0.saturating_sub(loss.first.0).saturating_add(1);
+    let cut = recovery.torn_tail.map(|tail| tail.readable).unwrap_or_default();
+    SpoolFindings {
+        frames_damaged: recovery.losses.iter().map(frames).sum(),
+        samples_damaged: recovery.losses.iter().map(|loss| loss.samples).sum(),
+        frames_cut: cut.frames,
+        samples_cut: cut.samples,
     }
 }
 

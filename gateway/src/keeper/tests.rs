@@ -17,6 +17,7 @@ use proptest::prelude::*;
 use spool::{Spool, SpoolConfig, StoredFrame};
 
 use super::keeping::Keeping;
+use crate::status::SpoolFindings;
 use disk::TestDisk;
 
 const SEGMENT: u64 = 64 << 10;
@@ -202,6 +203,33 @@ fn what_becomes_durable_on_a_retry_is_told() {
     disk.set_broken(false);
     keeping.commit();
     assert_eq!(durable(&keeping), Some(Timestamp(9)));
+}
+
+#[test]
+fn what_was_cut_off_or_damaged_is_told_at_the_start() {
+    let disk = TestDisk::new();
+    let mut keeping = open(&disk, 10);
+    assert_eq!(keeping.status().found_at_start, SpoolFindings::default());
+    keeping.take(Emission { marks: vec![], ..page(0, 0..10) });
+    keeping.commit();
+    // Without the cursor, which is written last, nothing says that the commit was durable.
+    disk.set_broken(true);
+    drop(keeping);
+    disk.set_broken(false);
+    disk.damage_last_frame();
+    let mut keeping = open(&disk, 10);
+    let cut = SpoolFindings { frames_cut: 1, samples_cut: 10, ..SpoolFindings::default() };
+    assert_eq!((keeping.status().found_at_start, keeping.status().frames_lost), (cut, 0));
+
+    keeping.take(Emission { marks: vec![], ..page(0, 10..30) });
+    keeping.commit();
+    drop(keeping);
+    disk.damage_last_frame();
+    let status = open(&disk, 10).status();
+    let damaged =
+        SpoolFindings { frames_damaged: 1, samples_damaged: 20, ..SpoolFindings::default() };
+    assert_eq!((status.found_at_start, status.frames_lost), (damaged, 1));
+    assert_eq!(open(&disk, 10).status().found_at_start, SpoolFindings::default());
 }
 
 /// Everything acked: reading back goes on. Nothing acked: it pauses before anything is dropped.

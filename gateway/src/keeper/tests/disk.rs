@@ -41,6 +41,15 @@ impl TestDisk {
         self.state().is_broken = is_broken;
     }
 
+    /// Damages the last frame of the newest segment.
+    pub(super) fn damage_last_frame(&self) {
+        let state = self.state();
+        let segment = state.files.iter().rfind(|(name, _)| name.strip_suffix(".seg").is_some());
+        let mut bytes = segment.unwrap().1.lock().unwrap();
+        let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes[last] ^= 1;
+    }
+
     /// Others leave so many bytes free.
     pub(super) fn set_free(&self, bytes: u64) {
         let mut state = self.state();
