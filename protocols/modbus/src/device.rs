@@ -180,9 +180,11 @@ impl Device {
         let mut silent: Vec<usize> = Vec::new();
         let mut failure: Option<(RequestError, u32)> = None;
         let mut given_up = false;
+        let mut all_asked = true;
         for (index, block) in self.blocks.iter_mut().enumerate() {
             let points = self.points.get(block.points.clone()).unwrap_or_default();
             if block.breaker.rests(clock.monotonic()) {
+                all_asked = false;
                 let quality = block.breaker.last_quality;
                 push_bad(points, quality, clock.now(), reader.asking.samples);
                 continue;
@@ -206,11 +208,18 @@ impl Device {
             }
         }
         let refused = reader.refused.take();
-        if let Some((error, tries)) = &failure {
-            let fault = self.fault_of(error, *tries, asking);
-            asking.link.observer.failed(&self.id, fault);
-        } else if let Some((request, refusal)) = refused {
-            asking.link.observer.failed(&self.id, fault::refused(&self.id, request, refusal));
+        match (&failure, refused) {
+            (Some((error, tries)), _) => {
+                let block = silent.first().filter(|_| answered).and_then(|i| self.blocks.get(*i));
+                let only = block.and_then(|block| self.points.get(block.points.clone()));
+                self.tell_failure(error, *tries, only.and_then(Request::covering), asking);
+            }
+            (None, Some((request, refusal))) => {
+                let fault = fault::refused(&self.id, request, refusal);
+                asking.link.observer.partly(&self.id, Some(fault));
+            }
+            (None, None) if all_asked => asking.link.observer.partly(&self.id, None),
+            (None, None) => {}
         }
         self.conclude(
             answered,
@@ -258,14 +267,27 @@ impl Device {
         Outcome::Answered { back: was_failing }
     }
 
-    fn fault_of(&self, error: &RequestError, tries: u32, asking: &Asking<'_>) -> driver::Fault {
+    /// `only`: what it left unanswered while it answered the rest.
+    fn tell_failure(
+        &self,
+        error: &RequestError,
+        tries: u32,
+        only: Option<Request>,
+        asking: &Asking<'_>,
+    ) {
         let place = fault::Place {
             device: &self.id,
             port: asking.port,
             unit: self.unit,
             serial: asking.client.is_serial(),
             others_answer: asking.others_answer,
+            only,
         };
-        fault::silent(&place, error, tries)
+        let fault = fault::silent(&place, error, tries);
+        if only.is_some() {
+            asking.link.observer.partly(&self.id, Some(fault));
+        } else {
+            asking.link.observer.failed(&self.id, fault);
+        }
     }
 }

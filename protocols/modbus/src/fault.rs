@@ -13,11 +13,13 @@ pub(crate) struct Place<'a> {
     pub(crate) unit: u8,
     pub(crate) serial: bool,
     pub(crate) others_answer: bool,
+    /// What it left unanswered while it answered the rest.
+    pub(crate) only: Option<Request>,
 }
 
 /// The fault of a device that did not answer as it should.
 pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fault {
-    let Place { device, port, unit, serial, others_answer } = place;
+    let Place { device, port, unit, serial, others_answer, only } = place;
     let who = format!("{device} ({port}, id {unit})");
     let (code, message) = match error {
         RequestError::Refused(refusal) => {
@@ -34,7 +36,9 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
             let what = format!(
                 "{who} did not answer: {tries} of {tries} requests timed out after {ms} ms"
             );
-            if *others_answer {
+            if let Some(only) = only {
+                ("GW-M101", format!("{what} for {only}; it answers the rest. {SILENT_ON_SOME}"))
+            } else if *others_answer {
                 let clue = format!(
                     "other devices on {port} answer, so the line and its settings are fine"
                 );
@@ -70,6 +74,8 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
 }
 
 const SILENT_DEVICE: &str = "Likely: 1. another id is set at the device   2. it is off, or A and B are swapped at its terminals";
+const SILENT_ON_SOME: &str = "Likely: 1. it does not have all of these registers: compare them with its manual   2. it thinks \
+     longer than `timeout` about them";
 const SILENT_LINE: &str = "Likely: 1. `baud`, `format` or ids differ from the devices'   2. A and B are swapped, or \
                            the converter is not in RS-485 mode   3. all devices are off";
 

@@ -358,5 +358,11 @@ async fn a_block_that_is_never_answered_does_not_take_the_others() {
     assert_eq!(good, 60 * 15);
     let tries = log.lock().unwrap().iter().filter(|asked| asked.start == 100).count();
     assert!(tries <= 8, "{tries} requests that are never answered in 60 polls");
+    let told = running.heard.partly_codes_of("unit-1");
+    assert!(!told.is_empty() && told.iter().all(|code| *code == Some("GW-M101")), "{told:?}");
+    assert_eq!(running.heard.codes_of("unit-1"), [""; 0], "it answers");
+    let message = running.heard.parts.lock().unwrap()[0].1.clone().unwrap().message;
+    let which = "timed out after 50 ms for input 100..=104; it answers the rest. Likely";
+    assert!(message.contains(which), "{message}");
     running.stop().await;
 }

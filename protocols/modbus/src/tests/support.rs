@@ -48,6 +48,13 @@ impl Heard {
         let faults = self.faults.lock().unwrap();
         faults.iter().filter(|(of, _)| of == device).map(|(_, fault)| fault.code).collect()
     }
+
+    /// What was said of a device that answers; no code when it gave all its points.
+    pub(crate) fn partly_codes_of(&self, device: &str) -> Vec<Option<&'static str>> {
+        let code = |fault: &Option<Fault>| fault.as_ref().map(|fault| fault.code);
+        let parts = self.parts.lock().unwrap();
+        parts.iter().filter(|(of, _)| of == device).map(|(_, fault)| code(fault)).collect()
+    }
 }
 
 impl Observer for Heard {
