@@ -12,6 +12,9 @@ use crate::source::Quantity;
 /// The unit of coal equivalent in all tables.
 pub(crate) const TCE: &str = "tce";
 
+/// Share of its inputs, in percent, below which a figure that lacks none says so (NECC acceptance: completeness ≥ 90 %).
+const COVERAGE_PERCENT_MIN: u64 = 90;
+
 /// The figures of one table in the making.
 pub(crate) struct Sheet {
     pub(crate) period: Period,
@@ -32,6 +35,21 @@ pub(crate) struct Term<'a> {
     pub(crate) figure: &'a Figure,
     /// Whether it is taken off.
     pub(crate) minus: bool,
+}
+
+/// What must be said of a figure that has a value: that it is of a part only, or that little of it was read.
+fn shortfall(complete: bool, coverage: Option<Coverage>) -> Option<String> {
+    let share = coverage.map_or_else(String::new, |coverage| format!("{} %", coverage.percent()));
+    if !complete {
+        return Some(format!("part of its inputs is missing, {share} is there"));
+    }
+    let low = |coverage: Coverage| {
+        coverage.covered.saturating_mul(100)
+            < coverage.expected.saturating_mul(COVERAGE_PERCENT_MIN)
+    };
+    coverage.filter(|coverage| low(*coverage)).map(|_| {
+        format!("readings cover {share} of the time; what lies between them is known as a sum")
+    })
 }
 
 impl Sheet {
@@ -72,10 +90,11 @@ impl Sheet {
 
     /// A quantity straight from meters and facts.
     pub(crate) fn quantity(&mut self, name: String, unit: &str, quantity: Quantity) -> Figure {
-        let note = quantity.value.is_none().then(|| match quantity.missing.as_slice() {
-            [] => "nothing is known for this period".to_owned(),
-            missing => format!("unknown: {}", missing.join("; ")),
-        });
+        let note = match (&quantity.value, quantity.missing.as_slice()) {
+            (Some(_), _) => shortfall(quantity.complete, Some(quantity.coverage)),
+            (None, []) => Some("nothing is known for this period".to_owned()),
+            (None, missing) => Some(format!("unknown: {}", missing.join("; "))),
+        };
         let figure = Figure {
             value: quantity.value.clone().map(FigureValue::Exact),
             note,
@@ -159,21 +178,25 @@ impl Sheet {
         };
         let value = (unknown.is_empty() && !terms.is_empty())
             .then(|| FigureValue::Exact(terms.iter().map(signed).sum()));
+        let figures = || terms.iter().map(|term| term.figure);
+        let complete = value.is_some() && figures().all(|figure| figure.complete);
+        let coverage = figures().filter_map(|figure| figure.coverage).reduce(Coverage::and);
         let note = if terms.is_empty() {
             Some("nothing belongs to it".to_owned())
+        } else if unknown.is_empty() {
+            shortfall(complete, coverage)
         } else {
-            (!unknown.is_empty()).then(|| format!("unknown: {}", unknown.join(", ")))
+            Some(format!("unknown: {}", unknown.join(", ")))
         };
-        let figures = || terms.iter().map(|term| term.figure);
         let figure = Figure {
             note,
-            complete: value.is_some() && figures().all(|figure| figure.complete),
+            complete,
             basis: on.map(|on| on.basis),
             coefficient_set: on.map(|on| on.coefficient_set.clone()),
             ..self.covered(
                 name,
                 unit,
-                figures().filter_map(|figure| figure.coverage).reduce(Coverage::and),
+                coverage,
                 figures().filter_map(|figure| figure.class).reduce(Class::and),
             )
         };
@@ -207,7 +230,7 @@ impl Sheet {
         let figure = Figure {
             complete: ratio.is_some() && over.complete,
             value: ratio.map(FigureValue::Ratio),
-            note: undefined,
+            note: undefined.or_else(|| shortfall(over.complete, over.coverage)),
             basis: over.basis,
             coefficient_set: over.coefficient_set.clone(),
             ..self.covered(name, &unit, over.coverage, over.class)

@@ -8,6 +8,7 @@ use model::{CommitNumber, Generation, Quality, Sequence, Timestamp, Unit};
 use crate::*;
 
 mod on_site;
+mod partial;
 mod site_rules;
 mod sources;
 
