@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     History,
     /// Some of its values are missing.
     Loss,
+    /// It is read, for it cannot be subscribed to.
+    ReadInstead,
 }
 
 /// The complaints about the devices of one port.
@@ -84,9 +86,9 @@ impl Complaints {
     }
 
     /// That is over.
-    pub(crate) fn settle(&mut self, device: usize, point: usize, kind: Kind) {
+    pub(crate) fn settle(&mut self, device: usize, point: Option<usize>, kind: Kind) {
         let Some(device) = self.devices.get_mut(device) else { return };
-        device.changed |= device.standing.remove(&(kind, Some(point))).is_some();
+        device.changed |= device.standing.remove(&(kind, point)).is_some();
     }
 
     /// What the observer is to hear by now.
@@ -158,15 +160,15 @@ mod tests {
         for minute in 1..100 {
             // Asked for again each minute; in between, the server answers.
             complaints.complain(1, Some(7), &refused("a"), Duration::from_mins(minute));
-            complaints.settle(1, 8, Kind::Refused);
+            complaints.settle(1, Some(8), Kind::Refused);
             assert_eq!(complaints.reports(Duration::from_mins(minute)), []);
         }
         complaints.complain(1, Some(9), &refused("b"), START);
         let more = changed(1, Some((&refused("a"), "; and 1 more point")));
         assert_eq!(complaints.reports(START), [more]);
-        complaints.settle(1, 7, Kind::Refused);
+        complaints.settle(1, Some(7), Kind::Refused);
         assert_eq!(complaints.reports(START), [changed(1, Some((&refused("b"), "")))]);
-        complaints.settle(1, 9, Kind::Refused);
+        complaints.settle(1, Some(9), Kind::Refused);
         assert_eq!(complaints.reports(START), [changed(1, None)]);
         assert_eq!(complaints.reports(START), []);
     }
@@ -181,7 +183,7 @@ mod tests {
         let hidden = vec![no_history().fault()];
         let first = Report { hidden, ..changed(0, Some((&refused("a"), ""))) };
         assert_eq!(complaints.reports(START), [first]);
-        complaints.settle(0, 7, Kind::Refused);
+        complaints.settle(0, Some(7), Kind::Refused);
         let next = changed(0, Some((&no_history(), "; and 99 more points")));
         assert_eq!(complaints.reports(START), [next]);
     }

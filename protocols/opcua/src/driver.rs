@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Problems, Spanned, Table};
-use driver::{DeviceSpec, HistoryFrom, Plan, PointSpec, PortSpec, Protocol, RawKind, Scaling};
+use driver::{HistoryFrom, Plan, PointSpec, PortSpec, Protocol, RawKind, Scaling};
 
 use crate::address::NodeAddress;
 use crate::codec::PointCodec;
@@ -16,7 +16,8 @@ const CODE_ADDRESS: &str = "GW-C304";
 const CODE_NAMESPACE: &str = "GW-C305";
 
 /// OPC UA, as a client. Profiles say per point `node = "ns=2;s=Main.Energy"` and `type = "float"` or `"integer"`; a
-/// device may say `namespace = "urn:…"` for nodes that name none.
+/// device may say `namespace = "urn:…"` for nodes that name none, and `subscribe = false` to have its points read at its
+/// `poll` interval. They are read too where the server refuses to have them subscribed to.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpcUa;
 
@@ -32,12 +33,21 @@ pub(crate) struct PlannedPoint {
     pub(crate) history: Option<HistoryFrom>,
 }
 
+/// One device as planned.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedDevice {
+    pub(crate) id: String,
+    /// How often its points are read where they are not subscribed to.
+    pub(crate) poll: Duration,
+    pub(crate) subscribe: bool,
+}
+
 /// One server as planned.
 #[derive(Debug, Clone)]
 pub(crate) struct PlannedPort {
     pub(crate) id: String,
     pub(crate) settings: Settings,
-    pub(crate) devices: Vec<String>,
+    pub(crate) devices: Vec<PlannedDevice>,
     pub(crate) points: Vec<PlannedPoint>,
 }
 
@@ -67,22 +77,24 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<PlannedPort> {
     let mut devices = Vec::new();
     let mut points = Vec::new();
     for (index, device) in port.devices.into_iter().enumerate() {
-        let namespace = namespace(&device, problems);
+        let mut keys = device.settings.clone();
+        let namespace = namespace(&mut keys, problems);
+        let subscribe = keys.optional::<bool>("subscribe", problems);
+        keys.finish(problems);
         device.profile.options.clone().finish(problems);
         let sampling = settings.as_ref().and_then(|settings| settings.sampling_interval);
         let sampling = sampling.unwrap_or(device.poll);
         for spec in device.points {
             points.extend(point(spec, index, sampling, namespace.as_deref(), problems));
         }
-        devices.push(device.id.value);
+        let subscribe = subscribe.is_none_or(|subscribe| subscribe.value);
+        devices.push(PlannedDevice { id: device.id.value, poll: device.poll, subscribe });
     }
     Some(PlannedPort { id: port.id.value, settings: settings?, devices, points })
 }
 
-fn namespace(device: &DeviceSpec, problems: &mut Problems) -> Option<String> {
-    let mut settings = device.settings.clone();
-    let namespace = settings.optional::<String>("namespace", problems);
-    settings.finish(problems);
+fn namespace(keys: &mut Table, problems: &mut Problems) -> Option<String> {
+    let namespace = keys.optional::<String>("namespace", problems);
     if let Some(empty) = namespace.as_ref().filter(|namespace| namespace.value.is_empty()) {
         let message = "`namespace` is empty: expected the URI of a namespace of the server";
         problems.push(empty.problem(CODE_NAMESPACE, message));
@@ -150,15 +162,17 @@ fn summary(plan: &PlannedPort) -> Vec<String> {
         Security::None => "no security",
         Security::SignAndEncrypt { .. } => "SignAndEncrypt",
     };
-    let of_device = |(index, device): (usize, &String)| {
+    let of_device = |(index, device): (usize, &PlannedDevice)| {
         let points: Vec<&PlannedPoint> =
             plan.points.iter().filter(|point| point.device == index).collect();
         let history = points.iter().filter(|point| point.history.is_some()).count();
-        let (url, interval) = (&settings.url, settings.publish_interval);
-        let points = points.len();
-        format!(
-            "{device}: {url} ({security}), published every {interval:?}, points {points}, with history {history}"
-        )
+        let (url, points, id) = (&settings.url, points.len(), &device.id);
+        let how = if device.subscribe {
+            format!("published every {:?}", settings.publish_interval)
+        } else {
+            format!("read every {:?}", device.poll)
+        };
+        format!("{id}: {url} ({security}), {how}, points {points}, with history {history}")
     };
     plan.devices.iter().enumerate().map(of_device).collect()
 }

@@ -117,6 +117,10 @@ pub(crate) enum PointError {
         "`{metric}` at `{node}`: {count} remembered values without a usable time were left out"
     )]
     Timeless { metric: String, node: String, count: usize },
+    #[error(
+        "the server refuses to have points subscribed to ({status}): they are read every `poll`, and what changes in between is missed; `subscribe = false` says so for good"
+    )]
+    ReadInstead { status: StatusCode },
     #[error("values were lost between server and gateway: {reason}")]
     ValuesLost { reason: &'static str },
 }
@@ -128,6 +132,7 @@ impl PointError {
             Self::Mismatch { .. } => Kind::Type,
             Self::NoHistory { .. } | Self::HistoryFailed { .. } => Kind::History,
             Self::Crowded { .. } | Self::Timeless { .. } | Self::ValuesLost { .. } => Kind::Loss,
+            Self::ReadInstead { .. } => Kind::ReadInstead,
         }
     }
 
@@ -140,6 +145,7 @@ impl PointError {
             Self::Crowded { .. } => "GW-O125",
             Self::Timeless { .. } => "GW-O126",
             Self::ValuesLost { .. } => "GW-O127",
+            Self::ReadInstead { .. } => "GW-O128",
         };
         Fault { code, message: self.to_string() }
     }

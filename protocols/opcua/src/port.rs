@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_opcua::types::StatusCode;
 use async_trait::async_trait;
 use driver::{Backoff, Emission, HistoryFrom, Port, PortLink, Stopped};
 use futures::FutureExt;
@@ -101,7 +102,7 @@ impl Worker {
     async fn lost(&mut self, error: SessionError) -> Result<(), Stopped> {
         let fault = error.fault();
         for device in &self.plan.devices {
-            self.link.observer.failed(device, fault.clone());
+            self.link.observer.failed(&device.id, fault.clone());
         }
         for tracker in self.trackers.iter_mut().flatten() {
             tracker.step(Event::Broken);
@@ -153,13 +154,24 @@ impl Worker {
 
     /// That is over.
     pub(crate) fn settle(&mut self, index: usize, kind: Kind) {
-        self.complaints.settle(self.plan.points[index].device, index, kind);
+        self.complaints.settle(self.plan.points[index].device, Some(index), kind);
+    }
+
+    /// The points of a device are read, for they cannot be subscribed to; `None`: no longer.
+    pub(crate) fn read_instead(&mut self, device: usize, refused: Option<StatusCode>) {
+        let now = self.link.clock.monotonic();
+        match refused {
+            Some(status) => {
+                self.complaints.complain(device, None, &PointError::ReadInstead { status }, now);
+            }
+            None => self.complaints.settle(device, None, Kind::ReadInstead),
+        }
     }
 
     /// Tells the observer what has changed.
     pub(crate) fn report(&mut self) {
         for report in self.complaints.reports(self.link.clock.monotonic()) {
-            let device = &self.plan.devices[report.device];
+            let device = &self.plan.devices[report.device].id;
             if report.changed {
                 self.link.observer.partly(device, report.shown);
             }
@@ -171,7 +183,7 @@ impl Worker {
 
     pub(crate) fn answered(&self, latency: Duration) {
         for device in &self.plan.devices {
-            self.link.observer.answered(device, latency);
+            self.link.observer.answered(&device.id, latency);
         }
     }
 }

@@ -27,7 +27,7 @@ const QUEUE_MIN: u32 = 4;
 /// The server forgets a subscription that heard nothing from us for so many keep-alives.
 const LIFETIME_KEEP_ALIVES: u32 = 10;
 /// A session that says nothing for so many keep-alives is dead.
-const WATCHDOG_KEEP_ALIVES: u32 = 3;
+pub(crate) const WATCHDOG_KEEP_ALIVES: u32 = 3;
 
 /// A subscription as the server granted it.
 #[derive(Debug, Clone, Copy)]
@@ -172,6 +172,30 @@ fn to_request(item: &Item, settings: &Settings, filtered: bool) -> MonitoredItem
     MonitoredItemCreateRequest::new(node, MonitoringMode::Reporting, parameters)
 }
 
+/// Whether the server says that it does not let itself be subscribed to, or not to that much.
+pub(crate) fn is_subscribing_refused(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BadServiceUnsupported
+            | StatusCode::BadNotSupported
+            | StatusCode::BadNotImplemented
+            | StatusCode::BadTooManySubscriptions
+            | StatusCode::BadTooManyMonitoredItems
+    )
+}
+
+/// Whether the server says that it does not let us have a value, and not only that there is none now.
+pub(crate) fn is_point_refused(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BadNodeIdUnknown
+            | StatusCode::BadNodeIdInvalid
+            | StatusCode::BadAttributeIdInvalid
+            | StatusCode::BadNotReadable
+            | StatusCode::BadUserAccessDenied
+    )
+}
+
 fn is_filter_refused(status: StatusCode) -> bool {
     status == StatusCode::BadMonitoredItemFilterUnsupported
         || status == StatusCode::BadMonitoredItemFilterInvalid
@@ -242,6 +266,32 @@ pub(crate) fn failure(status: StatusCode) -> Failure {
         | StatusCode::BadNodeIdInvalid => Failure::Unsupported,
         _ => Failure::Temporary,
     }
+}
+
+/// Reads the values of `nodes` as they are now; the server's word for each, in their order.
+pub(crate) async fn read(
+    session: &Session,
+    nodes: &[NodeId],
+) -> Result<Vec<DataValue>, StatusCode> {
+    let mut values = Vec::with_capacity(nodes.len());
+    let mut size = ITEMS_PER_REQUEST;
+    let mut rest = nodes;
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(size.min(rest.len()));
+        let wanted: Vec<ReadValueId> =
+            batch.iter().map(|node| ReadValueId::new(node.clone(), AttributeId::Value)).collect();
+        match session.read(&wanted, TimestampsToReturn::Both, 0.0).await {
+            Ok(answers) if answers.len() == batch.len() => values.extend(answers),
+            Ok(_) => return Err(StatusCode::BadUnknownResponse),
+            Err(error) if error.status() == StatusCode::BadTooManyOperations && size > 1 => {
+                size = size.div_ceil(4);
+                continue;
+            }
+            Err(error) => return Err(error.status()),
+        }
+        rest = after;
+    }
+    Ok(values)
 }
 
 /// Asks the server whether it runs: something small to measure its answer by.

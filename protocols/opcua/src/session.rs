@@ -3,15 +3,16 @@
 
 mod monitoring;
 mod pages;
+mod polling;
 mod values;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use async_opcua::types::{NodeId, StatusCode};
-use driver::{Emission, Stopped};
+use driver::{Emission, Schedule, Stopped};
 use futures::future::BoxFuture;
-use model::Timestamp;
+use model::{Sample, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::client::{self, Connection};
@@ -20,6 +21,7 @@ use crate::history::{Action, Event};
 use crate::inbox::{self, Notice};
 use crate::port::Worker;
 use crate::request::{self, Granted, HistoryPage};
+use polling::Polled;
 
 /// A source time further ahead of our clock than this is not believed yet.
 const HORIZON_MICROS: i64 = 60_000_000;
@@ -51,29 +53,11 @@ pub(crate) async fn serve(worker: &mut Worker) -> End {
         () = stop.cancelled() => return End::Stopped,
     };
     let end = tokio::select! {
-        end = serve_connection(worker, &connection) => end,
+        end = Serving::new(worker, &connection).run() => end,
         () = stop.cancelled() => End::Stopped,
     };
     connection.close().await;
     end
-}
-
-async fn serve_connection(worker: &mut Worker, connection: &Connection) -> End {
-    let (inbox, notices) = inbox::queue();
-    let granted = match request::subscribe(&connection.session, &worker.plan.settings, inbox).await
-    {
-        Ok(granted) => granted,
-        Err(status) => {
-            let url = worker.plan.settings.url.clone();
-            return End::Broken(SessionError::Refused { url, request: "a subscription", status });
-        }
-    };
-    connection.hear(worker.link.clock.monotonic());
-    let mut serving = Serving::new(worker, connection, granted, notices);
-    match serving.run().await {
-        Ok(never) => match never {},
-        Err(end) => end,
-    }
 }
 
 /// A page under way: which point, what came, how long it took.
@@ -82,9 +66,18 @@ type Answer = (usize, Result<HistoryPage, StatusCode>, Duration);
 struct Serving<'a> {
     worker: &'a mut Worker,
     connection: &'a Connection,
-    granted: Granted,
+    granted: Option<Granted>,
+    /// When a subscription is asked for; `None` where there is one, or none is wanted.
+    subscribe_at: Option<Duration>,
     notices: mpsc::Receiver<Notice>,
     nodes: Vec<Option<NodeId>>,
+    /// Points that are read and not subscribed to.
+    polled: Vec<bool>,
+    /// Points whose tracker was told that values come.
+    connected: Vec<bool>,
+    schedule: Schedule,
+    polling: Option<BoxFuture<'static, Polled>>,
+    last_read: Vec<Option<Sample>>,
     /// Pages wanted, in turn, so that one long history does not keep the others waiting.
     wanted: VecDeque<(usize, Timestamp, Option<Vec<u8>>)>,
     reading: Option<BoxFuture<'static, Result<Answer, Stopped>>>,
@@ -101,24 +94,29 @@ enum Wake {
     Notice(Notice),
     Answer(Result<Answer, Stopped>),
     Probed(Result<(), StatusCode>, Duration),
+    Polled(Polled),
     Time,
 }
 
 impl<'a> Serving<'a> {
-    fn new(
-        worker: &'a mut Worker,
-        connection: &'a Connection,
-        granted: Granted,
-        notices: mpsc::Receiver<Notice>,
-    ) -> Self {
+    fn new(worker: &'a mut Worker, connection: &'a Connection) -> Self {
         let now = worker.link.clock.monotonic();
-        let points = worker.plan.points.len();
+        connection.hear(now);
+        let plan = std::sync::Arc::clone(&worker.plan);
+        let points = plan.points.len();
+        let subscribes = plan.devices.iter().any(|device| device.subscribe);
         Self {
             worker,
             connection,
-            granted,
-            notices,
+            granted: None,
+            subscribe_at: subscribes.then_some(now),
+            notices: inbox::queue().1,
             nodes: vec![None; points],
+            polled: plan.points.iter().map(|point| !plan.devices[point.device].subscribe).collect(),
+            connected: vec![false; points],
+            schedule: Schedule::new(plan.devices.iter().map(|device| device.poll), now),
+            polling: None,
+            last_read: vec![None; points],
             wanted: VecDeque::new(),
             reading: None,
             probing: None,
@@ -130,20 +128,27 @@ impl<'a> Serving<'a> {
         }
     }
 
-    async fn run(&mut self) -> Result<std::convert::Infallible, End> {
+    async fn run(mut self) -> End {
         loop {
-            self.work().await?;
-            match self.wait().await {
-                Wake::Lost(status) => {
-                    let url = self.url();
-                    return Err(End::Broken(SessionError::Lost { url, status }));
-                }
-                Wake::Notice(notice) => self.notice(notice).await?,
-                Wake::Answer(answer) => self.page(answer?).await?,
-                Wake::Probed(result, latency) => self.probed(result, latency),
-                Wake::Time => {}
+            if let Err(end) = self.turn().await {
+                return end;
             }
         }
+    }
+
+    async fn turn(&mut self) -> Result<(), End> {
+        self.work().await?;
+        match self.wait().await {
+            Wake::Lost(status) => {
+                return Err(End::Broken(SessionError::Lost { url: self.url(), status }));
+            }
+            Wake::Notice(notice) => self.notice(notice).await?,
+            Wake::Answer(answer) => self.page(answer?).await?,
+            Wake::Probed(result, latency) => self.probed(result, latency),
+            Wake::Polled(polled) => self.polled(polled).await?,
+            Wake::Time => {}
+        }
+        Ok(())
     }
 
     fn url(&self) -> String {
@@ -157,9 +162,12 @@ impl<'a> Serving<'a> {
     /// Does what is due, and starts what can run beside.
     async fn work(&mut self) -> Result<(), End> {
         let now = self.now();
-        if now.saturating_sub(self.connection.heard()) > self.granted.silence_max {
-            let seconds = self.granted.silence_max.as_secs();
+        if now.saturating_sub(self.connection.heard()) > self.silence_max() {
+            let seconds = self.silence_max().as_secs();
             return Err(End::Broken(SessionError::Watchdog { url: self.url(), seconds }));
+        }
+        if self.subscribe_at.is_some_and(|at| at <= now) {
+            self.subscribe().await?;
         }
         if !self.refused.is_empty() && now >= self.refused_at {
             self.monitor().await?;
@@ -172,17 +180,35 @@ impl<'a> Serving<'a> {
         }
         self.emit(emission).await?;
         self.worker.report();
+        self.start_polling(now);
         self.start_reading();
         self.start_probing(now);
         Ok(())
     }
 
+    /// How long nothing may be heard.
+    fn silence_max(&self) -> Duration {
+        let settings = &self.worker.plan.settings;
+        let unsubscribed =
+            settings.keep_alive.max(settings.timeout) * request::WATCHDOG_KEEP_ALIVES;
+        self.granted.map_or(unsubscribed, |granted| granted.silence_max)
+    }
+
+    /// The server answered. Where there is a subscription, only what it brings is a sign of life.
+    fn heard(&mut self) {
+        self.worker.well();
+        if self.granted.is_none() {
+            self.connection.hear(self.now());
+        }
+    }
+
     async fn wait(&mut self) -> Wake {
         let now = self.now();
-        let mut next = (self.connection.heard() + self.granted.silence_max)
+        let mut next = (self.connection.heard() + self.silence_max())
             .min(if self.probing.is_none() { self.probe_at } else { Duration::MAX });
-        if let Some((at, _)) = self.timers.first() {
-            next = next.min(*at);
+        let timer = self.timers.first().map(|(at, _)| *at);
+        for at in [timer, self.subscribe_at, self.next_poll()].into_iter().flatten() {
+            next = next.min(at);
         }
         if !self.refused.is_empty() {
             next = next.min(self.refused_at);
@@ -194,6 +220,7 @@ impl<'a> Serving<'a> {
             Some(notice) = self.notices.recv() => Wake::Notice(notice),
             answer = present(&mut self.reading) => Wake::Answer(answer),
             (result, latency) = present(&mut self.probing) => Wake::Probed(result, latency),
+            polled = present(&mut self.polling) => Wake::Polled(polled),
             () = tokio::time::sleep(sleep) => Wake::Time,
         }
     }
@@ -259,7 +286,7 @@ impl<'a> Serving<'a> {
     fn probed(&mut self, result: Result<(), StatusCode>, latency: Duration) {
         match result {
             Ok(()) => {
-                self.worker.well();
+                self.heard();
                 self.worker.answered(latency);
             }
             Err(status) => {
@@ -270,7 +297,7 @@ impl<'a> Serving<'a> {
                     SessionError::Refused { url, request: "to say how it is", status }
                 };
                 for device in &self.worker.plan.devices {
-                    self.worker.link.observer.failed(device, error.fault());
+                    self.worker.link.observer.failed(&device.id, error.fault());
                 }
             }
         }

@@ -16,6 +16,13 @@
 //! backoff_max = "60s"
 //! ```
 //!
+//! A `[[device]]` behind it may say:
+//!
+//! ```toml
+//! namespace = "urn:acme:plc"             # of the nodes of its profile that name none
+//! subscribe = false                      # read its points every `poll`; true when left out
+//! ```
+//!
 //! Paths are relative to the file they stand in. Must never open a connection.
 
 use std::path::{Path, PathBuf};

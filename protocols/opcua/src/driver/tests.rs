@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use config::SourceFile;
 use device_profiles::{DeviceProfile, ProfilePoint};
+use driver::DeviceSpec;
 use model::{Decimal, PointIndex, PointKind, ValueType};
 
 use super::*;
@@ -78,6 +79,20 @@ fn plans_a_point_as_an_exact_integer() {
             "plc-1: opc.tcp://10.0.0.7:4840/plc (SignAndEncrypt), published every 1s, points 1, with history 1"
         ]
     );
+}
+
+#[test]
+fn a_device_can_be_read_instead_of_subscribed_to() {
+    let (plan, problems) = planned(GOOD_PORT, "subscribe = false", GOOD_POINT);
+    assert_eq!(problems, "");
+    assert_eq!(
+        plan.unwrap().summary,
+        [
+            "plc-1: opc.tcp://10.0.0.7:4840/plc (SignAndEncrypt), read every 5s, points 1, with history 1"
+        ]
+    );
+    let (plan, problems) = planned(GOOD_PORT, "subscribe = \"no\"", GOOD_POINT);
+    assert!(plan.is_none() && problems.contains("subscribe"), "{problems}");
 }
 
 #[test]

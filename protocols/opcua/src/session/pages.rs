@@ -16,7 +16,7 @@ impl Serving<'_> {
         match page {
             Ok(page) => {
                 let device = &self.worker.plan.devices[point.device];
-                self.worker.link.observer.answered(device, latency);
+                self.worker.link.observer.answered(&device.id, latency);
                 let gateway_time = self.worker.link.clock.now();
                 let found = page.values.len();
                 let remembered = |value| point.codec.remembered(value, gateway_time);

@@ -57,7 +57,7 @@ impl Serving<'_> {
     }
 
     /// A point is not what the profile says.
-    fn mismatch(&mut self, index: usize, found: String) {
+    pub(super) fn mismatch(&mut self, index: usize, found: String) {
         let point = &self.worker.plan.points[index];
         let expected = match point.codec.kind {
             driver::RawKind::Integer => "an integer",

@@ -1,0 +1,125 @@
+//! Points that are not subscribed to are read, device by device, each at its `poll` interval. Must never read history.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_opcua::types::{DataValue, StatusCode};
+use driver::Emission;
+use model::{Quality, Sample};
+
+use super::{End, Serving, horizon};
+use crate::complaints::Kind;
+use crate::error::{PointError, SessionError};
+use crate::history::Event;
+use crate::request;
+
+/// What reading a device brought: the device, its points in the order of the values, how long it took.
+pub(super) struct Polled {
+    device: usize,
+    points: Vec<usize>,
+    values: Result<Vec<DataValue>, StatusCode>,
+    latency: Duration,
+}
+
+impl Serving<'_> {
+    /// When the next device is due; `None` while nothing is read.
+    pub(super) fn next_poll(&self) -> Option<Duration> {
+        let any = self.polling.is_none() && self.polled.contains(&true);
+        self.schedule.next_due().filter(|_| any)
+    }
+
+    /// One device at a time.
+    pub(super) fn start_polling(&mut self, now: Duration) {
+        while self.next_poll().is_some() {
+            let Some(due) = self.schedule.take(now) else { return };
+            let device = due.group;
+            let wanted = self.worker.plan.points.iter().enumerate().filter_map(|(index, point)| {
+                let node = self.nodes[index].clone()?;
+                (point.device == device && self.polled[index]).then_some((index, node))
+            });
+            let (points, nodes): (Vec<usize>, Vec<_>) = wanted.unzip();
+            if points.is_empty() {
+                continue;
+            }
+            if due.skipped > 0 {
+                self.worker.link.observer.late(&self.worker.plan.devices[device].id);
+            }
+            let session = Arc::clone(&self.connection.session);
+            let clock = Arc::clone(&self.worker.link.clock);
+            self.polling = Some(Box::pin(async move {
+                let started = clock.monotonic();
+                let values = request::read(&session, &nodes).await;
+                let latency = clock.monotonic().saturating_sub(started);
+                Polled { device, points, values, latency }
+            }));
+        }
+    }
+
+    pub(super) async fn polled(&mut self, polled: Polled) -> Result<(), End> {
+        let Polled { device, points, values, latency } = polled;
+        let mut emission = Emission::default();
+        let id = self.worker.plan.devices[device].id.clone();
+        match values {
+            Ok(values) => {
+                self.heard();
+                self.worker.link.observer.answered(&id, latency);
+                for (index, value) in points.into_iter().zip(values) {
+                    self.read_value(index, &value, &mut emission);
+                }
+            }
+            Err(status) => {
+                let (url, seconds) = (self.url(), self.worker.plan.settings.timeout.as_secs());
+                let error = if status == StatusCode::BadTimeout {
+                    SessionError::Silent { url, seconds, doing: "values were read" }
+                } else {
+                    SessionError::Refused { url, request: "to read values", status }
+                };
+                self.worker.link.observer.failed(&id, error.fault());
+                for index in points {
+                    self.last_read[index] = None;
+                    emission.samples.extend(self.worker.refused(index, Quality(status.bits())));
+                }
+            }
+        }
+        self.emit(emission).await
+    }
+
+    fn read_value(&mut self, index: usize, value: &DataValue, emission: &mut Emission) {
+        let gateway_time = self.worker.link.clock.now();
+        let point = &self.worker.plan.points[index];
+        let decoded = point.codec.live(value, gateway_time);
+        let (sample, timed) = (decoded.sample, decoded.timed);
+        if sample.quality.is_bad() && !timed {
+            // The server has no value, and says so anew with each reading: it is handed over once.
+            let status = value.status();
+            if request::is_point_refused(status) {
+                let (metric, node) = (point.metric.clone(), point.address.to_string());
+                self.worker.complain(index, &PointError::Refused { metric, node, status });
+            }
+            self.last_read[index] = None;
+            emission.samples.extend(self.worker.refused(index, sample.quality));
+            return;
+        }
+        self.worker.settle(index, Kind::Refused);
+        match decoded.mismatch {
+            Some(found) => self.mismatch(index, found),
+            None => self.worker.settle(index, Kind::Type),
+        }
+        self.worker.heard_of(index);
+        if timed && self.last_read[index].is_some_and(|last| is_same_reading(&last, &sample)) {
+            return;
+        }
+        self.last_read[index] = Some(sample);
+        if self.worker.trackers[index].is_some() {
+            let horizon = horizon(gateway_time);
+            self.step(index, Event::Live { sample, timed, horizon }, emission);
+        } else {
+            emission.samples.push(sample);
+        }
+    }
+}
+
+/// Whether the server gave the same reading again: what did not change since the last poll is no new sample.
+fn is_same_reading(a: &Sample, b: &Sample) -> bool {
+    (a.source_time, a.quality, a.value) == (b.source_time, b.quality, b.value)
+}
