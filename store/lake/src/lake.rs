@@ -71,6 +71,8 @@ pub struct Lake {
     pub(crate) merge: Option<Merge>,
     /// Files that could not be read, and the monotonic time until which no merge tries them again.
     pub(crate) unreadable: BTreeMap<String, Duration>,
+    /// Version of the newest log entry that is durable for certain.
+    durable: Option<u64>,
     attempts: u64,
 }
 
@@ -120,6 +122,7 @@ impl Lake {
             known: None,
             merge: None,
             unreadable: BTreeMap::new(),
+            durable: None,
             attempts: 0,
         };
         let known = lake.known().await?;
@@ -265,6 +268,7 @@ impl Lake {
             tracing::warn!(expected, found = finalized.version(), "table changed under its writer");
             return Ok(());
         }
+        self.durable = Some(expected);
         known.table = finalized.snapshot();
         update(&mut known);
         self.known = Some(known);
@@ -276,7 +280,10 @@ impl Lake {
         if self.known.is_none() {
             self.stop_merge().await;
             let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
-            let state = blocking("read the table", move || recover(disk.as_ref(), &dir)).await?;
+            let durable = self.durable;
+            let read = move || recover(disk.as_ref(), &dir, durable);
+            let state = blocking("read the table", read).await?;
+            self.durable = Some(state.version);
             let table = DeltaTableState::try_new(&self.log_store, Some(state.version))
                 .await
                 .map_err(LakeError::delta("read the table"))?;

@@ -61,4 +61,8 @@ pub(crate) mod place {
     pub(crate) fn log(dir: &Path) -> PathBuf {
         dir.join("_delta_log")
     }
+
+    pub(crate) fn entry(dir: &Path, version: u64) -> PathBuf {
+        log(dir).join(format!("{version:020}.json"))
+    }
 }
