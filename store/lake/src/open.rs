@@ -130,8 +130,7 @@ pub(crate) fn recover(
 /// once, and then holds for clean what never reached the disk.
 fn write_again(disk: &dyn Disk, entry: &Path) -> Result<(), LakeError> {
     let bytes = fs::read(entry).map_err(LakeError::io("read", entry))?;
-    publish(disk, entry, &[bytes.into()], IfThere::Replace)
-        .map_err(LakeError::io("renew", entry))
+    publish(disk, entry, &[bytes.into()], IfThere::Replace).map_err(LakeError::io("renew", entry))
 }
 
 /// Deletes the files of a folder whose name `is_leftover`.
