@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::dictionary::DICTIONARY_POINTS_MAX;
 use model::{topic, wire};
 use mqtt5::QoS;
 use mqtt5::broker::auth::AuthResult;
@@ -35,8 +36,10 @@ const PACKET_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX + 4 * 1_024;
 const CLIENTS_MAX: usize = 10_000;
 /// Messages that a client may have under way without PUBACK.
 const RECEIVE_MAX: u16 = 64;
-/// Messages between the router and one client.
-const CLIENT_QUEUE_MAX: usize = 256;
+/// Messages between the router and one client: the points of a large gateway, or of a screen that shows as many. What a
+/// subscriber is given at once must fit, since messages at QoS 0 beyond it are gone: all topics that are retained under
+/// its filter, or all that change with one commit. The queue takes memory only for what is in it.
+const CLIENT_QUEUE_MAX: usize = DICTIONARY_POINTS_MAX;
 /// What waits for one slow client beyond that; then its oldest messages go, with a warning.
 const CLIENT_BACKLOG_MESSAGES_MAX: usize = 10_000;
 const CLIENT_BACKLOG_BYTES_MAX: usize = 16 * 1_024 * 1_024;

@@ -83,10 +83,15 @@ pub(crate) async fn lake(dir: &std::path::Path) -> lake::Lake {
 }
 
 pub(crate) fn dictionary() -> Dictionary {
-    let point = PointInfo {
-        id: PointId::new("acme/nb-1/m1/e_import").unwrap(),
+    dictionary_of(1)
+}
+
+/// The energy of meters `m1`, `m2` and so on.
+pub(crate) fn dictionary_of(meters: usize) -> Dictionary {
+    let point = |n: usize| PointInfo {
+        id: PointId::new(format!("acme/nb-1/m{n}/e_import")).unwrap(),
         place: Place { enterprise: "acme".into(), site: "nb-1".into(), area: None, line: None },
-        device: "m1".into(),
+        device: format!("m{n}"),
         metric: "e_import".into(),
         device_name: DisplayName::default(),
         unit: Unit::KilowattHour,
@@ -94,7 +99,7 @@ pub(crate) fn dictionary() -> Dictionary {
         value_type: ValueType::Decimal { exponent: -2 },
         modulus: None,
     };
-    Dictionary::new(vec![point]).unwrap()
+    Dictionary::new((1..=meters).map(point).collect()).unwrap()
 }
 
 /// The frames 1 to `count` of a log, each naming the one before it. Sample n of the log has the value n.
@@ -107,23 +112,29 @@ pub(crate) fn frames(log_id: LogId, count: i64) -> Vec<Vec<u8>> {
         };
         let samples: Vec<Sample> =
             (frame * SAMPLES + 1..=(frame + 1) * SAMPLES).map(sample).collect();
-        let header = FrameHeader {
-            record_type: RecordType::Data,
-            sequence: Sequence(frame.unsigned_abs() + 1),
-            samples: u32::try_from(samples.len()).unwrap(),
-            ts_min: samples[0].source_time,
-            ts_max: samples[samples.len() - 1].source_time,
-            salt: 1,
-            body_len: 0,
-        };
-        let body =
-            model::codec::encode(&Batch { dictionary: dictionary().hash(), samples }).unwrap();
         let before = frames.last().map_or(hash_of_log_start(log_id), |f| hash_of_frame(f));
-        let mut bytes = Vec::new();
-        encode_frame(&header, &before, &body, &mut bytes).unwrap();
-        frames.push(bytes);
+        let batch = Batch { dictionary: dictionary().hash(), samples };
+        frames.push(frame_of(frame.unsigned_abs() + 1, before, &batch));
     }
     frames
+}
+
+/// A DATA frame.
+pub(crate) fn frame_of(sequence: u64, before: [u8; 32], batch: &Batch) -> Vec<u8> {
+    let samples = &batch.samples;
+    let header = FrameHeader {
+        record_type: RecordType::Data,
+        sequence: Sequence(sequence),
+        samples: u32::try_from(samples.len()).unwrap(),
+        ts_min: samples[0].source_time,
+        ts_max: samples[samples.len() - 1].source_time,
+        salt: 1,
+        body_len: 0,
+    };
+    let body = model::codec::encode(batch).unwrap();
+    let mut bytes = Vec::new();
+    encode_frame(&header, &before, &body, &mut bytes).unwrap();
+    bytes
 }
 
 /// A connected client with the gateway's subscription.
@@ -153,7 +164,7 @@ impl Gateway {
         let mut options = MqttOptions::new(id, "127.0.0.1", tcp_port);
         options.set_max_packet_size(Some(64 * 1024));
         let (client, mut eventloop) = AsyncClient::new(options, 100);
-        let (sender, received) = mpsc::channel(1_000);
+        let (sender, received) = mpsc::channel(10_000);
         let (ready_sender, mut ready) = mpsc::channel(1);
         client.subscribe(filter, QoS::AtLeastOnce).await.unwrap();
         let task = tokio::spawn(async move {

@@ -1,6 +1,6 @@
 //! The embedded broker, from a gateway's frame to the row and back to its ack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,11 +8,17 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use ingest::{BrokerSettings, IngestSettings, Store, StoreError};
 use lake::{CommitDraft, Committed, LogKey, Snapshot, Watermark};
-use model::{CommitNumber, Dictionary, LogId, Sequence};
+use model::frame::hash_of_log_start;
+use model::wire::UpMessage;
+use model::{
+    Batch, CommitNumber, Dictionary, LogId, PointIndex, Quality, Sample, Sequence, Timestamp, Value,
+};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::{Gateway, PATIENCE, frames, host, lake, settings, start};
+use crate::gateway::{
+    Gateway, PATIENCE, START, dictionary_of, frame_of, frames, host, lake, settings, start,
+};
 use crate::rows::{expected, rows};
 
 const LOG: LogId = LogId([5; 16]);
@@ -223,6 +229,37 @@ async fn a_wall_screen_gets_the_last_value_at_once_and_nobody_else_may_write_it(
     let heard = status.wait_for(|status| status.counters.messages >= messages + 2);
     tokio::time::timeout(PATIENCE, heard).await.unwrap().unwrap();
     assert_eq!(ingest.status().borrow().counters.messages, messages + 2, "the wall's is not heard");
+    stop.cancel();
+    ingest.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_screen_that_comes_gets_every_topic_of_a_large_plant() {
+    const METERS: u32 = 5_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (ingest, stop) = start(settings(EMBEDDED), lake(dir.path()).await).await;
+    let tcp_port = ingest.tcp_port().unwrap();
+    let mut early = Gateway::connect_to(tcp_port, "early", LOG, "v1/#").await;
+    let mut gateway = Gateway::connect(tcp_port, "g1", LOG).await;
+    gateway.open(1, 2).await;
+    let dictionary = dictionary_of(METERS as usize);
+    gateway.send(&UpMessage::Dictionary(&dictionary.to_record())).await;
+    let time = Timestamp(START);
+    let sample =
+        |n| Sample::new(PointIndex(n), time, time, Quality::GOOD, Value::Decimal(i64::from(n)));
+    let batch = Batch { dictionary: dictionary.hash(), samples: (0..METERS).map(sample).collect() };
+    gateway.send_frames(&[frame_of(1, hash_of_log_start(LOG), &batch)]).await;
+    gateway.acked(1, |_| ()).await;
+    let topics = async |screen: &mut Gateway| {
+        let mut topics = BTreeSet::new();
+        while topics.len() < METERS as usize {
+            let (topic, _) = screen.message().await;
+            assert!(topics.insert(topic));
+        }
+    };
+    topics(&mut early).await;
+    let mut late = Gateway::connect_to(tcp_port, "late", LOG, "v1/#").await;
+    topics(&mut late).await;
     stop.cancel();
     ingest.stopped().await;
 }
