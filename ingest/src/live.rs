@@ -13,7 +13,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use lake::AdmittedFrame;
-use model::{Decimal, PointInfo, Quality, Sample, Value, ValueType, topic};
+use model::{Decimal, PointInfo, Quality, Sample, Timestamp, Value, ValueType, topic};
+
+use crate::admit::CLOCK_AHEAD_MAX_US;
 
 /// Most topics; a point beyond them is not published, and counted.
 pub(crate) const TOPICS_MAX: usize = 200_000;
@@ -47,16 +49,21 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Takes frames that are durable now.
-    pub(crate) fn update(&mut self, frames: &[AdmittedFrame]) {
+    /// Takes frames that are durable now, at the wall time `wall`.
+    pub(crate) fn update(&mut self, frames: &[AdmittedFrame], wall: Timestamp) {
         for frame in frames {
             for of_point in frame.batch.samples.chunk_by(|a, b| a.point == b.point) {
-                let newest = of_point
-                    .iter()
-                    .reduce(|known, new| if new.replaces(known) { new } else { known });
+                let newest = of_point.iter().reduce(|known, new| {
+                    let newer = match (is_ahead(new, wall), is_ahead(known, wall)) {
+                        (false, true) => true,
+                        (true, false) => false,
+                        _ => new.replaces(known),
+                    };
+                    if newer { new } else { known }
+                });
                 let point = newest.and_then(|sample| frame.dictionary.point(sample.point));
                 if let (Some(sample), Some(point)) = (newest, point) {
-                    self.take(point, sample);
+                    self.take(point, sample, wall);
                 }
             }
         }
@@ -98,11 +105,17 @@ impl Live {
         (self.topics.len(), self.left_out)
     }
 
-    fn take(&mut self, point: &PointInfo, sample: &Sample) {
+    fn take(&mut self, point: &PointInfo, sample: &Sample, wall: Timestamp) {
         let name = topic::live_value(point);
         let full = self.topics.len() >= TOPICS_MAX;
         let known = self.topics.get_mut(&name);
-        if known.as_ref().is_some_and(|known| !sample.replaces(&known.sample)) {
+        // A clock that jumped ahead must not hold the topic until that time has come. What is ahead is shown all the
+        // same: where a clock stays ahead there is nothing else.
+        let holds = |known: &Sample| {
+            let is_newer = is_ahead(known, wall) && !is_ahead(sample, wall);
+            !is_newer && !sample.replaces(known)
+        };
+        if known.as_ref().is_some_and(|known| holds(&known.sample)) {
             return;
         }
         let payload = payload(point, sample);
@@ -126,6 +139,11 @@ impl Live {
             }
         }
     }
+}
+
+/// Whether a clock was wrong when the sample was taken.
+fn is_ahead(sample: &Sample, wall: Timestamp) -> bool {
+    sample.source_time.max(sample.gateway_time).micros_since(wall) > CLOCK_AHEAD_MAX_US
 }
 
 fn payload(point: &PointInfo, sample: &Sample) -> String {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lake::{AdmittedFrame, LogKey};
 use model::host::Clock;
-use model::{Ack, GatewayId, topic};
+use model::{Ack, GatewayId, Timestamp, topic};
 use tokio::sync::Notify;
 
 use crate::broker::{Broker, Message};
@@ -52,9 +52,9 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Takes frames that are durable now, for the live topics.
-    pub(crate) fn committed(&self, frames: &[AdmittedFrame]) {
-        self.lock().live.update(frames);
+    /// Takes frames that are durable now, at the wall time `wall`, for the live topics.
+    pub(crate) fn committed(&self, frames: &[AdmittedFrame], wall: Timestamp) {
+        self.lock().live.update(frames, wall);
         self.changed.notify_one();
     }
 

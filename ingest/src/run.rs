@@ -259,7 +259,7 @@ impl Core {
                     status.last_commit_at = Some(at);
                 });
                 if let Some(work) = work {
-                    self.outbox.committed(&work.draft.frames);
+                    self.outbox.committed(&work.draft.frames, at);
                 }
                 Event::Committed
             }

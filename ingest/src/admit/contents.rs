@@ -8,7 +8,7 @@ use thiserror::Error;
 /// Gateway times older than this are suspect (delivery limits: batch).
 const CLOCK_BEHIND_MAX_US: i64 = 400 * 86_400 * 1_000_000;
 /// Gateway times further ahead than this are suspect.
-const CLOCK_AHEAD_MAX_US: i64 = 10 * 60 * 1_000_000;
+pub(crate) const CLOCK_AHEAD_MAX_US: i64 = 10 * 60 * 1_000_000;
 
 /// Why the contents of a frame cannot be committed.
 #[derive(Debug, Error)]

@@ -35,6 +35,7 @@ use model::{GatewayId, LogId, Sequence};
 
 use crate::store::Dictionaries;
 
+pub(crate) use contents::CLOCK_AHEAD_MAX_US;
 pub use counters::{Counters, DropReason, Dropped};
 pub use event::{Action, AdmitSettings, Event, LogState, Now, Work};
 pub use notice::{Notice, NoticeKind};

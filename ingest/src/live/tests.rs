@@ -7,6 +7,8 @@ use model::{GatewayId, LogId, PointIndex, Sequence, Timestamp};
 use super::*;
 use crate::admit::fixtures::{batch, dictionary};
 
+/// 2026-11-23; no test above it is a jump of a clock.
+const WALL: Timestamp = Timestamp(1_795_392_000_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn frame(samples: Vec<Sample>) -> AdmittedFrame {
@@ -34,7 +36,7 @@ fn payloads(live: &mut Live, now: Duration) -> Vec<String> {
 fn the_text_of_a_message() {
     let check = |sample: Sample, expected: &str| {
         let mut live = Live::default();
-        live.update(&[frame(vec![sample])]);
+        live.update(&[frame(vec![sample])], WALL);
         let message = live.next(Duration::ZERO).unwrap();
         assert_eq!(message.payload, expected);
         serde_json::from_str::<serde_json::Value>(&message.payload).unwrap();
@@ -57,8 +59,11 @@ fn the_text_of_a_message() {
 #[test]
 fn the_newest_source_time_wins_whatever_the_order() {
     let mut live = Live::default();
-    live.update(&[frame(vec![sample(0, 9, Value::Decimal(9))])]);
-    live.update(&[frame(vec![sample(0, 3, Value::Decimal(3)), sample(0, 8, Value::Decimal(8))])]);
+    live.update(&[frame(vec![sample(0, 9, Value::Decimal(9))])], WALL);
+    live.update(
+        &[frame(vec![sample(0, 3, Value::Decimal(3)), sample(0, 8, Value::Decimal(8))])],
+        WALL,
+    );
     assert_eq!(
         payloads(&mut live, Duration::ZERO),
         [r#"{"ts":9,"v":0.09,"unit":"kWh","q":"Good"}"#]
@@ -72,14 +77,14 @@ fn a_meter_that_stands_still_is_good_again_after_its_link_was_lost() {
     let good = |gateway| at(gateway, sample(0, 10, Value::Decimal(9)));
     let lost = Timestamp::from_millis(14);
     let lost = Sample::without_value(PointIndex(0), lost, lost, Quality::BAD_COMMUNICATION_ERROR);
-    live.update(&[frame(vec![good(10_000)])]);
-    live.update(&[frame(vec![lost])]);
-    live.update(&[frame(vec![good(15_000)])]);
+    live.update(&[frame(vec![good(10_000)])], WALL);
+    live.update(&[frame(vec![lost])], WALL);
+    live.update(&[frame(vec![good(15_000)])], WALL);
     let value = [r#"{"ts":10,"v":0.09,"unit":"kWh","q":"Good"}"#];
     assert_eq!(payloads(&mut live, Duration::ZERO), value);
     // In one frame too, which is in the order of source times.
     let mut live = Live::default();
-    live.update(&[frame(vec![good(15_000), lost])]);
+    live.update(&[frame(vec![good(15_000), lost])], WALL);
     assert_eq!(payloads(&mut live, Duration::ZERO), value);
 }
 
@@ -89,7 +94,7 @@ fn a_history_read_back_sends_one_message_a_second() {
     let mut sent = 0;
     for page in 0..100_i64 {
         let samples = (0..100).map(|i| sample(0, page * 100 + i, Value::Decimal(i))).collect();
-        live.update(&[frame(samples)]);
+        live.update(&[frame(samples)], WALL);
         // Ten pages a second.
         let now = Duration::from_millis(page.unsigned_abs() * 100);
         sent += payloads(&mut live, now).len();
@@ -102,20 +107,43 @@ fn a_history_read_back_sends_one_message_a_second() {
 }
 
 #[test]
+fn a_clock_that_jumped_ahead_does_not_freeze_a_topic() {
+    let now = WALL.as_millis();
+    let year = 365 * 86_400_000;
+    let check = |frames: &[&[i64]], expected: i64| {
+        let mut live = Live::default();
+        for millis in frames {
+            let samples = millis.iter().map(|&millis| sample(0, millis, Value::Float(0.5)));
+            live.update(&[frame(samples.collect())], WALL);
+        }
+        let last = payloads(&mut live, Duration::ZERO).pop().unwrap();
+        assert!(last.starts_with(&format!("{{\"ts\":{expected},")), "{last}");
+    };
+    check(&[&[now], &[now + year], &[now + 1]], now + 1);
+    check(&[&[now, now + 1, now + year]], now + 1);
+    // The gateway's clock stays ahead: its values are shown.
+    check(&[&[now], &[now + year], &[now + year + 1]], now + year + 1);
+    check(&[&[now], &[now + 600_000], &[now + 1]], now + 600_000);
+}
+
+#[test]
 fn the_same_value_again_is_no_message() {
     let mut live = Live::default();
     for _ in 0..2 {
-        live.update(&[frame(vec![sample(0, 9, Value::Decimal(9))])]);
+        live.update(&[frame(vec![sample(0, 9, Value::Decimal(9))])], WALL);
     }
     assert_eq!(payloads(&mut live, Duration::ZERO).len(), 1);
-    live.update(&[frame(vec![sample(0, 9, Value::Decimal(9))])]);
+    live.update(&[frame(vec![sample(0, 9, Value::Decimal(9))])], WALL);
     assert_eq!(live.due(), None);
 }
 
 #[test]
 fn a_broker_that_forgot_gets_everything_again() {
     let mut live = Live::default();
-    live.update(&[frame(vec![sample(0, 9, Value::Decimal(9)), sample(1, 9, Value::Float(1.0))])]);
+    live.update(
+        &[frame(vec![sample(0, 9, Value::Decimal(9)), sample(1, 9, Value::Float(1.0))])],
+        WALL,
+    );
     assert_eq!(payloads(&mut live, Duration::ZERO).len(), 2);
     live.send_all();
     live.send_all();
