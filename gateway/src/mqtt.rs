@@ -2,6 +2,7 @@
 //! away with all its state and made anew: what was under way is in the spool, and the uplink sends it again. Must
 //! never know the spool.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use model::host::Entropy;
 use model::{Ack, GatewayId, topic};
 use rumqttc::Transport;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, Packet};
+use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, Packet, PubAckReason, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -48,12 +49,12 @@ pub enum MqttError {
         url: String,
     },
     /// A file could not be read.
-    #[error("cannot read {what} `{path}`")]
+    #[error("cannot read {what} `{}`", path.display())]
     File {
         /// What it is.
         what: &'static str,
         /// Where it was expected.
-        path: String,
+        path: PathBuf,
         /// Why.
         #[source]
         source: std::io::Error,
@@ -157,11 +158,22 @@ impl Broker {
                     }
                 }
                 // Only now an ack can reach us: sending before would wait for one in vain.
-                Packet::SubAck(_) => {
-                    backoff.reset();
+                Packet::SubAck(ack) => {
+                    if let Some(code) = ack.return_codes.iter().find(|code| !is_granted(**code)) {
+                        let topic = topic::ack(&self.gateway);
+                        return format!("broker does not let us read `{topic}`: {code:?}");
+                    }
                     connection
                         .send_replace(Connection { client: Some(client.clone()), reason: None });
                 }
+                Packet::PubAck(ack) => match ack.reason {
+                    // A session begins with a message, so each one that is good comes by here.
+                    PubAckReason::Success | PubAckReason::NoMatchingSubscribers => backoff.reset(),
+                    reason => {
+                        let topic = topic::up(&self.gateway);
+                        return format!("broker does not let us write to `{topic}`: {reason:?}");
+                    }
+                },
                 Packet::Publish(message) => match Ack::from_json(&message.payload) {
                     Ok(ack) => {
                         if acks.try_send(ack).is_err() {
@@ -189,6 +201,11 @@ impl Broker {
     }
 }
 
+/// Whether commit acks will come, each at least once.
+fn is_granted(code: SubscribeReasonCode) -> bool {
+    matches!(code, SubscribeReasonCode::Success(QoS::AtLeastOnce | QoS::ExactlyOnce))
+}
+
 /// The whole chain of an error on one line: the outermost alone says little.
 fn in_words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -204,7 +221,7 @@ fn in_words(error: &dyn std::error::Error) -> String {
 }
 
 fn read(path: &std::path::Path, what: &'static str) -> Result<String, MqttError> {
-    let named = |source| MqttError::File { what, path: path.display().to_string(), source };
+    let named = |source| MqttError::File { what, path: path.to_owned(), source };
     std::fs::read_to_string(path).map_err(named)
 }
 
@@ -230,3 +247,6 @@ fn tls(ca_file: &std::path::Path) -> Result<Transport, MqttError> {
         .with_no_client_auth();
     Ok(Transport::tls_with_config(rumqttc::TlsConfiguration::Rustls(Arc::new(config))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,7 @@
 //!
 //! Must never know the keys of a protocol.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,10 +47,21 @@ use driver::HistoryFrom;
 use model::GatewayId;
 use model::dictionary::DisplayName;
 use model::id::check_id;
+use spool::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+
+use crate::mqtt::{Broker, MqttError};
 
 /// Shortest and longest accepted poll interval.
-pub const POLL_INTERVALS: std::ops::RangeInclusive<Duration> =
+pub const POLL_INTERVALS: RangeInclusive<Duration> =
     Duration::from_millis(20)..=Duration::from_hours(24);
+/// Shortest and longest accepted commit interval: below, each sample wears the disk; above, a power cut takes much.
+pub const COMMIT_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_mins(10);
+/// Shortest and longest accepted wait of the uplink before it tries again: below, it would spin.
+pub const UPLINK_WAITS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_hours(1);
+/// A segment is a whole number of these.
+const SEGMENT_STEP_BYTES: u64 = 4096;
 const POLL_DEFAULT: Duration = Duration::from_secs(5);
 
 /// A gateway as configured, its ports' and devices' own keys not yet read.
@@ -136,7 +148,7 @@ pub struct DeviceSettings {
 impl Settings {
     /// Reads the text of a `gateway.toml` that stands in `folder` and notes every problem. What is wrong takes an empty
     /// value, so that the rest of the file, its profiles too, can be checked in one go: only what [`crate::plan`]
-    /// makes of it, which is nothing after a fatal problem, may be run.
+    /// makes of it, which is nothing after a fatal problem, may be run. The files that `[uplink]` names are opened.
     pub fn read(text: &str, name: &str, folder: &Path, problems: &mut Problems) -> Self {
         let file = SourceFile::new(name, text);
         let mut root = Table::parse(&file, problems);
@@ -171,7 +183,6 @@ impl Settings {
         root.finish(problems);
         unique(ports.iter().map(|port| &port.id), "port", problems);
         unique(devices.iter().map(|device| &device.id), "device", problems);
-        let unnamed = || GatewayId::new("unnamed").expect("nine letters are an id");
         Self {
             id: id.unwrap_or_else(unnamed),
             site: site.unwrap_or_else(|| ("unnamed".to_owned(), "unnamed".to_owned())),
@@ -193,6 +204,11 @@ impl SpoolSettings {
             commit_interval: Duration::from_secs(1),
         }
     }
+}
+
+/// Stands for an id that is missing or wrong.
+fn unnamed() -> GatewayId {
+    GatewayId::new("unnamed").expect("seven letters are an id")
 }
 
 fn section<T>(
@@ -232,14 +248,30 @@ const ID_HELP: &str = "use a-z, 0-9, _ and -, at most 40 of them; Chinese names 
 fn read_spool(mut table: Table, folder: &Path, problems: &mut Problems) -> SpoolSettings {
     let default = SpoolSettings::default_in(folder);
     let quota = table.optional::<ByteSize>("quota", problems);
+    let segment = table.optional::<ByteSize>("segment", problems);
     let settings = SpoolSettings {
         folder: folder.join(table.or("folder", "spool".to_owned(), problems)),
         quota: quota.as_ref().map_or(default.quota, |quota| quota.value),
-        segment: table.or("segment", default.segment, problems),
-        commit_interval: table.or("commit_interval", default.commit_interval, problems),
+        segment: segment.as_ref().map_or(default.segment, |segment| segment.value),
+        commit_interval: duration(
+            &mut table,
+            ("spool", "commit_interval"),
+            default.commit_interval,
+            COMMIT_INTERVALS,
+            problems,
+        ),
     };
     let needed = ByteSize(settings.segment.0.saturating_mul(3));
-    if settings.quota < needed {
+    if let Some(found) = segment.filter(|segment| !is_segment(segment.value)) {
+        let message = format!(
+            "`spool.segment`: expected a multiple of {} from {} to {}, found {}",
+            ByteSize(SEGMENT_STEP_BYTES),
+            ByteSize(SEGMENT_BYTES_MIN),
+            ByteSize(SEGMENT_BYTES_MAX),
+            found.value
+        );
+        problems.push(found.problem("GW-C028", message).help("4 MiB is good for most"));
+    } else if settings.quota < needed {
         let message = format!(
             "`spool.quota`: expected at least three segments, {needed}, found {}",
             settings.quota
@@ -254,19 +286,46 @@ fn read_spool(mut table: Table, folder: &Path, problems: &mut Problems) -> Spool
     settings
 }
 
+fn is_segment(size: ByteSize) -> bool {
+    (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&size.0)
+        && size.0.is_multiple_of(SEGMENT_STEP_BYTES)
+}
+
+/// A duration of `section` within `range`.
+fn duration(
+    table: &mut Table,
+    (section, key): (&'static str, &'static str),
+    default: Duration,
+    range: RangeInclusive<Duration>,
+    problems: &mut Problems,
+) -> Duration {
+    let Some(found) = table.optional::<Duration>(key, problems) else { return default };
+    if !range.contains(&found.value) {
+        let [from, to, value] = [*range.start(), *range.end(), found.value].map(written);
+        let message = format!("`{section}.{key}`: expected {from} to {to}, found {value}");
+        problems.push(found.problem("GW-C017", message));
+    }
+    found.value
+}
+
 fn read_uplink(mut table: Table, folder: &Path, problems: &mut Problems) -> UplinkSettings {
     let url = table.required::<String>("url", problems);
-    let ca_file = table.optional::<String>("ca_file", problems).map(|f| folder.join(f.value));
+    let ca_file = table.optional::<String>("ca_file", problems);
     let user = table.optional::<String>("user", problems);
     let password = table.optional::<String>("password_file", problems);
-    let resend_after = table.or("resend_after", Duration::from_secs(10), problems);
-    let backoff_max = table.or("backoff_max", Duration::from_mins(1), problems);
-    let credentials = match (user, password) {
-        (Some(user), Some(file)) => Some((user.value, folder.join(file.value))),
+    let mut wait =
+        |key, default| duration(&mut table, ("uplink", key), default, UPLINK_WAITS, problems);
+    let resend_after = wait("resend_after", Duration::from_secs(10));
+    let backoff_max = wait("backoff_max", Duration::from_mins(1));
+    let credentials = match (user, &password) {
+        (Some(user), Some(file)) => Some((user.value, folder.join(&file.value))),
         (None, None) => None,
-        (Some(one), None) | (None, Some(one)) => {
-            let message = "`user` and `password_file` belong together: only one is there";
-            problems.push(one.problem("GW-C015", message).help("give both, or neither"));
+        (Some(one), None) => {
+            problems.push(half_credentials(&one));
+            None
+        }
+        (None, Some(one)) => {
+            problems.push(half_credentials(one));
             None
         }
     };
@@ -289,12 +348,57 @@ fn read_uplink(mut table: Table, folder: &Path, problems: &mut Problems) -> Upli
                     .problem("GW-C016", message)
                     .help("name the PEM file of the broker's authority"),
             );
+            return None;
         }
-        Some(found.value)
+        Some(found)
     });
     table.finish(problems);
-    let url = url.unwrap_or_default();
-    UplinkSettings { url, ca_file, credentials, resend_after, backoff_max }
+    let ca_path = ca_file.as_ref().map(|found| folder.join(&found.value));
+    let mut settings = UplinkSettings {
+        url: String::new(),
+        ca_file: ca_path,
+        credentials,
+        resend_after,
+        backoff_max,
+    };
+    if let Some(url) = url {
+        settings.url.clone_from(&url.value);
+        check_broker(&settings, &url, ca_file.as_ref(), password.as_ref(), problems);
+    }
+    settings
+}
+
+fn half_credentials(one: &Spanned<String>) -> Problem {
+    let message = "`user` and `password_file` belong together: only one is there";
+    one.problem("GW-C015", message).help("give both, or neither")
+}
+
+/// Everything that would keep the uplink from being tried is found here, not at the start.
+fn check_broker(
+    settings: &UplinkSettings,
+    url: &Spanned<String>,
+    ca_file: Option<&Spanned<String>>,
+    password: Option<&Spanned<String>>,
+    problems: &mut Problems,
+) {
+    let Err(error) = Broker::new(settings, &unnamed()) else { return };
+    let ca_file = ca_file.unwrap_or(url);
+    let (place, code, help) = match &error {
+        MqttError::Url { .. } => (url, "GW-C014", "for example mqtt://192.168.1.10:1883"),
+        MqttError::File { path, .. } if settings.ca_file.as_ref().is_some_and(|ca| ca == path) => {
+            (ca_file, "GW-C029", "put the broker's CA certificate there, readable by this user")
+        }
+        MqttError::File { .. } => (
+            password.unwrap_or(url),
+            "GW-C029",
+            "put the password on the first line of that file, readable by this user",
+        ),
+        MqttError::Certificate { .. } => {
+            (ca_file, "GW-C029", "the file holds the certificate of the broker's authority as PEM")
+        }
+    };
+    let because = std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
+    problems.push(place.problem(code, format!("{error}{because}")).help(help));
 }
 
 fn checked_id(found: Spanned<String>, problems: &mut Problems) -> Option<Spanned<String>> {

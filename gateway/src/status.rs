@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Name and version of the text below; fields are only ever added.
 pub const STATUS_SCHEMA: &str = "nengliu.gateway-status.v1";
+/// Whoever asks and does not read is left after this time: others wait behind.
+const READER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest status text that is read.
 const STATUS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -174,24 +177,37 @@ where
     F: Fn() -> S + Send,
     S: Future<Output = Option<GatewayStatus>> + Send,
 {
-    loop {
-        let mut stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+    let answer_all = async {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => answer(stream, &status).await,
                 Err(e) => {
                     tracing::warn!(error = %e, "cannot take a status connection");
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-                    continue;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
-            },
-            () = stop.cancelled() => return,
-        };
-        let Some(status) = status().await else { continue };
-        let text =
-            serde_json::to_vec(&status).expect("plain structs with text keys serialize to JSON");
-        // Whoever asked may have gone; that is no fault of ours.
-        if let Err(e) = stream.write_all(&text).await {
-            tracing::debug!(error = %e, "status not delivered");
+            }
         }
+    };
+    tokio::select! {
+        () = answer_all => {}
+        () = stop.cancelled() => {}
     }
 }
+
+async fn answer<F, S>(mut stream: UnixStream, status: &F)
+where
+    F: Fn() -> S + Send,
+    S: Future<Output = Option<GatewayStatus>> + Send,
+{
+    let Some(status) = status().await else { return };
+    let text = serde_json::to_vec(&status).expect("plain structs with text keys serialize to JSON");
+    // Whoever asked may have gone, or not read; that is no fault of ours.
+    match tokio::time::timeout(READER_TIMEOUT, stream.write_all(&text)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::debug!(error = %e, "status not delivered"),
+        Err(_) => tracing::debug!("status not delivered: nobody read it"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

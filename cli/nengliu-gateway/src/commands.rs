@@ -78,12 +78,18 @@ impl Cli {
 
 /// An error and what caused it, on one line each.
 pub(crate) fn print_error(code: &str, error: &dyn std::error::Error, help: &str) {
-    eprintln!("error {code}: {error}");
+    let mut words = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
-        eprintln!("  because: {inner}");
+        words = format!("{words}\n  because: {inner}");
         source = inner.source();
     }
+    print_words(code, &words, help);
+}
+
+/// Something that went wrong and is no error of a library.
+pub(crate) fn print_words(code: &str, words: &str, help: &str) {
+    eprintln!("error {code}: {words}");
     if !help.is_empty() {
         eprintln!("  try: {help}");
     }

@@ -121,6 +121,29 @@ const MEANING: &[Spoiled] = &[
     ("a broker's address without its scheme", "\"mqtt://127.0.0.1:1883\"", "\"127.0.0.1:1883\""),
     ("an encrypted broker without a certificate", "\"mqtt://", "\"mqtts://"),
     ("a user without a password", "[uplink]", "[uplink]\nuser = \"gw-1\""),
+    ("a segment that is too small", "segment = \"4 MiB\"", "segment = \"16 KiB\""),
+    ("a segment that is too large", "segment = \"4 MiB\"", "segment = \"1 GiB\""),
+    ("a segment between two blocks", "segment = \"4 MiB\"", "segment = \"4097 KiB\""),
+    ("a commit at every moment", "[spool]", "[spool]\ncommit_interval = \"0s\""),
+    ("an uplink that sends again at once", "[uplink]", "[uplink]\nresend_after = \"0s\""),
+    ("an uplink that connects again at once", "[uplink]", "[uplink]\nbackoff_max = \"0s\""),
+    ("a TCP port of the broker that does not exist", "127.0.0.1:1883", "127.0.0.1:188300"),
+    ("a broker's address without a host", "mqtt://127.0.0.1:1883", "mqtt://"),
+    (
+        "a broker's certificate that is not there",
+        "url = \"mqtt://127.0.0.1:1883\"",
+        "url = \"mqtts://broker.example\"\nca_file = \"ca.pem\"",
+    ),
+    (
+        "a broker's certificate that is none",
+        "url = \"mqtt://127.0.0.1:1883\"",
+        "url = \"mqtts://broker.example\"\nca_file = \"profiles/acme/press.toml\"",
+    ),
+    (
+        "a broker's password file that is not there",
+        "[uplink]",
+        "[uplink]\nuser = \"gw-1\"\npassword_file = \"secret\"",
+    ),
 ];
 
 const PROTOCOLS: &[Spoiled] = &[

@@ -1,4 +1,4 @@
-//! Files of the uplink that are wrong only once a gateway starts. Must never reach a broker.
+//! Files of the uplink that are wrong, whoever starts it: `gateway.toml` names the same with their places. Must never reach a broker.
 
 use std::fs;
 use std::path::Path;

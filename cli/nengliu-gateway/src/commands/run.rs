@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use config::Problems;
-use gateway::RunError;
+use gateway::keeper::KeeperError;
+use gateway::{GatewayStatus, RunError};
+use spool::SpoolError;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{EXIT_ACCESS, EXIT_CONFIG, EXIT_FAILED, EXIT_OK, print_error};
+use super::{EXIT_ACCESS, EXIT_CONFIG, EXIT_FAILED, EXIT_OK, print_error, print_words};
 use crate::{LoadError, host, load, render_problems};
 
 pub(super) async fn run(path: &Path) -> u8 {
@@ -37,11 +39,7 @@ pub(super) async fn run(path: &Path) -> u8 {
     }
     tracing::info!("gateway stops: committing what was read");
     match handle.stop_quickly().await {
-        Ok(status) => {
-            let waiting = status.uplink.frames_waiting;
-            tracing::info!(waiting, durable = status.spool.durable, "gateway stopped");
-            EXIT_OK
-        }
+        Ok(status) => stopped(&status),
         Err(e) => {
             print_error("GW-S001", &e, "look for the disk's fault above");
             EXIT_FAILED
@@ -60,10 +58,22 @@ pub(super) fn config_error(error: &LoadError) -> u8 {
     EXIT_CONFIG
 }
 
+fn stopped(status: &GatewayStatus) -> u8 {
+    let waiting = status.uplink.frames_waiting;
+    tracing::info!(waiting, durable = status.spool.durable, "gateway stopped");
+    let Some(fault) = &status.spool.fault else { return EXIT_OK };
+    let words = format!("the last readings are not on disk and are gone: {fault}");
+    print_words("GW-S001", &words, DISK_HELP);
+    EXIT_FAILED
+}
+
+const DISK_HELP: &str = "look for the disk's fault: is it full, read-only or failing?";
+
 fn start_error(error: &RunError) -> u8 {
     let (code, exit, help) = match error {
-        RunError::Keeper(_) => {
-            ("GW-S002", EXIT_ACCESS, "stop the other program, or choose another `spool.folder`")
+        RunError::Keeper(KeeperError::Spool(error)) => spool_advice(error),
+        RunError::Keeper(KeeperError::Thread(_)) => {
+            ("GW-A003", EXIT_FAILED, "the system gives no more threads: free some memory")
         }
         RunError::Mqtt(_) => ("GW-U101", EXIT_CONFIG, "correct `[uplink]`"),
         RunError::Socket { .. } => (
@@ -74,4 +84,67 @@ fn start_error(error: &RunError) -> u8 {
     };
     print_error(code, error, help);
     exit
+}
+
+/// Code, exit code and what to do about a spool that cannot be opened.
+fn spool_advice(error: &SpoolError) -> (&'static str, u8, &'static str) {
+    let is_denied = |source: &std::io::Error| {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem)
+    };
+    match error {
+        SpoolError::Locked { .. } => {
+            ("GW-S002", EXIT_ACCESS, "stop the other program, or choose another `spool.folder`")
+        }
+        SpoolError::Version { .. } | SpoolError::Foreign { .. } => {
+            ("GW-S003", EXIT_ACCESS, "nothing in the folder was changed")
+        }
+        SpoolError::SegmentBytes { .. }
+        | SpoolError::QuotaTooSmall { .. }
+        | SpoolError::NoSpace { .. } => ("GW-S004", EXIT_CONFIG, "correct `[spool]`"),
+        SpoolError::RecordTooLong { .. } | SpoolError::PreambleTooLong { .. } => (
+            "GW-S004",
+            EXIT_CONFIG,
+            "raise `spool.segment`: the names of so many points must fit a fifth of it",
+        ),
+        SpoolError::Io { source, .. } if is_denied(source) => {
+            ("GW-S005", EXIT_ACCESS, "`spool.folder` must be writable for this user")
+        }
+        SpoolError::Io { .. }
+        | SpoolError::Failing(_)
+        | SpoolError::MemoryFull { .. }
+        | SpoolError::LossesFull
+        | SpoolError::AckBeyondDurable { .. } => ("GW-S001", EXIT_FAILED, DISK_HELP),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn each_fault_of_the_spool_says_what_to_do_about_itself() {
+        let io = |kind| SpoolError::Io { what: "opening".to_owned(), source: Error::from(kind) };
+        let locked = SpoolError::Locked { dir: "spool".to_owned(), holder: "7".to_owned() };
+        let size = SpoolError::SegmentBytes { found: 1, min: 65_536, max: 67_108_864 };
+        let space = SpoolError::NoSpace { quota: 2, free: 1, dir: "spool".to_owned() };
+        let long = SpoolError::RecordTooLong { found: 2, max: 1 };
+        let version = SpoolError::Version { file: "1.seg".to_owned(), found: 9, expected: 1 };
+        let check = |error: &SpoolError, code: &str, exit: u8, word: &str| {
+            let (found, found_exit, help) = spool_advice(error);
+            assert_eq!((found, found_exit), (code, exit), "{error}");
+            assert!(help.contains(word), "{error}: {help}");
+        };
+        check(&locked, "GW-S002", EXIT_ACCESS, "stop the other program");
+        check(&version, "GW-S003", EXIT_ACCESS, "nothing");
+        check(&size, "GW-S004", EXIT_CONFIG, "[spool]");
+        check(&space, "GW-S004", EXIT_CONFIG, "[spool]");
+        check(&long, "GW-S004", EXIT_CONFIG, "spool.segment");
+        check(&io(ErrorKind::PermissionDenied), "GW-S005", EXIT_ACCESS, "writable");
+        check(&io(ErrorKind::ReadOnlyFilesystem), "GW-S005", EXIT_ACCESS, "writable");
+        check(&io(ErrorKind::StorageFull), "GW-S001", EXIT_FAILED, "full");
+        check(&SpoolError::Failing("no".to_owned()), "GW-S001", EXIT_FAILED, "disk");
+    }
 }

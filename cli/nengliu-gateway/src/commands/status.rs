@@ -1,23 +1,29 @@
 //! `nengliu-gateway status`: one screen, and an exit code that tells the health.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use config::Problems;
 use gateway::{GatewayStatus, Settings};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, EXIT_UPLINK, print_error};
+use super::{
+    EXIT_ACCESS, EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, EXIT_UPLINK, print_error,
+    print_words,
+};
 
 pub(super) async fn status(path: &Path, json: bool) -> u8 {
-    let Some(spool) = spool_folder(path) else { return EXIT_CONFIG };
+    let mut problems = Problems::default();
+    let Some(spool) = spool_folder(path, &mut problems) else { return EXIT_CONFIG };
     let status = match gateway::status::ask(&spool).await {
         Ok(status) => status,
         Err(e) => {
-            let help = format!("start it: nengliu-gateway run -c {}", path.display());
-            eprintln!("error GW-A004: no gateway runs on the spool `{}`", spool.display());
-            print_error("GW-A004", &e, &help);
-            return EXIT_FAILED;
+            // Perhaps it is the wrong folder that was asked.
+            if problems.is_fatal() {
+                eprintln!("{}", crate::render_problems(&problems));
+            }
+            return no_answer(&e, &spool, path);
         }
     };
     if json {
@@ -31,9 +37,36 @@ pub(super) async fn status(path: &Path, json: bool) -> u8 {
     exit_code(&status)
 }
 
+fn no_answer(error: &std::io::Error, spool: &Path, config: &Path) -> u8 {
+    let (spool, config) = (spool.display(), config.display());
+    let (words, help, exit) = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => (
+            format!("no gateway runs on the spool `{spool}`"),
+            format!("start it: nengliu-gateway run -c {config}"),
+            EXIT_FAILED,
+        ),
+        ErrorKind::PermissionDenied => (
+            format!("this user may not ask the gateway on the spool `{spool}`"),
+            "ask as the user that runs it, for example with sudo".to_owned(),
+            EXIT_ACCESS,
+        ),
+        ErrorKind::InvalidData => (
+            format!("the gateway on the spool `{spool}` does not answer as expected: {error}"),
+            "this program and the running gateway may be of different versions: use one".to_owned(),
+            EXIT_FAILED,
+        ),
+        _ => (
+            format!("the gateway on the spool `{spool}` does not answer: {error}"),
+            "look at its log".to_owned(),
+            EXIT_FAILED,
+        ),
+    };
+    print_words("GW-A004", &words, &help);
+    exit
+}
+
 /// Only the spool's place is needed, so a status can be had while the rest of the file is being edited.
-fn spool_folder(path: &Path) -> Option<std::path::PathBuf> {
-    let mut problems = Problems::default();
+fn spool_folder(path: &Path, problems: &mut Problems) -> Option<PathBuf> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) => {
@@ -43,15 +76,12 @@ fn spool_folder(path: &Path) -> Option<std::path::PathBuf> {
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let name = path.display().to_string();
-    let settings = Settings::read(&text, &name, folder.unwrap_or(Path::new(".")), &mut problems);
-    if problems.is_fatal() {
-        eprintln!("{}", crate::render_problems(&problems));
-    }
+    let settings = Settings::read(&text, &name, folder.unwrap_or(Path::new(".")), problems);
     Some(settings.spool.folder)
 }
 
 fn exit_code(status: &GatewayStatus) -> u8 {
-    if !status.uplink.connected {
+    if !status.uplink.connected || status.uplink.fault.is_some() {
         EXIT_UPLINK
     } else if status.devices.values().any(|device| device.answering == Some(false)) {
         EXIT_PARTIAL
@@ -86,10 +116,16 @@ fn in_words(status: &GatewayStatus) -> String {
         (false, Some(reason)) => format!("not connected: {reason}"),
         (false, None) => "connecting".to_owned(),
     };
+    let last_ack = uplink
+        .last_ack_ms
+        .map_or_else(String::new, |at| format!("   last commit ack {}", local_time(at)));
     line(format!(
-        "  uplink  {}   {state}   {} frames wait for a commit ack",
+        "  uplink  {}   {state}   {} frames wait for a commit ack{last_ack}",
         uplink.url, uplink.frames_waiting
     ));
+    if let Some(fault) = &uplink.fault {
+        line(format!("! uplink  {fault}"));
+    }
     let spool = &status.spool;
     line(format!(
         "  spool   {} of {} KiB   frames {}..{} held   acked {}",
@@ -108,11 +144,23 @@ fn in_words(status: &GatewayStatus) -> String {
     if let Some(fault) = &spool.fault {
         line(format!("! spool   {fault}"));
     }
+    if spool.read_back_paused {
+        line(
+            "! spool   reading back what devices remember pauses: there is too little room"
+                .to_owned(),
+        );
+    }
     for point in &status.points {
         let value = point.value.as_deref().unwrap_or("—");
         let quality = point.quality.as_deref().unwrap_or("no sample yet");
         let at = point.source_time_ms.map_or_else(String::new, local_time);
-        line(format!("  {:<48} {value:>16} {:<6} {quality:<10} {at}", point.point, point.unit));
+        let mark = point
+            .history_mark_ms
+            .map_or_else(String::new, |mark| format!("   history up to {}", local_time(mark)));
+        line(format!(
+            "  {:<48} {value:>16} {:<6} {quality:<10} {at}{mark}",
+            point.point, point.unit
+        ));
     }
     text
 }
@@ -121,4 +169,46 @@ fn local_time(millis: i64) -> String {
     Timestamp::from_millisecond(millis)
         .map(|time| time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway::status::{PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
+
+    use super::*;
+
+    #[test]
+    fn a_halted_uplink_a_pause_the_last_ack_and_the_history_are_told_to_people() {
+        let mut status = GatewayStatus {
+            schema: STATUS_SCHEMA.to_owned(),
+            gateway: "gw-1".to_owned(),
+            version: "0.1.0".to_owned(),
+            started_ms: 0,
+            now_ms: 0,
+            devices: std::collections::BTreeMap::new(),
+            points: vec![PointStatus {
+                point: "gw-1.m.e_import".to_owned(),
+                value: None,
+                unit: "kWh".to_owned(),
+                quality: None,
+                source_time_ms: None,
+                durable_source_time_ms: None,
+                history_mark_ms: None,
+            }],
+            spool: SpoolStatus::default(),
+            uplink: UplinkStatus { connected: true, ..UplinkStatus::default() },
+        };
+        let quiet = in_words(&status);
+        let words = ["last commit ack", "reading back", "! uplink", "history up to"];
+        assert!(words.iter().all(|word| !quiet.contains(word)), "{quiet}");
+        assert_eq!(exit_code(&status), EXIT_OK);
+        status.spool.read_back_paused = true;
+        status.uplink.last_ack_ms = Some(1_514_764_800_000);
+        status.uplink.fault = Some("an old copy of the spool was put back".to_owned());
+        status.points[0].history_mark_ms = Some(1_514_764_800_000);
+        let told = in_words(&status);
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        assert!(told.contains("an old copy of the spool"), "{told}");
+        assert_eq!(exit_code(&status), EXIT_UPLINK);
+    }
 }
