@@ -2,6 +2,7 @@
 //! devices. Must never wait for a time to pass instead of a condition.
 
 mod full;
+mod put_back;
 mod refused;
 
 use std::fs;
