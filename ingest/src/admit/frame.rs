@@ -21,7 +21,7 @@ pub(super) fn hold(
     wall: Timestamp,
     counters: &mut Counters,
 ) -> Result<Held, Refusal> {
-    let (bytes, sequence) = (frame.bytes.len() as u64, frame.header.sequence);
+    let (mut bytes, sequence) = (frame.bytes.len() as u64, frame.header.sequence);
     if i64::try_from(sequence.0).is_err() {
         return Err(Refusal(
             DropReason::Refused,
@@ -46,23 +46,30 @@ pub(super) fn hold(
             let frame = AdmittedFrame { gateway, log_id, sequence, dictionary, batch };
             return Ok(Held::Data { bytes, hash, frame });
         }
-        RecordType::Dictionary => dictionary = Some(learn(log, frame.body)?),
+        RecordType::Dictionary => {
+            let (named, text_bytes) = learn(log, frame.body)?;
+            dictionary = Some(named);
+            // Unpacked it may be far larger than on the wire, and it is held until the commit.
+            bytes = bytes.max(text_bytes);
+        }
         // What was lost is told by the opening of the session; marks and boots concern the gateway alone.
         RecordType::History | RecordType::Loss | RecordType::Boot => {}
     }
     Ok(Held::Record { bytes, hash, sequence, dictionary })
 }
 
-/// Reads the body of a DICT record, unless it was read before.
-pub(super) fn learn(log: &mut Log, record: &[u8]) -> Result<Named, Refusal> {
+/// Reads the body of a DICT record, unless it was read before. Returns what it holds, and the bytes of its text if they
+/// are new here.
+pub(super) fn learn(log: &mut Log, record: &[u8]) -> Result<(Named, u64), Refusal> {
     let record_hash: [u8; 32] = Sha256::digest(record).into();
     if let Some(known) = log.of_record(&record_hash) {
-        return Ok(known);
+        return Ok((known, 0));
     }
     let (dictionary, hash) = Dictionary::from_record(record).map_err(|e| refused(&e))?;
+    let bytes = dictionary.to_json().len() as u64;
     let named = (hash, Arc::new(dictionary));
-    log.learn(record_hash, named.clone());
-    Ok(named)
+    log.learn(record_hash, bytes, named.clone());
+    Ok((named, bytes))
 }
 
 /// What is kept of the hash of a frame to know it again: its first 63 bits, which fit a signed number of the store.

@@ -11,6 +11,9 @@ use model::{Dictionary, DictionaryHash, Loss, Sequence};
 /// Dictionaries that one log keeps at hand; the oldest gives way, and the gateway is asked for it when it is needed again.
 const DICTIONARIES_MAX: usize = 16;
 
+/// Losses that one opening may name; a gateway of ours joins them at 64.
+const LOSSES_MAX: usize = 256;
+
 /// What waits for a commit, in the order of the log.
 #[derive(Debug)]
 pub(super) enum Held {
@@ -103,6 +106,8 @@ pub(super) type Named = (DictionaryHash, Arc<Dictionary>);
 #[derive(Debug)]
 struct Known {
     record_hash: [u8; 32],
+    /// Of its text.
+    bytes: u64,
     named: Named,
 }
 
@@ -143,7 +148,7 @@ pub(super) struct Log {
     /// No frame was admitted since the opening.
     pub(super) is_joint: bool,
     /// Losses that reach to `next` or above, ascending.
-    losses: Vec<Loss>,
+    losses: VecDeque<Loss>,
     dictionaries: VecDeque<Known>,
 }
 
@@ -170,7 +175,7 @@ impl Log {
             refused: false,
             last_hash: None,
             is_joint: true,
-            losses: Vec::new(),
+            losses: VecDeque::new(),
             dictionaries: VecDeque::new(),
         }
     }
@@ -182,22 +187,27 @@ impl Log {
         Self::starting_behind(Sequence(first.0.saturating_sub(1)))
     }
 
-    /// Takes an opening that was checked by [`is_sound`]. In a log that is new here, what no loss names was delivered to
+    /// Takes an opening that was checked by [`fault_of`]. In a log that is new here, what no loss names was delivered to
     /// another centre. Returns the frames that the gateway no longer has and names in no loss.
     pub(super) fn open(&mut self, open: Open, new_here: bool) -> u64 {
         self.is_joint = true;
         self.session = if self.is_forked() { Session::Doubted } else { Session::Open };
         self.refused = false;
-        self.losses = open.losses;
-        self.losses.retain(|loss| loss.last >= self.next && loss.first < open.next);
-        for loss in &mut self.losses {
+        let mut losses = open.losses;
+        losses.retain(|loss| loss.last >= self.next && loss.first < open.next);
+        for loss in &mut losses {
             clip_end(loss, Sequence(open.next.0.saturating_sub(1)));
         }
-        self.losses.sort_by_key(|loss| loss.first);
+        losses.sort_by_key(|loss| loss.first);
+        self.losses = losses.into();
+        if self.session == Session::Doubted {
+            // A spool that may be another one moves nothing.
+            return 0;
+        }
         self.skip_losses();
         let mut unaccounted = 0_u64;
         while self.next < open.oldest {
-            let end = self.losses.first().map_or(open.oldest, |loss| loss.first.min(open.oldest));
+            let end = self.losses.front().map_or(open.oldest, |loss| loss.first.min(open.oldest));
             let frames = end.0.saturating_sub(self.next.0);
             unaccounted = unaccounted.saturating_add(frames);
             let last = Sequence(end.0.saturating_sub(1));
@@ -247,37 +257,61 @@ impl Log {
         Some(known.named.clone())
     }
 
-    /// Learns a dictionary; the oldest gives way.
-    pub(super) fn learn(&mut self, record_hash: [u8; 32], named: Named) {
+    /// Learns a dictionary whose text has `bytes`; the oldest gives way.
+    pub(super) fn learn(&mut self, record_hash: [u8; 32], bytes: u64, named: Named) {
         if self.dictionary(named.0).is_some() {
             return;
         }
         if self.dictionaries.len() >= DICTIONARIES_MAX {
             self.dictionaries.pop_front();
         }
-        self.dictionaries.push_back(Known { record_hash, named });
+        self.dictionaries.push_back(Known { record_hash, bytes, named });
+    }
+
+    /// Dictionaries at hand, and the bytes of their texts.
+    pub(super) fn dictionaries(&self) -> (usize, u64) {
+        let bytes = self.dictionaries.iter().map(|known| known.bytes);
+        (self.dictionaries.len(), bytes.fold(0, u64::saturating_add))
+    }
+
+    /// Gives the oldest dictionary up.
+    pub(super) fn forget_dictionary(&mut self) {
+        self.dictionaries.pop_front();
     }
 
     fn skip_losses(&mut self) {
-        self.losses.retain(|loss| loss.last >= self.next);
-        while let Some(loss) = self.losses.first().filter(|loss| loss.first <= self.next).cloned() {
-            let frames = loss.last.0.saturating_sub(self.next.0).saturating_add(1);
-            self.pass(loss.last, frames, share(&loss, frames));
-            self.losses.retain(|loss| loss.last >= self.next);
+        while let Some(loss) = self.losses.pop_front_if(|loss| loss.first <= self.next) {
+            if loss.last >= self.next {
+                let frames = loss.last.0.saturating_sub(self.next.0).saturating_add(1);
+                self.pass(loss.last, frames, share(&loss, frames));
+            }
         }
     }
 
-    fn pass(&mut self, last: Sequence, frames: u64, samples: u64) {
-        self.held.push_back(Held::Lost { last, frames, samples });
-        self.next = last.next();
+    fn pass(&mut self, to: Sequence, more_frames: u64, more_samples: u64) {
+        self.next = to.next();
         self.last_hash = None;
+        // One entry for all that is lost between two frames, so that what is held stays bounded (INV-5).
+        if let Some(Held::Lost { last, frames, samples }) = self.held.back_mut() {
+            *last = to;
+            *frames = frames.saturating_add(more_frames);
+            *samples = samples.saturating_add(more_samples);
+        } else {
+            let (last, frames, samples) = (to, more_frames, more_samples);
+            self.held.push_back(Held::Lost { last, frames, samples });
+        }
     }
 }
 
-/// Whether an opening makes sense in itself.
-pub(super) fn is_sound(open: &Open) -> bool {
+/// What is wrong with an opening in itself.
+pub(super) fn fault_of(open: &Open) -> Option<String> {
     let orderly = |loss: &Loss| loss.first <= loss.last && loss.first.0 > 0;
-    open.oldest.0 > 0 && open.oldest <= open.next && open.losses.iter().all(orderly)
+    let (oldest, next, losses) = (open.oldest, open.next, open.losses.len());
+    if losses > LOSSES_MAX {
+        return Some(format!("opening names {losses} losses: at most {LOSSES_MAX} are accepted"));
+    }
+    let sound = oldest.0 > 0 && oldest <= next && open.losses.iter().all(orderly);
+    (!sound).then(|| format!("opening contradicts itself: oldest {oldest} of next {next}"))
 }
 
 /// The part of a loss's samples that falls to its last `frames` frames. Where a gateway joined a loss that was counted

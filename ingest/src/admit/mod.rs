@@ -26,12 +26,14 @@ mod notice;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use lake::{LogKey, Watermark};
+use model::dictionary::DICTIONARY_BYTES_MAX;
 use model::frame::decode_frame;
 use model::wire::{Open, UpMessage};
-use model::{GatewayId, LogId, Sequence};
+use model::{GatewayId, LogId, RecordType, Sequence};
 
 use crate::store::Dictionaries;
 
@@ -54,6 +56,8 @@ pub const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 pub const GATEWAY_FRAMES_MAX: u64 = 2 * WINDOW_FRAMES;
 /// Most bytes held uncommitted for one gateway.
 pub const GATEWAY_BYTES_MAX: u64 = 2 * WINDOW_BYTES;
+/// Most bytes of the texts of the dictionaries that are at hand for one gateway: two of the largest.
+const GATEWAY_DICTIONARY_BYTES_MAX: u64 = 2 * DICTIONARY_BYTES_MAX as u64;
 /// Most logs that one gateway may open in one run.
 pub const LOGS_PER_GATEWAY_MAX: usize = 64;
 /// Most logs that may be opened in one run, in all.
@@ -94,6 +98,11 @@ impl From<DropReason> for Refusal {
 
 fn refused(error: &dyn std::error::Error) -> Refusal {
     Refusal(DropReason::Refused, Some(error.to_string()))
+}
+
+/// All logs of a gateway.
+fn logs_of(gateway: &GatewayId) -> RangeInclusive<LogKey> {
+    (gateway.clone(), LogId([0; 16]))..=(gateway.clone(), LogId([255; 16]))
 }
 
 /// The log, if its gateway opened it in this run.
@@ -223,15 +232,13 @@ impl Admit {
         open: Open,
         out: &mut Vec<Action>,
     ) -> Result<(), Refusal> {
-        if !log::is_sound(&open) {
-            let text =
-                format!("opening contradicts itself: oldest {} of next {}", open.oldest, open.next);
+        if let Some(text) = log::fault_of(&open) {
             return Err(Refusal(DropReason::Refused, Some(text)));
         }
         let in_run = |log: &Log| log.session != Session::None;
         if !self.logs.get(key).is_some_and(in_run) {
-            let of_gateway = (key.0.clone(), LogId([0; 16]))..=(key.0.clone(), LogId([255; 16]));
-            let of_gateway = self.logs.range(of_gateway).filter(|(_, log)| in_run(log)).count();
+            let of_gateway = self.logs.range(logs_of(&key.0));
+            let of_gateway = of_gateway.filter(|(_, log)| in_run(log)).count();
             if of_gateway >= LOGS_PER_GATEWAY_MAX || self.logs_opened >= LOGS_MAX {
                 return Err(DropReason::TooManyLogs.into());
             }
@@ -267,7 +274,28 @@ impl Admit {
 
     fn dictionary(&mut self, key: &LogKey, record: &[u8]) -> Result<(), Refusal> {
         learn(opened(&mut self.logs, key)?, record)?;
+        self.bound_dictionaries(key);
         Ok(())
+    }
+
+    /// Forgets dictionaries of the gateway until the others fit; the newest of `key` is kept.
+    fn bound_dictionaries(&mut self, key: &LogKey) {
+        loop {
+            let of_gateway = || logs_of(&key.0);
+            let bytes = self.logs.range(of_gateway()).map(|(_, log)| log.dictionaries().1);
+            if bytes.fold(0, u64::saturating_add) <= GATEWAY_DICTIONARY_BYTES_MAX {
+                return;
+            }
+            let spare = |of: &LogKey, log: &Log| log.dictionaries().0 > usize::from(of == key);
+            // Those of another log first: it is seldom that two are in use.
+            let foreign =
+                self.logs.range(of_gateway()).find(|(of, log)| *of != key && spare(of, log));
+            let victim = foreign.map_or(key, |(of, _)| of).clone();
+            match self.logs.get_mut(&victim).filter(|log| spare(&victim, log)) {
+                Some(log) => log.forget_dictionary(),
+                None => return,
+            }
+        }
     }
 
     fn frame(
@@ -306,6 +334,9 @@ impl Admit {
         let broken = breaks_chain(log, key.1, &frame);
         let weight = held.weight();
         log.admit(held);
+        if frame.header.record_type == RecordType::Dictionary {
+            self.bound_dictionaries(key);
+        }
         self.weights.entry(key.0.clone()).or_default().add(weight);
         self.total.add(weight);
         self.drafts.holds(now.monotonic);

@@ -329,6 +329,57 @@ fn an_opening_that_contradicts_itself_is_refused() {
     check(7, 6, vec![]);
     check(1, 6, vec![lost(4, 3, 0)]);
     check(1, 6, vec![lost(0, 3, 0)]);
+    check(1, 999, (1..=257).map(|n| lost(n, n, 1)).collect());
+}
+
+#[test]
+fn losses_told_again_and_again_while_the_disk_is_full_are_one_entry() {
+    let mut b = Bench::new();
+    for round in 1..=100 {
+        let last = round * 256;
+        let losses = (1..=256).map(|n| lost(last - 256 + n, last - 256 + n, 2)).collect();
+        b.open(last, last + 1, losses);
+    }
+    let log = &b.admit.logs[&(gateway("g1"), LOG)];
+    assert_eq!(log.held.len(), 1, "INV-5: what is held is bounded");
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2), (vec![], 25_600));
+    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (25_600, 51_200));
+}
+
+#[test]
+fn the_dictionaries_of_a_gateway_are_bounded_in_bytes() {
+    let mut b = Bench::new();
+    let text = |name: &str| {
+        let mut dictionary = dictionary();
+        // 10 MiB that pack to nothing.
+        dictionary.points[0].device_name.en = format!("{name}{}", "x".repeat(10 << 20));
+        dictionary
+    };
+    let bytes = |b: &Bench| -> u64 { b.admit.logs.values().map(|log| log.dictionaries().1).sum() };
+    for n in 0..5_u8 {
+        let log_id = LogId([n; 16]);
+        b.step(0, up("g1", log_id, &UpMessage::Open(open_of(1, 1, vec![]))));
+        let record = text(&n.to_string()).to_record();
+        b.step(0, up("g1", log_id, &UpMessage::Dictionary(&record)));
+        assert!(bytes(&b) <= GATEWAY_DICTIONARY_BYTES_MAX);
+        assert_eq!(
+            b.admit.logs[&(gateway("g1"), log_id)].dictionaries().0,
+            1,
+            "the newest is kept"
+        );
+    }
+    assert!(bytes(&b) > 30 << 20, "as many as fit");
+    // As records of a log they weigh what they hold.
+    let mut before = hash_of_log_start(LOG);
+    b.step(0, up("g2", LOG, &UpMessage::Open(open_of(1, 9, vec![]))));
+    for n in 1..9 {
+        let record = text(&n.to_string()).to_record();
+        let record = frame_of(RecordType::Dictionary, n, 0, before, &record);
+        before = hash_of_frame(&record);
+        b.step(0, up("g2", LOG, &UpMessage::Frame(&record)));
+    }
+    assert_eq!(b.admit.counters().frames_admitted, 2, "INV-5: then the bound is reached");
 }
 
 #[test]
