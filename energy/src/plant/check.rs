@@ -328,16 +328,19 @@ fn allocations(plant: &mut Plant, drafts: &[Spanned<Allocation>], problems: &mut
     for draft in drafts {
         // Its energy would be counted in the line's own meters and by the key once more.
         let from = &draft.value.from;
-        for line in plant.lines().filter(|line| plant.is_within(from, &line.id)) {
+        if let Some(line) = plant.lines().find(|line| plant.is_within(from, &line.id)) {
             let (whom, help) = if draft.value.shares.iter().any(|share| share.to == line.id) {
                 ("it", "remove this share")
             } else {
-                ("others", "give it another `parent`, or remove this key")
+                ("others", "take it out of the line, or remove this key")
+            };
+            let place = if line.id == *from {
+                "is a line".to_owned()
+            } else {
+                format!("lies in `{}`", line.id)
             };
             let message = format!(
-                "`{from}` lies in `{}` and cannot be allocated to {whom}: its energy is counted \
-                 there",
-                line.id
+                "`{from}` {place} and cannot be allocated to {whom}: its energy is counted there"
             );
             problems.push(draft.problem(CODE_PLANT, message).help(help));
         }
