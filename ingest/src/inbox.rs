@@ -1,8 +1,9 @@
 //! The bounded queue between a broker and admission. Whoever feeds it never waits: what finds no room is dropped and
 //! counted, and the gateway sends it again (INV-5, INV-6). Must never look into a message.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use model::GatewayId;
@@ -13,12 +14,54 @@ const MESSAGES_MAX: usize = 4_096;
 /// Most KiB in the queue.
 const KIBIBYTES_MAX: usize = 64 * 1_024;
 
+/// Most messages of one gateway in the queue, so that one that floods it leaves room for the others.
+const GATEWAY_MESSAGES_MAX: usize = 1_024;
+/// Most KiB of one gateway in the queue: the windows of two logs.
+const GATEWAY_KIBIBYTES_MAX: u32 = 16 * 1_024;
+
 /// A message of a gateway, holding its place in the queue.
 #[derive(Debug)]
 pub(crate) struct Inbound {
     pub(crate) gateway: GatewayId,
     pub(crate) message: Bytes,
+    _share: Share,
     _room: OwnedSemaphorePermit,
+}
+
+/// Messages and KiB that each gateway has in the queue.
+type Shares = Arc<Mutex<BTreeMap<GatewayId, (usize, u32)>>>;
+
+/// The part of a gateway's share that one message takes, until dropped.
+#[derive(Debug)]
+struct Share {
+    gateway: GatewayId,
+    kibibytes: u32,
+    shares: Shares,
+}
+
+impl Share {
+    fn take(shares: &Shares, gateway: &GatewayId, kibibytes: u32) -> Option<Self> {
+        let mut all = shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let (messages, taken) = all.get(gateway).copied().unwrap_or_default();
+        let sum = taken.saturating_add(kibibytes);
+        if messages >= GATEWAY_MESSAGES_MAX || sum > GATEWAY_KIBIBYTES_MAX {
+            return None;
+        }
+        all.insert(gateway.clone(), (messages + 1, sum));
+        Some(Self { gateway: gateway.clone(), kibibytes, shares: Arc::clone(shares) })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut all = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((messages, taken)) = all.get_mut(&self.gateway) else { return };
+        *messages = messages.saturating_sub(1);
+        *taken = taken.saturating_sub(self.kibibytes);
+        if *messages == 0 {
+            all.remove(&self.gateway);
+        }
+    }
 }
 
 /// Whether a broker is there.
@@ -43,6 +86,7 @@ struct DroppedBefore {
 pub(crate) struct Inbox {
     queue: mpsc::Sender<Inbound>,
     room: Arc<Semaphore>,
+    shares: Shares,
     dropped: Arc<DroppedBefore>,
     connection: watch::Sender<Connection>,
 }
@@ -75,15 +119,21 @@ pub(crate) fn inbox() -> (Inbox, InboxReader) {
     let room = Arc::new(Semaphore::new(KIBIBYTES_MAX));
     let reader =
         InboxReader { queue, connection: connection.subscribe(), dropped: Arc::clone(&dropped) };
-    (Inbox { queue: sender, room, dropped, connection }, reader)
+    (Inbox { queue: sender, room, shares: Shares::default(), dropped, connection }, reader)
 }
 
 impl Inbox {
     /// Hands over a message, or drops and counts it.
     pub(crate) fn offer(&self, gateway: GatewayId, message: Bytes) {
         let kibibytes = u32::try_from(message.len() / 1_024 + 1).unwrap_or(u32::MAX);
-        let taken = Arc::clone(&self.room).try_acquire_many_owned(kibibytes).is_ok_and(|room| {
-            self.queue.try_send(Inbound { gateway, message, _room: room }).is_ok()
+        let place = || {
+            let share = Share::take(&self.shares, &gateway, kibibytes)?;
+            let room = Arc::clone(&self.room).try_acquire_many_owned(kibibytes).ok()?;
+            Some((share, room))
+        };
+        let taken = place().is_some_and(|(share, room)| {
+            let inbound = Inbound { gateway, message, _share: share, _room: room };
+            self.queue.try_send(inbound).is_ok()
         });
         if !taken {
             self.dropped.queue_full.fetch_add(1, Ordering::Relaxed);
@@ -121,22 +171,47 @@ impl Inbox {
 mod tests {
     use super::*;
 
+    const BIG: usize = 2 * 1_024 * 1_024 - 1;
+
+    fn gateway(n: usize) -> GatewayId {
+        GatewayId::new(format!("g{n}")).unwrap()
+    }
+
     #[test]
     fn what_finds_no_room_is_dropped_and_counted() {
         let (inbox, mut reader) = inbox();
-        let gateway = GatewayId::new("g1").unwrap();
-        let big = Bytes::from(vec![0; 2 * 1_024 * 1_024 - 1]);
-        for _ in 0..40 {
-            inbox.offer(gateway.clone(), big.clone());
+        let big = Bytes::from(vec![0; BIG]);
+        for n in 0..40 {
+            inbox.offer(gateway(n), big.clone());
         }
         assert_eq!((reader.queue.len(), reader.queue_full()), (32, 8));
         drop(reader.queue.try_recv().unwrap());
-        inbox.offer(gateway.clone(), big);
+        inbox.offer(gateway(0), big);
         assert_eq!((reader.queue.len(), reader.queue_full()), (32, 8));
         let (inbox, reader) = super::inbox();
-        for _ in 0..=MESSAGES_MAX {
-            inbox.offer(gateway.clone(), Bytes::new());
+        for n in 0..=MESSAGES_MAX {
+            inbox.offer(gateway(n), Bytes::new());
         }
         assert_eq!((reader.queue.len(), reader.queue_full()), (MESSAGES_MAX, 1));
+    }
+
+    #[test]
+    fn a_gateway_that_floods_the_queue_leaves_room_for_the_others() {
+        let check = |message: Bytes, room: usize| {
+            let (inbox, mut reader) = inbox();
+            for _ in 0..2 * GATEWAY_MESSAGES_MAX {
+                inbox.offer(gateway(1), message.clone());
+            }
+            assert_eq!(reader.queue.len(), room);
+            inbox.offer(gateway(2), message.clone());
+            assert_eq!(reader.queue.len(), room + 1, "another gateway is heard");
+            drop(reader.queue.try_recv().unwrap());
+            inbox.offer(gateway(1), message);
+            assert_eq!(reader.queue.len(), room + 1, "what is taken makes room");
+            while reader.queue.try_recv().is_ok() {}
+            assert!(inbox.shares.lock().unwrap().is_empty());
+        };
+        check(Bytes::from(vec![0; BIG]), 8);
+        check(Bytes::new(), GATEWAY_MESSAGES_MAX);
     }
 }

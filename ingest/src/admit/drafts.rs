@@ -168,9 +168,11 @@ impl Drafts {
         let mut room = DRAFT_SAMPLES;
         for key in keys {
             let Some(log) = logs.get_mut(&key) else { continue };
-            self.last_log = Some(key.clone());
             match take_log(key, log, &mut room, &mut draft, &mut dictionaries) {
-                Some(of_log) => moves.push(of_log),
+                Some(of_log) => {
+                    self.last_log = Some(of_log.key.clone());
+                    moves.push(of_log);
+                }
                 None => break,
             }
         }
@@ -228,4 +230,50 @@ fn take_log(
         last_hash,
     });
     Some(Moved { key, upto, weight, lost_frames, lost_samples })
+}
+
+#[cfg(test)]
+mod tests {
+    use lake::AdmittedFrame;
+    use model::LogId;
+
+    use super::*;
+    use crate::admit::fixtures::{batch, dictionary, gateway};
+
+    #[test]
+    fn a_log_that_fills_every_draft_makes_no_other_wait_for_ever() {
+        let held = |name: &str, samples: usize| {
+            let (gateway, log_id, sequence) = (gateway(name), LogId([1; 16]), Sequence(1));
+            let mut batch = batch(1);
+            batch.samples = vec![batch.samples[0]; samples];
+            let dictionary = Arc::new(dictionary());
+            let frame = AdmittedFrame { gateway, log_id, sequence, dictionary, batch };
+            Held::Data { bytes: 1, hash: 1, frame }
+        };
+        let mark = |upto: u64| lake::Watermark {
+            durable_upto: Sequence(upto),
+            generation: model::Generation(1),
+            lost_frames: 0,
+            lost_samples: 0,
+            last_hash: None,
+        };
+        let full = usize::try_from(DRAFT_SAMPLES).unwrap();
+        let mut logs = BTreeMap::new();
+        for name in ["a", "k"] {
+            let mut log = Log::known(mark(0));
+            log.held.push_back(held(name, if name == "a" { full } else { 1 }));
+            logs.insert((gateway(name), LogId([1; 16])), log);
+        }
+        let mut drafts = Drafts::new(Duration::ZERO, Duration::ZERO, &Dictionaries::new());
+        let mut taken = Vec::new();
+        for _ in 0..2 {
+            let work = drafts.next(Duration::ZERO, &mut logs);
+            taken.push(work.draft.frames[0].gateway.to_string());
+            drafts.done();
+            // It goes on sending.
+            let of_a = logs.get_mut(&(gateway("a"), LogId([1; 16]))).unwrap();
+            of_a.held.push_back(held("a", full));
+        }
+        assert_eq!(taken, ["a", "k"]);
+    }
 }
