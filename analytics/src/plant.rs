@@ -112,7 +112,15 @@ impl PlantFiles {
 
 fn read(path: &Path, code: &'static str, help: &str) -> Result<Arc<SourceFile>, Problems> {
     let name = path.display().to_string();
-    std::fs::read_to_string(path).map(|text| SourceFile::new(&name, text)).map_err(|e| {
-        Problems(vec![Problem::new(code, format!("cannot read `{name}`: {e}")).help(help)])
-    })
+    let problem = |text: String, help: &str| Problems(vec![Problem::new(code, text).help(help)]);
+    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        // What Excel on a Chinese Windows calls CSV is GBK.
+        std::io::ErrorKind::InvalidData => problem(
+            format!("`{name}` is not UTF-8 text"),
+            "save it as UTF-8; in Excel as *CSV UTF-8 (comma delimited)* (CSV UTF-8（逗号分隔）), \
+             not as plain CSV",
+        ),
+        _ => problem(format!("cannot read `{name}`: {e}"), help),
+    })?;
+    Ok(SourceFile::new(&name, text))
 }

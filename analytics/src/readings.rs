@@ -30,8 +30,7 @@ pub enum ReadError {
     Rows(#[from] RowsError),
     /// All that a meter's point holds for the period are doubles, which are not exact.
     #[error(
-        "meter `{meter}`: point `{point}` holds floating-point values; state its `resolution` in the device profile, \
-         then what is read from that time on counts"
+        "meter `{meter}`: point `{point}` holds floating-point values; state its `resolution` in the device profile"
     )]
     NotExact {
         /// The meter.

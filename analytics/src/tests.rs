@@ -16,6 +16,7 @@ use model::{
 };
 
 mod changes;
+mod reports;
 mod windows;
 
 use crate::query::{QueryFormat, query};

@@ -1,6 +1,9 @@
-//! A titled grid with notes below it. Must never know where it is written.
+//! A titled grid with notes below it, and what is said of a figure beside its value. Must never know where it is
+//! written.
 
-use energy::{Figure, FigureValue};
+use std::borrow::Cow;
+
+use energy::{Class, Figure, FigureValue};
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +12,13 @@ pub enum Cell {
     Text(String),
     /// A number as exact decimal text.
     Number(String),
+    /// A number as exact decimal text, and its unit.
+    Measured {
+        /// The number.
+        digits: String,
+        /// The unit.
+        unit: String,
+    },
     /// Nothing known, or nothing to say: never zero (INV-8).
     Empty,
 }
@@ -43,12 +53,57 @@ impl Cell {
         }
     }
 
+    /// The share of a figure's inputs that is there.
+    #[must_use]
+    pub fn coverage(figure: &Figure) -> Self {
+        figure.coverage_percent.as_ref().map_or(Self::Empty, |percent| Self::Measured {
+            digits: percent.clone(),
+            unit: "%".to_owned(),
+        })
+    }
+
+    /// What is special about figures, each thing once.
+    pub fn notes<'a>(figures: impl IntoIterator<Item = &'a Figure>) -> Self {
+        Self::texts(figures.into_iter().flat_map(remarks))
+    }
+
+    /// Texts, each once.
+    pub(super) fn texts(all: impl IntoIterator<Item = String>) -> Self {
+        let mut once: Vec<String> = Vec::new();
+        for text in all {
+            if !once.contains(&text) {
+                once.push(text);
+            }
+        }
+        Self::Text(once.join("; "))
+    }
+
     /// What is shown.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub fn shown(&self) -> Cow<'_, str> {
         match self {
-            Self::Text(text) | Self::Number(text) => text,
-            Self::Empty => "—",
+            Self::Text(text) | Self::Number(text) => Cow::Borrowed(text),
+            Self::Measured { digits, unit } => Cow::Owned(format!("{digits} {unit}")),
+            Self::Empty => Cow::Borrowed("—"),
         }
     }
+}
+
+/// Why a figure has no value, that a part of it is missing, and how it was found where that is neither by reading a
+/// meter nor by a declaration: what is estimated must not look like what was read.
+pub(super) fn remarks(figure: &Figure) -> Vec<String> {
+    let mut remarks: Vec<String> = figure.note.iter().cloned().collect();
+    if figure.value.is_none() {
+        return remarks;
+    }
+    if !figure.complete && remarks.is_empty() {
+        remarks.push("部分缺失 a part is missing".to_owned());
+    }
+    remarks.extend(match figure.class {
+        Some(Class::Rollover) => Some("按翻转推算 through a rollover of the register".to_owned()),
+        Some(Class::Estimated) => Some("估算 estimated over a gap".to_owned()),
+        Some(Class::Mixed) => Some("混合来源 mixed: see `explain`".to_owned()),
+        Some(Class::Metered | Class::Declared) | None => None,
+    });
+    remarks
 }

@@ -22,11 +22,11 @@ fn width(text: &str) -> usize {
 }
 
 fn padded(cell: &Cell, columns: usize) -> String {
-    let shown = cell.as_str();
-    let space = " ".repeat(columns.saturating_sub(width(shown)));
+    let shown = cell.shown();
+    let space = " ".repeat(columns.saturating_sub(width(&shown)));
     match cell {
         Cell::Text(_) => format!("{shown}{space}"),
-        Cell::Number(_) | Cell::Empty => format!("{space}{shown}"),
+        Cell::Number(_) | Cell::Measured { .. } | Cell::Empty => format!("{space}{shown}"),
     }
 }
 
@@ -36,7 +36,7 @@ pub fn text(grid: &Grid) -> String {
     let widths: Vec<usize> = (0..grid.header.len())
         .map(|at| {
             let cells =
-                grid.rows.iter().filter_map(|row| row.get(at)).map(|cell| width(cell.as_str()));
+                grid.rows.iter().filter_map(|row| row.get(at)).map(|cell| width(&cell.shown()));
             cells.chain(grid.header.get(at).map(|name| width(name))).max().unwrap_or(0)
         })
         .collect();
@@ -55,14 +55,19 @@ pub fn text(grid: &Grid) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The grid as CSV: header, rows, then the notes in their first column after an empty line.
+/// What tells a spreadsheet program that a text is UTF-8; without it Excel on a Chinese Windows takes GBK.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// The grid as CSV for a spreadsheet program: a byte order mark, header, rows, then the title and the notes, each after
+/// `# ` in the first column.
 pub fn csv(grid: &Grid) -> Result<Vec<u8>, RenderError> {
-    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+    let begin = BYTE_ORDER_MARK.as_bytes().to_vec();
+    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(begin);
     writer.write_record(&grid.header)?;
     for row in &grid.rows {
         let plain = |cell: &Cell| match cell {
             Cell::Empty => String::new(),
-            other => other.as_str().to_owned(),
+            other => other.shown().into_owned(),
         };
         writer.write_record(row.iter().map(plain))?;
     }
@@ -91,6 +96,14 @@ pub fn xlsx(grid: &Grid) -> Result<Vec<u8>, RenderError> {
                 Cell::Number(digits) => match digits.parse::<f64>() {
                     Ok(number) => sheet.write(at, column, number)?,
                     Err(_) => sheet.write(at, column, digits)?,
+                },
+                // A number that is shown with its unit.
+                Cell::Measured { digits, unit } => match digits.parse::<f64>() {
+                    Ok(number) => {
+                        let format = Format::new().set_num_format(format!("General\" {unit}\""));
+                        sheet.write_with_format(at, column, number, &format)?
+                    }
+                    Err(_) => sheet.write(at, column, cell.shown().as_ref())?,
                 },
                 Cell::Empty => sheet,
             };

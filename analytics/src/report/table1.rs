@@ -4,11 +4,11 @@
 //! T/ZJREA draft, Table 1: rows by energy kind and source channel, 综合能耗, 工业总产值, 工业增加值, 万元产值综合能耗.
 
 use energy::Figure;
-use energy::coefficient::{Basis, EnergyClass};
+use energy::coefficient::{Basis, EnergyClass, Evidence, Rule};
 use energy::source::NotCounted;
 use energy::table1::{Cell as Converted, Row, Table1};
 
-use super::grid::{Cell, Grid};
+use super::grid::{Cell, Grid, remarks};
 
 pub(super) fn basis_name(basis: Basis) -> &'static str {
     match basis {
@@ -43,7 +43,7 @@ pub fn table1(table: &Table1) -> Grid {
         rows.push(sum_row(class_name(subtotal.class), bases, |basis| subtotal.tce.get(basis)));
     }
     rows.push(sum_row("综合能耗 total", bases, |basis| table.totals.get(basis)));
-    rows.extend(value_rows(table, header.len()));
+    rows.extend(value_rows(table));
     let title = format!("表1 能源消耗统计表 Table 1 · {} · {}", table.subject_name, table.period);
     Grid { title, header, rows, notes: notes(table) }
 }
@@ -51,8 +51,9 @@ pub fn table1(table: &Table1) -> Grid {
 /// The energy per 10k yuan of output and of value added as a grid.
 #[must_use]
 pub fn intensity(table: &Table1) -> Grid {
-    let header =
-        ["指标 figure", "数值 value", "单位 unit", "说明 note"].map(str::to_owned).to_vec();
+    let header = ["指标 figure", "数值 value", "单位 unit", "覆盖率 coverage", "说明 note"]
+        .map(str::to_owned)
+        .to_vec();
     let mut rows = Vec::new();
     for basis in table.basis.bases() {
         let named = [
@@ -75,40 +76,82 @@ pub fn intensity(table: &Table1) -> Grid {
 }
 
 fn figure_row(name: &str, figure: &Figure) -> Vec<Cell> {
-    vec![Cell::text(name), Cell::figure(figure), Cell::text(&figure.unit), note(figure)]
-}
-
-fn note(figure: &Figure) -> Cell {
-    figure.note.as_ref().map_or_else(|| Cell::text(""), Cell::text)
+    vec![
+        Cell::text(name),
+        Cell::figure(figure),
+        Cell::text(&figure.unit),
+        Cell::coverage(figure),
+        Cell::notes([figure]),
+    ]
 }
 
 fn energy_row(row: &Row, bases: &[Basis]) -> Vec<Cell> {
-    let coverage = row.quantity.coverage_percent.as_ref();
     let mut cells = vec![
         Cell::text(&row.name),
         Cell::text(row.source.to_string()),
         Cell::figure(&row.quantity),
         Cell::text(row.unit.symbol()),
-        coverage.map_or(Cell::Empty, |percent| Cell::Number(format!("{percent} %"))),
+        Cell::coverage(&row.quantity),
     ];
     for basis in bases {
         let converted = row.converted.get(*basis);
         let coefficient = converted.and_then(|cell: &Converted| cell.coefficient.as_ref());
-        cells.push(coefficient.map_or(Cell::Empty, |used| {
-            Cell::Number(format!("{} kgce/{}", used.kgce_per_unit, used.unit))
+        cells.push(coefficient.map_or(Cell::Empty, |used| Cell::Measured {
+            digits: used.kgce_per_unit.to_string(),
+            unit: format!("kgce/{}", used.unit),
         }));
         cells.push(converted.map_or(Cell::Empty, |cell| Cell::figure(&cell.tce)));
     }
-    let mut remarks: Vec<String> = row.quantity.note.iter().cloned().collect();
-    remarks.extend(row.converted.iter().filter_map(|cell| cell.tce.note.clone()));
-    let notices = row.converted.iter().filter_map(|cell| cell.coefficient.as_ref());
-    remarks.extend(
-        notices.flat_map(|used| used.notices.clone()).filter(|notice| notice.contains("示例")),
-    );
-    remarks.extend(row.not_counted.iter().map(not_counted));
-    remarks.dedup();
-    cells.push(Cell::text(remarks.join("; ")));
+    let figures = std::iter::once(&row.quantity).chain(row.converted.iter().map(|cell| &cell.tce));
+    let used = row.converted.iter().filter_map(|cell| cell.coefficient.as_ref());
+    let doubts = used.filter_map(|used| doubt(used.evidence?).map(str::to_owned));
+    let not_counted = row.not_counted.iter().map(not_counted);
+    cells.push(Cell::texts(figures.flat_map(remarks).chain(doubts).chain(not_counted)));
     cells
+}
+
+/// What must be said beside a figure that such a coefficient went into.
+fn doubt(evidence: Evidence) -> Option<&'static str> {
+    match evidence {
+        Evidence::Printed | Evidence::Secondary | Evidence::Measured => None,
+        Evidence::Unverified => Some("系数未核实 unverified coefficient"),
+        Evidence::Assumed => Some("系数为假定值 assumed coefficient"),
+        Evidence::Illustrative => {
+            Some("系数为示例值，不可用于上报 illustrative coefficient, not for a report")
+        }
+    }
+}
+
+/// A coefficient with everything that it takes to audit a total made with it.
+///
+/// # Source
+/// GB/T 2589: the equal value of electricity is a dated number per authority, so its year and its document stand beside
+/// it.
+fn coefficient(row: &Row, basis: Basis) -> Option<String> {
+    let used = row.converted.get(basis)?.coefficient.as_ref()?;
+    let mut text =
+        format!("{} {}: {} kgce/{}", row.name, basis_name(basis), used.kgce_per_unit, used.unit);
+    match &used.rule {
+        Rule::Row => {}
+        Rule::SingleValue => text.push_str(", 单一值 single_value: the one value of both bases"),
+        Rule::Enthalpy { steam_kj_per_kg, feed_kj_per_kg } => {
+            let enthalpy = format!(
+                ", 按焓值 by enthalpy {steam_kj_per_kg} kJ/kg less feed water {feed_kj_per_kg} kJ/kg"
+            );
+            text.push_str(&enthalpy);
+        }
+        Rule::Excluded => text.push_str(", 不折算 not converted by the site's rule"),
+    }
+    if let Some(year) = used.data_year {
+        text = format!("{text}, 数据年份 data year {year}");
+    }
+    for notice in &used.notices {
+        text = format!("{text}, {notice}");
+    }
+    if let Some(evidence) = used.evidence {
+        text = format!("{text}, 证据 evidence {evidence}");
+    }
+    Some(text)
 }
 
 /// What was given too and does not count stays in sight (trap of metered and declared at once).
@@ -123,44 +166,30 @@ fn sum_row<'a>(
     figure: impl Fn(Basis) -> Option<&'a Figure>,
 ) -> Vec<Cell> {
     let mut cells = vec![Cell::text(name), Cell::text(""), Cell::text(""), Cell::text("tce")];
-    let coverage = bases.first().and_then(|basis| figure(*basis)?.coverage_percent.clone());
-    cells.push(coverage.map_or(Cell::text(""), |percent| Cell::Number(format!("{percent} %"))));
-    let mut remark = Cell::text("");
+    let figures = || bases.iter().filter_map(|basis| figure(*basis));
+    cells.push(figures().next().map_or(Cell::text(""), Cell::coverage));
     for basis in bases {
         cells.push(Cell::text(""));
         cells.push(figure(*basis).map_or(Cell::Empty, Cell::figure));
-        if let Some(text) = figure(*basis).and_then(|figure| figure.note.as_ref()) {
-            remark = Cell::text(text);
-        }
     }
-    cells.push(remark);
+    cells.push(Cell::notes(figures()));
     cells
 }
 
 /// Output value, value added and the quotients: one figure a row, its value in the column of its basis.
-fn value_rows(table: &Table1, columns: usize) -> Vec<Vec<Cell>> {
+fn value_rows(table: &Table1) -> Vec<Vec<Cell>> {
     let bases = table.basis.bases();
-    let blank = |name: &str, unit: &str| {
-        let mut cells = vec![Cell::text(""); columns];
-        if let [first, _, _, unit_cell, ..] = cells.as_mut_slice() {
-            *first = Cell::text(name);
-            *unit_cell = Cell::text(unit);
-        }
-        cells
-    };
+    let none = || Cell::text("");
     let money = [
         ("工业总产值 gross output value", &table.gross_output_value),
         ("工业增加值 value added", &table.value_added),
     ];
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for (name, figure) in money {
-        let mut cells = blank(name, &figure.unit);
-        if let Some(cell) = cells.get_mut(2) {
-            *cell = Cell::figure(figure);
-        }
-        if let Some(cell) = cells.last_mut() {
-            *cell = note(figure);
-        }
+        let (value, unit) = (Cell::figure(figure), Cell::text(&figure.unit));
+        let mut cells = vec![Cell::text(name), none(), value, unit, Cell::coverage(figure)];
+        cells.extend(bases.iter().flat_map(|_| [none(), none()]));
+        cells.push(Cell::notes([figure]));
         rows.push(cells);
     }
     let quotients = [
@@ -168,16 +197,12 @@ fn value_rows(table: &Table1, columns: usize) -> Vec<Vec<Cell>> {
         ("万元增加值综合能耗 per 万元 of value added", &table.value_added_intensity),
     ];
     for (name, per_basis) in quotients {
-        let mut cells = blank(name, "tce/万元");
-        for (at, basis) in bases.iter().enumerate() {
-            let Some(figure) = per_basis.get(*basis) else { continue };
-            if let Some(cell) = cells.get_mut(6 + 2 * at) {
-                *cell = Cell::figure(figure);
-            }
-            if let (Some(cell), Some(_)) = (cells.last_mut(), &figure.note) {
-                *cell = note(figure);
-            }
+        let coverage = per_basis.iter().next().map_or_else(none, Cell::coverage);
+        let mut cells = vec![Cell::text(name), none(), none(), Cell::text("tce/万元"), coverage];
+        for basis in bases {
+            cells.extend([none(), per_basis.get(*basis).map_or(Cell::Empty, Cell::figure)]);
         }
+        cells.push(Cell::notes(per_basis.iter()));
         rows.push(cells);
     }
     rows
@@ -199,6 +224,13 @@ fn notes(table: &Table1) -> Vec<String> {
             text = format!("{text}, steam rule {steam}");
         }
         notes.push(format!("{text}, {}", rule.treatment));
+    }
+    for basis in table.basis.bases() {
+        let mut of_basis: Vec<String> =
+            table.rows.iter().filter_map(|row| coefficient(row, *basis)).collect();
+        // What is bought and sold has one coefficient.
+        of_basis.dedup();
+        notes.extend(of_basis);
     }
     for missing in &table.missing_coefficients {
         notes.push(format!("缺少系数 missing coefficient: {missing}"));

@@ -81,13 +81,12 @@ fn line_rows(line: &Line, products: &UnitProduct) -> Vec<Vec<Cell>> {
 }
 
 fn figure_row(line: &str, name: &str, figure: &Figure) -> Vec<Cell> {
-    let coverage = figure.coverage_percent.as_ref();
     vec![
         Cell::text(line),
         Cell::text(name),
         Cell::figure(figure),
         Cell::text(&figure.unit),
-        coverage.map_or(Cell::text(""), |percent| Cell::Number(format!("{percent} %"))),
-        figure.note.as_ref().map_or(Cell::text(""), Cell::text),
+        Cell::coverage(figure),
+        Cell::notes([figure]),
     ]
 }

@@ -111,7 +111,7 @@ fn a_corrected_modulus_ends_the_complaint_about_it() {
     }
 }
 
-/// INV-9: a figure as of a commit does not change with what was said after it.
+/// A figure as of a commit does not change with what was said after it.
 #[test]
 fn as_of_a_commit_the_dictionary_of_then_is_meant() {
     let of = |text: &str| dictionary_of(|point| point.modulus = Some(text.parse().unwrap()));
