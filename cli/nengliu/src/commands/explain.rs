@@ -1,8 +1,14 @@
 //! `nengliu explain`: the formula with the numbers put in, and everything behind it.
 
+use energy::coefficient::{Role, Rule};
 use energy::index::Border;
+use energy::plant::{EnergyKind, Plant};
 use energy::source::MeterPart;
-use energy::{BasisChoice, Class, Explanation, Explanations, Number};
+use energy::{
+    Basis, BasisChoice, Class, Coefficient, Explanation, Explanations, MissingCoefficient, Number,
+    Segment,
+};
+use model::Timestamp;
 use serde_json::json;
 
 use super::source;
@@ -10,10 +16,10 @@ use crate::cli::ExplainArgs;
 use crate::exit;
 
 pub(crate) fn explain(args: &ExplainArgs) -> u8 {
-    explained(args).map_or_else(|code| code, |()| exit::OK)
+    explained(args).unwrap_or_else(|code| code)
 }
 
-fn explained(args: &ExplainArgs) -> Result<(), u8> {
+fn explained(args: &ExplainArgs) -> Result<u8, u8> {
     let (plant, lake) = source::open(&args.source)?;
     let mut levels = args.figure.split('/');
     let (Some(table), Some(Ok(period))) = (levels.next(), levels.next().map(str::parse)) else {
@@ -24,27 +30,62 @@ fn explained(args: &ExplainArgs) -> Result<(), u8> {
         return Err(exit::CONFIG);
     };
     let no_figures = |e| source::no_figures(&e);
-    let explanations = match table {
+    let (explanations, missing) = match table {
         "unit-product" | "unit_product" => {
-            plant
-                .unit_products(lake.as_ref(), period, BasisChoice::Both)
-                .map_err(no_figures)?
-                .explanations
+            let products = plant.unit_products(lake.as_ref(), period, BasisChoice::Both);
+            let products = products.map_err(no_figures)?;
+            (products.explanations, products.missing_coefficients)
         }
         _ => {
-            plant.table1(lake.as_ref(), period, BasisChoice::Both).map_err(no_figures)?.explanations
+            let table = plant.table1(lake.as_ref(), period, BasisChoice::Both);
+            let table = table.map_err(no_figures)?;
+            (table.explanations, table.missing_coefficients)
         }
     };
     let found = energy::explain(&explanations, &args.figure);
     if found.is_empty() {
         return Err(unknown(&args.figure, &explanations));
     }
+    let missing = needed(&plant.plant, &found, missing);
     let text = if args.json {
-        format!("{}\n", json!({ "schema": "nengliu.explain.v1", "figures": found }))
+        let schema = "nengliu.explain.v1";
+        let object = json!({ "schema": schema, "figures": found, "missing_coefficients": missing });
+        format!("{object}\n")
     } else {
         found.iter().map(|one| in_words(one)).collect::<Vec<_>>().join("\n")
     };
-    source::write(None, text.as_bytes())
+    source::write(None, text.as_bytes())?;
+    Ok(source::missing_coefficients(&missing))
+}
+
+/// Of the coefficients that are missing, those that these figures need.
+fn needed(
+    plant: &Plant,
+    found: &[&Explanation],
+    missing: Vec<MissingCoefficient>,
+) -> Vec<MissingCoefficient> {
+    let without =
+        found.iter().filter(|one| one.figure.value.is_none() && one.coefficients.is_empty());
+    let wanted: Vec<(Basis, &EnergyKind)> = without
+        .filter_map(|one| {
+            // A conversion is named after its kind.
+            let kinds = plant.kinds.iter();
+            let named = |kind: &&EnergyKind| {
+                one.figure.name.split('/').any(|part| *part == *kind.id.to_string())
+            };
+            Some((one.figure.basis?, kinds.clone().find(named)?))
+        })
+        .collect();
+    let is_needed = |one: &MissingCoefficient| {
+        wanted.iter().any(|(basis, kind)| {
+            let of_kind = kind.coefficient == one.key.energy_kind
+                // By enthalpy it is the coefficient of heat.
+                || (kind.steam.is_some() && one.key.energy_kind == "heat");
+            let equal_value = one.key.role == Role::EqualValue;
+            of_kind && (!equal_value || *basis == Basis::EqualValue)
+        })
+    };
+    missing.into_iter().filter(is_needed).collect()
 }
 
 fn unknown(figure: &str, explanations: &Explanations) -> u8 {
@@ -73,17 +114,17 @@ fn in_words(one: &Explanation) -> String {
         line(format!("  coefficients set {set}"));
     }
     for used in &one.coefficients {
-        let rows: Vec<String> = used
-            .rows
-            .iter()
-            .map(|row| {
-                format!(
-                    "{} {} · {} · evidence {}",
-                    row.rule_set, row.edition, row.notice, row.evidence
-                )
-            })
-            .collect();
-        line(format!("    {} kgce/{} ({})", used.kgce_per_unit, used.unit, rows.join("; ")));
+        let rows: Vec<String> = used.rows.iter().map(|row| coefficient_row(row)).collect();
+        let rule = match used.rule {
+            Rule::SingleValue => "single_value: the one value of both bases; ",
+            Rule::Enthalpy { .. } => "by enthalpy; ",
+            Rule::Row | Rule::Excluded => "",
+        };
+        let rows = rows.join("; ");
+        line(format!("    {} kgce/{} ({rule}{rows})", used.kgce_per_unit, used.unit));
+        for conversion in &used.conversions {
+            line(format!("    1 {} = {} {}", conversion.from, conversion.factor, conversion.to));
+        }
     }
     if let Some(coverage) = &figure.coverage_percent {
         line(format!("  coverage     {coverage} %"));
@@ -93,6 +134,9 @@ fn in_words(one: &Explanation) -> String {
     }
     for part in &one.meters {
         line(format!("  meter        {}", meter(part)));
+        for event in events(part) {
+            line(format!("    {event}"));
+        }
     }
     for fact in &one.declared {
         line(format!(
@@ -128,23 +172,27 @@ fn class_name(class: Class) -> &'static str {
     }
 }
 
+fn coefficient_row(row: &Coefficient) -> String {
+    let year = row.data_year.map_or_else(String::new, |year| format!(" · data year {year}"));
+    let (set, edition) = (&row.rule_set, &row.edition);
+    format!("{set} {edition}{year} · {} · evidence {}", row.notice, row.evidence)
+}
+
 /// A meter with the readings at both ends of the period.
 fn meter(part: &MeterPart) -> String {
     let Some(energy) = &part.energy else {
         return format!("{} ({}): no reading", part.meter, part.point);
     };
-    let ratios: Vec<String> = part.ratios.iter().map(|change| change.ratio.to_string()).collect();
     let value = energy.energy.as_ref().map_or_else(|| "unknown".to_owned(), Number::to_string);
     let end = |border: Option<&Border>, reading: Option<&Number>| {
         let reading = reading.map_or_else(|| "no reading".to_owned(), Number::to_string);
         border.map_or(reading.clone(), |border| format!("{reading} {}", place(border)))
     };
     let mut text = format!(
-        "{} ({}): {value} {} (ratio {}); from {} to {}; {} of {} slots read",
+        "{} ({}): {value} {}; from {} to {}; {} of {} slots read",
         part.meter,
         part.point,
         part.unit,
-        ratios.join(", "),
         end(energy.start.as_ref(), energy.start_reading.as_ref()),
         end(energy.end.as_ref(), energy.end_reading.as_ref()),
         energy.coverage.covered,
@@ -156,6 +204,40 @@ fn meter(part: &MeterPart) -> String {
     text
 }
 
+/// What happened to a meter in the period, in the order of time: with it the energy can be computed again by hand.
+fn events(part: &MeterPart) -> Vec<String> {
+    let mut events: Vec<(Timestamp, String)> = Vec::new();
+    events.extend(part.segments.iter().map(|segment| (segment.from, run(part, segment))));
+    events.extend(part.replacements.iter().map(|one| {
+        let text = format!(
+            "replaced at {}: the old meter ended at {}, the new one began at {}",
+            one.at, one.old_final, one.new_initial
+        );
+        (one.at, text)
+    }));
+    let gaps = part.energy.iter().flat_map(|energy| &energy.open_gaps);
+    events.extend(gaps.map(|gap| {
+        (gap.from, format!("open gap from {} to {}: no energy is known", gap.from, gap.to))
+    }));
+    // A replacement comes before the run that it begins.
+    events.sort_by_key(|(at, text)| (*at, !text.starts_with("replaced")));
+    events.into_iter().map(|(_, text)| text).collect()
+}
+
+/// `(end − start + rollovers × modulus) × ratio = energy`.
+fn run(part: &MeterPart, segment: &Segment) -> String {
+    let Segment { from, to, start_reading, end_reading, ratio, rollovers, energy } = segment;
+    let through = match (&part.modulus, rollovers) {
+        (_, 0) => String::new(),
+        (Some(modulus), count) => format!(" + {count} × modulus {modulus}"),
+        (None, count) => format!(" + {count} × modulus"),
+    };
+    let unit = part.unit;
+    format!(
+        "{from} to {to}: ({end_reading} − {start_reading}{through}) × ratio {ratio} = {energy} {unit}"
+    )
+}
+
 fn place(border: &Border) -> String {
     match border {
         Border::Exact { at } => format!("read at {at}"),
@@ -164,3 +246,6 @@ fn place(border: &Border) -> String {
         Border::Clipped { at } => format!("cut at the nearest reading {at}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use analytics::report;
 use energy::BasisChoice;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::source;
 use crate::cli::{self, KpiArgs, KpiFormat, KpiTable};
@@ -44,26 +44,21 @@ fn figures(args: &KpiArgs) -> Result<u8, u8> {
     };
     let bytes = match args.format {
         KpiFormat::Text => report::text(&grid).into_bytes(),
-        KpiFormat::Json => {
-            let mut object = json!({ "schema": SCHEMA });
-            if let (Some(object), serde_json::Value::Object(figures)) =
-                (object.as_object_mut(), figures)
-            {
-                object.extend(figures);
-            }
-            format!("{object}\n").into_bytes()
-        }
+        KpiFormat::Json => format!("{}\n", with_schema(figures)).into_bytes(),
         KpiFormat::Csv => report::csv(&grid).map_err(|e| not_rendered(&e))?,
         KpiFormat::Xlsx => report::xlsx(&grid).map_err(|e| not_rendered(&e))?,
     };
     source::write(args.output.as_deref(), &bytes)?;
-    if missing.is_empty() {
-        return Ok(exit::OK);
+    Ok(source::missing_coefficients(&missing))
+}
+
+/// Figures as JSON, with the name and version of their form.
+pub(super) fn with_schema(figures: Value) -> Value {
+    let mut object = json!({ "schema": SCHEMA });
+    if let (Some(object), Value::Object(figures)) = (object.as_object_mut(), figures) {
+        object.extend(figures);
     }
-    for coefficient in &missing {
-        eprintln!("error EN-K002: {coefficient}\n  try:\n{}", coefficient.add);
-    }
-    Ok(exit::MISSING_COEFFICIENT)
+    object
 }
 
 fn not_rendered(error: &report::RenderError) -> u8 {

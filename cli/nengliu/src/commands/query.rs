@@ -1,5 +1,7 @@
 //! `nengliu query`.
 
+use std::io::Write as _;
+
 use analytics::query::{QueryError, QueryFormat, query as write_samples};
 use analytics::rows::RowFilter;
 use config::FromToml;
@@ -28,14 +30,18 @@ fn samples(args: &QueryArgs) -> Result<(), u8> {
         QueryFormatArg::Json => QueryFormat::Json,
         QueryFormatArg::Parquet => QueryFormat::Parquet,
     };
-    let mut bytes = Vec::new();
-    let count = write_samples(&snapshot, &filter, args.all, format, &mut bytes).map_err(
-        |e: QueryError| {
+    let mut out = source::sink(args.output.as_deref())?;
+    let count = match write_samples(&snapshot, &filter, args.all, format, &mut out) {
+        Ok(count) => count,
+        Err(QueryError::Write(e)) => return source::not_written(&e),
+        Err(e) => {
             exit::show("EN-L004", &e, "");
-            exit::FAILED
-        },
-    )?;
-    source::write(args.output.as_deref(), &bytes)?;
+            return Err(exit::FAILED);
+        }
+    };
+    if let Err(e) = out.flush() {
+        return source::not_written(&e);
+    }
     if count == 0 {
         eprintln!("note: no sample matches; `nengliu query --lake {}` shows all", lake.display());
     }

@@ -137,6 +137,7 @@ async fn figures_on_timer(
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let settings = std::sync::Arc::new(settings);
     let mut failing = false;
+    let mut warned = String::new();
     loop {
         tokio::select! {
             _ = timer.tick() => {}
@@ -145,7 +146,14 @@ async fn figures_on_timer(
         let (settings, lake) = (std::sync::Arc::clone(&settings), lake.clone());
         let written = tokio::task::spawn_blocking(move || write_figures(&settings, &lake)).await;
         match written {
-            Ok(Ok(())) => failing = false,
+            Ok(Ok(warnings)) => {
+                failing = false;
+                // Said once, and again when they change.
+                if !warnings.is_empty() && warnings != warned {
+                    tracing::warn!(warnings, "plant file");
+                }
+                warned = warnings;
+            }
             Ok(Err(reason)) if !failing => {
                 failing = true;
                 tracing::warn!(reason, "no figures; tried again on the timer");
@@ -156,7 +164,8 @@ async fn figures_on_timer(
     }
 }
 
-fn write_figures(settings: &AnalyticsSettings, lake: &std::path::Path) -> Result<(), String> {
+/// Writes the figures and returns the warnings of the plant file.
+fn write_figures(settings: &AnalyticsSettings, lake: &std::path::Path) -> Result<String, String> {
     let plant = PlantFiles::load(&settings.plant).map_err(|problems| problems.to_string())?;
     let snapshot = Snapshot::open(lake).map_err(|e| e.to_string())?;
     let view = LakeView::new(&snapshot, None).map_err(|e| e.to_string())?;
@@ -165,14 +174,16 @@ fn write_figures(settings: &AnalyticsSettings, lake: &std::path::Path) -> Result
         let table =
             plant.table1(Some(&view), period, BasisChoice::Both).map_err(|e| e.to_string())?;
         let path = settings.figures_folder.join(format!("table1-{period}.json"));
-        let text = serde_json::to_vec_pretty(&table).map_err(|e| e.to_string())?;
+        let figures = super::kpi::with_schema(serde_json::json!(table));
+        let text = serde_json::to_vec_pretty(&figures).map_err(|e| e.to_string())?;
         // A reader never sees half a file.
         let unfinished = path.with_extension("json.new");
         std::fs::write(&unfinished, text).map_err(|e| e.to_string())?;
         std::fs::rename(&unfinished, &path).map_err(|e| e.to_string())?;
         tracing::debug!("{}", report::text(&report::table1(&table)));
     }
-    Ok(())
+    let warnings = &plant.plant.warnings;
+    Ok(if warnings.0.is_empty() { String::new() } else { warnings.to_string() })
 }
 
 /// This month and the last complete one, in the plant's calendar.

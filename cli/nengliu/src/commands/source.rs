@@ -1,8 +1,11 @@
 //! Where figures and samples come from: the plant file, the lake and "as of". Must never compute.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use analytics::{FiguresError, LakeView, PlantFiles};
+use energy::MissingCoefficient;
 use lake::Snapshot;
 use model::CommitNumber;
 use nengliu_gateway::render_problems;
@@ -27,7 +30,7 @@ pub(super) fn places(args: &SourceArgs) -> Result<(Option<PathBuf>, Option<PathB
 }
 
 /// The snapshot of a lake.
-pub(super) fn snapshot(folder: &std::path::Path) -> Result<Snapshot, u8> {
+pub(super) fn snapshot(folder: &Path) -> Result<Snapshot, u8> {
     Snapshot::open(folder).map_err(|e| {
         exit::show("EN-L001", &e, "name the lake with --lake FOLDER; `nengliu serve` makes one");
         exit::FAILED
@@ -82,6 +85,14 @@ pub(super) fn no_figures(error: &FiguresError) -> u8 {
     }
 }
 
+/// Shows each coefficient that is missing, with what to add to the plant file, and returns the exit code.
+pub(super) fn missing_coefficients(missing: &[MissingCoefficient]) -> u8 {
+    for coefficient in missing {
+        eprintln!("error EN-K002: {coefficient}\n  try:\n{}", coefficient.add);
+    }
+    if missing.is_empty() { exit::OK } else { exit::MISSING_COEFFICIENT }
+}
+
 /// Reads a period as people write it.
 pub(super) fn period(text: &str) -> Result<energy::Period, u8> {
     text.parse().map_err(|e: energy::period::PeriodError| {
@@ -90,19 +101,29 @@ pub(super) fn period(text: &str) -> Result<energy::Period, u8> {
     })
 }
 
-/// Writes to a file or to standard output.
-pub(super) fn write(output: Option<&std::path::Path>, bytes: &[u8]) -> Result<(), u8> {
-    use std::io::Write as _;
-    let written = match output {
-        Some(path) => std::fs::write(path, bytes),
-        None => std::io::stdout().lock().write_all(bytes),
-    };
-    match written {
-        // Whoever read our output has seen enough.
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|e| {
-            exit::show("EN-A002", &e, "choose another place with --output FILE");
-            exit::FAILED
-        }),
+/// A file or standard output, to be written bit by bit.
+pub(super) fn sink(output: Option<&Path>) -> Result<Box<dyn Write>, u8> {
+    let Some(path) = output else { return Ok(Box::new(io::BufWriter::new(io::stdout().lock()))) };
+    match fs::File::create(path) {
+        Ok(file) => Ok(Box::new(io::BufWriter::new(file))),
+        Err(e) => Err(not_written(&e).err().unwrap_or(exit::FAILED)),
     }
+}
+
+/// Writes to a file or to standard output.
+pub(super) fn write(output: Option<&Path>, bytes: &[u8]) -> Result<(), u8> {
+    let written = match output {
+        Some(path) => fs::write(path, bytes),
+        None => io::stdout().lock().write_all(bytes),
+    };
+    written.or_else(|e| not_written(&e))
+}
+
+/// Shows why output could not be written; it is no error when whoever reads our output has seen enough.
+pub(super) fn not_written(error: &io::Error) -> Result<(), u8> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    exit::show("EN-A002", error, "choose another place with --output FILE");
+    Err(exit::FAILED)
 }

@@ -1,0 +1,114 @@
+//! The words of `explain`: what is printed is enough to compute the figure again by hand.
+
+use config::SourceFile;
+use energy::{Facts, Inputs, MeterReadings, Meters, Reading};
+use model::{Generation, Quality, Sequence, Unit};
+
+use super::*;
+
+const PLANT: &str = r#"
+[plant]
+enterprise = "acme"
+time_zone = "Asia/Shanghai"
+rule_set = "GB/T 2589"
+edition = "2020"
+
+[[energy_kind]]
+id = "electricity"
+unit = "kWh"
+
+[[meter]]
+id = "main"
+point = "acme/nb-1/main/e_import"
+energy_kind = "electricity"
+role = "incoming"
+unit = "kWh"
+"#;
+
+/// The explanation of 2018-01-01 for readings at full quarters of an hour (hour × 4 + quarter, register).
+fn words(meter: &str, readings: &[(i64, i64)]) -> String {
+    let plant = Plant::read(&SourceFile::new("plant.toml", format!("{PLANT}{meter}")));
+    let plant = plant.unwrap_or_else(|problems| panic!("{problems}"));
+    let midnight: jiff::Timestamp = "2018-01-01T00:00:00+08:00".parse().unwrap();
+    let reading = |&(quarter, register): &(i64, i64)| Reading {
+        time: Timestamp(midnight.as_microsecond() + quarter * 900_000_000),
+        mantissa: register,
+        quality: Quality::GOOD,
+        generation: Generation(1),
+        sequence: Sequence(1),
+    };
+    let of_meter = MeterReadings {
+        meter: plant.meters[0].id.clone(),
+        exponent: 0,
+        unit: Unit::KilowattHour,
+        modulus: None,
+        readings: readings.iter().map(reading).collect(),
+    };
+    let meters = Meters::build(&plant, &[of_meter]).unwrap();
+    let facts = Facts::read(&plant, &[]).unwrap();
+    let inputs = Inputs { plant: &plant, facts: &facts, meters: &meters, commit: None };
+    let table =
+        energy::table1(&inputs, "2018-01-01".parse().unwrap(), BasisChoice::Equivalent).unwrap();
+    in_words(&table.explanations["table1/2018-01-01/electricity/quantity"])
+}
+
+/// A register that stands at `register(quarter)` in each quarter of the day.
+fn whole_day(register: impl Fn(i64) -> i64) -> Vec<(i64, i64)> {
+    (0..=96).map(|quarter| (quarter, register(quarter))).collect()
+}
+
+fn has(text: &str, line: &str) {
+    assert!(text.lines().any(|one| one.trim() == line), "no line `{line}` in:\n{text}");
+}
+
+#[test]
+fn a_replacement_and_a_change_of_ratio_are_printed_with_the_readings_on_either_side() {
+    let events = r#"
+[[meter.ratio]]
+ct = "40"
+
+[[meter.ratio]]
+from = "2018-01-01T12:00:00+08:00"
+ct = "60"
+
+[[meter.replacement]]
+at = "2018-01-01T12:00:00+08:00"
+old_final = 81250
+new_initial = 5
+"#;
+    let register = |quarter: i64| match quarter {
+        ..48 => 81_000 + quarter * 5,
+        _ => 5 + (quarter - 48) * 125 / 48,
+    };
+    let text = words(events, &whole_day(register));
+    has(&text, "table1/2018-01-01/electricity/quantity = 17500 kWh".trim());
+    has(
+        &text,
+        "2017-12-31T16:00:00.000000Z to 2018-01-01T04:00:00.000000Z: (81250 − 81000) × ratio 40 = 10000 kWh",
+    );
+    has(
+        &text,
+        "replaced at 2018-01-01T04:00:00.000000Z: the old meter ended at 81250, the new one began at 5",
+    );
+    has(
+        &text,
+        "2018-01-01T04:00:00.000000Z to 2018-01-01T16:00:00.000000Z: (130 − 5) × ratio 60 = 7500 kWh",
+    );
+}
+
+#[test]
+fn a_rollover_is_printed_with_its_modulus() {
+    let meter = "modulus = 1000\nrise_per_hour_max = 100\n";
+    let text = words(meter, &whole_day(|quarter| (950 + quarter) % 1_000));
+    has(
+        &text,
+        "2017-12-31T16:00:00.000000Z to 2018-01-01T16:00:00.000000Z: (46 − 950 + 1 × modulus 1000) × ratio 1 = 96 kWh",
+    );
+    has(&text, "class        rollover: derived from the modulus");
+}
+
+#[test]
+fn an_open_gap_is_named() {
+    let text = words("", &[(0, 500), (1, 510), (40, 100), (96, 200)]);
+    assert!(text.contains("open gap from 2017-12-31T16:15:00.000000Z to "), "{text}");
+}
