@@ -40,7 +40,8 @@ pub(crate) fn hash_of_hex(text: &str) -> Option<DictionaryHash> {
     Some(DictionaryHash(bytes))
 }
 
-/// Keeps `dictionary`, durable when this returns. One that is there already is left as it is.
+/// Keeps `dictionary`, durable when this returns. One that is there already is written anew: an earlier call may have
+/// failed to sync its name, and a second sync of the same name proves nothing.
 pub(crate) fn put(
     disk: &dyn Disk,
     dir: &Path,
@@ -51,13 +52,8 @@ pub(crate) fn put(
     let folder = place::dictionaries(dir);
     create_directories(disk, &folder).map_err(LakeError::io("create", &folder))?;
     let path = folder.join(format!("{hash}.json"));
-    match publish(disk, &path, &[Bytes::from(json)], IfThere::Refuse) {
-        // An earlier call may have ended between the name and its sync.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            disk.sync_directory(&folder).map_err(LakeError::io("sync", &folder))?;
-        }
-        other => other.map_err(LakeError::io("write", &path))?,
-    }
+    publish(disk, &path, &[Bytes::from(json)], IfThere::Replace)
+        .map_err(LakeError::io("write", &path))?;
     Ok(hash)
 }
 
