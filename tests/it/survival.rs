@@ -127,6 +127,21 @@ fn a_cut_network_loses_nothing_on_either_side_of_the_broker() {
 }
 
 #[test]
+fn a_broker_that_was_never_there_is_named_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = || free_tcp_port().unwrap();
+    let port = format!("address = \"tcp://127.0.0.1:{}\"", nobody());
+    let uplink = format!("url = \"mqtt://127.0.0.1:{}\"", nobody());
+    let settings = one_meter::modbus_settings(folder.path(), &port, &uplink).unwrap();
+    let gateway = Gateway::start(folder.path(), &settings).unwrap();
+    wait_until("the uplink in the log", SOON, || {
+        let log = gateway.log()?;
+        Ok(log.lines().any(|line| line.contains("uplink not connected") && line.contains("reason")))
+    })
+    .unwrap();
+}
+
+#[test]
 fn sigterm_ends_gateway_and_centre_within_five_seconds_with_everything_kept() {
     let folder = tempfile::tempdir().unwrap();
     check_sigterm(Site::start(folder.path()));

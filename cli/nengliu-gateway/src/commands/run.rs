@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use config::Problems;
+use gateway::RunError;
 use gateway::keeper::KeeperError;
-use gateway::{GatewayStatus, RunError};
+use gateway::status::SpoolStatus;
 use spool::SpoolError;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -39,7 +40,7 @@ pub(super) async fn run(path: &Path) -> u8 {
     }
     tracing::info!("gateway stops: committing what was read");
     match handle.stop_quickly().await {
-        Ok(status) => stopped(&status),
+        Ok(status) => stopped(&status.spool, status.uplink.frames_waiting),
         Err(e) => {
             print_error("GW-S001", &e, "look for the disk's fault above");
             EXIT_FAILED
@@ -58,10 +59,9 @@ pub(super) fn config_error(error: &LoadError) -> u8 {
     EXIT_CONFIG
 }
 
-fn stopped(status: &GatewayStatus) -> u8 {
-    let waiting = status.uplink.frames_waiting;
-    tracing::info!(waiting, durable = status.spool.durable, "gateway stopped");
-    let Some(fault) = &status.spool.fault else { return EXIT_OK };
+fn stopped(spool: &SpoolStatus, waiting: u64) -> u8 {
+    tracing::info!(waiting, durable = spool.durable, "gateway stopped");
+    let Some(fault) = &spool.fault else { return EXIT_OK };
     let words = format!("the last readings are not on disk and are gone: {fault}");
     print_words("GW-S001", &words, DISK_HELP);
     EXIT_FAILED
@@ -123,6 +123,14 @@ mod tests {
     use std::io::{Error, ErrorKind};
 
     use super::*;
+
+    #[test]
+    fn a_last_commit_that_failed_is_not_a_good_end() {
+        let mut spool = SpoolStatus::default();
+        assert_eq!(stopped(&spool, 7), EXIT_OK);
+        spool.fault = Some("spool cannot write: no space left on device".to_owned());
+        assert_eq!(stopped(&spool, 7), EXIT_FAILED);
+    }
 
     #[test]
     fn each_fault_of_the_spool_says_what_to_do_about_itself() {

@@ -23,7 +23,9 @@ pub(super) async fn status(path: &Path, json: bool) -> u8 {
             if problems.is_fatal() {
                 eprintln!("{}", crate::render_problems(&problems));
             }
-            return no_answer(&e, &spool, path);
+            let (words, help, exit) = advice(&e, &spool, path);
+            print_words("GW-A004", &words, &help);
+            return exit;
         }
     };
     if json {
@@ -37,9 +39,10 @@ pub(super) async fn status(path: &Path, json: bool) -> u8 {
     exit_code(&status)
 }
 
-fn no_answer(error: &std::io::Error, spool: &Path, config: &Path) -> u8 {
+/// What is wrong when there is no answer, what to do, and the exit code.
+fn advice(error: &std::io::Error, spool: &Path, config: &Path) -> (String, String, u8) {
     let (spool, config) = (spool.display(), config.display());
-    let (words, help, exit) = match error.kind() {
+    match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => (
             format!("no gateway runs on the spool `{spool}`"),
             format!("start it: nengliu-gateway run -c {config}"),
@@ -60,9 +63,7 @@ fn no_answer(error: &std::io::Error, spool: &Path, config: &Path) -> u8 {
             "look at its log".to_owned(),
             EXIT_FAILED,
         ),
-    };
-    print_words("GW-A004", &words, &help);
-    exit
+    }
 }
 
 /// Only the spool's place is needed, so a status can be had while the rest of the file is being edited.
@@ -176,6 +177,22 @@ mod tests {
     use gateway::status::{PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
 
     use super::*;
+
+    #[test]
+    fn only_where_no_gateway_runs_one_is_told_to_start_it() {
+        let check = |kind: ErrorKind, exit: u8, word: &str| {
+            let (words, help, found) =
+                advice(&kind.into(), Path::new("spool"), Path::new("gateway.toml"));
+            assert_eq!(found, exit, "{words}");
+            assert_eq!(help.contains("start it"), word == "start it", "{help}");
+            assert!(help.contains(word), "{help}");
+        };
+        check(ErrorKind::NotFound, EXIT_FAILED, "start it");
+        check(ErrorKind::ConnectionRefused, EXIT_FAILED, "start it");
+        check(ErrorKind::PermissionDenied, EXIT_ACCESS, "as the user");
+        check(ErrorKind::InvalidData, EXIT_FAILED, "version");
+        check(ErrorKind::TimedOut, EXIT_FAILED, "log");
+    }
 
     #[test]
     fn a_halted_uplink_a_pause_the_last_ack_and_the_history_are_told_to_people() {
