@@ -10,6 +10,7 @@ mod figures_from_files;
 mod first_steps;
 mod kills;
 mod peers_alone;
+mod polled;
 mod steel_year;
 mod survival;
 mod whole_line;

@@ -1,6 +1,6 @@
 """An independent OPC UA server (asyncua) with SignAndEncrypt / Basic256Sha256 and history, described by a JSON file.
 
-    {"page_delay_ms": 0,
+    {"page_delay_ms": 0, "no_subscriptions": false,
      "nodes": [{"id": "meter.energy", "history_csv": "year.csv"},
                {"id": "meter.live", "live": {"interval_ms": 50, "start": 0, "step_max": 25, "scale": 0.01,
                                              "seed": 7, "historize": false}, "given_csv": "given.csv"}]}
@@ -11,6 +11,7 @@ directly. A live node is a counter that grows by a seeded 1..step_max every inte
 milliseconds; each value it gave is a line `source_time_ms,count` of `given_csv`, written *before* it is published. Its
 source times are those of the wall clock, or with `"clock": {"start_ms": …, "step_ms": …}` those of a clock of its own
 that goes on by a step with each value.
+`no_subscriptions` refuses subscriptions by clients with asyncua's own limit of them.
 `page_delay_ms` delays each answer to HistoryRead. Every HistoryRead is a line of JSON in `--history-log`.
 
 `--pki` is a folder: own certificate and key (made when missing), and `trusted/`, where the test puts client certificates
@@ -163,6 +164,9 @@ async def main():
                 if live.get("historize"):
                     await server.historize_node_data_change(node, period=None, count=0)
                 tasks.append(asyncio.create_task(serve_live(node, live, entry["given_csv"])))
+        if plant.get("no_subscriptions"):
+            # Those of the server itself, which historize, are left.
+            server.iserver.max_subscriptions = len(server.iserver.subscription_service.subscriptions)
         say(ready=True, namespace_index=namespace)
         await asyncio.gather(*tasks)
         await asyncio.Event().wait()

@@ -56,11 +56,11 @@ pub(crate) enum Event {
     Broken,
     /// Values of the subscription were lost before or among the next ones.
     Overflow,
-    /// The subscription brought a value. `timed`: at a time of the server's.
+    /// The subscription brought a value, or it was read.
     Live {
         /// The value.
         sample: Sample,
-        /// Whether its time is the server's own.
+        /// Whether its time is the server's own, and the subscription brought it.
         timed: bool,
         /// No time after this one is believed yet.
         horizon: Timestamp,

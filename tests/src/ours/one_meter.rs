@@ -58,10 +58,21 @@ pub fn opcua_gateway(
     uplink: &str,
     reading: Reading,
 ) -> Result<Gateway> {
+    let history = if reading.history { "history = true\nhistory_from = \"all\"\n" } else { "" };
+    opcua_gateway_with(folder, server, uplink, reading.page, history)
+}
+
+/// As [`opcua_gateway`], with these further keys of the device.
+pub fn opcua_gateway_with(
+    folder: &Path,
+    server: &OpcUaServer,
+    uplink: &str,
+    page: usize,
+    keys: &str,
+) -> Result<Gateway> {
     let node =
         format!("node = \"{}\"\ntype = \"float\"\nresolution = 0.01", OpcUaServer::node_id(NODE));
     Gateway::write_profile(folder, "test/meter", &profile("opcua", "", &node))?;
-    let history = if reading.history { "history = true\nhistory_from = \"all\"\n" } else { "" };
     let settings = format!(
         "{}\n\
          [[port]]\n\
@@ -78,11 +89,11 @@ pub fn opcua_gateway(
          id = \"meter\"\n\
          port = \"plc\"\n\
          profile = \"test/meter\"\n\
-         {history}",
+         {keys}",
         gateway::head(uplink),
         server.url(),
         server.certificate().display(),
-        reading.page,
+        page,
     );
     let gateway = Gateway::start(folder, &settings)?;
     server.trust(&gateway.opcua_certificate()?)?;

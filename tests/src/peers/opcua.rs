@@ -27,6 +27,8 @@ pub struct OpcUaPlant {
     pub live: Vec<LiveNode>,
     /// Delay before each answer to `HistoryRead`.
     pub page_delay: Duration,
+    /// Whether it refuses subscriptions.
+    pub no_subscriptions: bool,
 }
 
 /// A counter that grows by 1 to `step_max` each interval; its value is count × `scale`.
@@ -190,7 +192,11 @@ fn write_plant(folder: &Path, plant: &OpcUaPlant) -> Result<()> {
         nodes.push(json!({ "id": node.id, "live": live, "given_csv": given }));
     }
     let page_delay_ms = u64::try_from(plant.page_delay.as_millis())?;
-    let plant = json!({ "page_delay_ms": page_delay_ms, "nodes": nodes });
+    let plant = json!({
+        "page_delay_ms": page_delay_ms,
+        "no_subscriptions": plant.no_subscriptions,
+        "nodes": nodes,
+    });
     fs::write(folder.join(PLANT_FILE), plant.to_string()).context("cannot write the plant")
 }
 

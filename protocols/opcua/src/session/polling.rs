@@ -111,7 +111,9 @@ impl Serving<'_> {
         }
         self.last_read[index] = Some(sample);
         if self.worker.trackers[index].is_some() {
-            let horizon = horizon(gateway_time);
+            // It says nothing of what came before it, so it is not looked for in the history, which is the better
+            // source and read every minute.
+            let (timed, horizon) = (false, horizon(gateway_time));
             self.step(index, Event::Live { sample, timed, horizon }, emission);
         } else {
             emission.samples.push(sample);
