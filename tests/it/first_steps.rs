@@ -21,7 +21,9 @@ const DEMO_ENDS_WITHIN: Duration = Duration::from_mins(3);
 fn the_demo_ends_with_the_plants_own_integral() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(program("nengliu").unwrap());
-    command.args(["demo", "--for", DEMO_RUNS, "--json", "--folder"]).arg(folder.path().join("demo"));
+    command
+        .args(["demo", "--for", DEMO_RUNS, "--json", "--folder"])
+        .arg(folder.path().join("demo"));
     let mut demo = Process::start("demo", &command, folder.path()).unwrap();
     assert!(demo.wait(DEMO_ENDS_WITHIN).unwrap().success());
 
@@ -38,7 +40,10 @@ fn the_demo_ends_with_the_plants_own_integral() {
     assert_eq!((count("samples_lost"), count("duplicates")), (0, 0), "{outcome}");
     let rows = outcome["table1"].as_array().unwrap();
     let is_known = |row: &&Value| row["expected"].is_string();
-    assert!(rows.iter().filter(is_known).all(|row| row["computed"] == row["expected"]), "{outcome}");
+    assert!(
+        rows.iter().filter(is_known).all(|row| row["computed"] == row["expected"]),
+        "{outcome}"
+    );
     // Electricity, gas, steam and water are metered; coal is declared from what was bought and what lies in stock.
     assert!(rows.iter().filter(is_known).count() >= 4, "{outcome}");
     assert!(rows.iter().any(|row| row["expected"].is_null()), "{outcome}");
