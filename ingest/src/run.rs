@@ -326,11 +326,31 @@ fn log(notice: &Notice) {
     let waits_for = waits_for.map(|sequence| sequence.0);
     match kind {
         NoticeKind::Refused => {
-            tracing::error!(gateway, log_id, waits_for, "message refused: {text}");
+            tracing::error!(
+                gateway,
+                log_id,
+                waits_for,
+                "message refused, its log waits for a good one: {text}"
+            );
         }
         NoticeKind::Forked => tracing::error!(gateway, log_id, waits_for, "log refused: {text}"),
         NoticeKind::Unaccounted => {
             tracing::error!(gateway, log_id, waits_for, "frames lost: {text}");
+        }
+        NoticeKind::Lost => {
+            tracing::error!(
+                gateway,
+                log_id,
+                waits_for,
+                "gateway gave up frames, they are lost: {text}"
+            );
+        }
+        NoticeKind::TwoLogs => {
+            tracing::error!(
+                gateway,
+                log_id,
+                "two spools of one gateway send by turns: this one {text}"
+            );
         }
         NoticeKind::NoDictionary => {
             tracing::error!(gateway, log_id, waits_for, "log waits: {text}");

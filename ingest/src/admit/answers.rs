@@ -6,6 +6,7 @@ use lake::LogKey;
 use model::ack::ACK_VERSION;
 use model::{Ack, DurabilityClass, GatewayId, LogId, Sequence};
 
+use super::log::Log;
 use super::{
     Action, Admit, DropReason, GATEWAY_FRAMES_MAX, LOGS_PER_GATEWAY_MAX, Notice, NoticeKind, Now,
     Refusal,
@@ -131,6 +132,36 @@ impl Admit {
             let waits_for = log.map(|log| log.next);
             let gateway = Some(gateway.clone());
             out.push(Action::Notice(Notice { gateway, log_id, waits_for, kind, text }));
+        }
+    }
+
+    /// Tells people what a log has lost since they were told last.
+    pub(super) fn say_lost(&mut self, now: Now, key: &LogKey, out: &mut Vec<Action>) {
+        let (gateway, kind) = (key.0.clone(), NoticeKind::Lost);
+        let Some(log) = self.logs.get_mut(key).filter(|log| log.unsaid.0 > 0) else { return };
+        if self.noticed.allows((gateway.clone(), kind), now.monotonic) {
+            let (frames, samples) = std::mem::take(&mut log.unsaid);
+            let text = format!("{frames} frames with {samples} samples, as far as known");
+            let (gateway, log_id, waits_for) = (Some(gateway), Some(key.1), Some(log.next));
+            out.push(Action::Notice(Notice { gateway, log_id, waits_for, kind, text }));
+        }
+    }
+
+    /// Notes which log of a gateway sends. A new spool follows an old one; by turns they come only from two devices.
+    pub(super) fn note_live(&mut self, now: Now, key: &LogKey, out: &mut Vec<Action>) {
+        let (gateway, log_id) = key;
+        let opened = self.logs.get(key).is_some_and(Log::is_open);
+        let known = self.live.get(gateway).copied();
+        if !opened || known.is_some_and(|(last, _)| last == *log_id) {
+            return;
+        }
+        let before = known.map(|(last, _)| last);
+        self.live.insert(gateway.clone(), (*log_id, before));
+        if let Some((other, Some(earlier))) = known
+            && earlier == *log_id
+        {
+            let text = format!("and {other}: was the device cloned?");
+            self.notice(now, gateway, Some(*log_id), NoticeKind::TwoLogs, text, out);
         }
     }
 }

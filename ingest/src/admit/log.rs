@@ -137,6 +137,8 @@ pub(super) struct Log {
     pub(super) lost_frames: u64,
     /// Samples in them.
     pub(super) lost_samples: u64,
+    /// Lost frames and samples that are durable as such and were not yet told to people.
+    pub(super) unsaid: (u64, u64),
     /// Whether its gateway is listened to.
     pub(super) session: Session,
     /// A frame was dropped since the last one that was admitted: the gateway must send again from `next`.
@@ -170,6 +172,7 @@ impl Log {
             held: VecDeque::new(),
             lost_frames: 0,
             lost_samples: 0,
+            unsaid: (0, 0),
             session: Session::None,
             behind: false,
             refused: false,

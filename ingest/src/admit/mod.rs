@@ -75,6 +75,8 @@ pub struct Admit {
     logs: BTreeMap<LogKey, Log>,
     /// Logs that their gateways opened in this run.
     logs_opened: usize,
+    /// The log of each gateway that sent last, and the one before.
+    live: BTreeMap<GatewayId, (LogId, Option<LogId>)>,
     /// What the store kept when this run began.
     stored: Dictionaries,
     /// Held uncommitted, the draft under way included.
@@ -127,6 +129,7 @@ impl Admit {
             settings,
             ingest,
             logs_opened: 0,
+            live: BTreeMap::new(),
             logs: watermarks.into_iter().map(|(key, mark)| (key, Log::known(mark))).collect(),
             weights: BTreeMap::new(),
             total: Weight::default(),
@@ -149,7 +152,7 @@ impl Admit {
                 }
             }
             Event::Tick => {}
-            Event::Committed => self.committed(&mut out),
+            Event::Committed => self.committed(now, &mut out),
             Event::CommitFailed(error) => self.commit_failed(now, error, &mut out),
             Event::Flush => self.drafts.flush(),
         }
@@ -214,6 +217,7 @@ impl Admit {
             Err(e) => return self.drop_message(now, &gateway, None, refused(&e), out),
         };
         let key = (gateway, log_id);
+        self.note_live(now, &key, out);
         let result = match message {
             UpMessage::Open(open) => self.open(now, &key, open, out),
             UpMessage::Dictionary(record) => self.dictionary(&key, record),
@@ -349,7 +353,7 @@ impl Admit {
         Ok(())
     }
 
-    fn committed(&mut self, out: &mut Vec<Action>) {
+    fn committed(&mut self, now: Now, out: &mut Vec<Action>) {
         let Some(under_way) = self.drafts.done() else {
             debug_assert!(false, "a commit was reported that nobody asked for");
             return;
@@ -357,9 +361,9 @@ impl Admit {
         if self.drafts.recovered() {
             out.push(Action::Notice(Notice::commits_again()));
         }
-        let c = &mut self.counters;
-        c.commits = c.commits.saturating_add(1);
+        self.counters.commits = self.counters.commits.saturating_add(1);
         for moved in under_way.moves {
+            let c = &mut self.counters;
             c.frames_committed = c.frames_committed.saturating_add(moved.weight.frames);
             c.samples_committed = c.samples_committed.saturating_add(moved.weight.samples);
             c.frames_lost = c.frames_lost.saturating_add(moved.lost_frames);
@@ -377,12 +381,14 @@ impl Admit {
                 "INV-5: a commit moves its watermarks forward"
             );
             log.watermark = moved.upto;
-            if log.is_forked() {
-                continue;
+            log.unsaid.0 = log.unsaid.0.saturating_add(moved.lost_frames);
+            log.unsaid.1 = log.unsaid.1.saturating_add(moved.lost_samples);
+            if !log.is_forked() {
+                let ask = log.behind && !log.refused;
+                let tell = if ask { Tell::Want(log.next) } else { Tell::Watermark };
+                out.push(ack(&self.ingest, &moved.key, log.watermark, tell));
             }
-            let ask = log.behind && !log.refused;
-            let tell = if ask { Tell::Want(log.next) } else { Tell::Watermark };
-            out.push(ack(&self.ingest, &moved.key, log.watermark, tell));
+            self.say_lost(now, &moved.key, out);
         }
     }
 

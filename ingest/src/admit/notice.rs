@@ -20,6 +20,10 @@ pub enum NoticeKind {
     Forked,
     /// Frames are gone and no loss names them.
     Unaccounted,
+    /// Frames that a gateway gave up will never be here; that is durable now.
+    Lost,
+    /// Two spools of one gateway are sent by turns: a device was cloned, or an old card is in use again.
+    TwoLogs,
     /// A frame names a dictionary that is nowhere here; the log waits for it.
     NoDictionary,
     /// More logs than one ingest looks after.

@@ -307,6 +307,42 @@ fn losses_are_passed_and_counted_once() {
 }
 
 #[test]
+fn declared_losses_are_told_once_a_minute_with_all_their_counts() {
+    let mut b = Bench::new();
+    let mut texts = Vec::new();
+    for (seconds, last) in [(0, 5), (10, 7), (70, 8)] {
+        b.open(last + 1, last + 1, vec![lost(1, last, last * 10)]);
+        b.step(seconds + 2, Event::Tick);
+        for action in b.admit.step(at(seconds + 2), Event::Committed) {
+            if let Action::Notice(notice) = action {
+                assert_eq!((notice.kind, notice.log_id), (NoticeKind::Lost, Some(LOG)));
+                texts.push(notice.text);
+            }
+        }
+    }
+    assert_eq!(
+        texts,
+        ["5 frames with 50 samples, as far as known", "3 frames with 30 samples, as far as known"]
+    );
+}
+
+#[test]
+fn two_logs_of_a_gateway_by_turns_are_told_and_a_new_spool_is_not() {
+    let mut b = Bench::new();
+    let open = |b: &mut Bench, n| {
+        let open = UpMessage::Open(open_of(1, 1, vec![]));
+        b.step(0, up("g1", LogId([n; 16]), &open));
+        b.step(0, up("g1", LogId([n; 16]), &UpMessage::Dictionary(&dictionary().to_record())));
+    };
+    open(&mut b, 1);
+    open(&mut b, 2);
+    open(&mut b, 3);
+    assert_eq!(b.notices, []);
+    open(&mut b, 2);
+    assert_eq!(b.notices, [NoticeKind::TwoLogs]);
+}
+
+#[test]
 fn a_loss_that_reaches_beyond_the_log_is_believed_up_to_its_end() {
     let mut b = Bench::new();
     b.open(1, 5, vec![lost(3, 10, 80), lost(20, 30, 5)]);
@@ -405,7 +441,7 @@ fn frames_that_are_gone_without_a_loss_record_are_lost_and_said_so() {
     b.step(2, Event::Tick);
     assert_eq!(b.commit(2), (vec![], 10));
     assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (3, 5));
-    assert_eq!(b.notices, [NoticeKind::Unaccounted]);
+    assert_eq!(b.notices, [NoticeKind::Unaccounted, NoticeKind::Lost]);
 }
 
 #[test]

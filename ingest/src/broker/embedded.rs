@@ -32,8 +32,10 @@ use crate::live::TOPICS_MAX;
 
 /// Room for the MQTT header and the topic around a message of ours.
 const PACKET_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX + 4 * 1_024;
-/// Most connections at a time.
+/// Most connections at a time, where the system lets this process have so many files open.
 const CLIENTS_MAX: usize = 10_000;
+/// Open files that are not connections: the store's above all.
+const FILES_RESERVED: usize = 256;
 /// Messages that a client may have under way without PUBACK.
 const RECEIVE_MAX: u16 = 64;
 /// Messages between the router and one client: the points of a large gateway, or of a screen that shows as many. What a
@@ -88,6 +90,26 @@ impl Embedded {
     }
 }
 
+/// Connections that leave room for the other files of this process.
+fn clients_max(files_max: Option<usize>) -> usize {
+    let Some(files) = files_max else { return CLIENTS_MAX };
+    let clients = files.saturating_sub(FILES_RESERVED).max(files / 4).clamp(1, CLIENTS_MAX);
+    if clients < CLIENTS_MAX {
+        tracing::info!(clients, files, "the limit of open files bounds the connections");
+    }
+    clients
+}
+
+/// How many files this process may have open; `None` where the system does not say.
+fn files_max() -> Option<usize> {
+    files_limit(&std::fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn files_limit(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Tells when dropped, whatever ended the task that holds it.
 struct Ended(Inbox);
 
@@ -105,7 +127,7 @@ fn config(tcp_port: u16, inbox: Inbox) -> BrokerConfig {
         .with_max_queued_bytes_per_client(CLIENT_BACKLOG_BYTES_MAX);
     BrokerConfig::default()
         .with_bind_address((Ipv4Addr::LOCALHOST, tcp_port))
-        .with_max_clients(CLIENTS_MAX)
+        .with_max_clients(clients_max(files_max()))
         .with_session_expiry(SESSION_EXPIRY)
         .with_max_packet_size(PACKET_BYTES_MAX)
         .with_maximum_qos(1)
@@ -208,5 +230,21 @@ impl AuthProvider for Rights {
         filter: &'a str,
     ) -> Answer<'a, bool> {
         Box::pin(std::future::ready(rights::may_subscribe(client_id, filter)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connections_stay_below_the_limit_of_open_files() {
+        let limits = "Limit   Soft Limit   Hard Limit   Units\nMax open files            1024                 524288               files\n";
+        assert_eq!(files_limit(limits), Some(1_024));
+        assert_eq!(files_limit("Max open files            unlimited   unlimited   files"), None);
+        assert_eq!(clients_max(Some(1_024)), 768);
+        assert_eq!(clients_max(Some(64)), 16);
+        assert_eq!(clients_max(Some(1_000_000)), CLIENTS_MAX);
+        assert_eq!(clients_max(None), CLIENTS_MAX);
     }
 }
