@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use model::{Decimal, Generation, Quality, Sequence, Timestamp, Unit};
-use serde::Serialize;
 use thiserror::Error;
 
 use crate::id::MeterId;
@@ -33,8 +32,8 @@ pub struct Reading {
 
 /// All rows of one meter for the time that is asked for, and one reading on either side of it where there is one.
 ///
-/// A caller may thin them out to the first and the last reading of each 15-minute slot: borders of slots and periods are
-/// interpolated between exactly these.
+/// A caller may thin them out to the first and the last reading of each 15-minute slot, and all of a slot in which a
+/// ratio or the meter changes: borders of slots and periods are interpolated between exactly these.
 #[derive(Debug, Clone)]
 pub struct MeterReadings {
     /// Which meter.
@@ -92,8 +91,9 @@ pub enum ReadingsError {
     },
 }
 
-/// How readings of one point and time that disagree, repeat or cannot be used were dealt with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+/// How readings of one point and time that disagree, repeat or cannot be used were dealt with: of those that were given,
+/// which a caller may have thinned out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadingCounts {
     /// Readings that the index is made of.
     pub used: u64,

@@ -15,7 +15,7 @@ use crate::index::{Class, Coverage, Index, PeriodEnergy, Segment};
 use crate::number::Number;
 use crate::period::{Period, Span};
 use crate::plant::{EnergyKind, Meter, MeterRole, Plant, RatioChange, Replacement};
-use crate::readings::{MeterReadings, ReadingCounts, ReadingsError};
+use crate::readings::{MeterReadings, ReadingsError};
 
 mod levels;
 
@@ -114,8 +114,6 @@ pub struct MeterPart {
     pub factor: Number,
     /// Its energy; `None` when no reading of it was given.
     pub energy: Option<PeriodEnergy>,
-    /// How its readings were dealt with.
-    pub readings: ReadingCounts,
 }
 
 /// A source that does not enter the total.
@@ -335,7 +333,6 @@ impl Inputs<'_> {
                     segments: index.map(|index| index.segments(span)).unwrap_or_default(),
                     span,
                     factor,
-                    readings: index.map(Index::counts).unwrap_or_default(),
                     energy,
                 }],
                 ..Quantity::unknown()
