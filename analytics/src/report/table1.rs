@@ -44,7 +44,7 @@ pub fn table1(table: &Table1) -> Grid {
     }
     rows.push(sum_row("综合能耗 total", bases, |basis| table.totals.get(basis)));
     rows.extend(value_rows(table));
-    let title = format!("表1 能源消耗统计表 Table 1 · {} · {}", table.subject_name, table.period);
+    let title = format!("表1 能源消耗统计表 Table 1 · {} · {}", named(table), table.period);
     Grid { title, header, rows, notes: notes(table) }
 }
 
@@ -71,8 +71,13 @@ pub fn intensity(table: &Table1) -> Grid {
     rows.push(figure_row("工业总产值 gross output value", &table.gross_output_value));
     rows.push(figure_row("工业增加值 value added", &table.value_added));
     let title =
-        format!("万元产值综合能耗 energy per 10k yuan · {} · {}", table.subject_name, table.period);
+        format!("万元产值综合能耗 energy per 10k yuan · {} · {}", named(table), table.period);
     Grid { title, header, rows, notes: notes(table) }
+}
+
+/// The name of the enterprise, or its id where it has none.
+fn named(table: &Table1) -> &str {
+    if table.subject_name.is_empty() { table.subject.as_str() } else { &table.subject_name }
 }
 
 fn figure_row(name: &str, figure: &Figure) -> Vec<Cell> {
