@@ -1,5 +1,7 @@
 //! `nengliu serve`: broker, ingest and lake, and figures on a timer.
 
+mod watch;
+
 use std::time::Duration;
 
 use analytics::{LakeView, PlantFiles, report};
@@ -43,6 +45,9 @@ pub(crate) async fn serve(args: ServeArgs) -> u8 {
         tracing::info!(tcp_port, "embedded broker listens on 127.0.0.1");
     }
     tracing::info!(lake = %settings.lake.display(), "centre runs; stop it with Ctrl-C or SIGTERM");
+    let ended = CancellationToken::new();
+    let watch = watch::watch(ingest.status(), settings.lake.clone(), ended.clone());
+    let watch = tokio::spawn(watch);
     let figures = settings
         .analytics
         .map(|analytics| tokio::spawn(figures_on_timer(analytics, settings.lake, stop.clone())));
@@ -54,6 +59,10 @@ pub(crate) async fn serve(args: ServeArgs) -> u8 {
     tracing::info!("centre stops: committing what was admitted");
     stop.cancel();
     ingest.stopped().await;
+    ended.cancel();
+    if let Err(e) = watch.await {
+        tracing::debug!(error = %e, "the last status was not written");
+    }
     if let Some(task) = figures {
         task.abort();
     }
@@ -191,4 +200,39 @@ pub(super) fn this_and_last_month(zone: &TimeZone) -> [Period; 2] {
     let today = Zoned::now().with_time_zone(zone.clone()).date();
     let last = today.first_of_month().yesterday().unwrap_or(today);
     [Period::Month(today.year(), today.month()), Period::Month(last.year(), last.month())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever reads the files can tell a form that it does not know.
+    #[test]
+    fn figures_on_the_timer_name_their_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = folder.path().join("lake");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let made = Lake::open(&lake, LakeOptions::new(host().clock)).await.unwrap();
+            made.close().await;
+        });
+        let plant = folder.path().join("plant.toml");
+        let text = "[plant]\nenterprise = \"acme\"\ntime_zone = \"Asia/Shanghai\"\n\
+                    rule_set = \"GB/T 2589\"\nedition = \"2020\"\n\
+                    [[energy_kind]]\nid = \"raw_coal\"\nunit = \"t\"\n";
+        std::fs::write(&plant, text).unwrap();
+        let figures_folder = folder.path().join("figures");
+        let every = Duration::from_mins(5);
+        let settings = AnalyticsSettings { plant, every, figures_folder: figures_folder.clone() };
+        assert_eq!(write_figures(&settings, &lake).unwrap(), "");
+        let mut count = 0;
+        for entry in std::fs::read_dir(figures_folder).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(figures["schema"], "nengliu.kpi.v1");
+            assert_eq!(figures["rows"][0]["kind"], "raw_coal");
+            count += 1;
+        }
+        assert_eq!(count, 2, "this month and the last");
+    }
 }
