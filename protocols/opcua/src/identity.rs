@@ -23,6 +23,9 @@ const CLOCK_MIN: Timestamp = Timestamp(1_735_689_600_000_000);
 const OWN_CERTIFICATE: &str = "own/cert.der";
 const OWN_KEY: &str = "private/key.pem";
 const OWN_URI: &str = "own/application_uri.txt";
+/// Where they are made, before they are moved to their places: the key, then the certificate.
+const NEW_CERTIFICATE: &str = "own/new.der";
+const NEW_KEY: &str = "private/new.pem";
 
 /// Ports share the folder; one of them makes the certificate.
 static MAKING: Mutex<()> = Mutex::new(());
@@ -48,6 +51,11 @@ pub(crate) fn ensure(
     let folder = std::path::absolute(folder).map_err(|error| own(error.to_string()))?;
     folders(&folder)?;
     let (certificate, key) = (folder.join(OWN_CERTIFICATE), folder.join(OWN_KEY));
+    let new_certificate = folder.join(NEW_CERTIFICATE);
+    if key.exists() && !certificate.exists() && new_certificate.exists() {
+        // Killed between the two moves: the key is in its place, and this is its certificate.
+        fs::rename(&new_certificate, &certificate).map_err(|error| own(error.to_string()))?;
+    }
     match (certificate.exists(), key.exists()) {
         (true, true) => {}
         (false, false) => make(&folder, application_uri, now)?,
@@ -112,8 +120,9 @@ fn make(folder: &Path, application_uri: Option<&str>, now: Timestamp) -> Result<
         alt_host_names: X509Data::alt_host_names(&uri, None, false, true, false),
         certificate_duration_days: VALID_DAYS,
     };
-    // Made beside its place and moved there when whole: a kill in between leaves nothing that looks like a certificate.
-    let (new_certificate, new_key) = (folder.join("own/new.der"), folder.join("private/new.pem"));
+    // Made beside their places and moved there when whole: a kill before that leaves nothing that looks like a
+    // certificate, and after the first move `ensure` does the second.
+    let (new_certificate, new_key) = (folder.join(NEW_CERTIFICATE), folder.join(NEW_KEY));
     CertificateStore::create_certificate_and_key(&data, true, &new_certificate, &new_key)
         .map_err(own)?;
     let io = |error: std::io::Error| own(error.to_string());
@@ -125,7 +134,10 @@ fn make(folder: &Path, application_uri: Option<&str>, now: Timestamp) -> Result<
         .mode(0o644)
         .open(folder.join(OWN_URI))
         .map_err(io)?;
-    file.write_all(uri.as_bytes()).map_err(io)?;
+    file.write_all(uri.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    for path in [&new_key, &new_certificate] {
+        fs::File::open(path).and_then(|file| file.sync_all()).map_err(io)?;
+    }
     fs::rename(&new_key, folder.join(OWN_KEY)).map_err(io)?;
     fs::rename(&new_certificate, folder.join(OWN_CERTIFICATE)).map_err(io)?;
     tracing::info!(folder = %folder.display(), uri, "made our own OPC UA certificate");
@@ -162,6 +174,19 @@ mod tests {
         let error = ensure(folder.path(), Some("urn:other"), NOW).unwrap_err();
         assert!(error.to_string().contains(&first.application_uri), "{error}");
         fs::remove_file(&first.key).unwrap();
+        let error = ensure(folder.path(), None, NOW).unwrap_err().to_string();
+        assert!(error.contains("without"), "{error}");
+    }
+
+    #[test]
+    fn a_kill_between_the_two_moves_leaves_what_the_next_start_completes() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = ensure(folder.path(), None, NOW).unwrap();
+        fs::rename(&first.certificate, folder.path().join(NEW_CERTIFICATE)).unwrap();
+        assert_eq!(ensure(folder.path(), None, NOW).unwrap(), first);
+        assert!(!folder.path().join(NEW_CERTIFICATE).exists());
+        // A certificate that the user removed is not made up for.
+        fs::remove_file(&first.certificate).unwrap();
         let error = ensure(folder.path(), None, NOW).unwrap_err().to_string();
         assert!(error.contains("without"), "{error}");
     }
