@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedWriteHalf;
@@ -248,18 +248,18 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
     let log = Log::default();
     let shared = Arc::clone(&log);
     let mut reader = far_end.try_clone().unwrap();
-    let (sender, receiver) = std::sync::mpsc::channel::<(Duration, Vec<u8>)>();
+    let (sender, receiver) = std::sync::mpsc::channel::<(Instant, Vec<u8>)>();
     std::thread::spawn(move || {
         let mut writer = far_end;
-        let started = std::time::Instant::now();
-        let mut waiting: VecDeque<(Duration, Vec<u8>)> = VecDeque::new();
+        let mut waiting: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
         loop {
+            // What is due at one time stays in the order in which it was asked for.
             waiting.make_contiguous().sort_by_key(|(due, _)| *due);
-            let wait = waiting
-                .front()
-                .map_or(Duration::from_secs(1), |(due, _)| due.saturating_sub(started.elapsed()));
+            let wait = waiting.front().map_or(Duration::from_secs(1), |(due, _)| {
+                due.saturating_duration_since(Instant::now())
+            });
             match receiver.recv_timeout(wait) {
-                Ok((delay, frame)) => waiting.push_back((started.elapsed() + delay, frame)),
+                Ok(reply) => waiting.push_back(reply),
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
                     let frame = waiting.pop_front().map(|(_, frame)| frame).unwrap_or_default();
                     if writer.write_all(&frame).is_err() {
@@ -271,7 +271,7 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
         }
     });
     std::thread::spawn(move || {
-        let mut busy_until: HashMap<u8, std::time::Instant> = HashMap::new();
+        let mut busy_until: HashMap<u8, Instant> = HashMap::new();
         let mut frame = [0_u8; 8];
         while reader.read_exact(&mut frame).is_ok() {
             assert_eq!(crc(&frame[..6]), frame[6..], "the client sends whole frames");
@@ -291,13 +291,13 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
                 Act::Twice => bytes.extend(bytes.clone()),
                 _ => {}
             }
-            let now = std::time::Instant::now();
+            let now = Instant::now();
             let free = busy_until.get(&asked.unit).copied().unwrap_or(now).max(now);
             let due = free + act.delay();
             busy_until.insert(asked.unit, due);
             let pieces = if act == Act::Drip { 1 } else { bytes.len().max(1) };
             for piece in bytes.chunks(pieces) {
-                sender.send((due - now, piece.to_vec())).unwrap();
+                sender.send((due, piece.to_vec())).unwrap();
             }
         }
     });
