@@ -104,7 +104,7 @@ impl<'a> Sink<'a> {
                 let more = all.then_some(["gateway_time", "generation", "sequence", "commit"]);
                 let header = ["point", "time", "value", "unit", "quality"];
                 csv.write_record(header.into_iter().chain(more.into_iter().flatten()))
-                    .map_err(|error| QueryError::Write(error.into()))?;
+                    .map_err(|error| QueryError::Write(io_of(error)))?;
                 csv.flush().map_err(QueryError::Write)?;
                 Ok(Self::Csv(Box::new(csv)))
             }
@@ -186,7 +186,15 @@ fn write_csv(
             [row.generation.0, row.sequence.0, row.commit.0].map(|count| count.to_string()),
         );
     }
-    Ok(csv.write_record(record)?)
+    csv.write_record(record).map_err(io_of)
+}
+
+/// What went wrong below, as it was: that a pipe is closed is no error to its user.
+fn io_of(error: csv::Error) -> std::io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => std::io::Error::other(format!("{other:?}")),
+    }
 }
 
 fn write_json(

@@ -69,7 +69,11 @@ struct Pipe {
 impl std::io::Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.bytes += bytes.len();
-        if self.bytes > 60 { Err(std::io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
+        if self.bytes > 9_000 {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        } else {
+            Ok(bytes.len())
+        }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -80,7 +84,9 @@ impl std::io::Write for Pipe {
 #[test]
 fn a_reader_that_closes_its_pipe_ends_the_query() {
     let folder = tempfile::tempdir().unwrap();
-    let snapshot = uneven(folder.path());
+    // More than any buffer on the way holds.
+    let rows = (0..600).map(|at| (at, Some(at))).collect();
+    let snapshot = lake_of(folder.path(), &[rows]);
     for format in [QueryFormat::Csv, QueryFormat::Json] {
         let mut pipe = Pipe { bytes: 0 };
         let error = query(&snapshot, &RowFilter::default(), false, format, &mut pipe).unwrap_err();
