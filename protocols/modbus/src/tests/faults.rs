@@ -292,7 +292,12 @@ async fn rtu_trial(
     let log = rtu(far_end, Arc::new(script));
     let keys = format!("path = \"{path}\"\nbaud = 115200\ntimeout = \"{timeout}\"");
     let mut running = start(&keys, units);
-    let good = polls(&mut running, count, units).await;
+    let mut good = 0;
+    for _ in 0..count {
+        good += polls(&mut running, 1, units).await;
+        // A unit that a busy machine made silent does not rest through all the other polls.
+        running.skip(Duration::from_mins(1));
+    }
     let asked = log.lock().unwrap().len();
     let all = count * 20 * units.len();
     println!("rtu {name}: {count} polls, {asked} requests, {good} of {all} values good");
