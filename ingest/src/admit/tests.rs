@@ -8,7 +8,9 @@ use model::{Ack, Batch, Loss, PointIndex, Quality, RecordType, Sample, Timestamp
 use super::fixtures::*;
 use super::*;
 
+mod dictionaries;
 mod forks;
+mod losses;
 mod model_test;
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
@@ -116,18 +118,6 @@ fn a_frame_is_acknowledged_only_after_its_commit() {
 }
 
 #[test]
-fn the_first_commit_of_a_dictionary_brings_it_along() {
-    let mut b = Bench::new();
-    b.open(1, 1, vec![]);
-    for (seconds, dictionaries) in [(1, 1), (5, 0)] {
-        b.frame(seconds, if seconds == 1 { 1 } else { 2 });
-        b.step(seconds + 2, Event::Tick);
-        assert_eq!(b.work.as_ref().unwrap().dictionaries.len(), dictionaries);
-        b.commit(seconds + 2);
-    }
-}
-
-#[test]
 fn duplicates_are_dropped_and_counted() {
     let mut b = Bench::new();
     b.open(1, 1, vec![]);
@@ -189,77 +179,6 @@ fn frames_of_a_log_that_was_not_opened_in_this_run_are_answered_with_a_request()
 }
 
 #[test]
-fn a_batch_of_an_unknown_dictionary_asks_for_it() {
-    let mut b = Bench::new();
-    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
-    b.frame(0, 1);
-    assert_eq!(b.last_ack(), (0, None, true));
-    b.open(1, 2, vec![]);
-    b.frame(0, 1);
-    assert_eq!(b.admit.counters().frames_admitted, 1);
-}
-
-#[test]
-fn a_dict_record_in_the_log_teaches_it() {
-    let mut b = Bench::new();
-    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
-    let record =
-        frame_of(RecordType::Dictionary, 1, 0, hash_of_log_start(LOG), &dictionary().to_record());
-    b.step(0, up("g1", LOG, &UpMessage::Frame(&record)));
-    b.frame(0, 2);
-    b.step(2, Event::Tick);
-    assert_eq!(b.commit(2), (vec![2], 2));
-}
-
-#[test]
-fn a_log_goes_on_with_a_dictionary_that_only_the_store_has() {
-    let mut b = Bench::new();
-    b.open(1, 1, vec![]);
-    b.frame(0, 1);
-    b.step(2, Event::Tick);
-    let work = b.work.as_ref().unwrap();
-    let stored: Dictionaries = work.dictionaries.iter().cloned().collect();
-    let moved = work.draft.watermarks[0].clone();
-    let watermark = Watermark {
-        durable_upto: moved.durable_upto,
-        generation: model::Generation(1),
-        lost_frames: 0,
-        lost_samples: 0,
-        last_hash: moved.last_hash,
-    };
-    let second = b.chain_upto(2)[1].clone();
-    // Another run of ingest; the gateway offers the dictionary of its newest configuration only.
-    let known = [((gateway("g1"), LOG), watermark)];
-    b = Bench { admit: Admit::new(settings(), "run-2".into(), known, stored), ..Bench::new() };
-    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 3, vec![]))));
-    b.step(0, up("g1", LOG, &UpMessage::Frame(&second)));
-    b.step(2, Event::Tick);
-    assert!(b.work.as_ref().unwrap().dictionaries.is_empty(), "the store has it");
-    assert_eq!(b.commit(2), (vec![2], 2));
-}
-
-#[test]
-fn a_dict_record_is_kept_by_the_store_before_a_frame_names_it() {
-    let mut b = Bench::new();
-    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
-    let record =
-        frame_of(RecordType::Dictionary, 1, 0, hash_of_log_start(LOG), &dictionary().to_record());
-    b.step(0, up("g1", LOG, &UpMessage::Frame(&record)));
-    b.step(2, Event::Tick);
-    assert_eq!(b.work.as_ref().unwrap().dictionaries[0].0, dictionary().hash());
-    assert_eq!(b.commit(2), (vec![], 1));
-}
-
-#[test]
-fn a_log_that_waits_for_a_dictionary_is_named() {
-    let mut b = Bench::new();
-    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
-    b.frame(0, 1);
-    b.frame(1, 1);
-    assert_eq!(b.notices, [NoticeKind::NoDictionary]);
-}
-
-#[test]
 fn the_next_spool_of_a_gateway_with_many_old_ones_is_accepted() {
     let watermark = Watermark {
         durable_upto: Sequence(9),
@@ -290,43 +209,6 @@ fn a_new_log_starts_at_its_oldest_frame() {
 }
 
 #[test]
-fn losses_are_passed_and_counted_once() {
-    let mut b = Bench::new();
-    b.open(100, 104, vec![lost(51, 99, 490), lost(102, 102, 10)]);
-    for sequence in [100, 101, 103] {
-        b.frame(0, sequence);
-    }
-    b.step(2, Event::Tick);
-    let work = b.work.clone().unwrap();
-    assert_eq!(work.draft.watermarks[0].lost_frames, 50);
-    assert_eq!(work.draft.watermarks[0].lost_samples, 500);
-    assert_eq!(b.commit(2), (vec![100, 101, 103], 103));
-    b.open(100, 104, vec![lost(51, 99, 490), lost(102, 102, 10)]);
-    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (50, 500));
-    assert!(b.admit.is_idle(), "the same losses change nothing");
-}
-
-#[test]
-fn declared_losses_are_told_once_a_minute_with_all_their_counts() {
-    let mut b = Bench::new();
-    let mut texts = Vec::new();
-    for (seconds, last) in [(0, 5), (10, 7), (70, 8)] {
-        b.open(last + 1, last + 1, vec![lost(1, last, last * 10)]);
-        b.step(seconds + 2, Event::Tick);
-        for action in b.admit.step(at(seconds + 2), Event::Committed) {
-            if let Action::Notice(notice) = action {
-                assert_eq!((notice.kind, notice.log_id), (NoticeKind::Lost, Some(LOG)));
-                texts.push(notice.text);
-            }
-        }
-    }
-    assert_eq!(
-        texts,
-        ["5 frames with 50 samples, as far as known", "3 frames with 30 samples, as far as known"]
-    );
-}
-
-#[test]
 fn two_logs_of_a_gateway_by_turns_are_told_and_a_new_spool_is_not() {
     let mut b = Bench::new();
     let open = |b: &mut Bench, n| {
@@ -340,17 +222,6 @@ fn two_logs_of_a_gateway_by_turns_are_told_and_a_new_spool_is_not() {
     assert_eq!(b.notices, []);
     open(&mut b, 2);
     assert_eq!(b.notices, [NoticeKind::TwoLogs]);
-}
-
-#[test]
-fn a_loss_that_reaches_beyond_the_log_is_believed_up_to_its_end() {
-    let mut b = Bench::new();
-    b.open(1, 5, vec![lost(3, 10, 80), lost(20, 30, 5)]);
-    b.frame(0, 1);
-    b.frame(0, 2);
-    b.step(2, Event::Tick);
-    assert_eq!(b.commit(2), (vec![1, 2], 4));
-    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (2, 20));
 }
 
 #[test]
@@ -369,48 +240,6 @@ fn an_opening_that_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn losses_told_again_and_again_while_the_disk_is_full_are_one_entry() {
-    let mut b = Bench::new();
-    for round in 1..=100 {
-        let last = round * 256;
-        let losses = (1..=256).map(|n| lost(last - 256 + n, last - 256 + n, 2)).collect();
-        b.open(last, last + 1, losses);
-    }
-    let log = &b.admit.logs[&(gateway("g1"), LOG)];
-    assert_eq!(log.held.len(), 1, "INV-5: what is held is bounded");
-    b.step(2, Event::Tick);
-    assert_eq!(b.commit(2), (vec![], 25_600));
-    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (25_600, 51_200));
-}
-
-#[test]
-fn the_dictionaries_of_a_gateway_are_bounded_in_bytes() {
-    let mut b = Bench::new();
-    let key = |n: u8| (gateway("g1"), LogId([n; 16]));
-    for n in 0..5 {
-        b.step(0, up("g1", key(n).1, &UpMessage::Open(open_of(1, 1, vec![]))));
-        let named = (model::DictionaryHash([n; 32]), Arc::new(dictionary()));
-        b.admit.logs.get_mut(&key(n)).unwrap().learn([n; 32], 10 << 20, named);
-        b.admit.bound_dictionaries(&key(n));
-        assert_eq!(b.admit.logs[&key(n)].dictionaries().0, 1, "the newest is kept");
-        let bytes: u64 = b.admit.logs.values().map(|log| log.dictionaries().1).sum();
-        assert_eq!(bytes, (u64::from(n) + 1).min(3) * (10 << 20), "as many as fit");
-    }
-}
-
-#[test]
-fn a_dict_record_weighs_what_it_holds_and_not_what_it_is_packed_to() {
-    let mut b = Bench::new();
-    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
-    let mut dictionary = dictionary();
-    dictionary.points[0].device_name.en = "x".repeat(100_000);
-    let record = frame_of(RecordType::Dictionary, 1, 0, [0; 32], &dictionary.to_record());
-    assert!(record.len() < 10_000);
-    b.step(0, up("g1", LOG, &UpMessage::Frame(&record)));
-    assert!(b.admit.total.bytes > 100_000, "INV-5: it is held unpacked");
-}
-
-#[test]
 fn more_logs_than_are_looked_after_are_refused() {
     let mut b = Bench::new();
     for n in 0..=LOGS_PER_GATEWAY_MAX {
@@ -420,28 +249,6 @@ fn more_logs_than_are_looked_after_are_refused() {
     assert_eq!(b.admit.logs().count(), LOGS_PER_GATEWAY_MAX);
     assert_eq!(b.admit.counters().dropped.too_many_logs, 1);
     assert_eq!(b.notices, [NoticeKind::TooManyLogs]);
-}
-
-#[test]
-fn a_loss_that_grew_adds_only_what_is_new() {
-    let mut b = Bench::new();
-    b.open(100, 101, vec![lost(1, 99, 990)]);
-    b.step(2, Event::Tick);
-    b.commit(2);
-    b.open(151, 151, vec![lost(1, 150, 1_500)]);
-    b.step(5, Event::Tick);
-    assert_eq!(b.commit(5), (vec![], 150));
-    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (150, 1_500));
-}
-
-#[test]
-fn frames_that_are_gone_without_a_loss_record_are_lost_and_said_so() {
-    let mut b = Bench::from_store(&[("g1", 7)]);
-    b.open(11, 12, vec![lost(9, 9, 5)]);
-    b.step(2, Event::Tick);
-    assert_eq!(b.commit(2), (vec![], 10));
-    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (3, 5));
-    assert_eq!(b.notices, [NoticeKind::Unaccounted, NoticeKind::Lost]);
 }
 
 #[test]

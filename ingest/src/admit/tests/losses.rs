@@ -1,0 +1,88 @@
+//! What a gateway gave up: passed, counted once and told.
+
+use super::*;
+
+#[test]
+fn losses_are_passed_and_counted_once() {
+    let mut b = Bench::new();
+    b.open(100, 104, vec![lost(51, 99, 490), lost(102, 102, 10)]);
+    for sequence in [100, 101, 103] {
+        b.frame(0, sequence);
+    }
+    b.step(2, Event::Tick);
+    let work = b.work.clone().unwrap();
+    assert_eq!(work.draft.watermarks[0].lost_frames, 50);
+    assert_eq!(work.draft.watermarks[0].lost_samples, 500);
+    assert_eq!(b.commit(2), (vec![100, 101, 103], 103));
+    b.open(100, 104, vec![lost(51, 99, 490), lost(102, 102, 10)]);
+    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (50, 500));
+    assert!(b.admit.is_idle(), "the same losses change nothing");
+}
+
+#[test]
+fn losses_told_again_and_again_while_the_disk_is_full_are_one_entry() {
+    let mut b = Bench::new();
+    for round in 1..=100 {
+        let last = round * 256;
+        let losses = (1..=256).map(|n| lost(last - 256 + n, last - 256 + n, 2)).collect();
+        b.open(last, last + 1, losses);
+    }
+    let log = &b.admit.logs[&(gateway("g1"), LOG)];
+    assert_eq!(log.held.len(), 1, "INV-5: what is held is bounded");
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2), (vec![], 25_600));
+    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (25_600, 51_200));
+}
+
+#[test]
+fn declared_losses_are_told_once_a_minute_with_all_their_counts() {
+    let mut b = Bench::new();
+    let mut texts = Vec::new();
+    for (seconds, last) in [(0, 5), (10, 7), (70, 8)] {
+        b.open(last + 1, last + 1, vec![lost(1, last, last * 10)]);
+        b.step(seconds + 2, Event::Tick);
+        for action in b.admit.step(at(seconds + 2), Event::Committed) {
+            if let Action::Notice(notice) = action {
+                assert_eq!((notice.kind, notice.log_id), (NoticeKind::Lost, Some(LOG)));
+                texts.push(notice.text);
+            }
+        }
+    }
+    assert_eq!(
+        texts,
+        ["5 frames with 50 samples, as far as known", "3 frames with 30 samples, as far as known"]
+    );
+}
+
+#[test]
+fn a_loss_that_reaches_beyond_the_log_is_believed_up_to_its_end() {
+    let mut b = Bench::new();
+    b.open(1, 5, vec![lost(3, 10, 80), lost(20, 30, 5)]);
+    b.frame(0, 1);
+    b.frame(0, 2);
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2), (vec![1, 2], 4));
+    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (2, 20));
+}
+
+#[test]
+fn a_loss_that_grew_adds_only_what_is_new() {
+    let mut b = Bench::new();
+    b.open(100, 101, vec![lost(1, 99, 990)]);
+    b.step(2, Event::Tick);
+    b.commit(2);
+    b.open(151, 151, vec![lost(1, 150, 1_500)]);
+    b.step(5, Event::Tick);
+    assert_eq!(b.commit(5), (vec![], 150));
+    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (150, 1_500));
+}
+
+#[test]
+fn frames_that_are_gone_without_a_loss_record_are_lost_and_said_so() {
+    let mut b = Bench::from_store(&[("g1", 7)]);
+    b.open(11, 12, vec![lost(9, 9, 5)]);
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2), (vec![], 10));
+    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (3, 5));
+    assert_eq!(b.notices, [NoticeKind::Unaccounted, NoticeKind::Lost]);
+}
