@@ -4,12 +4,13 @@
 //! the gateway's own count of requests.
 //!
 //! ```text
-//! cargo build --release -p nengliu-gateway
-//! cargo build -p nengliu
-//! cargo bench --profile dev -p tests --bench gateway -- [points...]
+//! cargo build --profile edge -p nengliu-gateway
+//! cargo build --workspace --bin nengliu
+//! cargo bench --profile dev --workspace --bench gateway -- [points...]
 //! ```
 //!
-//! The harness and the centre come from the development build that the tests use; the gateway from the release build.
+//! The harness and the centre come from the development build that the tests use; the gateway is the
+//! one that is flashed.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -37,7 +38,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const BITS_OF_230: u32 = 0x4366_0000;
 
 fn main() -> Result<()> {
-    let binary = release_gateway()?;
+    let binary = edge_gateway()?;
     let megabytes = number(fs::metadata(&binary)?.len()) / 1e6;
     println!("figure: gateway, binary [MB] = {megabytes:.1}");
     let mut sizes: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
@@ -50,14 +51,14 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The gateway of the release build, beside the development build that this harness lies in.
-fn release_gateway() -> Result<PathBuf> {
+/// The gateway of the build for the edge, beside the development build that this harness lies in.
+fn edge_gateway() -> Result<PathBuf> {
     let own = profile_folder()?;
     let target = own.parent().context("cargo's profile folder has a parent")?;
-    let path = target.join("release/nengliu-gateway");
+    let path = target.join("edge/nengliu-gateway");
     ensure!(
         path.is_file(),
-        "`{}` is not built; run `cargo build --release -p nengliu-gateway`",
+        "`{}` is not built; run `cargo build --profile edge -p nengliu-gateway`",
         path.display()
     );
     Ok(path)

@@ -77,8 +77,8 @@ fn steps() -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// A bench of the end-to-end harness drives programs: the gateway of the release build, which it measures, and the centre
-/// of the development build, which it does not.
+/// A bench of the end-to-end harness drives programs: the gateway as it is flashed, which it measures, and the
+/// centre of the development build, which it does not.
 fn builds_of_programs() -> Vec<Command> {
     let build = |arguments: &[&str]| {
         let mut command = process::cargo();
@@ -86,7 +86,7 @@ fn builds_of_programs() -> Vec<Command> {
         command
     };
     vec![
-        build(&["--release", "-p", "nengliu-gateway"]),
+        build(&["--profile", "edge", "-p", "nengliu-gateway"]),
         build(&["--workspace", "--bin", "nengliu"]),
     ]
 }

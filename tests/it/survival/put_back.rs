@@ -48,7 +48,8 @@ fn a_lake_that_is_new_or_an_old_copy_gets_all_that_the_gateway_still_holds() {
     site.centre.terminate().unwrap();
     copy(&lake, &old);
     site.centre.start_again().unwrap();
-    wait_for_frames(&mut site.gateway, 3);
+    let more = |status: &Value| number(status, "spool", "acked") > 20;
+    site.gateway.wait_for_status("frames that the copy lacks", SOON, more).unwrap();
     wait_for_all(&mut site);
 
     // One segment holds it all, since a segment is given back as a whole.
@@ -147,7 +148,7 @@ fn an_old_copy_of_the_spool_stops_the_uplink_and_says_what_to_do() {
     site.gateway.terminate().unwrap();
     fs::rename(&spool, folder.path().join("spool.aside")).unwrap();
     site.gateway.start_again().unwrap();
-    wait_for_frames(&mut site.gateway, 1);
-    let status = site.gateway.wait_until_committed(SOON).unwrap();
+    let believed = |status: &Value| number(status, "spool", "acked") > 0;
+    let status = site.gateway.wait_for_status("a commit ack", SOON, believed).unwrap();
     assert!(!halted(&status), "{status:#}");
 }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use config::Problems;
+use gateway::status::SpoolStatus;
 use gateway::{GatewayStatus, Settings};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -106,7 +107,8 @@ fn in_words(status: &GatewayStatus) -> String {
         status.devices.len()
     ));
     for (name, device) in &status.devices {
-        if let (Some(false), Some(message)) = (device.answering, &device.message) {
+        // Also where it answers, but not for every point.
+        if let Some(message) = &device.message {
             let code = device.code.as_deref().unwrap_or_default();
             line(format!("! {name}   {code}: {message}"));
         }
@@ -127,30 +129,7 @@ fn in_words(status: &GatewayStatus) -> String {
     if let Some(fault) = &uplink.fault {
         line(format!("! uplink  {fault}"));
     }
-    let spool = &status.spool;
-    line(format!(
-        "  spool   {} of {} KiB   frames {}..{} held   acked {}",
-        spool.bytes / 1024,
-        spool.quota_bytes / 1024,
-        spool.oldest,
-        spool.next.saturating_sub(1),
-        spool.acked
-    ));
-    if spool.frames_lost > 0 || spool.samples_refused > 0 {
-        line(format!(
-            "  lost    {} frames with {} samples (in LOSS records), {} samples refused while the disk failed",
-            spool.frames_lost, spool.samples_lost, spool.samples_refused
-        ));
-    }
-    if let Some(fault) = &spool.fault {
-        line(format!("! spool   {fault}"));
-    }
-    if spool.read_back_paused {
-        line(
-            "! spool   reading back what devices remember pauses: there is too little room"
-                .to_owned(),
-        );
-    }
+    spool_in_words(&status.spool, &mut line);
     for point in &status.points {
         let value = point.value.as_deref().unwrap_or("—");
         let quality = point.quality.as_deref().unwrap_or("no sample yet");
@@ -166,6 +145,46 @@ fn in_words(status: &GatewayStatus) -> String {
     text
 }
 
+/// What the spool holds, lost and suffers from.
+fn spool_in_words(spool: &SpoolStatus, line: &mut impl FnMut(String)) {
+    line(format!(
+        "  spool   {} of {} KiB   frames {}..{} held   acked {}",
+        spool.bytes / 1024,
+        spool.quota_bytes / 1024,
+        spool.oldest,
+        spool.next.saturating_sub(1),
+        spool.acked
+    ));
+    if spool.frames_lost > 0 || spool.samples_refused > 0 {
+        line(format!(
+            "  lost    {} frames with {} samples (in LOSS records), {} samples refused while the disk failed",
+            spool.frames_lost, spool.samples_lost, spool.samples_refused
+        ));
+    }
+    let found = &spool.found_at_start;
+    if found.frames_damaged > 0 || found.frames_cut > 0 {
+        line(format!(
+            "! spool   found at the start: {} frames with {} samples damaged, {} with {} cut off by a crash",
+            found.frames_damaged, found.samples_damaged, found.frames_cut, found.samples_cut
+        ));
+    }
+    if spool.space_short {
+        line(
+            "! spool   the disk has less room than the quota: free some, or lower `[spool] quota`"
+                .to_owned(),
+        );
+    }
+    if let Some(fault) = &spool.fault {
+        line(format!("! spool   {fault}"));
+    }
+    if spool.read_back_paused {
+        line(
+            "! spool   reading back what devices remember pauses: there is too little room"
+                .to_owned(),
+        );
+    }
+}
+
 fn local_time(millis: i64) -> String {
     Timestamp::from_millisecond(millis)
         .map(|time| time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string())
@@ -174,7 +193,7 @@ fn local_time(millis: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gateway::status::{PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
+    use gateway::status::{DeviceStatus, PointStatus, STATUS_SCHEMA, UplinkStatus};
 
     use super::*;
 
@@ -195,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_halted_uplink_a_pause_the_last_ack_and_the_history_are_told_to_people() {
+    fn what_stands_in_the_way_is_told_to_people() {
         let mut status = GatewayStatus {
             schema: STATUS_SCHEMA.to_owned(),
             gateway: "gw-1".to_owned(),
@@ -216,10 +235,34 @@ mod tests {
             uplink: UplinkStatus { connected: true, ..UplinkStatus::default() },
         };
         let quiet = in_words(&status);
-        let words = ["last commit ack", "reading back", "! uplink", "history up to"];
+        let words = [
+            "last commit ack",
+            "reading back",
+            "! uplink",
+            "history up to",
+            "GW-M204",
+            "3 frames with 40 samples damaged",
+            "the disk has less room",
+        ];
         assert!(words.iter().all(|word| !quiet.contains(word)), "{quiet}");
         assert_eq!(exit_code(&status), EXIT_OK);
         status.spool.read_back_paused = true;
+        status.spool.space_short = true;
+        status.spool.found_at_start.frames_damaged = 3;
+        status.spool.found_at_start.samples_damaged = 40;
+        // A device that answers, but not for every point.
+        let refused = ("GW-M204".to_owned(), "address 7 is refused".to_owned());
+        let device = DeviceStatus {
+            answering: Some(true),
+            since_ms: 0,
+            latency_ms: None,
+            answered: 1,
+            failed: 0,
+            late: 0,
+            code: Some(refused.0),
+            message: Some(refused.1),
+        };
+        status.devices.insert("m".to_owned(), device);
         status.uplink.last_ack_ms = Some(1_514_764_800_000);
         status.uplink.fault = Some("an old copy of the spool was put back".to_owned());
         status.points[0].history_mark_ms = Some(1_514_764_800_000);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use analytics::{LakeView, PlantFiles};
+use analytics::{FiguresError, LakeView, PlantFiles};
 use config::Problems;
 use energy::{BasisChoice, Period, Table1};
 use gateway::{GatewayHandle, GatewayStatus};
@@ -133,20 +133,26 @@ impl DemoPlant {
 
     /// Table 1 of the month; `None` while a metered row is not complete in the lake.
     pub(super) async fn complete_table(&self) -> Result<Option<Table1>, DemoError> {
-        let table = self.table().await?;
-        let complete = table.rows.iter().all(|row| {
-            row.quantity.complete && row.quantity.coverage.is_none_or(energy::Coverage::is_full)
-        });
-        Ok(complete.then_some(table))
+        let complete = |table: &Table1| {
+            let quantities = table.rows.iter().map(|row| &row.quantity);
+            quantities.into_iter().all(|quantity| {
+                quantity.complete && quantity.coverage.is_none_or(energy::Coverage::is_full)
+            })
+        };
+        Ok(self.table().await?.filter(complete))
     }
 
-    async fn table(&self) -> Result<Table1, DemoError> {
+    /// `None` until the lake has a sample of each point.
+    async fn table(&self) -> Result<Option<Table1>, DemoError> {
         let (plant, lake, period) = (self.plant.clone(), self.lake.clone(), self.period);
         let work = move || {
             let failed = |e: &dyn std::error::Error| DemoError::Figures(in_full(e));
             let snapshot = Snapshot::open(&lake).map_err(|e| failed(&e))?;
             let view = LakeView::new(&snapshot, None).map_err(|e| failed(&e))?;
-            plant.table1(Some(&view), period, BasisChoice::Both).map_err(|e| failed(&e))
+            match plant.table1(Some(&view), period, BasisChoice::Both) {
+                Err(FiguresError::UnknownPoints(_)) => Ok(None),
+                table => table.map(Some).map_err(|e| failed(&e)),
+            }
         };
         tokio::task::spawn_blocking(work).await?
     }
