@@ -16,10 +16,18 @@ pub(crate) fn workspace_root() -> PathBuf {
     own.parent().expect("xtask lies in the workspace").into()
 }
 
-/// A cargo command in the workspace, by the cargo that runs us.
+/// A cargo command in the workspace, by the cargo that runs us. It does not see what that cargo said about *this* package:
+/// build scripts watch some of it, and ring with all that stands on it would be compiled anew after each plain `cargo build`.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace_root());
+    for (name, _) in std::env::vars_os() {
+        let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if name.to_str().is_some_and(|name| of_package.iter().any(|start| name.starts_with(start)))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
