@@ -25,11 +25,12 @@
 //! modulus = "unknown"               # counters: the reading after which it starts again from 0
 //! source = "manual"                 # who says so …
 //! unverified = true                 # … and that no document opened by us confirmed it
+//! poll = "1m"                       # how often it is read, where that differs from the device's `poll`
 //! register = 72                     # the remaining keys are the address
 //! ```
 //!
-//! Problem codes: GW-C040 no such profile, GW-C041 no points, GW-C042 metric, GW-C043 unit, GW-C044 kind, GW-C045
-//! modulus, GW-C046 scale or resolution, GW-C047 source, GW-C048 protocol section, GW-C049 file.
+//! Problem codes: GW-C039 poll interval, GW-C040 no such profile, GW-C041 no points, GW-C042 metric, GW-C043 unit,
+//! GW-C044 kind, GW-C045 modulus, GW-C046 scale or resolution, GW-C047 source, GW-C048 protocol section, GW-C049 file.
 
 mod embedded;
 mod library;
@@ -37,5 +38,5 @@ mod load;
 mod profile;
 
 pub use library::Library;
-pub use load::load;
+pub use load::{POLL_INTERVALS, load};
 pub use profile::{DeviceProfile, PointSource, ProfilePoint};

@@ -1,13 +1,19 @@
 //! Reads the text of a profile and notes everything that is wrong with it. Must never know what an address means.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
-use config::{FromToml, Item, Problems, SourceFile, Spanned, Table, nearest};
+use config::{FromToml, Item, Problems, SourceFile, Spanned, Table, nearest, written};
 use model::unit::Dimension;
 use model::{Decimal, PointKind, Unit};
 
 use crate::profile::{DeviceProfile, PointSource, ProfilePoint};
+
+/// Shortest and longest interval at which a point can be read.
+pub const POLL_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(20)..=Duration::from_hours(24);
 
 /// Reads a profile. Notes *all* problems with their places; returns nothing when one of them is fatal.
 pub fn load(id: &str, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<DeviceProfile> {
@@ -105,6 +111,11 @@ fn point(
     let source = table.optional::<String>("source", problems);
     let unverified = table.or("unverified", false, problems);
     check_source(&table, source.as_ref(), unverified, sources, problems);
+    let poll = table.optional::<Duration>("poll", problems);
+    if let Some(poll) = poll.as_ref().filter(|poll| !POLL_INTERVALS.contains(&poll.value)) {
+        let message = format!("`poll`: expected 20ms to 24h, found {}", written(poll.value));
+        problems.push(poll.problem("GW-C039", message).help("such as \"1m\" for a counter"));
+    }
     Some(ProfilePoint {
         metric: metric?.value,
         unit: unit.map_or(Unit::One, |unit| unit.value),
@@ -115,6 +126,7 @@ fn point(
         modulus,
         source: source.map(|source| source.value),
         unverified,
+        poll: poll.map(|poll| poll.value),
         address: table,
     })
 }

@@ -1,6 +1,7 @@
 //! A profile as data. Must never know how an address is read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::{SourceFile, Table};
 use model::{Decimal, PointKind, Unit};
@@ -57,6 +58,8 @@ pub struct ProfilePoint {
     pub source: Option<String>,
     /// True when no document confirmed it.
     pub unverified: bool,
+    /// How often it is worth reading, where that differs from the rest: a serial number once an hour.
+    pub poll: Option<Duration>,
     /// The remaining keys: the address, which only the protocol understands, not yet read.
     pub address: Table,
 }

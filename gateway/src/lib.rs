@@ -9,6 +9,7 @@ pub mod health;
 pub mod keeper;
 pub mod mqtt;
 pub mod plan;
+pub mod poll_groups;
 pub mod run;
 pub mod settings;
 pub mod status;

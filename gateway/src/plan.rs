@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use config::{Problems, Spanned, meant};
 use device_profiles::{DeviceProfile, Library};
-use driver::{DeviceSpec, Plan, PointSpec, PortSpec, Protocol};
+use driver::{DeviceSpec, Exclusive, Plan, PointSpec, PortSpec, Protocol};
 use model::{Dictionary, Place, PointId, PointIndex, PointInfo, ValueType};
 
+use crate::poll_groups::{check_groups, interval};
 use crate::settings::{DeviceSettings, PortSettings, Settings};
 
 /// Everything that a gateway will do, ready to start.
@@ -68,6 +69,7 @@ pub fn plan(
         });
         ports.extend(planned.map(|planned| (name, planned)));
     }
+    check_exclusive(&ports, problems);
     for (index, value_type) in ports.iter().flat_map(|(_, planned)| &planned.value_types) {
         let point = usize::try_from(index.0).ok().and_then(|at| points.get_mut(at));
         if let Some(point) = point {
@@ -83,6 +85,24 @@ pub fn plan(
             let help = "spread the devices over several gateways";
             problems.push(config::Problem::new("GW-C022", e.to_string()).help(help));
             None
+        }
+    }
+}
+
+/// Two ports on one serial line would destroy each other's frames.
+fn check_exclusive(ports: &[(String, Plan)], problems: &mut Problems) {
+    let mut taken: BTreeMap<&str, (&str, &Exclusive)> = BTreeMap::new();
+    for (port, exclusive) in
+        ports.iter().filter_map(|(port, p)| Some((port, p.exclusive.as_ref()?)))
+    {
+        if let Some((first, place)) = taken.insert(&exclusive.key, (port, exclusive)) {
+            let both =
+                format!("ports `{first}` and `{port}` are one and the same {}", exclusive.key);
+            let help =
+                "put the devices of both behind one port: on it one request is under way at a time";
+            for place in [place, exclusive] {
+                problems.push(place.named.problem("GW-C031", both.clone()).help(help));
+            }
         }
     }
 }
@@ -155,6 +175,7 @@ fn device_spec(
             }
         }
     }
+    check_groups(device, &profile, problems);
     let place = Place {
         enterprise: enterprise.clone(),
         site: site.clone(),
@@ -188,7 +209,8 @@ fn device_spec(
             value_type: ValueType::Float,
             modulus: point.modulus,
         });
-        specs.push(PointSpec { index, profile: point.clone(), history: device.history });
+        let (poll, history) = (interval(device, point), device.history);
+        specs.push(PointSpec { index, profile: point.clone(), poll, history });
     }
     DeviceSpec {
         id: device.id.clone(),

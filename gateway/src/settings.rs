@@ -32,6 +32,7 @@
 //! place = "press/line-2"               # area/line
 //! poll = "5s"
 //! points = ["e_import", "p_total"]     # all of the profile when left out
+//!                                      # `[[device.group]]` has points of another interval: see `poll_groups`
 //! history = true                       # read back what the device remembers
 //! history_from = "all"                 # or a time with its offset
 //! ```
@@ -43,6 +44,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{ByteSize, Item, Problem, Problems, SourceFile, Spanned, Table, written};
+pub use device_profiles::POLL_INTERVALS;
 use driver::HistoryFrom;
 use model::GatewayId;
 use model::dictionary::DisplayName;
@@ -50,10 +52,8 @@ use model::id::check_id;
 use spool::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 use crate::mqtt::{Broker, MqttError};
+use crate::poll_groups::{GroupSettings, checked_poll, read_groups};
 
-/// Shortest and longest accepted poll interval.
-pub const POLL_INTERVALS: RangeInclusive<Duration> =
-    Duration::from_millis(20)..=Duration::from_hours(24);
 /// Shortest and longest accepted commit interval: below, each sample wears the disk; above, a power cut takes much.
 pub const COMMIT_INTERVALS: RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_mins(10);
@@ -135,8 +135,10 @@ pub struct DeviceSettings {
     pub profile: Spanned<String>,
     /// Area and line.
     pub place: (Option<String>, Option<String>),
-    /// Poll interval.
+    /// Poll interval of the points that state none.
     pub poll: Duration,
+    /// Points of other intervals.
+    pub groups: Vec<GroupSettings>,
     /// The metrics wanted; all when `None`.
     pub points: Option<Spanned<Vec<String>>>,
     /// Whether and from when on what the device remembers is read back.
@@ -429,14 +431,9 @@ fn read_device(mut table: Table, problems: &mut Problems) -> Option<DeviceSettin
     });
     let place =
         table.optional::<String>("place", problems).map(|found| read_place(&found, problems));
-    let poll = table.optional::<Duration>("poll", problems).map_or(POLL_DEFAULT, |found| {
-        if !POLL_INTERVALS.contains(&found.value) {
-            let found_text = written(found.value);
-            let message = format!("`poll`: expected 20ms to 24h, found {found_text}");
-            problems.push(found.problem("GW-C017", message));
-        }
-        found.value
-    });
+    let poll = table.optional::<Duration>("poll", problems);
+    let poll = poll.map_or(POLL_DEFAULT, |found| checked_poll(&found, problems));
+    let groups = read_groups(&mut table, problems);
     let points = table.optional("points", problems);
     let history = read_history(&mut table, problems);
     Some(DeviceSettings {
@@ -446,6 +443,7 @@ fn read_device(mut table: Table, problems: &mut Problems) -> Option<DeviceSettin
         profile: profile?,
         place: place.unwrap_or_default(),
         poll,
+        groups,
         points,
         history,
         rest: table,

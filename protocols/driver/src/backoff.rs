@@ -1,7 +1,9 @@
-//! How long to wait before the next try: full jitter between a floor and a growing ceiling. Must never sleep or draw
-//! chance itself.
+//! How long to wait before the next try: full jitter between a floor and a growing ceiling. Must never sleep or ask the
+//! operating system for randomness.
 
 use std::time::Duration;
+
+use model::host::Clock;
 
 /// A growing ceiling with full jitter, so that a thousand gateways do not come back at once.
 #[derive(Debug, Clone)]
@@ -32,6 +34,18 @@ impl Backoff {
     pub fn reset(&mut self) {
         self.failures = 0;
     }
+}
+
+/// A number that differs from try to try and from gateway to gateway: the digits of the clocks, mixed.
+pub fn jitter(clock: &dyn Clock) -> u64 {
+    let monotonic = clock.monotonic();
+    let mixed = clock.now().0.unsigned_abs()
+        ^ monotonic.as_secs().rotate_left(32)
+        ^ u64::from(monotonic.subsec_nanos()).rotate_left(12);
+    // splitmix64, whose finalizer spreads a change of any bit over all bits.
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub struct DeviceSpec {
     pub settings: Table,
     /// What it offers.
     pub profile: Arc<DeviceProfile>,
-    /// How often its points are read.
+    /// How often points are read that state no interval of their own; each point carries the one that holds for it.
     pub poll: Duration,
     /// The points that are wanted, in the order of the profile.
     pub points: Vec<PointSpec>,
@@ -59,6 +59,8 @@ pub struct PointSpec {
     pub index: PointIndex,
     /// What the profile says of it; its address table is read and finished by the protocol.
     pub profile: ProfilePoint,
+    /// How often it is read. Points of one device and one interval are a poll group.
+    pub poll: Duration,
     /// Whether what the device remembers is read back, and from when on.
     pub history: Option<HistoryFrom>,
 }
@@ -80,6 +82,17 @@ pub struct Plan {
     pub value_types: Vec<(PointIndex, ValueType)>,
     /// One line per request and cycle, for `check` and logs: "comp-1: input 0..=79 every 1s".
     pub summary: Vec<String>,
+    /// What no second port may use at the same time, such as a serial line.
+    pub exclusive: Option<Exclusive>,
+}
+
+/// Something of this machine that one port has to itself.
+#[derive(Debug, Clone)]
+pub struct Exclusive {
+    /// What it really is, symbolic links followed: equal for two ports that would disturb each other.
+    pub key: String,
+    /// How the configuration names it.
+    pub named: Spanned<String>,
 }
 
 /// The task of one port.

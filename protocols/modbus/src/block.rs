@@ -4,10 +4,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use driver::{Breaker, Round};
 use model::{Quality, Sample, Timestamp};
 
+use crate::client::Client;
 use crate::codec::decode;
-use crate::device::{Asking, Breaker};
 use crate::error::{Disposition, Refusal, RequestError};
 use crate::request::{Point, Request};
 
@@ -18,9 +19,24 @@ const RELEARN_WAITS: (Duration, Duration) = (Duration::from_mins(1), Duration::f
 pub(crate) struct Block {
     /// Which of the device's points.
     pub(crate) points: Range<usize>,
+    /// The poll group that it belongs to.
+    pub(crate) interval: Duration,
     /// Whether the device answers it: some keep silent on addresses that they do not have.
     pub(crate) breaker: Breaker,
+    /// What its last reading brought.
+    pub(crate) news: News,
     learned: Option<Learned>,
+}
+
+/// What was last heard of a block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum News {
+    /// It was not asked yet.
+    NotAsked,
+    /// All of its points, or no answer at all.
+    NothingRefused,
+    /// The first address that was refused.
+    Refused(Request, Refusal),
 }
 
 /// What reading the parts of a refused block has taught.
@@ -70,8 +86,17 @@ struct Part {
 }
 
 impl Block {
-    pub(crate) fn new(points: Range<usize>) -> Self {
-        Self { points, breaker: Breaker::default(), learned: None }
+    pub(crate) fn new(points: Range<usize>, interval: Duration) -> Self {
+        let (breaker, news) = (Breaker::default(), News::NotAsked);
+        Self { points, interval, breaker, news, learned: None }
+    }
+}
+
+impl Block {
+    fn note_refused(&mut self, request: Request, refusal: Refusal) {
+        if !matches!(self.news, News::Refused(..)) {
+            self.news = News::Refused(request, refusal);
+        }
     }
 }
 
@@ -92,9 +117,7 @@ pub(crate) struct Reader<'a, 'b> {
     pub(crate) probes: &'a [Request],
     pub(crate) gap: Duration,
     pub(crate) tries: u32,
-    pub(crate) asking: &'a mut Asking<'b>,
-    /// The first address that the device refused in this poll.
-    pub(crate) refused: Option<(Request, Refusal)>,
+    pub(crate) round: &'a mut Round<'b, Client>,
 }
 
 impl Reader<'_, '_> {
@@ -107,7 +130,7 @@ impl Reader<'_, '_> {
         points: &[Point],
         block: &mut Block,
     ) -> Result<(), RequestError> {
-        let now = self.asking.link.clock.monotonic();
+        let now = self.round.link.clock.monotonic();
         let before = block.learned.take();
         let relearns = before.as_ref().is_none_or(|learned| now >= learned.forget_at);
         let mut todo = match &before {
@@ -119,6 +142,7 @@ impl Reader<'_, '_> {
         let mut parts: Vec<Part> = Vec::with_capacity(todo.len());
         let mut anew = false;
         let mut outcome = Ok(());
+        block.news = News::NothingRefused;
         while let Some(part) = todo.pop() {
             let run = points.get(part.points.clone()).unwrap_or_default();
             let Some(request) = Request::covering(run) else { continue };
@@ -129,7 +153,7 @@ impl Reader<'_, '_> {
             }
             if let Some(refusal) = part.refused {
                 self.push_bad(run, refusal.quality());
-                self.refused.get_or_insert((request, refusal));
+                block.note_refused(request, refusal);
                 parts.push(part);
                 continue;
             }
@@ -147,7 +171,7 @@ impl Reader<'_, '_> {
                 }
                 Err(RequestError::Refused(refusal)) if !refusal.is_from_converter() => {
                     self.push_bad(run, refusal.quality());
-                    self.refused.get_or_insert((request, refusal));
+                    block.note_refused(request, refusal);
                     let about_address = refusal.is_about_address();
                     let known = before.as_ref().is_some_and(|b| b.refuses(part.points.start));
                     anew |= about_address && !known;
@@ -173,32 +197,32 @@ impl Reader<'_, '_> {
 
     /// Asks, and asks again when there is no answer.
     async fn read(&mut self, request: Request) -> Result<Vec<u16>, RequestError> {
-        let clock = self.asking.link.clock.clone();
+        let clock = self.round.link.clock.clone();
         let mut tries_left = self.tries;
         loop {
             tries_left = tries_left.saturating_sub(1);
             let started = clock.monotonic();
-            let result = self.asking.client.read(self.unit, request, self.probes, self.gap).await;
+            let result = self.round.line.read(self.unit, request, self.probes, self.gap).await;
             let latency = clock.monotonic().saturating_sub(started);
             let again =
                 |error: &RequestError| error.disposition() == Disposition::Retry && tries_left > 0;
             match &result {
                 Err(error) if again(error) => continue,
                 Err(error) if error.disposition() != Disposition::GiveUp => {}
-                Ok(_) | Err(_) => self.asking.link.observer.answered(self.device, latency),
+                Ok(_) | Err(_) => self.round.link.observer.answered(self.device, latency),
             }
             return result;
         }
     }
 
     fn push_bad(&mut self, run: &[Point], quality: Quality) {
-        push_bad(run, quality, self.asking.link.clock.now(), self.asking.samples);
+        push_bad(run, quality, self.round.link.clock.now(), self.round.samples);
     }
 
     /// Source and gateway time are the time of the response: Modbus carries none.
     fn push_values(&mut self, run: &[Point], request: Request, words: &[u16]) {
-        let now = self.asking.link.clock.now();
-        self.asking.samples.extend(run.iter().map(|point| {
+        let now = self.round.link.clock.now();
+        self.round.samples.extend(run.iter().map(|point| {
             let at = usize::from(point.address.start.saturating_sub(request.start));
             match decode(words.get(at..).unwrap_or_default(), &point.address, &point.scaling) {
                 Ok(value) => Sample::new(point.index, now, now, Quality::GOOD, value),

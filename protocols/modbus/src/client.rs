@@ -18,19 +18,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use driver::Backoff;
+use driver::{Backoff, SerialLine, SerialSettings, jitter};
 use model::host::Clock;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_modbus::client::{Client as _, Context, rtu, tcp};
 use tokio_modbus::slave::SlaveContext as _;
 use tokio_modbus::{ProtocolError, Response, Slave};
-use tokio_serial::{DataBits, FlowControl, SerialStream};
 
 use crate::address::Area;
 use crate::error::{LinkError, Refusal, RequestError};
 use crate::request::Request;
-use crate::serial::SerialLine;
 use crate::settings::{Link, PortSettings};
 
 /// Shortest time that a TCP connection may take to open.
@@ -44,6 +42,7 @@ const UNANSWERED_MAX: usize = 16;
 
 /// The link of a port, with what is owed on it.
 pub(crate) struct Client {
+    port: String,
     settings: PortSettings,
     clock: Arc<dyn Clock>,
     line: Option<Line>,
@@ -61,16 +60,26 @@ struct Line {
 
 impl Client {
     /// A client of a link that is not yet open.
-    pub(crate) fn new(settings: PortSettings, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(port: String, settings: PortSettings, clock: Arc<dyn Clock>) -> Self {
         let backoff = Backoff::new(REOPEN_WAITS.0, REOPEN_WAITS.1);
         let (next_open, last_frame) = (Duration::ZERO, Duration::ZERO);
         let unanswered = HashMap::new();
-        Self { settings, clock, line: None, backoff, next_open, last_frame, unanswered }
+        Self { port, settings, clock, line: None, backoff, next_open, last_frame, unanswered }
+    }
+
+    /// The name of the port.
+    pub(crate) fn port(&self) -> &str {
+        &self.port
+    }
+
+    /// Tries of a request to a device that answered last time.
+    pub(crate) fn tries(&self) -> u32 {
+        u32::from(self.settings.retries) + 1
     }
 
     /// Whether the link is a serial line.
     pub(crate) fn is_serial(&self) -> bool {
-        matches!(self.settings.link, Link::Serial { .. })
+        matches!(self.settings.link, Link::Serial(_))
     }
 
     /// Reads registers or bits (as 0 and 1) of a unit, after making sure that it is in step.
@@ -124,7 +133,7 @@ impl Client {
         self.keep_gap(gap).await;
         let limit = self.time_limit(request);
         let Some(line) = &mut self.line else { return Err(closed().into()) };
-        if line.serial.as_ref().is_some_and(SerialLine::take_stray) {
+        if line.serial.as_ref().is_some_and(|serial| !serial.take_stray().is_empty()) {
             self.drain().await;
         }
         let Some(line) = &mut self.line else { return Err(closed().into()) };
@@ -180,8 +189,8 @@ impl Client {
     async fn keep_gap(&mut self, gap: Duration) {
         let frame_gap = match &self.settings.link {
             Link::Tcp { .. } => Duration::ZERO,
-            Link::Serial { baud, .. } if *baud > 19_200 => Duration::from_micros(1_750),
-            link @ Link::Serial { .. } => link.wire_time(7) / 2,
+            Link::Serial(serial) if serial.baud > 19_200 => Duration::from_micros(1_750),
+            link @ Link::Serial(_) => link.wire_time(7) / 2,
         };
         let gap = gap.max(self.settings.gap).max(frame_gap);
         let silent = self.clock.monotonic().saturating_sub(self.last_frame);
@@ -215,7 +224,7 @@ impl Client {
         }
         let opened = match &link {
             Link::Tcp { host, tcp_port } => self.open_tcp(host, *tcp_port).await,
-            Link::Serial { .. } => self.open_serial(&link).await,
+            Link::Serial(serial) => self.open_serial(serial).await,
         };
         match opened {
             Ok(opened) => {
@@ -224,7 +233,7 @@ impl Client {
                 Ok(())
             }
             Err(source) => {
-                let wait = self.backoff.after_failure(chance(self.clock.as_ref()));
+                let wait = self.backoff.after_failure(jitter(self.clock.as_ref()));
                 self.next_open = self.clock.monotonic() + wait;
                 Err(LinkError::Open { link, source })
             }
@@ -241,33 +250,13 @@ impl Client {
         Ok(Line { context: tcp::attach(stream), serial: None })
     }
 
-    async fn open_serial(&mut self, link: &Link) -> io::Result<Line> {
-        let Link::Serial { path, baud, parity, stop_bits } = link else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
-        let builder = tokio_serial::new(path, *baud)
-            .data_bits(DataBits::Eight)
-            .parity(*parity)
-            .stop_bits(*stop_bits)
-            .flow_control(FlowControl::None);
-        let mut serial = SerialLine::new(SerialStream::open(&builder)?);
+    async fn open_serial(&mut self, settings: &SerialSettings) -> io::Result<Line> {
+        let mut serial = SerialLine::open(settings)?;
         // Replies to whoever used the line before must not be taken for ours.
         let silence = self.settings.timeout;
         serial.drain(silence, silence * DRAIN_LIMITS).await?;
         Ok(Line { context: rtu::attach(serial.clone()), serial: Some(serial) })
     }
-}
-
-/// A number that differs from try to try and from gateway to gateway: the digits of the clocks, mixed.
-pub(crate) fn chance(clock: &dyn Clock) -> u64 {
-    let monotonic = clock.monotonic();
-    let mixed = clock.now().0.unsigned_abs()
-        ^ monotonic.as_secs().rotate_left(32)
-        ^ u64::from(monotonic.subsec_nanos()).rotate_left(12);
-    // splitmix64, whose finalizer spreads a change of any bit over all bits.
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
 }
 
 /// The probe whose reply cannot be one of those that are owed; when all could, the one asked for longest ago.

@@ -9,22 +9,20 @@ use async_trait::async_trait;
 use config::{Problem, Problems, Spanned};
 use device_profiles::{DeviceProfile, ProfilePoint};
 use driver::{
-    DeviceSpec, Emission, Plan, Port, PortLink, PortSpec, Protocol, RawKind, Scaling, Schedule,
+    DeviceSpec, Plan, PollGroup, Port, PortLink, PortSpec, Protocol, RawKind, Scaling, poll_groups,
+    poll_until_stopped,
 };
 use model::{PointIndex, ValueType};
 
 use crate::address::Address;
 use crate::client::Client;
-use crate::device::{Asking, Device, Outcome};
+use crate::device::Device;
 use crate::request::Point;
 use crate::settings::{PortSettings, ProfileOptions, unit};
 
 const CODE_UNIT_TWICE: &str = "GW-C012";
 const CODE_OVERLAP: &str = "GW-C065";
 const CODE_HISTORY: &str = "GW-C066";
-
-/// Share of a port's time that devices which do not answer may take from those that do: one part of so many.
-const SILENT_SHARE: u32 = 10;
 
 /// The protocol `modbus`: Modbus TCP and Modbus RTU.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,7 +46,6 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<Plan> {
     let settings = PortSettings::read(port.settings, problems);
     let mut units: HashMap<u8, (String, Spanned<u8>)> = HashMap::new();
     let mut devices = Vec::with_capacity(port.devices.len());
-    let mut intervals = Vec::with_capacity(port.devices.len());
     let mut value_types = Vec::new();
     let mut summary = Vec::new();
     for spec in port.devices {
@@ -60,19 +57,20 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<Plan> {
         let options = ProfileOptions::read(spec.profile.options.clone(), problems);
         check_overlaps(&spec.profile, &options, problems);
         let points = points_of(&spec, &options, problems);
-        value_types.extend(points.iter().map(value_type));
+        value_types.extend(points.iter().map(|(point, _)| value_type(point)));
         let Some(unit) = unit else { continue };
         let id = spec.id.value;
-        let device = Device::new(id, unit.value, points, &options.limits, options.request_gap);
-        let every = format!("every {}", config::written(spec.poll));
-        summary
-            .extend(device.requests().map(|request| format!("{}: {request} {every}", device.id)));
+        let device = Device::new(id, unit.value, &points, &options.limits, options.request_gap);
+        summary.extend(device.requests().map(|(request, interval)| {
+            format!("{}: {request} every {}", device.id, config::written(interval))
+        }));
         devices.push(device);
-        intervals.push(spec.poll);
     }
-    let port =
-        ModbusPort { id: port.id.value, settings: settings?, devices, groups: groups(&intervals) };
-    Some(Plan { port: Box::new(port), value_types, summary })
+    let groups = poll_groups(devices.iter().map(Device::intervals));
+    let settings = settings?;
+    let exclusive = settings.exclusive.clone();
+    let port = ModbusPort { id: port.id.value, settings, devices, groups };
+    Some(Plan { port: Box::new(port), value_types, summary, exclusive })
 }
 
 fn value_type(point: &Point) -> (PointIndex, ValueType) {
@@ -134,7 +132,11 @@ fn check_overlaps(profile: &DeviceProfile, options: &ProfileOptions, problems: &
     }
 }
 
-fn points_of(spec: &DeviceSpec, options: &ProfileOptions, problems: &mut Problems) -> Vec<Point> {
+fn points_of(
+    spec: &DeviceSpec,
+    options: &ProfileOptions,
+    problems: &mut Problems,
+) -> Vec<(Point, Duration)> {
     if spec.points.iter().any(|point| point.history.is_some()) {
         let message = format!(
             "`{}` cannot be read back: Modbus devices give only what is now",
@@ -149,117 +151,24 @@ fn points_of(spec: &DeviceSpec, options: &ProfileOptions, problems: &mut Problem
         let kind = if address.data_type.is_float() { RawKind::Float } else { RawKind::Integer };
         let scaling = Scaling::new(profile, kind);
         let scaling = scaling.map_err(|problem: Problem| problems.push(problem)).ok()?;
-        Some(Point { index: point.index, address, scaling })
+        Some((Point { index: point.index, address, scaling }, point.poll))
     };
     spec.points.iter().filter_map(|wanted| point(wanted, problems)).collect()
-}
-
-/// Devices that are polled at one interval, shortest interval first.
-struct Group {
-    interval: Duration,
-    devices: Vec<usize>,
-}
-
-fn groups(intervals: &[Duration]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for (device, interval) in intervals.iter().enumerate() {
-        match groups.iter_mut().find(|group| group.interval == *interval) {
-            Some(group) => group.devices.push(device),
-            None => groups.push(Group { interval: *interval, devices: vec![device] }),
-        }
-    }
-    groups.sort_by_key(|group| group.interval);
-    groups
 }
 
 struct ModbusPort {
     id: String,
     settings: PortSettings,
     devices: Vec<Device>,
-    groups: Vec<Group>,
+    groups: Vec<PollGroup>,
 }
 
 #[async_trait]
 impl Port for ModbusPort {
     async fn run(self: Box<Self>, link: PortLink) {
-        let stop = link.stop.clone();
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            () = self.poll_forever(link) => {}
-        }
-    }
-}
-
-impl ModbusPort {
-    async fn poll_forever(self, link: PortLink) {
-        let Self { id, settings, mut devices, groups } = self;
-        let clock = Arc::clone(&link.clock);
-        let tries = u32::from(settings.retries) + 1;
-        let mut client = Client::new(settings, Arc::clone(&clock));
-        let mut share = SilentShare::default();
-        let intervals = groups.iter().map(|group| group.interval);
-        let mut schedule = Schedule::new(intervals, clock.monotonic());
-        while let Some(due) = schedule.next_due() {
-            let wait = due.saturating_sub(clock.monotonic());
-            tokio::time::sleep(wait).await;
-            let Some(due) = schedule.take(clock.monotonic()) else { continue };
-            let Some(group) = groups.get(due.group) else { continue };
-            let points = |index: &usize| devices.get(*index).map_or(0, Device::points_count);
-            let mut samples = Vec::with_capacity(group.devices.iter().map(points).sum());
-            for index in &group.devices {
-                let others_answer = devices
-                    .iter()
-                    .enumerate()
-                    .any(|(other, device)| other != *index && device.is_answering());
-                let Some(device) = devices.get_mut(*index) else { continue };
-                if due.skipped > 0 {
-                    link.observer.late(&device.id);
-                }
-                if device.is_resting() && others_answer && !share.allows(clock.monotonic()) {
-                    device.rest(clock.now(), &mut samples);
-                    continue;
-                }
-                let mut asking = Asking {
-                    port: &id,
-                    client: &mut client,
-                    link: &link,
-                    tries,
-                    others_answer,
-                    samples: &mut samples,
-                };
-                let was_resting = device.is_resting();
-                match device.poll(&mut asking).await {
-                    Outcome::Silent { cost } if was_resting => share.spend(clock.monotonic(), cost),
-                    Outcome::Answered { back: true } => {
-                        share = SilentShare::default();
-                        devices.iter_mut().for_each(Device::wake);
-                    }
-                    _ => {}
-                }
-            }
-            if link.emit(Emission { samples, marks: Vec::new() }).await.is_err() {
-                return;
-            }
-        }
-        // A port without devices has nothing to do but to wait for its end.
-        link.stop.cancelled().await;
-    }
-}
-
-/// Keeps the time that silent devices cost within their share, all of them together.
-#[derive(Debug, Default)]
-struct SilentShare {
-    next: Duration,
-}
-
-impl SilentShare {
-    fn allows(&self, now: Duration) -> bool {
-        now >= self.next
-    }
-
-    fn spend(&mut self, now: Duration, cost: Duration) {
-        self.next = now + cost.saturating_mul(SILENT_SHARE - 1);
+        let Self { id, settings, devices, groups } = *self;
+        let client = Client::new(id, settings, Arc::clone(&link.clock));
+        poll_until_stopped(devices, groups, client, link).await;
     }
 }
 

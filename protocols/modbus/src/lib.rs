@@ -62,7 +62,6 @@ mod block;
 mod client;
 mod device;
 mod driver;
-mod serial;
 
 mod error;
 mod fault;

@@ -5,14 +5,13 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use config::{Problems, Spanned, Table};
-use tokio_serial::{Parity, StopBits};
+use driver::{Exclusive, SerialSettings};
 
 use crate::address::{Area, DataType, Order};
 use crate::request::{BITS_PER_REQUEST_MAX, Limits, REGISTERS_PER_REQUEST_MAX};
 
 const CODE_LINK: &str = "GW-C060";
 const CODE_UNIT: &str = "GW-C061";
-const CODE_SERIAL: &str = "GW-C062";
 const CODE_PROFILE: &str = "GW-C063";
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
@@ -21,7 +20,9 @@ const GAP_MAX: Duration = Duration::from_secs(5);
 const RETRIES_DEFAULT: u8 = 1;
 const RETRIES_MAX: u8 = 5;
 const TCP_PORT_DEFAULT: u16 = 502;
-const BAUDS: RangeInclusive<u32> = 300..=4_000_000;
+const BAUD_DEFAULT: u32 = 9_600;
+/// The formats of Modbus RTU, the default first.
+const FORMATS: [&str; 6] = ["8N1", "8E1", "8O1", "8N2", "8E2", "8O2"];
 
 /// Where a port leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,16 +35,7 @@ pub(crate) enum Link {
         tcp_port: u16,
     },
     /// A serial line.
-    Serial {
-        /// The device file.
-        path: String,
-        /// Bits per second.
-        baud: u32,
-        /// The parity bit.
-        parity: Parity,
-        /// Stop bits.
-        stop_bits: StopBits,
-    },
+    Serial(SerialSettings),
 }
 
 impl fmt::Display for Link {
@@ -53,15 +45,7 @@ impl fmt::Display for Link {
                 write!(f, "tcp://[{host}]:{tcp_port}")
             }
             Self::Tcp { host, tcp_port } => write!(f, "tcp://{host}:{tcp_port}"),
-            Self::Serial { path, baud, parity, stop_bits } => {
-                let parity = match parity {
-                    Parity::None => 'N',
-                    Parity::Even => 'E',
-                    Parity::Odd => 'O',
-                };
-                let stop_bits = if *stop_bits == StopBits::Two { 2 } else { 1 };
-                write!(f, "{path} ({baud} 8{parity}{stop_bits})")
-            }
+            Self::Serial(serial) => serial.fmt(f),
         }
     }
 }
@@ -71,17 +55,18 @@ impl Link {
     pub(crate) fn wire_time(&self, characters: u32) -> Duration {
         match self {
             Self::Tcp { .. } => Duration::ZERO,
-            // A character is at most 11 bits: start, 8 data, parity or second stop, stop.
-            Self::Serial { baud, .. } => Duration::from_secs(1) * (characters * 11) / *baud,
+            Self::Serial(serial) => serial.wire_time(characters),
         }
     }
 }
 
 /// A port as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct PortSettings {
     /// Where it leads to.
     pub(crate) link: Link,
+    /// The serial line, which no other port may use.
+    pub(crate) exclusive: Option<Exclusive>,
     /// How long a device may think.
     pub(crate) timeout: Duration,
     /// Silence before each request.
@@ -113,7 +98,11 @@ impl PortSettings {
                 }
                 tcp(address, problems)
             }
-            (None, Some(path)) => serial(path, baud.as_ref(), format.as_ref(), problems),
+            (None, Some(path)) => {
+                let defaults = (BAUD_DEFAULT, FORMATS.as_slice());
+                SerialSettings::check(path, baud.as_ref(), format.as_ref(), defaults, problems)
+                    .map(Link::Serial)
+            }
             (Some(address), Some(_)) => {
                 let message = "a port is either a TCP endpoint or a serial line, this one is both";
                 problems
@@ -146,8 +135,10 @@ impl PortSettings {
         if problems.0.len() > before {
             return None;
         }
+        let exclusive = path.map(SerialSettings::exclusive);
         Some(Self {
             link: link?,
+            exclusive,
             timeout: timeout.map_or(TIMEOUT_DEFAULT, |timeout| timeout.value),
             gap: gap.map_or(Duration::ZERO, |gap| gap.value),
             retries: retries.map_or(RETRIES_DEFAULT, |retries| retries.value),
@@ -201,41 +192,6 @@ fn tcp(address: &Spanned<String>, problems: &mut Problems) -> Option<Link> {
     parsed
 }
 
-fn serial(
-    path: &Spanned<String>,
-    baud: Option<&Spanned<u32>>,
-    format: Option<&Spanned<String>>,
-    problems: &mut Problems,
-) -> Option<Link> {
-    if let Some(baud) = baud.filter(|baud| !BAUDS.contains(&baud.value)) {
-        let message = format!("`baud`: expected 300 to 4000000, found {}", baud.value);
-        problems.push(baud.problem(CODE_SERIAL, message).help("most meters use 9600 or 19200"));
-        return None;
-    }
-    let text = format.map_or("8N1", |format| format.value.as_str());
-    let (parity, stop_bits) = match text {
-        "8N1" => (Parity::None, StopBits::One),
-        "8N2" => (Parity::None, StopBits::Two),
-        "8E1" => (Parity::Even, StopBits::One),
-        "8E2" => (Parity::Even, StopBits::Two),
-        "8O1" => (Parity::Odd, StopBits::One),
-        "8O2" => (Parity::Odd, StopBits::Two),
-        _ => {
-            if let Some(format) = format {
-                let message = format!("`format`: `{text}` is not one of Modbus RTU");
-                problems.push(
-                    format
-                        .problem(CODE_SERIAL, message)
-                        .help("one of 8N1, 8E1, 8O1, 8N2, 8E2, 8O2"),
-                );
-            }
-            return None;
-        }
-    };
-    let baud = baud.map_or(9600, |baud| baud.value);
-    Some(Link::Serial { path: path.value.clone(), baud, parity, stop_bits })
-}
-
 /// The unit id of a device.
 ///
 /// # Source
@@ -249,7 +205,7 @@ pub(crate) fn unit(
     let unit = table.required::<u8>("unit", problems);
     table.finish(problems);
     let unit = unit?;
-    let over_tcp = !matches!(link, Some(Link::Serial { .. }));
+    let over_tcp = !matches!(link, Some(Link::Serial(_)));
     if (1..=247).contains(&unit.value) || (over_tcp && matches!(unit.value, 0 | 255)) {
         return Some(unit);
     }

@@ -68,7 +68,8 @@ impl Protocol for OpcUa {
             .map(|point| (point.codec.point, point.codec.scaling.value_type()))
             .collect();
         let summary = summary(&plan);
-        Some(Plan { port: Box::new(OpcUaPort::new(Arc::new(plan))), value_types, summary })
+        let port = Box::new(OpcUaPort::new(Arc::new(plan)));
+        Some(Plan { port, value_types, summary, exclusive: None })
     }
 }
 
@@ -83,8 +84,8 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<PlannedPort> {
         keys.finish(problems);
         device.profile.options.clone().finish(problems);
         let sampling = settings.as_ref().and_then(|settings| settings.sampling_interval);
-        let sampling = sampling.unwrap_or(device.poll);
         for spec in device.points {
+            let sampling = sampling.unwrap_or(spec.poll);
             points.extend(point(spec, index, sampling, namespace.as_deref(), problems));
         }
         let subscribe = subscribe.is_none_or(|subscribe| subscribe.value);

@@ -11,7 +11,9 @@ mod codec;
 mod complaints;
 mod driver;
 mod error;
-mod history;
+mod history {
+    pub(crate) use ::driver::history::*;
+}
 mod identity;
 mod inbox;
 mod port;

@@ -1,14 +1,13 @@
 //! The task of one server: serve a session, and when it ends, say so once, wait, and begin anew. Must never end before
 //! it is stopped, whatever a server does.
 
-use std::hash::{BuildHasher, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_opcua::types::StatusCode;
 use async_trait::async_trait;
-use driver::{Backoff, Emission, HistoryFrom, Port, PortLink, Stopped};
+use driver::{Backoff, Emission, HistoryFrom, Port, PortLink, Stopped, jitter};
 use futures::FutureExt;
 use model::{Quality, Sample, Timestamp};
 
@@ -82,7 +81,7 @@ impl Worker {
             if self.lost(error).await.is_err() {
                 return;
             }
-            let wait = self.backoff.after_failure(chance());
+            let wait = self.backoff.after_failure(jitter(self.link.clock.as_ref()));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.link.stop.cancelled() => return,
@@ -186,9 +185,4 @@ impl Worker {
             self.link.observer.answered(&device.id, latency);
         }
     }
-}
-
-/// Chance for the back-off: the standard library seeds its hash maps from the system.
-fn chance() -> u64 {
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

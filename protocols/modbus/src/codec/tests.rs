@@ -28,6 +28,7 @@ fn scaling(data_type: DataType) -> Scaling {
         modulus: None,
         source: None,
         unverified: true,
+        poll: None,
         address: config::Table::empty(&config::SourceFile::new("p", "")),
     };
     let kind = if data_type.is_float() { RawKind::Float } else { RawKind::Integer };

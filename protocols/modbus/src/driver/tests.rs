@@ -133,23 +133,3 @@ fn every_modbus_profile_of_the_library_can_be_planned() {
     }
     assert!(planned_count >= 3, "{planned_count}");
 }
-
-#[test]
-fn devices_of_one_interval_are_one_group() {
-    let s = Duration::from_secs;
-    let groups: Vec<(Duration, Vec<usize>)> = groups(&[s(5), s(1), s(5)])
-        .into_iter()
-        .map(|group| (group.interval, group.devices))
-        .collect();
-    assert_eq!(groups, [(s(1), vec![1]), (s(5), vec![0, 2])]);
-}
-
-#[test]
-fn silent_devices_get_a_tenth_of_the_time() {
-    let ms = Duration::from_millis;
-    let mut share = SilentShare::default();
-    assert!(share.allows(ms(0)));
-    share.spend(ms(1_000), ms(300));
-    assert!(!share.allows(ms(3_699)));
-    assert!(share.allows(ms(3_700)));
-}

@@ -19,6 +19,7 @@ fn point(index: u32, area: Area, start: u16, data_type: DataType) -> Point {
         modulus: None,
         source: None,
         unverified: true,
+        poll: None,
         address: Table::parse(&SourceFile::new("p", ""), &mut Problems::default()),
     };
     let order = Order::big_endian(2);

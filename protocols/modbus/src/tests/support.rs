@@ -101,7 +101,9 @@ pub(crate) fn port_spec(keys: &str, devices: &[TestDevice<'_>]) -> PortSpec {
         let profile = Arc::new(profile.unwrap_or_else(|| panic!("{problems}")));
         let points = profile.points.iter().map(|point| {
             next += 1;
-            PointSpec { index: PointIndex(next - 1), profile: point.clone(), history: None }
+            let poll = point.poll.unwrap_or(device.poll);
+            let (index, profile) = (PointIndex(next - 1), point.clone());
+            PointSpec { index, profile, poll, history: None }
         });
         let points = points.collect();
         let settings = table(device.keys);

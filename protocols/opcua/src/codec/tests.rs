@@ -25,6 +25,7 @@ fn codec(kind: RawKind, resolution: Option<&str>) -> PointCodec {
         modulus: None,
         source: None,
         unverified: false,
+        poll: None,
         address: Table::parse(&Arc::clone(&file), &mut Problems::default()),
     };
     PointCodec { point: PointIndex(3), kind, scaling: Scaling::new(&point, kind).unwrap() }

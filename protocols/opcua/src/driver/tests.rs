@@ -35,6 +35,7 @@ fn port(port: &str, device: &str, point: &str) -> PortSpec {
         modulus: None,
         source: None,
         unverified: false,
+        poll: None,
         address: table(point),
     };
     let profile = DeviceProfile {
@@ -55,6 +56,7 @@ fn port(port: &str, device: &str, point: &str) -> PortSpec {
         points: vec![PointSpec {
             index: PointIndex(0),
             profile: point,
+            poll: Duration::from_secs(5),
             history: Some(HistoryFrom::All),
         }],
     };

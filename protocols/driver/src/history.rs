@@ -26,11 +26,11 @@ use std::time::Duration;
 use model::{Sample, Timestamp};
 
 /// How often a history that met the live values is read again, for values that sampling skipped.
-pub(crate) const RECHECK_MET: Duration = Duration::from_mins(10);
+pub const RECHECK_MET: Duration = Duration::from_mins(10);
 /// Longest wait between two readings of a history that has not met the live values.
-pub(crate) const RECHECK_UNMET: Duration = Duration::from_mins(1);
+pub const RECHECK_UNMET: Duration = Duration::from_mins(1);
 /// How long a server is left in peace that says that this point has no history.
-pub(crate) const UNSUPPORTED_RETRY: Duration = Duration::from_mins(10);
+pub const UNSUPPORTED_RETRY: Duration = Duration::from_mins(10);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Pages without a new value that a server may send under one continuation point after another.
 const EMPTY_CONTINUATIONS_MAX: u32 = 8;
@@ -43,7 +43,7 @@ const DAY_MICROS: i64 = 86_400_000_000;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Event {
+pub enum Event {
     /// The point is subscribed to.
     Connected {
         /// The time of our clock.
@@ -82,7 +82,7 @@ pub(crate) enum Event {
 
 /// Why a page could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// It may work later.
     Temporary,
     /// The continuation point is no longer known to the server.
@@ -93,7 +93,7 @@ pub(crate) enum Failure {
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Action {
+pub enum Action {
     /// Read a page, and answer with `Page` or `Failed`. At most one is under way.
     Read {
         /// First time that is wanted.
@@ -116,7 +116,7 @@ pub(crate) enum Action {
 
 /// Reading back of one point.
 #[derive(Debug, Clone)]
-pub(crate) struct Tracker {
+pub struct Tracker {
     page_size: usize,
     cursor: Timestamp,
     border: Vec<Sample>,
@@ -178,7 +178,7 @@ enum Taken {
 
 impl Tracker {
     /// Reads back from the durable `mark`, or from `start` without one.
-    pub(crate) fn new(mark: Option<Timestamp>, start: Timestamp, page_size: usize) -> Self {
+    pub fn new(mark: Option<Timestamp>, start: Timestamp, page_size: usize) -> Self {
         Self {
             page_size,
             cursor: mark.unwrap_or(start),
@@ -194,7 +194,7 @@ impl Tracker {
     }
 
     /// One step.
-    pub(crate) fn step(&mut self, event: Event) -> Vec<Action> {
+    pub fn step(&mut self, event: Event) -> Vec<Action> {
         match event {
             Event::Connected { now, every_change } => {
                 self.every_change = every_change;
