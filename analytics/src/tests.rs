@@ -104,6 +104,7 @@ async fn commit(lake: &mut Lake, sequence: Sequence, (dictionary, samples): &Fra
     let watermark = WatermarkMove {
         gateway,
         log_id,
+        stood: Sequence(0),
         durable_upto: sequence,
         lost_frames: 0,
         lost_samples: 0,

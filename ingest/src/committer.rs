@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lake::Committed;
+use contract::Committed;
 use tokio::sync::mpsc;
 
 use crate::admit::Work;
-use crate::store::{Store, StoreError};
+use contract::{Store, StoreError};
 
 /// The store is maintained at least this often, also when nothing is committed.
 const IDLE_MAINTENANCE: Duration = Duration::from_mins(1);
@@ -51,7 +51,7 @@ async fn commit(store: &mut dyn Store, work: &Work) -> Result<Committed, StoreEr
     for (_, dictionary) in &work.dictionaries {
         store.put_dictionary(dictionary).await?;
     }
-    store.commit(&work.draft).await
+    store.commit(Arc::clone(&work.draft)).await
 }
 
 /// The whole chain of an error on one line: the outermost alone says little.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::settings::{COMMIT_INTERVAL_MAX, COMMIT_INTERVAL_MIN};
-use crate::store::StoreError;
+use contract::StoreError;
 
 /// Why ingest ended without being told to: a fault of the program, after which nothing more is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -13,7 +13,6 @@ pub mod admit;
 pub mod error;
 pub mod settings;
 pub mod status;
-pub mod store;
 
 mod broker;
 mod committer;
@@ -26,4 +25,3 @@ pub use error::{IngestEnded, IngestError};
 pub use run::{Ingest, IngestHost};
 pub use settings::{BrokerSettings, IngestSettings, UrlBroker};
 pub use status::{CommitNotice, IngestStatus, LogStatus};
-pub use store::{Dictionaries, Store, StoreError};

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lake::AdmittedFrame;
+use contract::AdmittedFrame;
 use model::{Decimal, PointInfo, Quality, Sample, Timestamp, Value, ValueType, topic};
 
 use crate::admit::CLOCK_AHEAD_MAX_US;

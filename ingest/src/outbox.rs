@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lake::{AdmittedFrame, LogKey};
+use contract::{AdmittedFrame, LogKey};
 use model::host::Clock;
 use model::{Ack, GatewayId, Timestamp, topic};
 use tokio::sync::Notify;

@@ -16,7 +16,7 @@ use crate::inbox::{Inbound, InboxReader, inbox};
 use crate::outbox::Outbox;
 use crate::settings::IngestSettings;
 use crate::status::{CommitNotice, IngestStatus, LogStatus};
-use crate::store::{Dictionaries, Store};
+use contract::{Dictionaries, Store};
 
 /// The status is at most this old.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lake::LogKey;
+use contract::LogKey;
 use model::ack::ACK_VERSION;
 use model::{Ack, DurabilityClass, GatewayId, LogId, Sequence};
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lake::{CommitDraft, LogKey, WatermarkMove};
+use contract::{CommitDraft, LogKey, WatermarkMove};
 use model::{DictionaryHash, Sequence};
 
-use crate::store::Dictionaries;
+use contract::Dictionaries;
 
 use super::Work;
 use super::log::{Held, Log, Weight};
@@ -178,7 +178,7 @@ impl Drafts {
         }
         dictionaries.retain(|hash, _| !self.stored.contains(hash));
         let dictionaries = dictionaries.into_iter().collect();
-        UnderWay { work: Arc::new(Work { draft, dictionaries }), moves }
+        UnderWay { work: Arc::new(Work { draft: Arc::new(draft), dictionaries }), moves }
     }
 }
 
@@ -224,6 +224,7 @@ fn take_log(
     draft.watermarks.push(WatermarkMove {
         gateway,
         log_id,
+        stood: log.watermark,
         durable_upto: upto,
         lost_frames: log.lost_frames,
         lost_samples: log.lost_samples,
@@ -234,7 +235,7 @@ fn take_log(
 
 #[cfg(test)]
 mod tests {
-    use lake::AdmittedFrame;
+    use contract::AdmittedFrame;
     use model::LogId;
 
     use super::*;
@@ -250,7 +251,7 @@ mod tests {
             let frame = AdmittedFrame { gateway, log_id, sequence, dictionary, batch };
             Held::Data { bytes: 1, hash: 1, frame }
         };
-        let mark = |upto: u64| lake::Watermark {
+        let mark = |upto: u64| contract::Watermark {
             durable_upto: Sequence(upto),
             generation: model::Generation(1),
             lost_frames: 0,

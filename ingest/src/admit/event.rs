@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lake::CommitDraft;
+use contract::CommitDraft;
 use model::{Ack, Dictionary, DictionaryHash, GatewayId, LogId, Sequence, Timestamp};
 
 use super::Notice;
@@ -71,7 +71,7 @@ pub enum Action {
 #[derive(Debug, Default)]
 pub struct Work {
     /// Rows and watermarks.
-    pub draft: CommitDraft,
+    pub draft: Arc<CommitDraft>,
     /// Dictionaries that must be durable before the rows that name them.
     pub dictionaries: Vec<(DictionaryHash, Arc<Dictionary>)>,
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use lake::{AdmittedFrame, LogKey};
+use contract::{AdmittedFrame, LogKey};
 use model::frame::{hash_of_frame, hash_of_log_start};
 use model::{Dictionary, Frame, LogId, RecordType, Sequence, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::log::{Held, Log, Named, Session};
-use crate::store::Dictionaries;
+use contract::Dictionaries;
 
 use super::{Counters, DropReason, Refusal, contents, refused};
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use lake::{AdmittedFrame, Watermark};
+use contract::{AdmittedFrame, Watermark};
 use model::wire::Open;
 use model::{Dictionary, DictionaryHash, Loss, Sequence};
 

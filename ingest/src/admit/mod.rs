@@ -29,13 +29,13 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use lake::{LogKey, Watermark};
+use contract::{LogKey, Watermark};
 use model::dictionary::DICTIONARY_BYTES_MAX;
 use model::frame::decode_frame;
 use model::wire::{Open, UpMessage};
 use model::{GatewayId, LogId, RecordType, Sequence};
 
-use crate::store::Dictionaries;
+use contract::Dictionaries;
 
 pub(crate) use contents::CLOCK_AHEAD_MAX_US;
 pub use counters::{Counters, DropReason, Dropped};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ingest::{BrokerSettings, Ingest, IngestHost, IngestSettings, Store};
+use contract::Store;
+use ingest::{BrokerSettings, Ingest, IngestHost, IngestSettings};
 use model::dictionary::DisplayName;
 use model::frame::{encode_frame, hash_of_frame, hash_of_log_start};
 use model::host::{Clock, Entropy};

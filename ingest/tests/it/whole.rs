@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use ingest::{BrokerSettings, IngestSettings, Store, StoreError};
-use lake::{CommitDraft, Committed, LogKey, Snapshot, Watermark};
+use contract::{CommitDraft, Committed, LogKey, Store, StoreError, Watermark};
+use ingest::{BrokerSettings, IngestSettings};
+use lake::Snapshot;
 use model::frame::hash_of_log_start;
 use model::wire::UpMessage;
 use model::{
@@ -139,13 +140,13 @@ impl Store for Faulty {
     async fn commit_number(&mut self) -> Result<CommitNumber, StoreError> {
         Store::commit_number(&mut self.lake).await
     }
-    async fn dictionaries(&mut self) -> Result<ingest::store::Dictionaries, StoreError> {
+    async fn dictionaries(&mut self) -> Result<contract::Dictionaries, StoreError> {
         Store::dictionaries(&mut self.lake).await
     }
     async fn put_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), StoreError> {
         Store::put_dictionary(&mut self.lake, dictionary).await
     }
-    async fn commit(&mut self, draft: &CommitDraft) -> Result<Committed, StoreError> {
+    async fn commit(&mut self, draft: Arc<CommitDraft>) -> Result<Committed, StoreError> {
         assert!(!self.panics, "a fault of the program");
         if self.full.load(Ordering::Relaxed) {
             return Err("no space left on device".into());

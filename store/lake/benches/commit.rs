@@ -205,6 +205,7 @@ fn draft(plants: &mut [Gateway], number: u64, times: u32, noise: &mut Noise) -> 
         .map(|frame| WatermarkMove {
             gateway: frame.gateway.clone(),
             log_id: frame.log_id,
+            stood: Sequence(0),
             durable_upto: frame.sequence,
             lost_frames: 0,
             lost_samples: 0,

@@ -8,37 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{CommitNumber, Dictionary, DictionaryHash, Generation, Sequence};
+use model::{Dictionary, DictionaryHash};
 
 use crate::LakeError;
 use crate::disk::{Disk, IfThere, create_directories, is_staged, publish};
 use crate::lock::place;
-
-/// From one frame of a log on, its rows follow a dictionary, until the next use of the same log. The rows of a frame are
-/// those of its generation and sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DictionaryUse {
-    /// The log.
-    pub generation: Generation,
-    /// The first frame.
-    pub from: Sequence,
-    /// The dictionary.
-    pub dictionary: DictionaryHash,
-    /// The ingest commit that brought that frame.
-    pub commit: CommitNumber,
-}
-
-/// The hash that [`DictionaryHash`] writes so.
-pub(crate) fn hash_of_hex(text: &str) -> Option<DictionaryHash> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(DictionaryHash(bytes))
-}
 
 /// Keeps `dictionary`, durable when this returns. One that is there already is written anew: an earlier call may have
 /// failed to sync its name, and a second sync of the same name proves nothing.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use contract::{AdmittedFrame, CommitDraft, Committed, LogBook, LogKey, Plan, Watermark};
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, FinalizedCommit};
 use deltalake_core::kernel::{Action, Transaction};
 use deltalake_core::logstore::LogStoreRef;
@@ -15,9 +16,7 @@ use deltalake_core::table::state::DeltaTableState;
 use model::host::Clock;
 use model::{CommitNumber, Dictionary, DictionaryHash, Generation};
 
-use crate::book::{LogBook, Plan};
 use crate::disk::{Disk, LocalDisk};
-use crate::draft::{AdmittedFrame, CommitDraft, Committed, LogKey, Watermark};
 use crate::file::{self, DataFile, Written, file_name, parse_name};
 use crate::lock::WriterLock;
 use crate::log::{self, LogState, data_path};
@@ -184,7 +183,11 @@ impl Lake {
     /// # Errors
     /// A draft error means that nothing was written. After any other error the entry may or may not be there; nothing
     /// must be acknowledged for it. The next call reads the state again, and [`Lake::watermarks`] then says which.
-    pub async fn commit(&mut self, draft: CommitDraft) -> Result<Committed, LakeError> {
+    pub async fn commit(
+        &mut self,
+        draft: impl Into<Arc<CommitDraft>>,
+    ) -> Result<Committed, LakeError> {
+        let draft = draft.into();
         let book = &self.known().await?.book;
         let plan = book.plan(&draft)?;
         let mut committed = summary(&draft, &plan);
@@ -213,7 +216,7 @@ impl Lake {
     async fn write_rows(
         &self,
         name: &str,
-        draft: CommitDraft,
+        draft: Arc<CommitDraft>,
         plan: Plan,
     ) -> Result<(Option<Written>, Plan), LakeError> {
         let (disk, path) = (Arc::clone(&self.options.disk), data_path(&self.dir, name));

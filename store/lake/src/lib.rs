@@ -14,14 +14,12 @@
 //! not know it read the table without it. A commit returns only after its file, its log entry and both directories are
 //! fsynced (INV-5), and doing it twice changes nothing (INV-4).
 
-pub mod draft;
 pub mod error;
 pub mod lake;
 pub mod maintain;
 pub mod schema;
 pub mod snapshot;
 
-mod book;
 mod dictionaries;
 mod disk;
 mod file;
@@ -31,13 +29,16 @@ mod merge;
 mod open;
 mod rows;
 mod storage;
+mod store;
 
 #[cfg(test)]
 mod tests;
 
-pub use dictionaries::DictionaryUse;
-pub use draft::{AdmittedFrame, CommitDraft, Committed, LogKey, Watermark, WatermarkMove};
-pub use error::{DraftError, DraftFault, LakeError};
+pub use contract::{
+    AdmittedFrame, CommitDraft, Committed, DictionaryUse, DraftError, DraftFault, LogKey,
+    Watermark, WatermarkMove,
+};
+pub use error::LakeError;
 pub use lake::{Lake, LakeOptions};
 pub use maintain::Maintained;
 pub use snapshot::Snapshot;

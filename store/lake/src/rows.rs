@@ -7,10 +7,9 @@ use arrow_array::builder::StringBuilder;
 use arrow_array::{
     ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
 };
-use model::{CommitNumber, Generation, PointId, PointInfo, Sample, Timestamp, Value, ValueType};
+use contract::{AdmittedFrame, DraftError};
+use model::{CommitNumber, Generation, PointId, Sample, Timestamp, Value, ValueType};
 
-use crate::draft::AdmittedFrame;
-use crate::error::{DraftError, DraftFault};
 use crate::schema::schema;
 
 /// A sample with what places it in the table; ordered as the rows are.
@@ -20,44 +19,6 @@ struct Row<'a> {
     seq: i64,
     exponent: Option<i32>,
     sample: &'a Sample,
-}
-
-impl AdmittedFrame {
-    /// Says whether every sample can be stored: its point known, its value of the point's type, its time in range.
-    /// A commit refuses a draft with a frame that cannot, so ask before the frame enters one.
-    pub fn check(&self) -> Result<(), DraftError> {
-        self.batch.samples.iter().try_for_each(|sample| self.point_of(sample).map(|_| ()))
-    }
-
-    fn point_of(&self, sample: &Sample) -> Result<&PointInfo, DraftError> {
-        self.checked_point(sample).map_err(|fault| DraftError {
-            gateway: self.gateway.clone(),
-            log_id: self.log_id,
-            sequence: self.sequence,
-            fault,
-        })
-    }
-
-    fn checked_point(&self, sample: &Sample) -> Result<&PointInfo, DraftFault> {
-        let index = sample.point;
-        let points = self.dictionary.points.len();
-        let info =
-            self.dictionary.point(index).ok_or(DraftFault::UnknownPoint { index, points })?;
-        let (found, expected) = match (sample.value, info.value_type) {
-            (Some(Value::Decimal(_)), ValueType::Float) => ("a decimal", "float"),
-            (Some(Value::Float(_)), ValueType::Decimal { .. }) => ("a float", "decimal"),
-            _ => ("", ""),
-        };
-        if found != expected {
-            return Err(DraftFault::ValueType { index, expected, found });
-        }
-        for found in [sample.source_time, sample.gateway_time] {
-            if !found.is_storable() {
-                return Err(DraftFault::Time { found });
-            }
-        }
-        Ok(info)
-    }
 }
 
 /// The rows of `frames` in the order of the table, each with the generation of its log.

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use contract::{DictionaryUse, LogBook, LogKey, Watermark};
 use model::{CommitNumber, Dictionary, DictionaryHash};
 
-use crate::book::LogBook;
-use crate::dictionaries::{self, DictionaryUse};
-use crate::draft::{LogKey, Watermark};
+use crate::dictionaries;
 use crate::log::{self, LogState, data_path};
 use crate::{LakeError, lock::place};
 

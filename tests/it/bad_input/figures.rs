@@ -72,6 +72,7 @@ async fn lake(folder: &Path) -> LakeView {
     let watermark = WatermarkMove {
         gateway,
         log_id,
+        stood: Sequence(0),
         durable_upto: Sequence(1),
         lost_frames: 0,
         lost_samples: 0,

@@ -21,6 +21,7 @@ const FLOORS: &[&str] = &[
     "simulator",
     "spool",
     "gateway",
+    "contract",
     "lake",
     "energy",
     "analytics",
@@ -54,12 +55,15 @@ const TREE_BANS: &[(&str, &[&str])] = &[
             "deltalake*",
             "aws-lc-*",
             "async-opcua-server",
+            "contract",
             "lake",
             "analytics",
             "simulator",
         ],
     ),
-    ("energy", &["polars*", "hyper", "tokio"]),
+    ("energy", &["polars*", "hyper", "tokio", "contract", "lake", "deltalake*"]),
+    // Which store there is, the composition roots alone decide.
+    ("ingest", &["lake", "deltalake*", "parquet"]),
 ];
 
 /// Sections of a manifest that list dependencies.

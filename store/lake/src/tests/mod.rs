@@ -242,6 +242,7 @@ impl Plant {
         WatermarkMove {
             gateway: self.gateway.clone(),
             log_id: self.log_id,
+            stood: Sequence(0),
             durable_upto: Sequence(sequence),
             lost_frames: 0,
             lost_samples: 0,

@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Batch, CommitNumber, Dictionary, GatewayId, Generation, LogId, Sequence};
+use model::{
+    Batch, CommitNumber, Dictionary, GatewayId, Generation, LogId, PointInfo, Sample, Sequence,
+    Value, ValueType,
+};
+
+use crate::error::{DraftError, DraftFault};
 
 /// Name of one log: a gateway and the life of its spool.
 pub type LogKey = (GatewayId, LogId);
@@ -30,6 +35,9 @@ pub struct WatermarkMove {
     pub gateway: GatewayId,
     /// The life of its spool.
     pub log_id: LogId,
+    /// Where the log stood for the maker of the draft; 0 for one that the store never saw. A store in which it stands
+    /// lower refuses the draft: it went back, and what lies between would be missing without a word.
+    pub stood: Sequence,
     /// The sequence up to which everything is in the store with this commit, or lost.
     pub durable_upto: Sequence,
     /// Frames of this log that were given up, in all.
@@ -53,6 +61,45 @@ pub struct AdmittedFrame {
     pub dictionary: Arc<Dictionary>,
     /// The samples.
     pub batch: Batch,
+}
+
+impl AdmittedFrame {
+    /// Says whether every sample can be stored: its point known, its value of the point's type, its time in range.
+    /// A commit refuses a draft with a frame that cannot, so ask before the frame enters one.
+    pub fn check(&self) -> Result<(), DraftError> {
+        self.batch.samples.iter().try_for_each(|sample| self.point_of(sample).map(|_| ()))
+    }
+
+    /// The point of a sample, where the sample can be stored.
+    pub fn point_of(&self, sample: &Sample) -> Result<&PointInfo, DraftError> {
+        self.checked_point(sample).map_err(|fault| DraftError {
+            gateway: self.gateway.clone(),
+            log_id: self.log_id,
+            sequence: self.sequence,
+            fault,
+        })
+    }
+
+    fn checked_point(&self, sample: &Sample) -> Result<&PointInfo, DraftFault> {
+        let index = sample.point;
+        let points = self.dictionary.points.len();
+        let info =
+            self.dictionary.point(index).ok_or(DraftFault::UnknownPoint { index, points })?;
+        let (found, expected) = match (sample.value, info.value_type) {
+            (Some(Value::Decimal(_)), ValueType::Float) => ("a decimal", "float"),
+            (Some(Value::Float(_)), ValueType::Decimal { .. }) => ("a float", "decimal"),
+            _ => ("", ""),
+        };
+        if found != expected {
+            return Err(DraftFault::ValueType { index, expected, found });
+        }
+        for found in [sample.source_time, sample.gateway_time] {
+            if !found.is_storable() {
+                return Err(DraftFault::Time { found });
+            }
+        }
+        Ok(info)
+    }
 }
 
 /// Everything that becomes durable together: frames of any number of gateways, and the watermarks they lead to.

@@ -1,12 +1,11 @@
-//! The book of logs: how far each is durable, and how a draft moves it. Pure; must never know where it is kept other
-//! than as named numbers.
+//! The book of logs: how far each is durable, which dictionaries it followed, and how a draft moves it. Pure; an engine
+//! keeps it as named numbers, in the same transaction as the rows.
 
 use std::collections::BTreeMap;
 
 use model::{CommitNumber, DictionaryHash, GatewayId, Generation, LogId, Sequence};
 
-use crate::dictionaries::{DictionaryUse, hash_of_hex};
-use crate::draft::{CommitDraft, LogKey, Watermark};
+use crate::draft::{CommitDraft, LogKey, Watermark, WatermarkMove};
 use crate::error::{DraftError, DraftFault};
 
 /// Names of the application transactions.
@@ -20,29 +19,57 @@ const LAST_HASH: &str = "hash";
 /// `dict/{gateway}/{log_id}/{sequence}/{hash}` = commit: from this frame on the log follows this dictionary.
 const DICTIONARY: &str = "dict";
 
+/// From one frame of a log on, its rows follow a dictionary, until the next use of the same log. The rows of a frame are
+/// those of its generation and sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DictionaryUse {
+    /// The log.
+    pub generation: Generation,
+    /// The first frame.
+    pub from: Sequence,
+    /// The dictionary.
+    pub dictionary: DictionaryHash,
+    /// The ingest commit that brought that frame.
+    pub commit: CommitNumber,
+}
+
+/// The hash that [`DictionaryHash`] writes so.
+fn hash_of_hex(text: &str) -> Option<DictionaryHash> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(DictionaryHash(bytes))
+}
+
 /// Where every log stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct LogBook {
-    pub(crate) logs: BTreeMap<LogKey, Watermark>,
+pub struct LogBook {
+    /// Every log that was committed to.
+    pub logs: BTreeMap<LogKey, Watermark>,
     /// The dictionaries that a log followed, by the first frame that did.
     dictionaries: BTreeMap<LogKey, BTreeMap<Sequence, (DictionaryHash, CommitNumber)>>,
-    pub(crate) commit: CommitNumber,
+    /// The last commit; 0 when there was none.
+    pub commit: CommitNumber,
 }
 
 /// What a draft comes to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// The book after the commit.
-    pub(crate) after: LogBook,
+    pub after: LogBook,
     /// For each frame of the draft, the generation of its log; `None` for a replay, which is left out.
-    pub(crate) admitted: Vec<Option<Generation>>,
+    pub admitted: Vec<Option<Generation>>,
     /// The transactions to write; empty when the draft changes nothing.
-    pub(crate) transactions: Vec<(String, i64)>,
+    pub transactions: Vec<(String, i64)>,
 }
 
 impl LogBook {
     /// Reads the book from the table's transactions; those of others are left alone. The error is the damaged one.
-    pub(crate) fn from_transactions(all: &BTreeMap<String, i64>) -> Result<Self, String> {
+    pub fn from_transactions(all: &BTreeMap<String, i64>) -> Result<Self, String> {
         let mut book = Self::default();
         for (name, &version) in all {
             let number = u64::try_from(version).map_err(|_| name.clone())?;
@@ -80,12 +107,12 @@ impl LogBook {
     }
 
     /// The generation that the next new log will get.
-    pub(crate) fn next_generation(&self) -> Generation {
+    pub fn next_generation(&self) -> Generation {
         self.logs.values().map(|mark| mark.generation).max().unwrap_or_default().next()
     }
 
     /// Every use of a dictionary, in the order in which they were committed.
-    pub(crate) fn dictionary_uses(&self) -> Vec<DictionaryUse> {
+    pub fn dictionary_uses(&self) -> Vec<DictionaryUse> {
         let of_log = |(key, uses): (&LogKey, &BTreeMap<Sequence, _>)| {
             let generation = self.logs.get(key)?.generation;
             let all = uses.iter().map(|(from, (dictionary, commit))| DictionaryUse {
@@ -102,10 +129,11 @@ impl LogBook {
     }
 
     /// Says what a draft changes, or which frame breaks a rule.
-    pub(crate) fn plan(&self, draft: &CommitDraft) -> Result<Plan, DraftError> {
+    pub fn plan(&self, draft: &CommitDraft) -> Result<Plan, DraftError> {
         let mut after = self.clone();
         for step in &draft.watermarks {
             let generation = after.next_generation();
+            self.joins(step)?;
             let mark = after
                 .logs
                 .entry((step.gateway.clone(), step.log_id))
@@ -130,6 +158,18 @@ impl LogBook {
             .map(|(name, number)| (name, i64::try_from(number).unwrap_or(i64::MAX)))
             .collect();
         Ok(Plan { after, admitted, transactions })
+    }
+
+    /// A draft that was made for a log that stands further than here would leave a hole without a word.
+    fn joins(&self, step: &WatermarkMove) -> Result<(), DraftError> {
+        let key = (step.gateway.clone(), step.log_id);
+        let durable_upto = self.logs.get(&key).map_or(Sequence(0), |mark| mark.durable_upto);
+        if step.stood <= durable_upto {
+            return Ok(());
+        }
+        let (gateway, log_id) = key;
+        let fault = DraftFault::DoesNotJoin { stood: step.stood, durable_upto };
+        Err(DraftError { gateway, log_id, sequence: step.durable_upto, fault })
     }
 
     fn admit(

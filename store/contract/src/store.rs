@@ -1,14 +1,13 @@
-//! What ingest needs of a store, and the embedded one as such. Must never know MQTT.
+//! The side of a store that ingest writes. Must never know MQTT.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lake::{CommitDraft, Committed, Lake, LogKey, Watermark};
 use model::{CommitNumber, Dictionary, DictionaryHash};
 
-/// Why a store refused, in its own words.
-pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
+use crate::draft::{CommitDraft, Committed, LogKey, Watermark};
+use crate::error::StoreError;
 
 /// Dictionaries by their hashes.
 pub type Dictionaries = BTreeMap<DictionaryHash, Arc<Dictionary>>;
@@ -28,36 +27,10 @@ pub trait Store: Send {
     /// Keeps a dictionary, durably.
     async fn put_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), StoreError>;
     /// Makes a draft durable.
-    async fn commit(&mut self, draft: &CommitDraft) -> Result<Committed, StoreError>;
+    ///
+    /// # Errors
+    /// A [`crate::DraftError`] means that nothing was written. After any other error the commit may or may not be there.
+    async fn commit(&mut self, draft: Arc<CommitDraft>) -> Result<Committed, StoreError>;
     /// Does what is due besides: called after each commit when the acks are out, and now and then without one.
     async fn maintain(&mut self) -> Result<(), StoreError>;
-}
-
-#[async_trait]
-impl Store for Lake {
-    async fn watermarks(&mut self) -> Result<BTreeMap<LogKey, Watermark>, StoreError> {
-        Ok(Lake::watermarks(self).await?.clone())
-    }
-
-    async fn commit_number(&mut self) -> Result<CommitNumber, StoreError> {
-        Ok(Lake::commit_number(self).await?)
-    }
-
-    async fn dictionaries(&mut self) -> Result<Dictionaries, StoreError> {
-        Ok(Lake::dictionaries(self)?)
-    }
-
-    async fn put_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), StoreError> {
-        Lake::put_dictionary(self, dictionary).await?;
-        Ok(())
-    }
-
-    async fn commit(&mut self, draft: &CommitDraft) -> Result<Committed, StoreError> {
-        Ok(Lake::commit(self, draft.clone()).await?)
-    }
-
-    async fn maintain(&mut self) -> Result<(), StoreError> {
-        Lake::maintain(self).await?;
-        Ok(())
-    }
 }

@@ -1,0 +1,39 @@
+//! The lake as a [`Store`]: what ingest writes. Must never know who calls.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contract::{CommitDraft, Committed, Dictionaries, LogKey, Store, StoreError, Watermark};
+use model::{CommitNumber, Dictionary};
+
+use crate::Lake;
+
+#[async_trait]
+impl Store for Lake {
+    async fn watermarks(&mut self) -> Result<BTreeMap<LogKey, Watermark>, StoreError> {
+        Ok(Lake::watermarks(self).await?.clone())
+    }
+
+    async fn commit_number(&mut self) -> Result<CommitNumber, StoreError> {
+        Ok(Lake::commit_number(self).await?)
+    }
+
+    async fn dictionaries(&mut self) -> Result<Dictionaries, StoreError> {
+        Ok(Lake::dictionaries(self)?)
+    }
+
+    async fn put_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), StoreError> {
+        Lake::put_dictionary(self, dictionary).await?;
+        Ok(())
+    }
+
+    async fn commit(&mut self, draft: Arc<CommitDraft>) -> Result<Committed, StoreError> {
+        Ok(Lake::commit(self, draft).await?)
+    }
+
+    async fn maintain(&mut self) -> Result<(), StoreError> {
+        Lake::maintain(self).await?;
+        Ok(())
+    }
+}
