@@ -25,7 +25,7 @@
 //! modulus = "unknown"               # counters: the reading after which it starts again from 0
 //! source = "manual"                 # who says so …
 //! unverified = true                 # … and that no document opened by us confirmed it
-//! poll = "1m"                       # how often it is read, where that differs from the device's `poll`
+//! poll = "1min"                       # how often it is read, where that differs from the device's `poll`
 //! register = 72                     # the remaining keys are the address
 //! ```
 //!

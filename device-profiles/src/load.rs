@@ -114,7 +114,7 @@ fn point(
     let poll = table.optional::<Duration>("poll", problems);
     if let Some(poll) = poll.as_ref().filter(|poll| !POLL_INTERVALS.contains(&poll.value)) {
         let message = format!("`poll`: expected 20ms to 24h, found {}", written(poll.value));
-        problems.push(poll.problem("GW-C039", message).help("such as \"1m\" for a counter"));
+        problems.push(poll.problem("GW-C039", message).help("such as \"1min\" for a counter"));
     }
     Some(ProfilePoint {
         metric: metric?.value,

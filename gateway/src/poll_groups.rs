@@ -7,7 +7,7 @@
 //!
 //! [[device.group]]
 //! points = ["e_import", "e_export"]    # goes before the `poll` of the profile's point
-//! poll = "1m"
+//! poll = "1min"
 //! ```
 //!
 //! Must never know how a protocol reads.

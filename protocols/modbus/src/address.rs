@@ -8,6 +8,9 @@ use crate::settings::ProfileOptions;
 /// Code of a problem with the address of a point.
 const CODE_ADDRESS: &str = "GW-C064";
 
+/// Values that may mean that there is none, for one point.
+pub(crate) const ABSENT_MAX: usize = 4;
+
 /// One of the four tables of a Modbus device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Area {
@@ -76,7 +79,8 @@ pub(crate) enum DataType {
 }
 
 impl DataType {
-    const ALL: [(&'static str, Self); 9] = [
+    /// All types with their names.
+    pub(crate) const ALL: [(&'static str, Self); 9] = [
         ("u16", Self::U16),
         ("i16", Self::I16),
         ("u32", Self::U32),
@@ -163,6 +167,61 @@ impl FromToml for Order {
     }
 }
 
+/// Patterns of the bits of a value that mean that there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Absent {
+    patterns: [u64; ABSENT_MAX],
+    count: usize,
+}
+
+impl Absent {
+    /// Whether a value of these bits is none.
+    pub(crate) fn contains(&self, bits: u64) -> bool {
+        self.patterns.iter().take(self.count).any(|pattern| *pattern == bits)
+    }
+
+    /// The patterns of these numbers in a value of so many bits: each is written as its bits, or as the signed integer.
+    ///
+    /// # Errors
+    /// The number that such a value cannot hold, or the one that is too many.
+    pub(crate) fn new(numbers: &[i64], bits: u32) -> Result<Self, i64> {
+        let mut absent = Self::default();
+        let mask = u64::MAX >> (64 - bits.clamp(1, 64));
+        for number in numbers {
+            let pattern = number.cast_unsigned() & mask;
+            let lowest = -(1_i128 << (bits.clamp(1, 64) - 1));
+            let fits = i128::from(*number) >= lowest && i128::from(*number) <= i128::from(mask);
+            match absent.patterns.get_mut(absent.count).filter(|_| fits) {
+                Some(place) => *place = pattern,
+                None => return Err(*number),
+            }
+            absent.count += 1;
+        }
+        Ok(absent)
+    }
+}
+
+/// `absent` as it stands in a profile: a number or a list of them.
+#[derive(Debug, Clone)]
+pub(crate) struct AbsentNumbers(pub(crate) Vec<i64>);
+
+impl FromToml for AbsentNumbers {
+    const EXPECTED: &'static str = "an integer such as `0x8000`, or a list of them";
+    fn from_item(item: Item) -> Result<Self, String> {
+        match item {
+            Item::Integer(number) => Ok(Self(vec![number])),
+            Item::List(items) => {
+                let number = |item: Spanned<Item>| match item.value {
+                    Item::Integer(number) => Ok(number),
+                    other => Err(other.describe()),
+                };
+                items.into_iter().map(number).collect::<Result<_, _>>().map(Self)
+            }
+            other => Err(other.describe()),
+        }
+    }
+}
+
 /// Where a value stands and how it is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Address {
@@ -176,8 +235,8 @@ pub(crate) struct Address {
     pub(crate) order: Order,
     /// Which bit of the register, for a bool in a register.
     pub(crate) bit: Option<u8>,
-    /// The integer that means that there is no value.
-    pub(crate) absent: Option<i64>,
+    /// What means that there is no value.
+    pub(crate) absent: Absent,
 }
 
 impl Address {
@@ -203,6 +262,7 @@ impl Address {
         let (area, data_type) = raw.what(options, before, problems)?;
         raw.check_bit(area, data_type, problems);
         raw.check_form(data_type, problems);
+        let absent = raw.absent(area, data_type, options, problems);
         let register = raw.register.as_ref()?.value;
         raw.check_range(options.address_base, data_type, problems);
         if problems.0.len() > before {
@@ -214,7 +274,7 @@ impl Address {
             data_type,
             order: raw.order.map_or_else(|| options.order(data_type), |order| order.value),
             bit: raw.bit.map(|bit| bit.value),
-            absent: raw.absent.map(|absent| absent.value),
+            absent,
         })
     }
 }
@@ -228,7 +288,7 @@ struct RawAddress<'a> {
     data_type: Option<Spanned<DataType>>,
     order: Option<Spanned<Order>>,
     bit: Option<Spanned<u8>>,
-    absent: Option<Spanned<i64>>,
+    absent: Option<Spanned<AbsentNumbers>>,
 }
 
 impl<'a> RawAddress<'a> {
@@ -313,7 +373,30 @@ impl<'a> RawAddress<'a> {
         }
     }
 
-    /// As many letters as bytes; an absent value only where there is an integer.
+    /// The point's own absent values, else those of its type.
+    fn absent(
+        &self,
+        area: Area,
+        data_type: DataType,
+        options: &ProfileOptions,
+        problems: &mut Problems,
+    ) -> Absent {
+        let Some(own) = &self.absent else { return options.absent(area, data_type) };
+        let bits = if area.is_bits() { 0 } else { u32::from(data_type.registers()) * 16 };
+        if bits > 0
+            && let Ok(absent) = Absent::new(&own.value.0, bits)
+        {
+            return absent;
+        }
+        let message = format!("`{}`: `absent` cannot be taken here", self.metric);
+        let help = format!(
+            "it takes up to {ABSENT_MAX} values of the point's registers, as bits (`0x8000`) or as an integer"
+        );
+        problems.push(own.problem(CODE_ADDRESS, message).help(help));
+        Absent::default()
+    }
+
+    /// As many letters as bytes.
     fn check_form(&self, data_type: DataType, problems: &mut Problems) {
         let bytes = usize::from(data_type.registers()) * 2;
         if let Some(order) = self.order.as_ref().filter(|order| order.value.bytes() != bytes) {
@@ -322,12 +405,6 @@ impl<'a> RawAddress<'a> {
                 format!("`{}`: expected an order of {bytes} letters, found {found}", self.metric);
             problems.push(
                 order.problem(CODE_ADDRESS, message).help("one letter for each byte of the value"),
-            );
-        }
-        if let Some(absent) = self.absent.as_ref().filter(|_| data_type.is_float()) {
-            let message = format!("`{}`: only an integer can have an `absent` value", self.metric);
-            problems.push(
-                absent.problem(CODE_ADDRESS, message).help("remove it: a float says NaN by itself"),
             );
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use driver::{Breaker, Round};
 use model::{Quality, Sample, Timestamp};
 
-use crate::client::Client;
+use crate::client::{Client, Unit};
 use crate::codec::decode;
 use crate::error::{Disposition, Refusal, RequestError};
 use crate::request::{Point, Request};
@@ -25,6 +25,8 @@ pub(crate) struct Block {
     pub(crate) breaker: Breaker,
     /// What its last reading brought.
     pub(crate) news: News,
+    /// Whether it brought values.
+    pub(crate) gave: bool,
     learned: Option<Learned>,
 }
 
@@ -44,6 +46,8 @@ struct Learned {
     parts: Vec<Part>,
     forget_at: Duration,
     wait: Duration,
+    /// Nothing at all was given when the parts were read one by one: this is about the device, and no address.
+    hopeless: bool,
 }
 
 impl Learned {
@@ -63,18 +67,34 @@ impl Learned {
         now: Duration,
     ) -> Option<Self> {
         let soon = (RELEARN_WAITS.0, now + RELEARN_WAITS.0);
+        let hopeless = !relearned && before.as_ref().is_some_and(|before| before.hopeless);
         let (wait, forget_at) = match before {
             None => soon,
             Some(before) if anew && !relearned => (soon.0, soon.1.min(before.forget_at)),
             Some(_) if anew => soon,
-            Some(before) if relearned => {
-                let wait = (before.wait * 2).min(RELEARN_WAITS.1);
-                (wait, now + wait)
-            }
+            Some(before) if relearned => before.longer(now),
             Some(before) => (before.wait, before.forget_at),
         };
         let in_parts = parts.len() > 1 || parts.iter().any(|part| part.refused.is_some());
-        in_parts.then_some(Self { parts, forget_at, wait })
+        (in_parts || hopeless).then_some(Self { parts, forget_at, wait, hopeless })
+    }
+
+    /// What is known after a round in which the parts were read one by one and none was given. It teaches nothing about
+    /// the addresses, but only not to do that too often: until then what was known is asked, or the whole.
+    fn after_nothing(before: Option<Self>, whole: Range<usize>, now: Duration) -> Self {
+        let soon = (RELEARN_WAITS.0, now + RELEARN_WAITS.0);
+        let (wait, forget_at) = match &before {
+            Some(before) if before.hopeless => before.longer(now),
+            _ => soon,
+        };
+        let parts = before
+            .map_or_else(|| vec![Part { points: whole, refused: None }], |before| before.parts);
+        Self { parts, forget_at, wait, hopeless: true }
+    }
+
+    fn longer(&self, now: Duration) -> (Duration, Duration) {
+        let wait = (self.wait * 2).min(RELEARN_WAITS.1);
+        (wait, now + wait)
     }
 }
 
@@ -88,7 +108,7 @@ struct Part {
 impl Block {
     pub(crate) fn new(points: Range<usize>, interval: Duration) -> Self {
         let (breaker, news) = (Breaker::default(), News::NotAsked);
-        Self { points, interval, breaker, news, learned: None }
+        Self { points, interval, breaker, news, gave: false, learned: None }
     }
 }
 
@@ -113,9 +133,7 @@ pub(crate) fn push_bad(
 /// Reads the blocks of one device.
 pub(crate) struct Reader<'a, 'b> {
     pub(crate) device: &'a str,
-    pub(crate) unit: u8,
-    pub(crate) probes: &'a [Request],
-    pub(crate) gap: Duration,
+    pub(crate) unit: Unit<'a>,
     pub(crate) tries: u32,
     pub(crate) round: &'a mut Round<'b, Client>,
 }
@@ -143,6 +161,7 @@ impl Reader<'_, '_> {
         let mut anew = false;
         let mut outcome = Ok(());
         block.news = News::NothingRefused;
+        block.gave = false;
         while let Some(part) = todo.pop() {
             let run = points.get(part.points.clone()).unwrap_or_default();
             let Some(request) = Request::covering(run) else { continue };
@@ -159,11 +178,12 @@ impl Reader<'_, '_> {
             }
             match self.read(request).await {
                 Ok(words) => {
+                    block.gave = true;
                     self.push_values(run, request, &words);
                     parts.push(part);
                 }
                 Err(RequestError::Refused(refusal))
-                    if relearns && refusal.is_about_address() && run.len() > 1 =>
+                    if relearns && refusal.may_be_about_address() && run.len() > 1 =>
                 {
                     let middle = part.points.start + run.len() / 2;
                     todo.push(Part { points: middle..part.points.end, refused: None });
@@ -172,7 +192,7 @@ impl Reader<'_, '_> {
                 Err(RequestError::Refused(refusal)) if !refusal.is_from_converter() => {
                     self.push_bad(run, refusal.quality());
                     block.note_refused(request, refusal);
-                    let about_address = refusal.is_about_address();
+                    let about_address = refusal.may_be_about_address();
                     let known = before.as_ref().is_some_and(|b| b.refuses(part.points.start));
                     anew |= about_address && !known;
                     // Only a round that asks everything teaches: what it knew to be good is asked again at each poll.
@@ -189,6 +209,8 @@ impl Reader<'_, '_> {
         // Half a lesson is none: when the device fell silent while it was asked anew, what was known before stays known.
         block.learned = if outcome.is_err() && relearns {
             before
+        } else if relearns && !block.gave {
+            Some(Learned::after_nothing(before, block.points.clone(), now))
         } else {
             Learned::after(before, parts, anew, relearns, now)
         };
@@ -202,7 +224,7 @@ impl Reader<'_, '_> {
         loop {
             tries_left = tries_left.saturating_sub(1);
             let started = clock.monotonic();
-            let result = self.round.line.read(self.unit, request, self.probes, self.gap).await;
+            let result = self.round.line.read(self.unit, request).await;
             let latency = clock.monotonic().saturating_sub(started);
             let again =
                 |error: &RequestError| error.disposition() == Disposition::Retry && tries_left > 0;
@@ -225,7 +247,7 @@ impl Reader<'_, '_> {
         self.round.samples.extend(run.iter().map(|point| {
             let at = usize::from(point.address.start.saturating_sub(request.start));
             match decode(words.get(at..).unwrap_or_default(), &point.address, &point.scaling) {
-                Ok(value) => Sample::new(point.index, now, now, Quality::GOOD, value),
+                Ok((value, quality)) => Sample::new(point.index, now, now, quality, value),
                 Err(quality) => Sample::without_value(point.index, now, now, quality),
             }
         }));

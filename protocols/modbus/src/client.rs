@@ -3,15 +3,18 @@
 //! Modbus RTU has no transaction id, and a converter between TCP and RTU may put the newest id on an old reply, so a
 //! reply that comes after its time-out looks like the reply to the next request. Therefore:
 //!
-//! 1. Each call has a time limit, and after *any* error nothing that the old call left behind is used: a TCP connection
-//!    is dropped, a serial line is drained until it has been silent for the whole time limit.
-//! 2. A serial line on which bytes wait before a request is drained first: they are late.
+//! 1. Each request has a time limit, and after *any* error nothing that it left behind is used: a connection of Modbus
+//!    TCP is dropped, a link with RTU frames is drained until it has been silent for the whole time limit. One that has
+//!    not answered anything since it was opened is kept for a while: some devices are deaf at first.
+//! 2. A link on which bytes wait before a request is drained or dropped first: they are late.
 //! 3. A unit that left a request unanswered is *out of step*. Before it is believed again it must answer a probe: a
 //!    request for another number of values than any that it still owes. Devices answer in order, so whoever answers the
 //!    probe with values owes nothing older. A refusal has no such number: it may be a late one, and then the reply to the
 //!    probe is still to come. So the next probe must differ from the refused one, too; when none does, what is still to
-//!    come is waited out.
-//! 4. Unit, function and number of values of each reply are checked, the first two by the library.
+//!    come is waited out. A request that was never sent, since the connection was found closed, is not owed.
+//! 4. Unit, function and number of values of each reply are checked, and its CRC or its transaction.
+//! 5. How a device treats its connections is learned, since it must be obeyed before the next request: that it closes
+//!    them after so many replies, and that it is deaf for so long after they were opened.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -22,14 +25,14 @@ use driver::{Backoff, SerialLine, SerialSettings, jitter};
 use model::host::Clock;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_modbus::client::{Client as _, Context, rtu, tcp};
-use tokio_modbus::slave::SlaveContext as _;
-use tokio_modbus::{ProtocolError, Response, Slave};
 
-use crate::address::Area;
 use crate::error::{LinkError, Refusal, RequestError};
+use crate::habits::Habits;
+use crate::link::{OpenLink, Stray};
+use crate::noise::Noise;
 use crate::request::Request;
 use crate::settings::{Link, PortSettings};
+use crate::wire::{Asked, Framing, HEARD_BYTES_MAX, Heard};
 
 /// Shortest time that a TCP connection may take to open.
 const CONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -39,32 +42,59 @@ const REOPEN_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration
 const DRAIN_LIMITS: u32 = 10;
 /// Unanswered requests that are remembered for each unit; the oldest is forgotten first.
 const UNANSWERED_MAX: usize = 16;
+/// How long a connection that has answered nothing yet is kept.
+const DEAF_MAX: Duration = Duration::from_secs(10);
+/// Requests in a row without an answer after which a TCP connection with RTU frames is opened again.
+const SILENT_REQUESTS_MAX: u32 = 3;
+
+/// A device as it is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unit<'a> {
+    /// Its id.
+    pub(crate) id: u8,
+    /// The id that its replies carry.
+    pub(crate) reply_id: u8,
+    /// Requests by which it can show that it is in step.
+    pub(crate) probes: &'a [Request],
+    /// Silence that it needs before each request.
+    pub(crate) gap: Duration,
+}
 
 /// The link of a port, with what is owed on it.
 pub(crate) struct Client {
     port: String,
     settings: PortSettings,
     clock: Arc<dyn Clock>,
-    line: Option<Line>,
+    link: Option<OpenLink>,
     backoff: Backoff,
     next_open: Duration,
     last_frame: Duration,
+    transaction: u16,
     unanswered: HashMap<u8, VecDeque<Request>>,
-}
-
-/// An open link.
-struct Line {
-    context: Context,
-    serial: Option<SerialLine>,
+    habits: Habits,
+    /// Whether the line brings back what is sent on it.
+    echo: Option<bool>,
+    noise: Noise,
 }
 
 impl Client {
     /// A client of a link that is not yet open.
     pub(crate) fn new(port: String, settings: PortSettings, clock: Arc<dyn Clock>) -> Self {
-        let backoff = Backoff::new(REOPEN_WAITS.0, REOPEN_WAITS.1);
-        let (next_open, last_frame) = (Duration::ZERO, Duration::ZERO);
-        let unanswered = HashMap::new();
-        Self { port, settings, clock, line: None, backoff, next_open, last_frame, unanswered }
+        Self {
+            habits: Habits::new(port.clone(), settings.connect_pause),
+            noise: Noise::new(port.clone()),
+            port,
+            link: None,
+            backoff: Backoff::new(REOPEN_WAITS.0, REOPEN_WAITS.1),
+            next_open: Duration::ZERO,
+            last_frame: Duration::ZERO,
+            // Whoever floods us with replies does not know which one is asked for next.
+            transaction: u16::try_from(jitter(clock.as_ref()) & 0xFFFF).unwrap_or_default(),
+            unanswered: HashMap::new(),
+            echo: None,
+            settings,
+            clock,
+        }
     }
 
     /// The name of the port.
@@ -82,88 +112,133 @@ impl Client {
         matches!(self.settings.link, Link::Serial(_))
     }
 
+    /// How its frames are cut.
+    pub(crate) fn framing(&self) -> Framing {
+        self.settings.framing
+    }
+
     /// Reads registers or bits (as 0 and 1) of a unit, after making sure that it is in step.
     pub(crate) async fn read(
         &mut self,
-        unit: u8,
+        unit: Unit<'_>,
         request: Request,
-        probes: &[Request],
-        gap: Duration,
     ) -> Result<Vec<u16>, RequestError> {
+        self.bring_in_step(unit).await?;
+        let reused = self.link.as_ref().is_some_and(|link| link.replies > 0);
+        match self.ask(unit, request).await {
+            // It was closed while the request was on its way, after it had served others.
+            Err(RequestError::Link(LinkError::Broken(_))) if reused => {
+                self.bring_in_step(unit).await?;
+                self.ask(unit, request).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn bring_in_step(&mut self, unit: Unit<'_>) -> Result<(), RequestError> {
         // Ends: each refused probe leaves one less that differs from all that is owed.
-        while let Some(owed) = self.unanswered.get(&unit) {
-            let Some(probe) = next_probe(probes, owed) else { break };
+        while let Some(owed) = self.unanswered.get(&unit.id) {
+            let Some(probe) = next_probe(unit.probes, owed) else { break };
             let differs = !owed.iter().any(|owed| owed.may_be_mistaken_for(probe));
-            match self.ask(unit, probe, gap).await {
+            match self.ask(unit, probe).await {
                 // What it answers does not matter, only that it answers this.
                 Ok(_) => {}
                 Err(RequestError::Refused(refusal)) if refusal.is_from_converter() => {
                     return Err(refusal.into());
                 }
                 Err(RequestError::Refused(_)) if differs => {
-                    self.note_unanswered(unit, probe);
+                    self.note_unanswered(unit.id, probe);
                     continue;
                 }
                 Err(RequestError::Refused(_)) => self.wait_out().await,
                 Err(error) => return Err(error),
             }
-            self.unanswered.remove(&unit);
+            self.unanswered.remove(&unit.id);
         }
-        self.ask(unit, request, gap).await
+        Ok(())
     }
 
-    /// Lets pass what may still come: a serial line is drained; what comes for a TCP connection finds it closed.
+    /// Lets pass what may still come: RTU frames are drained; what comes for a connection of Modbus TCP finds it closed.
     async fn wait_out(&mut self) {
-        if self.is_serial() {
+        if self.framing() == Framing::Rtu {
             self.drain().await;
         } else {
-            self.line = None;
+            self.link = None;
             tokio::time::sleep(self.settings.timeout).await;
         }
     }
 
     /// One request and its reply.
-    async fn ask(
-        &mut self,
-        unit: u8,
-        request: Request,
-        gap: Duration,
-    ) -> Result<Vec<u16>, RequestError> {
-        self.open().await?;
-        self.keep_gap(gap).await;
-        let limit = self.time_limit(request);
-        let Some(line) = &mut self.line else { return Err(closed().into()) };
-        if line.serial.as_ref().is_some_and(|serial| !serial.take_stray().is_empty()) {
-            self.drain().await;
-        }
-        let Some(line) = &mut self.line else { return Err(closed().into()) };
-        line.context.set_slave(Slave(unit));
-        let outcome = match timeout(limit, line.context.call(library_request(request))).await {
-            Err(_elapsed) => Err(LinkError::Timeout { timeout: limit }),
-            Ok(Err(error)) => Err(link_error(error, line.serial.is_some())),
-            Ok(Ok(Err(exception))) => Ok(Err(Refusal(exception))),
-            Ok(Ok(Ok(response))) => values(response, request).map(Ok),
+    async fn ask(&mut self, unit: Unit<'_>, request: Request) -> Result<Vec<u16>, RequestError> {
+        self.make_ready(unit.gap).await?;
+        self.transaction = self.transaction.wrapping_add(1);
+        let asked = Asked {
+            framing: self.framing(),
+            transaction: self.transaction,
+            unit: unit.id,
+            reply_unit: unit.reply_id,
+            request,
         };
+        let limit = self.time_limit(request);
+        let Some(link) = &mut self.link else { return Err(closed().into()) };
+        let first_of_link = link.replies == 0;
+        let (since_opened, tried_before) =
+            (self.clock.monotonic().saturating_sub(link.opened), link.unanswered > 0);
+        let outcome = exchange(link, &asked, limit, &mut self.echo).await;
         self.last_frame = self.clock.monotonic();
         match outcome {
-            Ok(Ok(values)) => Ok(values),
-            Ok(Err(refusal)) => {
-                if refusal.is_from_converter() {
-                    // The device behind it may still answer, and the converter may then pass that on as the reply to
-                    // the next request.
-                    self.note_unanswered(unit, request);
+            Ok(reply) => {
+                link.replies = link.replies.saturating_add(1);
+                link.unanswered = 0;
+                if first_of_link {
+                    self.habits.note_first_reply(since_opened, tried_before);
                 }
-                Err(refusal.into())
-            }
-            Err(error) => {
-                self.note_unanswered(unit, request);
-                let broken = matches!(error, LinkError::Broken(_));
-                match &self.line {
-                    Some(Line { serial: Some(_), .. }) if !broken => self.drain().await,
-                    _ => self.line = None,
+                if self.habits.closes_after(link.replies) {
+                    self.link = None;
                 }
-                Err(error.into())
+                reply.map_err(|refusal| {
+                    if refusal.is_from_converter() {
+                        // The device behind it may still answer, and the converter may then pass that on as the reply
+                        // to the next request.
+                        self.note_unanswered(unit.id, request);
+                    }
+                    refusal.into()
+                })
             }
+            Err(failure) => {
+                if failure.was_sent {
+                    self.note_unanswered(unit.id, request);
+                }
+                self.after_failure(&failure, since_opened).await;
+                Err(failure.error.into())
+            }
+        }
+    }
+
+    /// Takes care that nothing which the failed request left behind is used.
+    async fn after_failure(&mut self, failure: &Failure, since_opened: Duration) {
+        let (framing, serial) = (self.framing(), self.is_serial());
+        let Some(link) = &mut self.link else { return };
+        link.unanswered = link.unanswered.saturating_add(1);
+        let silent = matches!(failure.error, LinkError::Timeout { .. });
+        if let LinkError::Broken(_) = failure.error {
+            if failure.nothing_came {
+                self.habits.note_closed(link.replies);
+            }
+            self.link = None;
+        } else if framing == Framing::Rtu {
+            if silent && !serial && link.unanswered >= SILENT_REQUESTS_MAX {
+                self.link = None;
+            } else {
+                self.drain().await;
+            }
+        } else if silent && link.replies == 0 && since_opened < DEAF_MAX {
+            if link.unanswered == 1 {
+                self.habits.note_deaf();
+            }
+            link.late.push(self.transaction);
+        } else {
+            self.link = None;
         }
     }
 
@@ -179,6 +254,33 @@ impl Client {
     fn time_limit(&self, request: Request) -> Duration {
         // A request has 8 bytes; a reply has 5 and its values.
         self.settings.timeout + self.settings.link.wire_time(13 + u32::from(request.reply_bytes()))
+    }
+
+    /// An open link on which nothing waits, after the silence that is due.
+    async fn make_ready(&mut self, gap: Duration) -> Result<(), LinkError> {
+        self.open().await?;
+        self.keep_gap(gap).await;
+        let now = self.clock.monotonic();
+        let Some(link) = &mut self.link else { return Err(closed()) };
+        match link.stray() {
+            Stray::Nothing => return Ok(()),
+            Stray::Closed => {
+                // After a whole reply, so nothing is owed.
+                if now.saturating_sub(self.last_frame) < Duration::from_secs(1) {
+                    self.habits.note_closed(link.replies);
+                }
+                self.link = None;
+            }
+            Stray::Bytes(count) => {
+                if self.settings.framing == Framing::Rtu {
+                    self.noise.note(count as u64, now);
+                    self.drain().await;
+                } else {
+                    self.link = None;
+                }
+            }
+        }
+        self.open().await
     }
 
     /// The silence before a request.
@@ -199,22 +301,20 @@ impl Client {
         }
     }
 
-    /// Waits until a serial line is silent, and forgets what the library has half read; closes a line that is never
-    /// silent.
+    /// Waits until the link is silent; closes one that is never silent.
     async fn drain(&mut self) {
         let silence = self.settings.timeout;
-        let Some(Line { serial: Some(serial), .. }) = &mut self.line else { return };
-        if serial.drain(silence, silence * DRAIN_LIMITS).await.is_ok() {
-            let context = rtu::attach(serial.clone());
-            self.line = Some(Line { context, serial: Some(serial.clone()) });
-        } else {
-            self.line = None;
+        let Some(link) = &mut self.link else { return };
+        match link.drain(silence, silence * DRAIN_LIMITS).await {
+            Ok(0) => {}
+            Ok(count) => self.noise.note(count, self.clock.monotonic()),
+            Err(_) => self.link = None,
         }
     }
 
     /// Opens the link if it is not open and if it is time to try.
     async fn open(&mut self) -> Result<(), LinkError> {
-        if self.line.is_some() {
+        if self.link.is_some() {
             return Ok(());
         }
         let link = self.settings.link.clone();
@@ -229,7 +329,9 @@ impl Client {
         match opened {
             Ok(opened) => {
                 self.backoff.reset();
-                self.line = Some(opened);
+                self.echo = None;
+                self.link = Some(opened);
+                tokio::time::sleep(self.habits.pause()).await;
                 Ok(())
             }
             Err(source) => {
@@ -240,22 +342,91 @@ impl Client {
         }
     }
 
-    async fn open_tcp(&mut self, host: &str, tcp_port: u16) -> io::Result<Line> {
+    async fn open_tcp(&mut self, host: &str, tcp_port: u16) -> io::Result<OpenLink> {
         let limit = self.settings.timeout.max(CONNECT_TIMEOUT_MIN);
         let stream = timeout(limit, TcpStream::connect((host, tcp_port)))
             .await
             .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
         // A request is one small segment; waiting to fill it would only delay it.
         stream.set_nodelay(true)?;
-        Ok(Line { context: tcp::attach(stream), serial: None })
+        Ok(OpenLink::tcp(stream, self.clock.monotonic()))
     }
 
-    async fn open_serial(&mut self, settings: &SerialSettings) -> io::Result<Line> {
-        let mut serial = SerialLine::open(settings)?;
+    async fn open_serial(&mut self, settings: &SerialSettings) -> io::Result<OpenLink> {
+        let mut line = SerialLine::open(settings)?;
         // Replies to whoever used the line before must not be taken for ours.
         let silence = self.settings.timeout;
-        serial.drain(silence, silence * DRAIN_LIMITS).await?;
-        Ok(Line { context: rtu::attach(serial.clone()), serial: Some(serial) })
+        line.drain(silence, silence * DRAIN_LIMITS).await?;
+        Ok(OpenLink::serial(line, self.clock.monotonic()))
+    }
+}
+
+/// Why there is no reply.
+struct Failure {
+    error: LinkError,
+    /// Whether the request may have reached the device.
+    was_sent: bool,
+    /// Whether not a byte came.
+    nothing_came: bool,
+}
+
+/// Sends a request and listens for its reply.
+async fn exchange(
+    link: &mut OpenLink,
+    asked: &Asked,
+    limit: Duration,
+    echo: &mut Option<bool>,
+) -> Result<Result<Vec<u16>, Refusal>, Failure> {
+    let mut heard = Vec::with_capacity(HEARD_BYTES_MAX);
+    let mut was_sent = false;
+    let talk = async {
+        link.send(&asked.frame()).await.map_err(LinkError::Broken)?;
+        was_sent = true;
+        listen(link, asked, &mut heard, echo).await
+    };
+    let error = match timeout(limit, talk).await {
+        Ok(Ok((reply, left_over))) => {
+            link.left_over = left_over;
+            return Ok(reply);
+        }
+        Ok(Err(error)) => error,
+        Err(_elapsed) if asked.is_silence(&heard) => LinkError::Timeout { timeout: limit },
+        Err(_elapsed) => LinkError::Garbled("no whole reply in time"),
+    };
+    // A request that did not leave within its time limit may still leave.
+    let was_sent = was_sent || matches!(error, LinkError::Timeout { .. });
+    Err(Failure { error, was_sent, nothing_came: heard.is_empty() })
+}
+
+async fn listen(
+    link: &mut OpenLink,
+    asked: &Asked,
+    heard: &mut Vec<u8>,
+    echo: &mut Option<bool>,
+) -> Result<(Result<Vec<u16>, Refusal>, usize), LinkError> {
+    loop {
+        // More than one frame may have come at once, so what is there is looked at before more is waited for.
+        match asked.hear(heard, echo) {
+            Heard::Reply(reply, used) => return Ok((reply, heard.len().saturating_sub(used))),
+            Heard::Wrong(LinkError::Transaction { found, .. }, used)
+                if link.late.contains(&found) =>
+            {
+                heard.drain(..used.min(heard.len()));
+                link.late.retain(|late| *late != found);
+                continue;
+            }
+            Heard::Wrong(error, _) => return Err(error),
+            Heard::Garbled(why) => return Err(LinkError::Garbled(why)),
+            Heard::Partial => {}
+        }
+        if heard.len() >= HEARD_BYTES_MAX {
+            return Err(LinkError::Garbled("more bytes than any reply has"));
+        }
+        match link.receive(heard).await {
+            Ok(0) => return Err(closed()),
+            Ok(_) => {}
+            Err(error) => return Err(LinkError::Broken(error)),
+        }
     }
 }
 
@@ -268,86 +439,7 @@ fn next_probe(probes: &[Request], unanswered: &VecDeque<Request>) -> Option<Requ
     probes.iter().min_by_key(owed_last).copied()
 }
 
-/// What a TCP connection really breaks with.
-fn is_of_network(kind: io::ErrorKind) -> bool {
-    use io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown,
-        NetworkUnreachable, NotConnected, TimedOut,
-    };
-    matches!(
-        kind,
-        BrokenPipe
-            | ConnectionAborted
-            | ConnectionReset
-            | HostUnreachable
-            | NetworkDown
-            | NetworkUnreachable
-            | NotConnected
-            | TimedOut
-    )
-}
-
 fn closed() -> LinkError {
-    LinkError::Broken(io::ErrorKind::NotConnected.into())
-}
-
-fn library_request(request: Request) -> tokio_modbus::Request<'static> {
-    let Request { start, count, .. } = request;
-    match request.area {
-        Area::Coil => tokio_modbus::Request::ReadCoils(start, count),
-        Area::Discrete => tokio_modbus::Request::ReadDiscreteInputs(start, count),
-        Area::Holding => tokio_modbus::Request::ReadHoldingRegisters(start, count),
-        Area::Input => tokio_modbus::Request::ReadInputRegisters(start, count),
-    }
-}
-
-fn link_error(error: tokio_modbus::Error, serial: bool) -> LinkError {
-    match error {
-        tokio_modbus::Error::Transport(source) => match source.kind() {
-            io::ErrorKind::InvalidData
-            | io::ErrorKind::InvalidInput
-            | io::ErrorKind::UnexpectedEof
-                if serial || source.raw_os_error().is_none() =>
-            {
-                LinkError::Garbled(source)
-            }
-            _ if serial || is_of_network(source.kind()) => LinkError::Broken(source),
-            // At the end of a TCP stream the library reports the last error of the thread, whatever that was about.
-            _ => LinkError::Broken(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the other side closed it",
-            )),
-        },
-        tokio_modbus::Error::Protocol(ProtocolError::HeaderMismatch { .. }) => {
-            LinkError::Foreign { found: "its transaction or unit id is another".to_owned() }
-        }
-        tokio_modbus::Error::Protocol(ProtocolError::FunctionCodeMismatch { request, .. }) => {
-            LinkError::Foreign { found: format!("not of function {}", request.value()) }
-        }
-    }
-}
-
-/// The values of a response, exactly as many as were asked for.
-fn values(response: Response, request: Request) -> Result<Vec<u16>, LinkError> {
-    let wrong = |found: usize| LinkError::Count { expected: request.count, found };
-    match (request.area, response) {
-        (Area::Holding, Response::ReadHoldingRegisters(words))
-        | (Area::Input, Response::ReadInputRegisters(words)) => {
-            if words.len() == usize::from(request.count) {
-                Ok(words)
-            } else {
-                Err(wrong(words.len()))
-            }
-        }
-        (Area::Coil, Response::ReadCoils(bits))
-        | (Area::Discrete, Response::ReadDiscreteInputs(bits)) => {
-            // Bits come in whole bytes; the last one is filled up.
-            if bits.len() != usize::from(request.reply_bytes()) * 8 {
-                return Err(wrong(bits.len()));
-            }
-            let wanted = bits.into_iter().take(usize::from(request.count));
-            Ok(wanted.map(u16::from).collect())
-        }
-        _ => Err(LinkError::Foreign { found: "values of another area".to_owned() }),
-    }
+    let closed = io::Error::new(io::ErrorKind::ConnectionAborted, "the other side closed it");
+    LinkError::Broken(closed)
 }

@@ -6,7 +6,8 @@ use model::{Quality, Value};
 
 use crate::address::{Address, DataType};
 
-/// The value that `words` hold, in the unit of its point.
+/// The value that `words` hold, in the unit of its point, and how far it can be trusted: a float too small for any
+/// measurement is most often no float, but an integer or a mark of the device that the profile does not know.
 ///
 /// # Errors
 /// `BadOutOfRange` when the device says that it has no value, or when the value does not fit;
@@ -15,17 +16,20 @@ pub(crate) fn decode(
     words: &[u16],
     address: &Address,
     scaling: &Scaling,
-) -> Result<Value, Quality> {
+) -> Result<(Value, Quality), Quality> {
     if words.len() < usize::from(address.count()) {
         return Err(Quality::BAD_DECODING_ERROR);
     }
-    let integer = |raw: i64| {
-        if address.absent == Some(raw) {
-            return Err(Quality::BAD_OUT_OF_RANGE);
-        }
-        scaling.of_integer(raw)
-    };
     let bits = gather(words, address);
+    if address.absent.contains(bits) {
+        return Err(Quality::BAD_OUT_OF_RANGE);
+    }
+    let integer = |raw: i64| Ok((scaling.of_integer(raw)?, Quality::GOOD));
+    let float = |raw: f64, subnormal: bool| {
+        // There is no negative zero of any quantity; adding zero gives the positive one.
+        let quality = if subnormal { Quality::UNCERTAIN } else { Quality::GOOD };
+        Ok((scaling.of_float(raw + 0.0)?, quality))
+    };
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_possible_wrap,
@@ -36,8 +40,14 @@ pub(crate) fn decode(
         DataType::I16 => integer(i64::from(bits as u16 as i16)),
         DataType::I32 => integer(i64::from(bits as u32 as i32)),
         DataType::U64 => integer(i64::try_from(bits).map_err(|_| Quality::BAD_OUT_OF_RANGE)?),
-        DataType::F32 => scaling.of_float(f64::from(f32::from_bits(bits as u32))),
-        DataType::F64 => scaling.of_float(f64::from_bits(bits)),
+        DataType::F32 => {
+            let raw = f32::from_bits(bits as u32);
+            float(f64::from(raw), raw.is_subnormal())
+        }
+        DataType::F64 => {
+            let raw = f64::from_bits(bits);
+            float(raw, raw.is_subnormal())
+        }
         DataType::Bool => integer((bits >> address.bit.unwrap_or(0) & 1) as i64),
     }
 }

@@ -8,7 +8,7 @@ use model::host::Clock;
 use model::{Sample, Timestamp};
 
 use crate::block::{Block, News, Reader, push_bad};
-use crate::client::Client;
+use crate::client::{Client, Unit};
 use crate::error::{Disposition, RequestError};
 use crate::fault;
 use crate::request::{Limits, Point, Request, plan, probes};
@@ -20,6 +20,8 @@ const SILENT_BLOCKS_MAX: u32 = 2;
 pub(crate) struct Device {
     pub(crate) id: String,
     pub(crate) unit: u8,
+    /// The unit id that its replies carry.
+    reply_unit: u8,
     /// Poll group by poll group, sorted by address within each.
     points: Vec<Point>,
     blocks: Vec<Block>,
@@ -34,7 +36,7 @@ impl Device {
     /// A device with its points, each with its poll interval.
     pub(crate) fn new(
         id: String,
-        unit: u8,
+        (unit, reply_unit): (u8, u8),
         points: &[(Point, Duration)],
         limits: &Limits,
         request_gap: Duration,
@@ -45,6 +47,7 @@ impl Device {
         let mut device = Self {
             id,
             unit,
+            reply_unit,
             points: Vec::with_capacity(points.len()),
             blocks: Vec::new(),
             probes: Vec::new(),
@@ -90,8 +93,11 @@ impl Device {
     /// Says what is wrong with a device that answers: what was refused counts until it is asked again and given, in
     /// whichever poll group it is.
     fn tell_refusals(&self, all_asked: bool, round: &Round<'_, Client>) {
+        let gives_others = self.blocks.iter().any(|block| block.gave);
         let refused = self.blocks.iter().find_map(|block| match block.news {
-            News::Refused(request, refusal) => Some(fault::refused(&self.id, request, refusal)),
+            News::Refused(request, refusal) => {
+                Some(fault::refused(&self.id, request, refusal, gives_others))
+            }
             _ => None,
         });
         let known = all_asked && !self.blocks.iter().any(|b| matches!(b.news, News::NotAsked));
@@ -154,6 +160,7 @@ impl Device {
             port: round.line.port(),
             unit: self.unit,
             serial: round.line.is_serial(),
+            framing: round.line.framing(),
             others_answer: round.others_answer,
             only,
         };
@@ -203,9 +210,12 @@ impl Polled for Device {
         let interval = round.interval;
         let mut reader = Reader {
             device: &self.id,
-            unit: self.unit,
-            probes: &self.probes,
-            gap: self.request_gap,
+            unit: Unit {
+                id: self.unit,
+                reply_id: self.reply_unit,
+                probes: &self.probes,
+                gap: self.request_gap,
+            },
             tries: tries_max,
             round,
         };

@@ -18,7 +18,7 @@ use crate::address::Address;
 use crate::client::Client;
 use crate::device::Device;
 use crate::request::Point;
-use crate::settings::{PortSettings, ProfileOptions, unit};
+use crate::settings::{DeviceKeys, PortSettings, ProfileOptions, device_keys};
 
 const CODE_UNIT_TWICE: &str = "GW-C012";
 const CODE_OVERLAP: &str = "GW-C065";
@@ -49,18 +49,24 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<Plan> {
     let mut value_types = Vec::new();
     let mut summary = Vec::new();
     for spec in port.devices {
-        let link = settings.as_ref().map(|settings| &settings.link);
-        let unit = unit(spec.settings.clone(), link, problems);
-        if let Some(unit) = &unit {
+        let framing = settings.as_ref().map(|settings| settings.framing);
+        let keys = device_keys(spec.settings.clone(), framing, problems);
+        if let Some(DeviceKeys { unit, .. }) = &keys {
             check_unit(unit, &spec.id.value, &port.id.value, &mut units, problems);
         }
         let options = ProfileOptions::read(spec.profile.options.clone(), problems);
         check_overlaps(&spec.profile, &options, problems);
         let points = points_of(&spec, &options, problems);
         value_types.extend(points.iter().map(|(point, _)| value_type(point)));
-        let Some(unit) = unit else { continue };
+        let Some(DeviceKeys { unit, reply_unit }) = keys else { continue };
         let id = spec.id.value;
-        let device = Device::new(id, unit.value, &points, &options.limits, options.request_gap);
+        let device = Device::new(
+            id,
+            (unit.value, reply_unit),
+            &points,
+            &options.limits,
+            options.request_gap,
+        );
         summary.extend(device.requests().map(|(request, interval)| {
             format!("{}: {request} every {}", device.id, config::written(interval))
         }));
@@ -88,7 +94,8 @@ fn check_unit(
         return;
     };
     let both = format!("two devices on port `{port}` use the same Modbus unit id {}", unit.value);
-    let help = "both would answer at once, and every reply would be destroyed; set another id at one of them";
+    let help = "two devices would answer at once: set another id at one of them; one device of two intervals is one \
+                `[[device]]` with a `[[device.group]]`";
     problems.push(
         place
             .problem(CODE_UNIT_TWICE, format!("{both}: here `{first}`, and below `{device}`"))

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use model::Quality;
 use thiserror::Error;
-use tokio_modbus::ExceptionCode;
 
 use crate::settings::Link;
 
@@ -49,13 +48,31 @@ pub(crate) enum LinkError {
     #[error("the connection broke")]
     Broken(#[source] std::io::Error),
     /// Bytes came that are no reply.
-    #[error("the bytes received are not a Modbus reply")]
-    Garbled(#[source] std::io::Error),
-    /// A reply came that belongs to another request.
-    #[error("a reply to another request came: {found}")]
-    Foreign {
-        /// What came.
-        found: String,
+    #[error("the bytes received are not a Modbus reply: {0}")]
+    Garbled(&'static str),
+    /// A reply to another request came.
+    #[error("transaction {asked} was asked, transaction {found} was answered")]
+    Transaction {
+        /// The transaction of the request.
+        asked: u16,
+        /// That of the reply.
+        found: u16,
+    },
+    /// Another unit answered.
+    #[error("asked unit {asked}, unit {found} answered")]
+    Unit {
+        /// The unit id that the reply should carry.
+        asked: u8,
+        /// The one that it carries.
+        found: u8,
+    },
+    /// The reply is one to another function.
+    #[error("function {asked} was asked, function {found} was answered")]
+    Function {
+        /// The function of the request.
+        asked: u8,
+        /// That of the reply.
+        found: u8,
     },
     /// The reply is shorter or longer than what was asked for.
     #[error("expected {expected} values, found {found}")]
@@ -70,7 +87,7 @@ pub(crate) enum LinkError {
 /// The device's own refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("exception {}, {}", self.code(), self.meaning())]
-pub(crate) struct Refusal(pub(crate) ExceptionCode);
+pub(crate) struct Refusal(pub(crate) u8);
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +103,7 @@ pub(crate) enum Disposition {
 impl Refusal {
     /// The exception code.
     pub(crate) fn code(self) -> u8 {
-        self.0.into()
+        self.0
     }
 
     /// What it means.
@@ -113,9 +130,10 @@ impl Refusal {
         matches!(self.code(), 10 | 11)
     }
 
-    /// Whether one of the registers asked for is probably at fault, so that the others may be read without it.
-    pub(crate) fn is_about_address(self) -> bool {
-        matches!(self.code(), 2 | 3)
+    /// Whether one of the registers asked for may be at fault, so that the others can be read without it. The standard
+    /// has codes 2 and 3 for that, but devices answer 1, 4 and others for a register that they do not have.
+    pub(crate) fn may_be_about_address(self) -> bool {
+        !matches!(self.code(), 5 | 6) && !self.is_from_converter()
     }
 
     /// The quality of the points that were asked for.
@@ -137,9 +155,11 @@ impl LinkError {
             Self::Open { .. } | Self::Waiting { .. } => Quality::BAD_NOT_CONNECTED,
             Self::Timeout { .. } => Quality::BAD_TIMEOUT,
             Self::Broken(_) => Quality::BAD_COMMUNICATION_ERROR,
-            Self::Garbled(_) | Self::Foreign { .. } | Self::Count { .. } => {
-                Quality::BAD_DECODING_ERROR
-            }
+            Self::Garbled(_)
+            | Self::Transaction { .. }
+            | Self::Unit { .. }
+            | Self::Function { .. }
+            | Self::Count { .. } => Quality::BAD_DECODING_ERROR,
         }
     }
 }

@@ -5,6 +5,7 @@ use driver::Fault;
 
 use crate::error::{LinkError, Refusal, RequestError};
 use crate::request::Request;
+use crate::wire::Framing;
 
 /// Whom a fault is about.
 pub(crate) struct Place<'a> {
@@ -12,6 +13,7 @@ pub(crate) struct Place<'a> {
     pub(crate) port: &'a str,
     pub(crate) unit: u8,
     pub(crate) serial: bool,
+    pub(crate) framing: Framing,
     pub(crate) others_answer: bool,
     /// What it left unanswered while it answered the rest.
     pub(crate) only: Option<Request>,
@@ -19,7 +21,7 @@ pub(crate) struct Place<'a> {
 
 /// The fault of a device that did not answer as it should.
 pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fault {
-    let Place { device, port, unit, serial, others_answer, only } = place;
+    let Place { device, port, unit, serial, framing, others_answer, only } = place;
     let who = format!("{device} ({port}, id {unit})");
     let (code, message) = match error {
         RequestError::Refused(refusal) => {
@@ -44,7 +46,11 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
                 );
                 ("GW-M101", format!("{what}; {clue}. {SILENT_DEVICE}"))
             } else {
-                let likely = if *serial { SILENT_LINE } else { SILENT_ENDPOINT };
+                let likely = match (serial, framing) {
+                    (true, _) => SILENT_LINE,
+                    (false, Framing::Tcp) => SILENT_ENDPOINT,
+                    (false, Framing::Rtu) => SILENT_CONVERTER,
+                };
                 ("GW-M102", format!("{what}; no device on {port} answers. {likely}"))
             }
         }
@@ -55,20 +61,33 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
                  connections than are open; close other programs that are connected to it"
             ),
         ),
-        RequestError::Link(error @ (LinkError::Foreign { .. } | LinkError::Count { .. })) => (
+        RequestError::Link(LinkError::Unit { asked, found }) if *framing == Framing::Tcp => (
+            "GW-M106",
+            format!(
+                "{who}: asked unit {asked}, unit {found} answered: set `unit = {found}` if this is the only device \
+                 there, else `reply_unit = {found}`; the reply was not used"
+            ),
+        ),
+        RequestError::Link(
+            error @ (LinkError::Transaction { .. }
+            | LinkError::Unit { .. }
+            | LinkError::Function { .. }
+            | LinkError::Count { .. }),
+        ) => (
             "GW-M105",
             format!(
                 "{who}: {error}; it was not used. Likely: replies later than `timeout`, or two devices with one id; \
                  raise `timeout` or `gap`"
             ),
         ),
-        RequestError::Link(LinkError::Garbled(source)) => (
-            "GW-M103",
-            format!(
-                "{who}: bytes came that are no Modbus reply: {source}. {}",
-                if *serial { GARBLED_LINE } else { GARBLED_ENDPOINT }
-            ),
-        ),
+        RequestError::Link(LinkError::Garbled(why)) => {
+            let likely = match (serial, framing) {
+                (true, _) => GARBLED_LINE,
+                (false, Framing::Tcp) => GARBLED_ENDPOINT,
+                (false, Framing::Rtu) => GARBLED_CONVERTER,
+            };
+            ("GW-M103", format!("{who}: bytes came that are no Modbus reply: {why}. {likely}"))
+        }
     };
     Fault { code, message }
 }
@@ -80,12 +99,17 @@ const SILENT_LINE: &str = "Likely: 1. `baud`, `format` or ids differ from the de
                            the converter is not in RS-485 mode   3. all devices are off";
 
 const SILENT_ENDPOINT: &str = "The TCP connection is open. Likely: 1. another id is set at the device, or the converter passes none on to it   \
-     2. what listens there does not speak Modbus TCP: check the TCP port   3. it thinks longer than `timeout`";
+     2. a serial server that passes bytes on as they are: set `framing = \"rtu\"` at the port   3. what listens there does \
+     not speak Modbus TCP: check the TCP port   4. it thinks longer than `timeout`";
+const SILENT_CONVERTER: &str = "The TCP connection is open. Likely: 1. another id is set at the device   2. baud rate or format of the serial \
+     server differ from the device's   3. the server speaks Modbus TCP: remove `framing`   4. A and B are swapped";
 
 const GARBLED_LINE: &str = "Likely: 1. `baud` or `format` differs from the device's   2. two devices with this id   \
                             3. no termination, or a disturbed line";
-const GARBLED_ENDPOINT: &str = "Likely: what listens there does not speak Modbus TCP: check the TCP port, and that a \
-                                converter is set to Modbus TCP and not to plain RTU";
+const GARBLED_ENDPOINT: &str = "Likely: what listens there does not speak Modbus TCP: check the TCP port; a serial server that \
+                                passes bytes on as they are needs `framing = \"rtu\"` at the port";
+const GARBLED_CONVERTER: &str = "Likely: 1. baud rate or format of the serial server differ from the device's   2. the server speaks \
+                                 Modbus TCP: remove `framing`   3. a disturbed line";
 
 fn open_hint(source: &std::io::Error) -> &'static str {
     match source.kind() {
@@ -103,17 +127,23 @@ fn open_hint(source: &std::io::Error) -> &'static str {
     }
 }
 
-/// The fault of a device that refuses an address.
-pub(crate) fn refused(device: &str, request: Request, refusal: Refusal) -> Fault {
+/// The fault of a device that refuses an address; `gives_others`: other points of it have values.
+pub(crate) fn refused(
+    device: &str,
+    request: Request,
+    refusal: Refusal,
+    gives_others: bool,
+) -> Fault {
     let (start, count, function) = (request.start, request.count, request.area.function());
     let area = request.area.name();
     let next = match refusal.code() {
+        _ if gives_others && refusal.may_be_about_address() => {
+            "Compare `register` and `area` in the profile with the device's manual; its other points are still read"
+        }
         1 => {
             "The profile reads this area with a function that the device does not offer: try the other area"
         }
-        2 | 3 => {
-            "Compare `register` and `area` in the profile with the device's manual; its other points are still read"
-        }
+        2 | 3 => "Compare `register` and `area` in the profile with the device's manual",
         _ => "It is asked again at the next poll; look at the device itself if this stays",
     };
     let message = format!(

@@ -1,4 +1,4 @@
-//! Modbus TCP and Modbus RTU: reads registers and bits of devices, and lets no late reply become a value. Must never
+//! Modbus TCP and Modbus RTU, the latter over TCP too: reads registers and bits of devices, and lets no late reply become a value. Must never
 //! write to a device, and must never know the spool or MQTT.
 //!
 //! # Keys
@@ -6,7 +6,9 @@
 //!
 //! ```toml
 //! address = "tcp://10.0.0.5:502"       # Modbus TCP; the TCP port is 502 unless stated. Or a serial line:
-//! path = "/dev/ttyS1"                  # Modbus RTU
+//! framing = "rtu"                      # with `address`: a serial server that passes RTU frames on as they are; else "tcp"
+//! connect_pause = "200ms"              # silence after connecting; without it a device that is deaf at first is noticed
+//! path = "/dev/ttyS1"                  # Modbus RTU; an echo of what is sent is noticed and taken away
 //! baud = 9600                          # serial only
 //! format = "8N1"                       # serial only: 8 data bits, N, E or O, 1 or 2 stop bits
 //! timeout = "1s"                       # how long a device may think; time on a serial wire is added to it
@@ -17,7 +19,8 @@
 //! `[[device]]`:
 //!
 //! ```toml
-//! unit = 3                             # 1 to 247; over TCP also 0 and 255
+//! unit = 3                             # 1 to 247; with Modbus TCP 0 to 255
+//! reply_unit = 0                       # with Modbus TCP: the id that its replies carry, where that is another one
 //! ```
 //!
 //! `[modbus]` of a profile: what holds for the make and model.
@@ -34,6 +37,7 @@
 //! bit_holes_max = 0
 //! single_reads = false                 # true: one point a request
 //! request_gap = "0ms"                  # silence that this device needs before each request
+//! absent = { f32 = 0x80008000 }        # by type: what means that there is no value; one number or a list
 //! ```
 //!
 //! `[[point]]` of a profile:
@@ -44,17 +48,19 @@
 //! type = "f32"                         # u16 i16 u32 i32 u64 i64 f32 f64 bool
 //! order = "CDAB"                       # 2, 4 or 8 letters, as many as the value has bytes
 //! bit = 3                              # of a register that is read as `bool`; 0 is the least significant
-//! absent = 0x7FFF                      # an integer that means: there is no value
+//! absent = 0x7FFF                      # what means that there is no value: bits or an integer, one or a list, `[]` for none
 //! ```
 //!
 //! # Codes
 //! Problems: GW-C012 unit used twice, GW-C060 link, GW-C061 unit, GW-C062 serial, GW-C063 `[modbus]`, GW-C064 address,
 //! GW-C065 overlap, GW-C066 history. Faults: GW-M101 no answer though others answer, GW-M102 nobody answers, GW-M103
-//! bytes that are no reply, GW-M104 link not open or broken, GW-M105 reply of another request, GW-M204 address refused.
+//! bytes that are no reply, GW-M104 link not open or broken, GW-M105 reply of another request,
+//! GW-M106 reply of another unit, GW-M204 address refused.
 
 mod address;
 mod codec;
 mod request;
+mod wire;
 
 mod settings;
 
@@ -62,6 +68,9 @@ mod block;
 mod client;
 mod device;
 mod driver;
+mod habits;
+mod link;
+mod noise;
 
 mod error;
 mod fault;

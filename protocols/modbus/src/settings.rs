@@ -4,11 +4,12 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use config::{Problems, Spanned, Table};
+use config::{FromToml, Item, Problems, Spanned, Table};
 use driver::{Exclusive, SerialSettings};
 
-use crate::address::{Area, DataType, Order};
+use crate::address::{ABSENT_MAX, Absent, AbsentNumbers, Area, DataType, Order};
 use crate::request::{BITS_PER_REQUEST_MAX, Limits, REGISTERS_PER_REQUEST_MAX};
+use crate::wire::Framing;
 
 const CODE_LINK: &str = "GW-C060";
 const CODE_UNIT: &str = "GW-C061";
@@ -16,6 +17,7 @@ const CODE_PROFILE: &str = "GW-C063";
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
+const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(30);
 const GAP_MAX: Duration = Duration::from_secs(5);
 const RETRIES_DEFAULT: u8 = 1;
 const RETRIES_MAX: u8 = 5;
@@ -67,6 +69,10 @@ pub(crate) struct PortSettings {
     pub(crate) link: Link,
     /// The serial line, which no other port may use.
     pub(crate) exclusive: Option<Exclusive>,
+    /// How frames are cut.
+    pub(crate) framing: Framing,
+    /// How long a device hears nothing after its link was opened, when that is known.
+    pub(crate) connect_pause: Option<Duration>,
     /// How long a device may think.
     pub(crate) timeout: Duration,
     /// Silence before each request.
@@ -84,6 +90,8 @@ impl PortSettings {
         let path = table.optional::<String>("path", problems);
         let baud = table.optional::<u32>("baud", problems);
         let format = table.optional::<String>("format", problems);
+        let framing = table.optional::<Framing>("framing", problems);
+        let connect_pause = table.optional::<Duration>("connect_pause", problems);
         let timeout = table.optional::<Duration>("timeout", problems);
         let gap = table.optional::<Duration>("gap", problems);
         let retries = table.optional::<u8>("retries", problems);
@@ -121,6 +129,14 @@ impl PortSettings {
                 None
             }
         };
+        if let (Some(framing), None) = (&framing, &address)
+            && framing.value == Framing::Tcp
+        {
+            let message = "a serial line carries RTU frames, and no others";
+            problems.push(framing.problem(CODE_LINK, message).help("remove `framing`"));
+        }
+        let pauses = Duration::ZERO..=CONNECT_PAUSE_MAX;
+        in_range(connect_pause.as_ref(), &pauses, CODE_LINK, "connect_pause", problems);
         in_range(timeout.as_ref(), &TIMEOUTS, CODE_LINK, "timeout", problems);
         in_range(gap.as_ref(), &(Duration::ZERO..=GAP_MAX), CODE_LINK, "gap", problems);
         if let Some(retries) = retries.as_ref().filter(|retries| retries.value > RETRIES_MAX) {
@@ -135,10 +151,14 @@ impl PortSettings {
         if problems.0.len() > before {
             return None;
         }
+        let link_framing = if path.is_some() { Framing::Rtu } else { Framing::Tcp };
+        let framing = framing.map_or(link_framing, |framing| framing.value);
         let exclusive = path.map(SerialSettings::exclusive);
         Some(Self {
             link: link?,
             exclusive,
+            framing,
+            connect_pause: connect_pause.map(|pause| pause.value),
             timeout: timeout.map_or(TIMEOUT_DEFAULT, |timeout| timeout.value),
             gap: gap.map_or(Duration::ZERO, |gap| gap.value),
             retries: retries.map_or(RETRIES_DEFAULT, |retries| retries.value),
@@ -192,29 +212,64 @@ fn tcp(address: &Spanned<String>, problems: &mut Problems) -> Option<Link> {
     parsed
 }
 
-/// The unit id of a device.
+impl FromToml for Framing {
+    const EXPECTED: &'static str = "`\"tcp\"` or `\"rtu\"`";
+    fn from_item(item: Item) -> Result<Self, String> {
+        match &item {
+            Item::Text(text) if text == "tcp" => Ok(Self::Tcp),
+            Item::Text(text) if text == "rtu" => Ok(Self::Rtu),
+            _ => Err(item.describe()),
+        }
+    }
+}
+
+/// The keys of a device.
+#[derive(Debug)]
+pub(crate) struct DeviceKeys {
+    /// The unit id that it is asked by.
+    pub(crate) unit: Spanned<u8>,
+    /// The unit id that its replies carry.
+    pub(crate) reply_unit: u8,
+}
+
+/// Reads and finishes the keys of a device.
 ///
 /// # Source
-/// MODBUS over Serial Line V1.02, §2.2: individual addresses are 1 to 247, 0 is the broadcast. MODBUS Messaging on
-/// TCP/IP V1.0b, §4.4.2.1: a device addressed by its IP address is asked with 0xFF, and 0 is also accepted.
-pub(crate) fn unit(
+/// MODBUS over Serial Line V1.02, §2.2: individual addresses are 1 to 247, 248 to 255 are reserved, 0 is the broadcast.
+/// MODBUS Messaging on TCP/IP V1.0b, §4.4.2.1: a device addressed by its IP address is asked with 0xFF, and 0 is also
+/// accepted; devices use others too.
+pub(crate) fn device_keys(
     mut table: Table,
-    link: Option<&Link>,
+    framing: Option<Framing>,
     problems: &mut Problems,
-) -> Option<Spanned<u8>> {
+) -> Option<DeviceKeys> {
     let unit = table.required::<u8>("unit", problems);
+    let reply_unit = table.optional::<u8>("reply_unit", problems);
     table.finish(problems);
     let unit = unit?;
-    let over_tcp = !matches!(link, Some(Link::Serial(_)));
-    if (1..=247).contains(&unit.value) || (over_tcp && matches!(unit.value, 0 | 255)) {
-        return Some(unit);
+    if framing == Some(Framing::Rtu) {
+        let help = "it is set at the device, often on its keypad";
+        match unit.value {
+            1..=247 => {}
+            0 => {
+                let message = "`unit`: expected 1 to 247, found 0, which nobody answers";
+                problems.push(unit.problem(CODE_UNIT, message).help(help));
+                return None;
+            }
+            reserved => {
+                let message = format!("`unit`: {reserved} is reserved: 1 to 247 are for devices");
+                problems.push(unit.problem(CODE_UNIT, message).help(help).warning());
+            }
+        }
     }
-    let expected = if over_tcp { "1 to 247, or 0 or 255 over TCP" } else { "1 to 247" };
-    let message = format!("`unit`: expected {expected}, found {}", unit.value);
-    problems.push(
-        unit.problem(CODE_UNIT, message).help("it is set at the device, often on its keypad"),
-    );
-    None
+    if let Some(reply_unit) = reply_unit.as_ref().filter(|_| framing == Some(Framing::Rtu)) {
+        let message =
+            "`reply_unit` is for Modbus TCP: with RTU frames only the unit id tells replies apart";
+        problems.push(reply_unit.problem(CODE_UNIT, message).help("remove it"));
+        return None;
+    }
+    let reply_unit = reply_unit.map_or(unit.value, |reply_unit| reply_unit.value);
+    Some(DeviceKeys { unit, reply_unit })
 }
 
 /// What a profile's `[modbus]` says.
@@ -230,6 +285,7 @@ pub(crate) struct ProfileOptions {
     pub(crate) noted: bool,
     order32: Order,
     order64: Order,
+    absent: Vec<(DataType, Absent)>,
     /// What the device stands at once.
     pub(crate) limits: Limits,
     /// Silence that it needs before each request.
@@ -244,6 +300,12 @@ impl ProfileOptions {
             2 => self.order32,
             _ => self.order64,
         }
+    }
+
+    /// What means that there is no value, for points of `data_type` that state nothing.
+    pub(crate) fn absent(&self, area: Area, data_type: DataType) -> Absent {
+        let found = self.absent.iter().find(|(of, _)| *of == data_type && !area.is_bits());
+        found.map(|(_, absent)| *absent).unwrap_or_default()
     }
 
     /// Reads and finishes `[modbus]`; what is wrong is noted and replaced by its default.
@@ -294,6 +356,7 @@ impl ProfileOptions {
         let bits_max = number("bits_per_request_max", 1..=BITS_PER_REQUEST_MAX, plain.bits_max);
         let register_holes_max = number("register_holes_max", 0..=REGISTERS_PER_REQUEST_MAX, 0);
         let bit_holes_max = number("bit_holes_max", 0..=BITS_PER_REQUEST_MAX, 0);
+        let absent = absent_of_types(&mut table, problems);
         let single_reads = table.or("single_reads", false, problems);
         let gap = table.optional::<Duration>("request_gap", problems);
         in_range(gap.as_ref(), &(Duration::ZERO..=GAP_MAX), CODE_PROFILE, "request_gap", problems);
@@ -305,6 +368,7 @@ impl ProfileOptions {
             noted,
             order32,
             order64,
+            absent,
             limits: Limits {
                 registers_max,
                 bits_max,
@@ -315,6 +379,26 @@ impl ProfileOptions {
             request_gap: gap.map_or(Duration::ZERO, |gap| gap.value),
         }
     }
+}
+
+/// `absent = { f32 = 0x80008000, i16 = 0x8000 }`.
+fn absent_of_types(table: &mut Table, problems: &mut Problems) -> Vec<(DataType, Absent)> {
+    let Some(section) = table.optional::<Table>("absent", problems) else { return Vec::new() };
+    let mut section = section.value;
+    let mut found = Vec::new();
+    for (name, data_type) in DataType::ALL {
+        let Some(numbers) = section.optional::<AbsentNumbers>(name, problems) else { continue };
+        match Absent::new(&numbers.value.0, u32::from(data_type.registers()) * 16) {
+            Ok(absent) => found.push((data_type, absent)),
+            Err(number) => {
+                let message = format!("`absent.{name}`: {number} cannot be taken here");
+                let help = format!("up to {ABSENT_MAX} values, as bits or as an integer");
+                problems.push(numbers.problem(CODE_PROFILE, message).help(help));
+            }
+        }
+    }
+    section.finish(problems);
+    found
 }
 
 #[cfg(test)]

@@ -6,3 +6,4 @@ pub(crate) mod support;
 
 mod faults;
 mod reads;
+mod strange;

@@ -5,7 +5,7 @@ use model::{Decimal, PointKind, Unit};
 use proptest::prelude::*;
 
 use super::*;
-use crate::address::{Area, Order};
+use crate::address::{Absent, Area, Order};
 use driver::RawKind;
 
 fn order(letters: &str) -> Order {
@@ -14,7 +14,7 @@ fn order(letters: &str) -> Order {
 
 fn address(data_type: DataType, letters: &str) -> Address {
     let order = order(letters);
-    Address { area: Area::Input, start: 0, data_type, order, bit: None, absent: None }
+    Address { area: Area::Input, start: 0, data_type, order, bit: None, absent: Absent::default() }
 }
 
 fn scaling(data_type: DataType) -> Scaling {
@@ -36,7 +36,9 @@ fn scaling(data_type: DataType) -> Scaling {
 }
 
 fn read(data_type: DataType, letters: &str, words: &[u16]) -> Result<Value, Quality> {
-    decode(words, &address(data_type, letters), &scaling(data_type))
+    let (value, quality) = decode(words, &address(data_type, letters), &scaling(data_type))?;
+    assert!(quality == Quality::GOOD || data_type.is_float(), "{quality:?}");
+    Ok(value)
 }
 
 #[test]
@@ -76,11 +78,41 @@ fn a_bit_and_an_absent_value() {
     let scaling = scaling(DataType::Bool);
     for (bit, expected) in [(0, 1), (1, 0), (15, 1)] {
         address.bit = Some(bit);
-        assert_eq!(decode(&[0x8001], &address, &scaling), Ok(Value::Decimal(expected)));
+        let good = Ok((Value::Decimal(expected), Quality::GOOD));
+        assert_eq!(decode(&[0x8001], &address, &scaling), good);
     }
-    address = Address { absent: Some(-32_768), data_type: DataType::I16, bit: None, ..address };
+    for number in [-32_768, 0x8000] {
+        let absent = Absent::new(&[1, number], 16).unwrap();
+        address = Address { absent, data_type: DataType::I16, bit: None, ..address };
+        assert_eq!(decode(&[0x8000], &address, &scaling), Err(Quality::BAD_OUT_OF_RANGE));
+        let good = Ok((Value::Decimal(-32_767), Quality::GOOD));
+        assert_eq!(decode(&[0x8001], &address, &scaling), good);
+    }
+    // A bit of a register that is absent as a whole.
+    address = Address { data_type: DataType::Bool, bit: Some(0), ..address };
     assert_eq!(decode(&[0x8000], &address, &scaling), Err(Quality::BAD_OUT_OF_RANGE));
-    assert_eq!(decode(&[0x8001], &address, &scaling), Ok(Value::Decimal(-32_767)));
+}
+
+#[test]
+fn what_a_meter_cannot_measure_is_no_value() {
+    let mut float = address(DataType::F32, "ABCD");
+    let scaling = scaling(DataType::F32);
+    let mut read = |words: [u16; 2], absent: &[i64]| {
+        float.absent = Absent::new(absent, 32).unwrap();
+        decode(&words, &float, &scaling)
+    };
+    let schneider = [0x8000_8000];
+    assert_eq!(read([0x8000, 0x8000], &schneider), Err(Quality::BAD_OUT_OF_RANGE));
+    assert_eq!(read([0x4366, 0], &schneider), Ok((Value::Float(230.0), Quality::GOOD)));
+    // Without the profile's word it is a number that no meter measures.
+    let Ok((Value::Float(_), Quality::UNCERTAIN)) = read([0x8000, 0x8000], &[]) else {
+        panic!("a subnormal float is no Good value");
+    };
+    // A negative zero is zero, with its sign bit gone.
+    let Ok((Value::Float(zero), Quality::GOOD)) = read([0x8000, 0], &[]) else { panic!("zero") };
+    assert_eq!(zero.to_bits(), 0);
+    let all_ones = Absent::new(&[-1], 64).unwrap();
+    assert!(all_ones.contains(u64::MAX) && !all_ones.contains(u64::from(u32::MAX)));
 }
 
 /// Every way to order `bytes` letters would be 40 320 for eight; any of them is drawn.

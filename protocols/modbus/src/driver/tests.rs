@@ -65,7 +65,21 @@ fn says_what_is_wrong_with_an_address() {
     check(input, &["register = 0\norder = \"ABCD\""], "expected an order of 2 letters, found 4");
     check("area = \"coil\"", &["register = 0\ntype = \"u16\""], "a coil holds one bit");
     check("area = \"coil\"", &["register = 0"], "");
-    check(input, &["register = 0\ntype = \"f32\"\nabsent = 0"], "only an integer");
+    let f32_absent = "register = 0\ntype = \"f32\"\nabsent = ";
+    check(input, &[&format!("{f32_absent}0x80008000")], "");
+    check(input, &[&format!("{f32_absent}[0x80008000, 0x7FC00000]")], "");
+    check(input, &[&format!("{f32_absent}0x180008000")], "`absent` cannot be taken here");
+    check(input, &[&format!("{f32_absent}[1, 2, 3, 4, 5]")], "`absent` cannot be taken here");
+    check(input, &["register = 0\nabsent = -32768"], "");
+    check(input, &["register = 0\nabsent = 0x8000"], "");
+    check(input, &["register = 0\nabsent = -32769"], "`absent` cannot be taken here");
+    check("area = \"coil\"", &["register = 0\nabsent = 1"], "`absent` cannot be taken here");
+    let of_types = "area = \"input\"\ntype = \"f32\"\nabsent = { f32 = 0x80008000 }";
+    check(of_types, &["register = 0"], "");
+    let of_types = "area = \"input\"\ntype = \"f32\"\nabsent = { u16 = 65536 }";
+    check(of_types, &["register = 0"], "GW-C063");
+    let of_types = "area = \"input\"\ntype = \"f32\"\nabsent = { u24 = 1 }";
+    check(of_types, &["register = 0"], "C004");
 }
 
 #[test]

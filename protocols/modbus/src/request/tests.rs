@@ -6,7 +6,7 @@ use model::{Decimal, PointKind, Unit};
 use proptest::prelude::*;
 
 use super::*;
-use crate::address::{DataType, Order};
+use crate::address::{Absent, DataType, Order};
 
 fn point(index: u32, area: Area, start: u16, data_type: DataType) -> Point {
     let profile = device_profiles::ProfilePoint {
@@ -25,7 +25,7 @@ fn point(index: u32, area: Area, start: u16, data_type: DataType) -> Point {
     let order = Order::big_endian(2);
     Point {
         index: PointIndex(index),
-        address: Address { area, start, data_type, order, bit: None, absent: None },
+        address: Address { area, start, data_type, order, bit: None, absent: Absent::default() },
         scaling: Scaling::new(&profile, RawKind::Integer).unwrap(),
     }
 }

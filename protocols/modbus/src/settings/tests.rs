@@ -58,24 +58,56 @@ fn says_what_is_wrong_with_a_port() {
 
 #[test]
 fn a_unit_is_what_the_link_allows() {
-    let tcp = port("address = \"tcp://a\"").unwrap().link;
-    let serial = port("path = \"/dev/x\"").unwrap().link;
-    let check = |number: u16, link: &Link, good: bool| {
+    let check = |number: u16, framing: Framing, start: &str| {
         let mut problems = Problems::default();
-        let found = unit(table(&format!("unit = {number}")), Some(link), &mut problems);
-        assert_eq!(found.is_some(), good, "{number}");
-        assert_eq!(problems.is_fatal(), !good, "{number}");
+        let keys = device_keys(table(&format!("unit = {number}")), Some(framing), &mut problems);
+        assert_eq!(keys.is_none(), problems.is_fatal(), "{number}");
+        assert_eq!(keys.map(|keys| keys.reply_unit.into()), keys_of(number, start), "{number}");
+        assert!(problems.to_string().starts_with(start), "{number}: {problems}");
     };
-    for link in [&tcp, &serial] {
-        check(1, link, true);
-        check(247, link, true);
-        check(248, link, false);
-        check(256, link, false);
+    for framing in [Framing::Tcp, Framing::Rtu] {
+        check(1, framing, "");
+        check(247, framing, "");
+        check(256, framing, "C003");
     }
-    check(0, &tcp, true);
-    check(255, &tcp, true);
-    check(0, &serial, false);
-    check(255, &serial, false);
+    // 248 to 254 are met at devices that keep them for parts of themselves.
+    for number in [0, 248, 254, 255] {
+        check(number, Framing::Tcp, "");
+    }
+    check(0, Framing::Rtu, "GW-C061 gateway.toml:1:8: `unit`: expected 1 to 247, found 0");
+    check(254, Framing::Rtu, "GW-C061 gateway.toml:1:8: `unit`: 254 is reserved");
+}
+
+/// The unit id of a device that may be read.
+fn keys_of(number: u16, problems: &str) -> Option<u16> {
+    let fatal =
+        problems.starts_with("C003") || problems.contains("nobody") || problems.contains("found 0");
+    (!fatal).then_some(number)
+}
+
+#[test]
+fn a_reply_unit_is_for_modbus_tcp() {
+    let keys = "unit = 1\nreply_unit = 0";
+    let mut problems = Problems::default();
+    let found = device_keys(table(keys), Some(Framing::Tcp), &mut problems).unwrap();
+    assert_eq!((found.unit.value, found.reply_unit, problems.0.len()), (1, 0, 0));
+    assert!(device_keys(table(keys), Some(Framing::Rtu), &mut problems).is_none());
+    assert!(problems.to_string().starts_with("GW-C061 gateway.toml:2:14"), "{problems}");
+}
+
+#[test]
+fn frames_are_those_of_the_link_unless_stated() {
+    let check = |keys: &str, framing| assert_eq!(port(keys).unwrap().framing, framing);
+    check("address = \"tcp://a\"", Framing::Tcp);
+    check("address = \"tcp://a\"\nframing = \"rtu\"", Framing::Rtu);
+    check("path = \"/dev/x\"", Framing::Rtu);
+    check("path = \"/dev/x\"\nframing = \"rtu\"", Framing::Rtu);
+    let problems = port("path = \"/dev/x\"\nframing = \"tcp\"").unwrap_err();
+    assert!(problems.starts_with("GW-C060 gateway.toml:2:11: a serial line"), "{problems}");
+    let problems = port("address = \"tcp://a\"\nframing = \"ascii\"").unwrap_err();
+    assert!(problems.starts_with("C003"), "{problems}");
+    let problems = port("address = \"tcp://a\"\nconnect_pause = \"1min\"").unwrap_err();
+    assert!(problems.starts_with("GW-C060"), "{problems}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub(super) type Script = Arc<dyn Fn(usize, Asked) -> Act + Send + Sync>;
 pub(super) type Log = Arc<Mutex<Vec<Asked>>>;
 
 /// The bytes after the unit id of a good reply.
-fn pdu(asked: Asked) -> Vec<u8> {
+pub(super) fn pdu(asked: Asked) -> Vec<u8> {
     let values: Vec<u16> = (0..asked.count)
         .map(|at| register(asked.unit, asked.function, asked.start.wrapping_add(at)))
         .collect();
@@ -230,7 +230,7 @@ pub(super) async fn converter(script: Script) -> u16 {
 }
 
 /// CRC of Modbus RTU, bit by bit.
-fn crc(bytes: &[u8]) -> [u8; 2] {
+pub(super) fn crc(bytes: &[u8]) -> [u8; 2] {
     let mut crc = 0xFFFF_u16;
     for byte in bytes {
         crc ^= u16::from(*byte);

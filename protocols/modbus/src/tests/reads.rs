@@ -100,6 +100,142 @@ async fn one_wrong_address_does_not_take_its_neighbours() {
     running.stop().await;
 }
 
+/// Trial 08: meters that answer "device failure" or "illegal function" for a register that they do not have.
+#[tokio::test]
+async fn a_hole_costs_its_own_point_whatever_the_exception() {
+    let profile = words("type = \"u16\"", "holding", 0..10);
+    for code in [1, 2, 3, 4, 7, 8, 9, 0x80] {
+        for hole in [0, 5, 9] {
+            let refuses = move |_, asked: Asked| {
+                let covers = (asked.start..asked.start + asked.count).contains(&hole);
+                if covers { Act::Exception(code) } else { Act::Answer }
+            };
+            let (mut running, log) = run_one(&profile, refuses).await;
+            for _ in 0..2 {
+                let samples = running.next().await;
+                let bad: Vec<u32> =
+                    samples.iter().filter(|s| s.quality.is_bad()).map(|s| s.point.0).collect();
+                assert_eq!((samples.len(), bad), (10, vec![u32::from(hole)]), "exception {code}");
+            }
+            let asked = log.lock().unwrap().len();
+            assert!(asked <= 9 + 3 * 5, "split once and remembered: {asked} requests");
+            let told = running.heard.parts.lock().unwrap()[0].1.clone().unwrap();
+            assert!(told.message.contains("its other points are still read"), "{}", told.message);
+            running.stop().await;
+        }
+    }
+}
+
+/// A limit on the length, said by "device failure".
+#[tokio::test]
+async fn a_limit_on_the_length_costs_no_point_whatever_the_exception() {
+    let profile = words("type = \"u16\"", "input", 0..100);
+    for code in [1, 4] {
+        let weak = move |_, asked: Asked| {
+            if asked.count > 10 { Act::Exception(code) } else { Act::Answer }
+        };
+        let (mut running, log) = run_one(&profile, weak).await;
+        assert_eq!(good(&running.next().await), 100);
+        let asked = log.lock().unwrap().len();
+        assert_eq!(good(&running.next().await), 100);
+        let again = log.lock().unwrap().len() - asked;
+        assert!(again <= 2 * 16, "{again} requests once the limit is known");
+        running.stop().await;
+    }
+}
+
+/// What refuses everything is a device in trouble: its points come back with it, and it is not asked one by one at each
+/// poll.
+#[tokio::test]
+async fn a_device_in_trouble_is_not_split_at_each_poll_and_comes_back_at_once() {
+    let profile = words("type = \"u16\"", "input", 0..20);
+    let trouble = Arc::new(AtomicBool::new(true));
+    let in_trouble = Arc::clone(&trouble);
+    let script = move |_, _| {
+        if in_trouble.load(Ordering::Relaxed) { Act::Exception(4) } else { Act::Answer }
+    };
+    let (mut running, log) = run_one(&profile, script).await;
+    for _ in 0..20 {
+        let samples = running.next().await;
+        assert!(samples.iter().all(|sample| sample.quality == Quality::BAD_DEVICE_FAILURE));
+    }
+    let asked = log.lock().unwrap().len();
+    assert!(asked <= 39 + 25, "{asked} requests in 20 polls");
+    trouble.store(false, Ordering::Relaxed);
+    running.next().await;
+    assert_eq!(good(&running.next().await), 20, "no clock was put forward");
+    running.stop().await;
+}
+
+/// A register that firmware brings later, or a module that is plugged in.
+#[tokio::test]
+async fn a_register_that_appears_later_is_found() {
+    let profile = words("type = \"u16\"", "holding", 0..10);
+    let there = Arc::new(AtomicBool::new(false));
+    let known = Arc::clone(&there);
+    let script = move |_, asked: Asked| {
+        let covers = (asked.start..asked.start + asked.count).contains(&4);
+        if covers && !known.load(Ordering::Relaxed) { Act::Exception(4) } else { Act::Answer }
+    };
+    let (mut running, _) = run_one(&profile, script).await;
+    assert_eq!(good(&running.next().await), 9);
+    there.store(true, Ordering::Relaxed);
+    assert_eq!(good(&running.next().await), 9, "not asked at each poll");
+    running.skip(Duration::from_secs(61));
+    running.until(|samples| good(samples) == 10).await;
+    running.stop().await;
+}
+
+/// Some devices give the next registers that they have where a request spans a gap: then each value would be another's.
+#[tokio::test]
+async fn no_request_spans_a_gap_that_the_profile_does_not_allow() {
+    let profile = words("type = \"u16\"", "holding", [0, 1, 3, 4]);
+    let (mut running, log) = run_one(&profile, |_, _| Act::Answer).await;
+    assert_eq!(good(&running.next().await), 4);
+    let asked: Vec<(u16, u16)> =
+        log.lock().unwrap().iter().take(2).map(|asked| (asked.start, asked.count)).collect();
+    assert_eq!(asked, [(0, 2), (3, 2)]);
+    running.stop().await;
+}
+
+/// Trial 14: power each second, counters each minute.
+#[tokio::test]
+async fn points_of_two_intervals_are_read_at_two_intervals() {
+    let mut profile = words("type = \"u16\"", "holding", [0, 1, 2]);
+    // The last point is a counter of its own interval.
+    profile.push_str("poll = \"1min\"\n");
+    let (mut running, log) = run_one(&profile, |_, _| Act::Answer).await;
+    let fast = running.next().await;
+    assert_eq!(fast.iter().map(|sample| sample.point.0).collect::<Vec<_>>(), [0, 1]);
+    let slow = running.next().await;
+    assert_eq!(slow.iter().map(|sample| sample.point.0).collect::<Vec<_>>(), [2]);
+    for _ in 0..10 {
+        assert_eq!(running.next().await.len(), 2);
+    }
+    running.skip(Duration::from_mins(1));
+    running.until(|samples| samples.len() == 1 && samples[0].point.0 == 2).await;
+    let asked = log.lock().unwrap().clone();
+    assert!(asked.iter().all(|asked| asked.start + asked.count <= 2 || asked.count == 1));
+    assert_eq!(asked.iter().filter(|asked| asked.start == 2).count(), 2);
+    running.stop().await;
+}
+
+/// A counter of each hour is not lost for an hour because the device was away at the full one.
+#[tokio::test]
+async fn a_slow_point_that_was_missed_is_soon_read() {
+    let mut profile = words("type = \"u16\"", "holding", [0, 1]);
+    profile.push_str("poll = \"1h\"\n");
+    let script = |n: usize, asked: Asked| {
+        if asked.start == 1 && n < 4 { Act::Silent } else { Act::Answer }
+    };
+    let (mut running, _) = run_one(&profile, script).await;
+    let of_slow = |samples: &[Sample]| samples.iter().find(|s| s.point.0 == 1).map(|s| s.quality);
+    running.until(|samples| of_slow(samples) == Some(Quality::BAD_TIMEOUT)).await;
+    running.skip(Duration::from_secs(61));
+    running.until(|samples| of_slow(samples) == Some(Quality::GOOD)).await;
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn a_refusal_that_was_a_passing_fault_is_forgotten() {
     let profile = words("type = \"u16\"", "input", 0..4);

@@ -1,0 +1,108 @@
+//! An open link: bytes out, bytes in, and what is known of this one connection. Must never know a frame.
+
+use std::io;
+use std::time::Duration;
+
+use driver::SerialLine;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// An open TCP connection or serial line.
+pub(crate) struct OpenLink {
+    wire: Wire,
+    /// When it was opened, on the monotonic clock.
+    pub(crate) opened: Duration,
+    /// Whole replies that it brought.
+    pub(crate) replies: u32,
+    /// Requests on it in a row that got no answer.
+    pub(crate) unanswered: u32,
+    /// Transactions of it that got no answer in time: replies to them are late, and no fault.
+    pub(crate) late: Vec<u16>,
+    /// Bytes that came behind the last reply.
+    pub(crate) left_over: usize,
+}
+
+enum Wire {
+    Tcp(TcpStream),
+    Serial(SerialLine),
+}
+
+/// What lies on a link before anything is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stray {
+    Nothing,
+    /// So many bytes that nobody asked for; they are taken away.
+    Bytes(usize),
+    /// The other side closed it.
+    Closed,
+}
+
+impl OpenLink {
+    pub(crate) fn tcp(stream: TcpStream, opened: Duration) -> Self {
+        Self::new(Wire::Tcp(stream), opened)
+    }
+
+    pub(crate) fn serial(line: SerialLine, opened: Duration) -> Self {
+        Self::new(Wire::Serial(line), opened)
+    }
+
+    fn new(wire: Wire, opened: Duration) -> Self {
+        Self { wire, opened, replies: 0, unanswered: 0, late: Vec::new(), left_over: 0 }
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// The link is broken; they may have been sent in part.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.wire {
+            Wire::Tcp(stream) => stream.write_all(bytes).await,
+            Wire::Serial(line) => line.write_all(bytes).await,
+        }
+    }
+
+    /// Appends what comes next to `heard`; 0 at the end.
+    ///
+    /// # Errors
+    /// The link is broken.
+    pub(crate) async fn receive(&mut self, heard: &mut Vec<u8>) -> io::Result<usize> {
+        match &mut self.wire {
+            Wire::Tcp(stream) => stream.read_buf(heard).await,
+            Wire::Serial(line) => line.read_buf(heard).await,
+        }
+    }
+
+    /// Takes away what nobody asked for.
+    pub(crate) fn stray(&mut self) -> Stray {
+        let left_over = std::mem::take(&mut self.left_over);
+        let found = match &mut self.wire {
+            Wire::Serial(line) => line.take_stray().len(),
+            Wire::Tcp(stream) => {
+                let mut bytes = [0_u8; 512];
+                match stream.try_read(&mut bytes) {
+                    Ok(0) => return Stray::Closed,
+                    Ok(found) => found,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                    Err(_) => return Stray::Closed,
+                }
+            }
+        };
+        match left_over.saturating_add(found) {
+            0 => Stray::Nothing,
+            found => Stray::Bytes(found),
+        }
+    }
+
+    /// Throws away what comes until nothing has come for `silence`; gives how many bytes that were.
+    ///
+    /// # Errors
+    /// `TimedOut` when it is not silent within `limit`, or that it is broken.
+    pub(crate) async fn drain(&mut self, silence: Duration, limit: Duration) -> io::Result<u64> {
+        let left_over = std::mem::take(&mut self.left_over) as u64;
+        let drained = match &mut self.wire {
+            Wire::Tcp(stream) => driver::drain(stream, silence, limit).await,
+            Wire::Serial(line) => line.drain(silence, limit).await,
+        };
+        drained.map(|drained| drained.saturating_add(left_over))
+    }
+}
