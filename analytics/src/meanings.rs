@@ -133,6 +133,9 @@ mod tests {
             kind: PointKind::Counter,
             value_type: ValueType::Decimal { exponent: -2 },
             modulus: modulus.map(|text| text.parse().unwrap()),
+            states: Vec::new(),
+            interval_ms: None,
+            profile: None,
         }
     }
 

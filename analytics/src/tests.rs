@@ -54,6 +54,9 @@ fn point() -> PointInfo {
         kind: PointKind::Counter,
         value_type: ValueType::Decimal { exponent: -2 },
         modulus: None,
+        states: Vec::new(),
+        interval_ms: None,
+        profile: None,
     }
 }
 
@@ -88,7 +91,7 @@ async fn commit(lake: &mut Lake, sequence: Sequence, (dictionary, samples): &Fra
     let sample = |(time, value): &(i64, Option<Value>)| {
         let (point, time) = (PointIndex(0), Timestamp(*time));
         match value {
-            Some(value) => Sample::new(point, time, time, Quality::GOOD, *value),
+            Some(value) => Sample::new(point, time, time, Quality::GOOD, value.clone()),
             None => Sample::without_value(point, time, time, Quality::BAD_TIMEOUT),
         }
     };

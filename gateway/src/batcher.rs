@@ -101,17 +101,17 @@ mod tests {
     fn batches(samples: &[Sample]) -> Vec<Vec<Sample>> {
         let mut batcher = Batcher::new(DictionaryHash([0; 32]));
         for sample in samples {
-            batcher.push(*sample);
+            batcher.push(sample.clone());
         }
         batcher.cut().into_iter().map(|batch| batch.samples).collect()
     }
 
     #[test]
     fn an_equal_sample_is_dropped_and_a_different_one_opens_the_next_batch() {
-        let (a, b, c) = (sample(1, 10, 5), sample(1, 10, 6), sample(0, 10, 1));
-        assert_eq!(batches(&[a, a, c]), [vec![c, a]]);
-        assert_eq!(batches(&[a, b, c]), [vec![c, a], vec![b]]);
-        assert_eq!(batches(&[a, b, a]), [vec![a], vec![b], vec![a]]);
+        let (a, b, c) = (|| sample(1, 10, 5), || sample(1, 10, 6), || sample(0, 10, 1));
+        assert_eq!(batches(&[a(), a(), c()]), [vec![c(), a()]]);
+        assert_eq!(batches(&[a(), b(), c()]), [vec![c(), a()], vec![b()]]);
+        assert_eq!(batches(&[a(), b(), a()]), [vec![a()], vec![b()], vec![a()]]);
     }
 
     #[test]
@@ -136,9 +136,9 @@ mod tests {
             for point in 0..3 {
                 for time in 0..3 {
                     let is_key = |s: &&Sample| s.point.0 == point && s.source_time.0 == time;
-                    let mut expected: Vec<_> = samples.iter().filter(is_key).map(|s| s.value).collect();
+                    let mut expected: Vec<_> = samples.iter().filter(is_key).map(|s| s.value.clone()).collect();
                     expected.dedup();
-                    let kept: Vec<_> = cut.iter().flatten().filter(is_key).map(|s| s.value).collect();
+                    let kept: Vec<_> = cut.iter().flatten().filter(is_key).map(|s| s.value.clone()).collect();
                     prop_assert_eq!(kept, expected);
                 }
             }

@@ -208,6 +208,9 @@ fn device_spec(
             // The protocol says in its plan how the values are held.
             value_type: ValueType::Float,
             modulus: point.modulus,
+            states: Vec::new(),
+            interval_ms: None,
+            profile: None,
         });
         let (poll, history) = (interval(device, point), device.history);
         specs.push(PointSpec { index, profile: point.clone(), poll, history });

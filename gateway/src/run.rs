@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use driver::{EMISSIONS_QUEUED_MAX, PortLink};
 use model::host::{Clock, Entropy};
-use model::{PointIndex, Timestamp, ValueType};
+use model::{Cursor, PointIndex, Timestamp, ValueType};
 use thiserror::Error;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
@@ -157,11 +157,11 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
 fn marks_by_index(
     dictionary: &model::Dictionary,
     marks: &model::HistoryMarks,
-) -> HashMap<PointIndex, Timestamp> {
+) -> HashMap<PointIndex, Cursor> {
     let indexed = dictionary.points.iter().zip(0_u32..);
     indexed
         .filter_map(|(point, index)| {
-            marks.marks.get(&point.id).map(|mark| (PointIndex(index), *mark))
+            marks.marks.get(&point.id).map(|mark| (PointIndex(index), mark.clone()))
         })
         .collect()
 }
@@ -221,13 +221,18 @@ impl StatusView {
             .map(|(point, (sample, durable))| PointStatus {
                 point: point.id.to_string(),
                 value: sample
-                    .and_then(|sample| sample.value)
+                    .as_ref()
+                    .and_then(|sample| sample.value.as_ref())
                     .map(|value| in_text(value, point.value_type)),
                 unit: point.unit.to_string(),
-                quality: sample.map(|sample| sample.quality.to_string()),
-                source_time_ms: sample.map(|sample| sample.source_time.as_millis()),
+                quality: sample.as_ref().map(|sample| sample.quality.to_string()),
+                source_time_ms: sample.as_ref().map(|sample| sample.source_time.as_millis()),
                 durable_source_time_ms: durable.map(Timestamp::as_millis),
-                history_mark_ms: marks.marks.get(&point.id).map(|mark| mark.as_millis()),
+                history_mark_ms: marks
+                    .marks
+                    .get(&point.id)
+                    .and_then(Cursor::time)
+                    .map(Timestamp::as_millis),
             })
             .collect();
         Ok(GatewayStatus {
@@ -245,12 +250,14 @@ impl StatusView {
 }
 
 /// A value as people write it, with every digit that it has.
-fn in_text(value: model::Value, value_type: ValueType) -> String {
+fn in_text(value: &model::Value, value_type: ValueType) -> String {
     match (value, value_type) {
         (model::Value::Decimal(mantissa), ValueType::Decimal { exponent }) => {
-            model::Decimal { mantissa, exponent }.to_string()
+            model::Decimal { mantissa: *mantissa, exponent }.to_string()
         }
-        (model::Value::Decimal(mantissa), ValueType::Float) => mantissa.to_string(),
+        (model::Value::Decimal(mantissa), _) => mantissa.to_string(),
         (model::Value::Float(value), _) => value.to_string(),
+        (model::Value::Bool(value), _) => value.to_string(),
+        (model::Value::Text(value), _) => value.to_string(),
     }
 }

@@ -305,7 +305,7 @@ impl Uplink {
         }
         let another_run = self.ingest.as_ref().is_some_and(|known| *known != ack.ingest);
         self.ingest = Some(ack.ingest.clone());
-        let asked = ack.open || ack.want.is_some_and(|want| want <= self.sent);
+        let asked = ack.open || ack.wanted().is_some_and(|want| want <= self.sent);
         if self.connected && (another_run || (asked && self.may_repeat(ack, now))) {
             self.resends = self.resends.saturating_add(1);
             // It is lower than ours where the store is new or older: what was delivered to another is sent again.
@@ -316,7 +316,7 @@ impl Uplink {
 
     /// Ingest may ask for the same sequence once per patience: the frames it asked for are already under way.
     fn may_repeat(&mut self, ack: &Ack, now: Duration) -> bool {
-        let wanted = ack.want.unwrap_or(ack.durable_upto);
+        let wanted = ack.wanted().unwrap_or(ack.durable_upto);
         let repeated = self.wanted.is_some_and(|(known, at)| {
             known == wanted && now.saturating_sub(at) < self.resend_after
         });

@@ -2,9 +2,9 @@
 //! never change what was acknowledged.
 
 use bytes::Bytes;
-use model::Sequence;
 use model::record::{Loss, LossReason};
 use model::wire::Open;
+use model::{DestinationId, Epoch, Sequence};
 use spool::Spool;
 
 use crate::keeper::OpenInfo;
@@ -16,7 +16,14 @@ pub(crate) fn open_info(spool: &mut Spool, dictionaries: &[Bytes], from: Sequenc
     let watermark = Sequence(from.0.saturating_sub(1));
     let mut losses = spool.losses_above(watermark.min(status.acked));
     losses.extend(gone);
-    let open = Open { oldest: status.oldest, next: status.next, losses };
+    let open = Open {
+        store: None,
+        epoch: Epoch(0),
+        destination: DestinationId::default(),
+        oldest: status.oldest,
+        next: status.next,
+        losses,
+    };
     let mut dictionaries = dictionaries.to_vec();
     match spool.dictionary_at(from) {
         Ok(Some(body)) => {
@@ -49,10 +56,11 @@ fn gone_at(spool: &mut Spool, from: Sequence) -> Option<Loss> {
     (first <= last).then_some(Loss {
         first,
         last,
-        samples: 0,
+        samples: None,
         ts_min: None,
         ts_max: None,
         reason: LossReason::Corrupt,
+        destinations: Vec::new(),
     })
 }
 

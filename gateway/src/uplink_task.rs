@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::wire::UpMessage;
-use model::{Ack, GatewayId, LogId, Sequence, topic};
+use model::{Ack, GatewayId, Lane, LogId, Sequence, topic};
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
 use tokio::sync::{mpsc, watch};
@@ -200,9 +200,11 @@ impl UplinkTask {
     /// Sends the opening of a session and the dictionaries that its first frames may name.
     async fn open(&self, from: Sequence) -> Result<Result<(), Broken>, KeeperClosed> {
         let info = self.keeper.open(from).await?;
-        let mut messages = vec![UpMessage::Open(info.open).encode(info.log_id)];
+        let mut messages = vec![UpMessage::Open(info.open).encode(info.log_id, Lane::Backlog)];
         let dictionaries = info.dictionaries.iter();
-        messages.extend(dictionaries.map(|body| UpMessage::Dictionary(body).encode(info.log_id)));
+        messages.extend(
+            dictionaries.map(|body| UpMessage::Dictionary(body).encode(info.log_id, Lane::Backlog)),
+        );
         for message in messages {
             if let Err(broken) = self.publish(message).await {
                 return Ok(Err(broken));
@@ -230,7 +232,9 @@ impl UplinkTask {
             }
             for (sequence, frame) in read {
                 let bytes = u64::try_from(frame.len()).unwrap_or(u64::MAX);
-                if let Err(broken) = self.publish(UpMessage::Frame(&frame).encode(log_id)).await {
+                if let Err(broken) =
+                    self.publish(UpMessage::Frame(&frame).encode(log_id, Lane::Backlog)).await
+                {
                     return Ok((sent, Err(broken)));
                 }
                 sent.push((sequence, bytes));

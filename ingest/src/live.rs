@@ -120,9 +120,9 @@ impl Live {
         }
         let payload = payload(point, sample);
         match known {
-            Some(known) if known.payload == payload => known.sample = *sample,
+            Some(known) if known.payload == payload => known.sample = sample.clone(),
             Some(known) => {
-                known.sample = *sample;
+                known.sample = sample.clone();
                 known.payload = payload;
                 if !std::mem::replace(&mut known.waits, true) {
                     self.queue.push_back(name);
@@ -132,7 +132,7 @@ impl Live {
                 self.left_out = self.left_out.saturating_add(1);
             }
             None => {
-                let topic = Topic { sample: *sample, payload, sent_at: None, waits: true };
+                let topic = Topic { sample: sample.clone(), payload, sent_at: None, waits: true };
                 self.topics.insert(name.clone(), topic);
                 // Never sent: before those that were.
                 self.queue.push_front(name);
@@ -148,12 +148,17 @@ fn is_ahead(sample: &Sample, wall: Timestamp) -> bool {
 
 fn payload(point: &PointInfo, sample: &Sample) -> String {
     let mut text = format!("{{\"ts\":{}", sample.source_time.as_millis());
-    match (sample.value, point.value_type) {
+    match (&sample.value, point.value_type) {
         (Some(Value::Decimal(mantissa)), ValueType::Decimal { exponent }) => {
-            write!(text, ",\"v\":{}", Decimal { mantissa, exponent })
+            write!(text, ",\"v\":{}", Decimal { mantissa: *mantissa, exponent })
         }
         // The shortest text that reads back as the same double; a finite one always has such a text in JSON.
         (Some(Value::Float(value)), _) => write!(text, ",\"v\":{value:?}"),
+        (Some(Value::Bool(value)), _) => write!(text, ",\"v\":{value}"),
+        (Some(Value::Text(value)), _) => {
+            let quoted = serde_json::to_string(value.as_str()).expect("a text has a JSON form");
+            write!(text, ",\"v\":{quoted}")
+        }
         _ => Ok(()),
     }
     .and_then(|()| {

@@ -43,8 +43,13 @@ impl Outbox {
         let mut state = self.lock();
         let key = (gateway, ack.log_id);
         if let Some(older) = state.acks.get(&key) {
-            ack.durable_upto = ack.durable_upto.max(older.durable_upto);
-            ack.want = ack.want.or(older.want.filter(|want| *want > ack.durable_upto));
+            if older.durable_upto > ack.durable_upto {
+                (ack.durable_upto, ack.hash) = (older.durable_upto, older.hash);
+            }
+            if ack.want.is_empty() {
+                ack.want.clone_from(&older.want);
+                ack.want.retain(|want| want.first > ack.durable_upto);
+            }
             ack.open |= older.open;
         }
         state.acks.insert(key, ack);

@@ -12,8 +12,14 @@ use crate::decimal::{Decimal, EXPONENT_RANGE};
 use crate::id::{ID_CHARS_MAX, PointId, PointIndex, check_id};
 use crate::unit::Unit;
 
-/// Most points in one dictionary, and so on one gateway.
+/// Points up to which a gateway puts whole devices of one port into one dictionary.
+pub const DICTIONARY_POINTS_TARGET: usize = 4_096;
+/// Most points in one dictionary: a device that has more than [`DICTIONARY_POINTS_TARGET`] has a dictionary of its own.
 pub const DICTIONARY_POINTS_MAX: usize = 20_000;
+/// Most states that a point may name.
+pub const STATES_MAX: usize = 256;
+/// Longest name of a state or of a profile, in characters.
+pub const NAME_CHARS_MAX: usize = 80;
 /// Most bytes of a dictionary's JSON text.
 pub const DICTIONARY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ZSTD_LEVEL: i32 = 3;
@@ -45,6 +51,23 @@ pub enum ValueType {
     },
     /// A double.
     Float,
+    /// On or off.
+    Bool,
+    /// A text of at most [`crate::text::TEXT_BYTES_MAX`] bytes.
+    Text,
+}
+
+impl ValueType {
+    /// What kind of value this is, for people.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Decimal { .. } => "decimal",
+            Self::Float => "float",
+            Self::Bool => "bool",
+            Self::Text => "text",
+        }
+    }
 }
 
 /// What a point is for.
@@ -57,7 +80,7 @@ pub enum PointKind {
     /// A momentary value.
     #[doc(alias = "analogue")]
     Gauge,
-    /// One of a few states.
+    /// One of a few states, on or off, or a text.
     State,
 }
 
@@ -79,6 +102,19 @@ pub struct Place {
 /// A display name in Chinese and English; both empty when none was given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DisplayName {
+    /// Chinese.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zh: String,
+    /// English.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub en: String,
+}
+
+/// What one value of an enumeration means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointState {
+    /// The value; of a bool 0 or 1.
+    pub value: i64,
     /// Chinese.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zh: String,
@@ -111,19 +147,29 @@ pub struct PointInfo {
     /// For a counter: the reading at which it starts again from zero, in its unit, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modulus: Option<Decimal>,
+    /// The states of an enumeration, where they are named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<PointState>,
+    /// How often a value is expected, in milliseconds, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_ms: Option<u64>,
+    /// The device profile that the point comes from, where it comes from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
-/// All points of a gateway under one configuration.
+/// The points of some devices of a gateway under one configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dictionary {
-    /// Version of this text; 1.
+    /// Version of this text: [`DICTIONARY_VERSION`], or an older one that was read.
     pub version: u32,
     /// The points; a [`PointIndex`] is a position here.
     pub points: Vec<PointInfo>,
 }
 
-/// Version of the dictionary text that this program writes and reads.
-pub const DICTIONARY_VERSION: u32 = 1;
+/// Version of the dictionary text that this program writes. It reads version 1 too, which has no `states`,
+/// `interval_ms` and `profile`, and no bool or text.
+pub const DICTIONARY_VERSION: u32 = 2;
 
 /// Why a dictionary could not be read or made.
 #[derive(Debug, Error)]
@@ -231,11 +277,12 @@ impl Dictionary {
         }
         let Versioned { version: found } =
             serde_json::from_slice(json).map_err(DictionaryError::Json)?;
-        if found != DICTIONARY_VERSION {
+        if !(1..=DICTIONARY_VERSION).contains(&found) {
             return Err(DictionaryError::Version { found });
         }
-        let found: Self = serde_json::from_slice(json).map_err(DictionaryError::Json)?;
-        Ok((Self::new(found.points)?, hash_of_json(json)))
+        let Self { version, points } =
+            serde_json::from_slice(json).map_err(DictionaryError::Json)?;
+        Ok((Self { version, ..Self::new(points)? }, hash_of_json(json)))
     }
 }
 
@@ -261,6 +308,9 @@ fn fault_of(point: &PointInfo) -> Option<String> {
             "`{field}` is `{shown}{cut}`: expected 1 to {max} characters of {alphabet}"
         ));
     }
+    if let Some(fault) = fault_of_names(point) {
+        return Some(fault);
+    }
     match point.value_type {
         ValueType::Decimal { exponent } if !EXPONENT_RANGE.contains(&exponent) => {
             let (least, most) = (EXPONENT_RANGE.start(), EXPONENT_RANGE.end());
@@ -268,6 +318,34 @@ fn fault_of(point: &PointInfo) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// What is wrong with the states and the profile of a point.
+fn fault_of_names(point: &PointInfo) -> Option<String> {
+    let states = point.states.as_slice();
+    let found = states.len();
+    if found > STATES_MAX {
+        return Some(format!("it names {found} states: at most {STATES_MAX} are accepted"));
+    }
+    let has_states =
+        matches!(point.value_type, ValueType::Decimal { exponent: 0 } | ValueType::Bool);
+    if found > 0 && !has_states {
+        let found = point.value_type.kind();
+        return Some(format!(
+            "it names states and is a {found}: expected a decimal with exponent 0, or a bool"
+        ));
+    }
+    let mut values: Vec<i64> = states.iter().map(|state| state.value).collect();
+    values.sort_unstable();
+    if let Some(value) = values.windows(2).find_map(|pair| (pair[0] == pair[1]).then_some(pair[0]))
+    {
+        return Some(format!("its state {value} is named twice: expected one name for a value"));
+    }
+    let names = states.iter().flat_map(|state| [&state.zh, &state.en]).chain(&point.profile);
+    let length = names.map(|name| name.chars().count()).find(|&length| length > NAME_CHARS_MAX)?;
+    Some(format!(
+        "the name of a state or of its profile has {length} characters: at most {NAME_CHARS_MAX} are accepted"
+    ))
 }
 
 fn hash_of_json(json: &[u8]) -> DictionaryHash {
@@ -296,7 +374,14 @@ pub(crate) mod tests {
             kind: PointKind::Counter,
             value_type: ValueType::Decimal { exponent: -2 },
             modulus: Some("1000000".parse().unwrap()),
+            states: vec![],
+            interval_ms: None,
+            profile: None,
         }
+    }
+
+    fn state(value: i64, zh: &str, en: &str) -> PointState {
+        PointState { value, zh: zh.to_owned(), en: en.to_owned() }
     }
 
     #[test]
@@ -306,25 +391,91 @@ pub(crate) mod tests {
         (gauge.kind, gauge.value_type) = (PointKind::Gauge, ValueType::Float);
         (gauge.unit, gauge.modulus) = (Unit::Kilowatt, None);
         gauge.place.area = Some("melting".to_owned());
-        let dictionary = Dictionary::new(vec![point("e_import"), gauge]).unwrap();
+        let mut mode = point("mode");
+        (mode.kind, mode.value_type) = (PointKind::State, ValueType::Decimal { exponent: 0 });
+        mode.states = vec![state(0, "停机", "stopped"), state(1, "", "running")];
+        (mode.interval_ms, mode.profile) = (Some(1_000), Some("acme/furnace".to_owned()));
+        let mut program = point("program");
+        (program.kind, program.value_type) = (PointKind::State, ValueType::Text);
+        let dictionary = Dictionary::new(vec![point("e_import"), gauge, mode, program]).unwrap();
         let (back, hash) = Dictionary::from_record(&dictionary.to_record()).unwrap();
         assert_eq!((&back, hash), (&dictionary, dictionary.hash()));
         assert_eq!(back.point(PointIndex(1)).unwrap().metric, "p_total");
-        assert_eq!(back.point(PointIndex(2)), None);
+        assert_eq!(back.point(PointIndex(4)), None);
     }
 
     /// Frames on disk name dictionaries by this hash: the text must not change under them.
     #[test]
     fn the_text_stays() {
-        let dictionary = Dictionary::new(vec![point("e_import")]).unwrap();
+        let mut mode = point("mode");
+        mode.value_type = ValueType::Bool;
+        (mode.unit, mode.kind, mode.modulus) = (Unit::One, PointKind::State, None);
+        mode.states = vec![state(0, "停机", "stopped"), state(1, "运行", "running")];
+        (mode.interval_ms, mode.profile) = (Some(1_000), Some("acme/furnace".to_owned()));
+        let mut program = mode.clone();
+        (program.id, program.metric) = (point("program").id, "program".to_owned());
+        (program.value_type, program.states) = (ValueType::Text, vec![]);
+        let dictionary = Dictionary::new(vec![point("e_import"), mode, program]).unwrap();
+        let text = concat!(
+            r#"{"version":2,"points":[{"id":"acme/north/m1/e_import","#,
+            r#""place":{"enterprise":"acme","site":"north"},"device":"m1","metric":"e_import","#,
+            r#""device_name":{},"unit":"kWh","kind":"counter","#,
+            r#""value_type":{"decimal":{"exponent":-2}},"modulus":"1000000"},"#,
+            r#"{"id":"acme/north/m1/mode","#,
+            r#""place":{"enterprise":"acme","site":"north"},"device":"m1","metric":"mode","#,
+            r#""device_name":{},"unit":"1","kind":"state","value_type":"bool","#,
+            r#""states":[{"value":0,"zh":"停机","en":"stopped"},"#,
+            r#"{"value":1,"zh":"运行","en":"running"}],"#,
+            r#""interval_ms":1000,"profile":"acme/furnace"},"#,
+            r#"{"id":"acme/north/m1/program","#,
+            r#""place":{"enterprise":"acme","site":"north"},"device":"m1","metric":"program","#,
+            r#""device_name":{},"unit":"1","kind":"state","value_type":"text","#,
+            r#""interval_ms":1000,"profile":"acme/furnace"}]}"#
+        );
+        assert_eq!(String::from_utf8(dictionary.to_json()).unwrap(), text);
+        assert_eq!(dictionary.hash().to_string().len(), 64);
+    }
+
+    #[test]
+    fn a_dictionary_of_version_1_is_still_read_and_keeps_its_hash() {
         let text = concat!(
             r#"{"version":1,"points":[{"id":"acme/north/m1/e_import","#,
             r#""place":{"enterprise":"acme","site":"north"},"device":"m1","metric":"e_import","#,
             r#""device_name":{},"unit":"kWh","kind":"counter","#,
             r#""value_type":{"decimal":{"exponent":-2}},"modulus":"1000000"}]}"#
         );
-        assert_eq!(String::from_utf8(dictionary.to_json()).unwrap(), text);
-        assert_eq!(dictionary.hash().to_string().len(), 64);
+        let (dictionary, hash) = Dictionary::from_json(text.as_bytes()).unwrap();
+        assert_eq!((dictionary.version, &dictionary.points), (1, &vec![point("e_import")]));
+        assert_eq!(
+            (dictionary.hash(), String::from_utf8(dictionary.to_json()).unwrap()),
+            (hash, text.to_owned())
+        );
+    }
+
+    #[test]
+    fn states_that_no_reader_could_use_are_refused() {
+        let check = |value_type, states: Vec<PointState>, expected: &str| {
+            let mut point = point("mode");
+            (point.value_type, point.states) = (value_type, states);
+            let error = Dictionary::new(vec![point]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        let whole = ValueType::Decimal { exponent: 0 };
+        let one = || vec![state(1, "运行", "running")];
+        check(ValueType::Float, one(), "it names states and is a float");
+        check(ValueType::Text, one(), "it names states and is a text");
+        check(ValueType::Decimal { exponent: -2 }, one(), "it names states and is a decimal");
+        check(whole, [one(), one()].concat(), "its state 1 is named twice");
+        let many = |count: i64| (0..count).map(|value| state(value, "", "")).collect::<Vec<_>>();
+        check(whole, many(257), "it names 257 states: at most 256");
+        let mut full = point("mode");
+        (full.value_type, full.states) = (whole, many(256));
+        full.states[0].zh = "号".repeat(NAME_CHARS_MAX);
+        assert!(Dictionary::new(vec![full]).is_ok());
+        check(whole, vec![state(0, "", &"a".repeat(81))], "has 81 characters: at most 80");
+        let mut point = point("mode");
+        point.profile = Some("p".repeat(81));
+        assert!(Dictionary::new(vec![point]).is_err());
     }
 
     #[test]
@@ -403,7 +554,8 @@ pub(crate) mod tests {
         check(b"not zstd", "cannot be decompressed");
         check(&record(b"not json"), "not the JSON");
         check(&record(br#"{"version":1,"points":[{}]}"#), "not the JSON");
-        check(&record(br#"{"version":2,"entries":[]}"#), "version 2 is unknown");
+        check(&record(br#"{"version":3,"entries":[]}"#), "version 3 is unknown");
+        check(&record(br#"{"version":0,"points":[]}"#), "version 0 is unknown");
         let bomb = vec![b' '; DICTIONARY_BYTES_MAX + 1];
         check(&record(&bomb), "cannot be decompressed");
         let good = Dictionary::new(vec![point("e_import")]).unwrap().to_record();

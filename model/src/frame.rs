@@ -13,10 +13,13 @@
 //! and makes an old frame in a recycled segment unreadable. The header has a CRC of its own, so that a torn length
 //! never misleads recovery. This module must never know what a body means.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::id::{LogId, Sequence};
+use crate::id::{IdError, LogId, Sequence, from_hex};
 use crate::time::Timestamp;
 
 /// First two bytes of a frame.
@@ -32,6 +35,37 @@ pub const ALIGNMENT: usize = 8;
 /// Most bytes in a body.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// SHA-256 of a whole frame, padding included; in JSON 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FrameHash(pub [u8; 32]);
+
+impl fmt::Display for FrameHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for FrameHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FrameHash({self})")
+    }
+}
+
+impl From<FrameHash> for String {
+    fn from(hash: FrameHash) -> String {
+        hash.to_string()
+    }
+}
+
+impl TryFrom<String> for FrameHash {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        let hash = from_hex(&text).map(Self);
+        hash.ok_or(IdError { text, chars_max: 64, alphabet: "0-9 a-f (64 of them)" })
+    }
+}
+
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -46,13 +80,27 @@ pub enum RecordType {
     Loss = 4,
     /// A start of the gateway ([`crate::Boot`]).
     Boot = 5,
+    /// A step of the gateway's wall clock ([`crate::Clock`]).
+    Clock = 6,
+    /// Who changed what: a JSON object that is passed through and kept.
+    Audit = 7,
+    /// A checkpoint of the log: a JSON object that is passed through and kept.
+    Checkpoint = 8,
 }
 
 impl RecordType {
     fn from_code(code: u8) -> Option<Self> {
-        [Self::Data, Self::Dictionary, Self::History, Self::Loss, Self::Boot]
-            .into_iter()
-            .find(|kind| *kind as u8 == code)
+        let all = [
+            Self::Data,
+            Self::Dictionary,
+            Self::History,
+            Self::Loss,
+            Self::Boot,
+            Self::Clock,
+            Self::Audit,
+            Self::Checkpoint,
+        ];
+        all.into_iter().find(|kind| *kind as u8 == code)
     }
 }
 
@@ -399,7 +447,7 @@ mod tests {
         fn what_is_written_is_read(
             body in vec(any::<u8>(), 0..2_000),
             prev_hash in any::<[u8; 32]>(),
-            kind in 1..=5_u8,
+            kind in 1..=8_u8,
             (sequence, samples, salt) in any::<(u64, u32, u32)>(),
             (ts_min, ts_max) in any::<(i64, i64)>(),
             before in vec(any::<u8>(), 0..20),

@@ -9,6 +9,8 @@ use thiserror::Error;
 pub const ID_CHARS_MAX: usize = 40;
 /// Longest [`PointId`], in characters: four identifiers and their separators.
 pub const POINT_ID_CHARS_MAX: usize = 200;
+/// Longest [`StoreId`], in characters.
+pub const STORE_ID_CHARS_MAX: usize = 64;
 
 /// A name that is not an identifier of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -86,6 +88,26 @@ text_id!(
 );
 
 text_id!(
+    /// Name of one place that a gateway delivers to: an `[[uplink]]` of its configuration.
+    #[doc(alias = "uplink")]
+    DestinationId,
+    check_id
+);
+
+impl Default for DestinationId {
+    /// The destination of a gateway that has only one and gives it no name.
+    fn default() -> Self {
+        Self("centre".to_owned())
+    }
+}
+
+text_id!(
+    /// Identity of one store, as the store itself gives it (of a Delta table, its table id).
+    StoreId,
+    check_store_id
+);
+
+text_id!(
     /// Name of one point over all gateways, `enterprise/site/device/metric` unless configured otherwise.
     ///
     /// It comes from configuration and survives renaming or moving the device.
@@ -93,6 +115,17 @@ text_id!(
     PointId,
     check_point_id
 );
+
+fn check_store_id(text: &str) -> Result<(), IdError> {
+    let fits = (1..=STORE_ID_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if fits {
+        Ok(())
+    } else {
+        let alphabet = "a-z A-Z 0-9 _ -";
+        Err(IdError { text: text.to_owned(), chars_max: STORE_ID_CHARS_MAX, alphabet })
+    }
+}
 
 fn check_point_id(text: &str) -> Result<(), IdError> {
     let fits =
@@ -134,17 +167,21 @@ impl TryFrom<String> for LogId {
     fn try_from(text: String) -> Result<Self, IdError> {
         let wrong =
             || IdError { text: text.clone(), chars_max: 32, alphabet: "0-9 a-f (32 of them)" };
-        // `from_str_radix` would take a sign or capitals, and one log would have two names.
-        if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(wrong());
-        }
-        let mut bytes = [0; 16];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
-        }
-        Ok(Self(bytes))
+        from_hex(&text).map(Self).ok_or_else(wrong)
     }
+}
+
+/// Reads exactly `2 * N` small hex digits: with a sign or capitals, one thing would have two names.
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() != 2 * N || !text.bytes().all(is_digit) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 impl From<LogId> for String {
@@ -180,6 +217,48 @@ macro_rules! count {
 count!(
     /// Running number of a frame within one [`LogId`]: dense, from 1, never used twice (INV-2). 0 means "none yet".
     Sequence
+);
+/// A range of sequences, both ends included; in JSON `[first,last]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(Sequence, Sequence)", into = "(Sequence, Sequence)")]
+pub struct SequenceRange {
+    /// First sequence.
+    pub first: Sequence,
+    /// Last sequence; not below `first`.
+    pub last: Sequence,
+}
+
+impl SequenceRange {
+    /// From `first` to `last`; `None` where that is no range of sequences.
+    #[must_use]
+    pub fn new(first: Sequence, last: Sequence) -> Option<Self> {
+        (first.0 > 0 && first <= last).then_some(Self { first, last })
+    }
+
+    /// Whether `sequence` lies in the range.
+    #[must_use]
+    pub fn contains(&self, sequence: Sequence) -> bool {
+        (self.first..=self.last).contains(&sequence)
+    }
+}
+
+impl TryFrom<(Sequence, Sequence)> for SequenceRange {
+    type Error = String;
+    fn try_from((first, last): (Sequence, Sequence)) -> Result<Self, String> {
+        let wrong = || format!("[{first},{last}] is not a range of sequences");
+        Self::new(first, last).ok_or_else(wrong)
+    }
+}
+
+impl From<SequenceRange> for (Sequence, Sequence) {
+    fn from(range: SequenceRange) -> Self {
+        (range.first, range.last)
+    }
+}
+
+count!(
+    /// How often a store went back to an earlier state of itself.
+    Epoch
 );
 count!(
     /// Order in which the centre first committed each `log_id`, over all gateways, from 1.

@@ -13,18 +13,26 @@ pub mod id;
 pub mod quality;
 pub mod record;
 pub mod sample;
+pub mod text;
 pub mod time;
 pub mod topic;
 pub mod unit;
 pub mod wire;
 
-pub use ack::{Ack, DurabilityClass};
+pub use ack::{Ack, AckFault, DurabilityClass};
 pub use decimal::Decimal;
-pub use dictionary::{Dictionary, DictionaryHash, Place, PointInfo, PointKind, ValueType};
-pub use frame::{Frame, FrameHeader, RecordType};
-pub use id::{CommitNumber, GatewayId, Generation, LogId, PointId, PointIndex, Sequence};
+pub use dictionary::{
+    Dictionary, DictionaryHash, Place, PointInfo, PointKind, PointState, ValueType,
+};
+pub use frame::{Frame, FrameHash, FrameHeader, RecordType};
+pub use id::{
+    CommitNumber, DestinationId, Epoch, GatewayId, Generation, LogId, PointId, PointIndex,
+    Sequence, SequenceRange, StoreId,
+};
 pub use quality::Quality;
-pub use record::{Boot, HistoryMarks, Loss, LossReason};
-pub use sample::{Batch, Sample, Value};
+pub use record::{Boot, Clock, Cursor, HistoryMarks, Loss, LossReason};
+pub use sample::{Batch, Sample, SampleFlags, Value};
+pub use text::Text;
 pub use time::Timestamp;
 pub use unit::Unit;
+pub use wire::Lane;

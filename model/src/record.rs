@@ -1,11 +1,14 @@
-//! The bodies of the small records (BOOT, HISTORY, LOSS): JSON, so that they can be read without this program. Must
+//! The bodies of the small records (BOOT, HISTORY, LOSS, CLOCK): JSON, so that they can be read without this program. Must
 //! never know how records are kept.
+
+use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::id::{PointId, Sequence};
+use crate::frame::BODY_BYTES_MAX;
+use crate::id::{DestinationId, PointId, Sequence, SequenceRange};
 use crate::time::Timestamp;
 
 /// Why the body of a record could not be read.
@@ -51,11 +54,148 @@ impl JsonRecord for Boot {
     const NAME: &'static str = "BOOT";
 }
 
-/// Per point with a memory in its device: the source time up to which everything that the device gave is durable here.
+/// Most bytes of a [`Cursor`].
+pub const CURSOR_BYTES_MAX: usize = 128;
+/// Version of the HISTORY and LOSS texts that this program writes. It reads version 1 too.
+pub const RECORD_VERSION: u32 = 2;
+/// Bytes up to which marks go into one HISTORY record.
+const MARKS_BYTES_TARGET: usize = BODY_BYTES_MAX / 2;
+/// Most destinations that a loss names.
+pub const DESTINATIONS_MAX: usize = 16;
+
+/// How far a driver has read the memory of a device: a text that only the driver understands (of OPC UA the source time
+/// in µs).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cursor(Box<str>);
+
+impl Cursor {
+    /// Takes `text` as a cursor; `None` if it is longer than [`CURSOR_BYTES_MAX`].
+    pub fn new(text: impl Into<Box<str>>) -> Option<Self> {
+        let text = text.into();
+        (text.len() <= CURSOR_BYTES_MAX).then_some(Self(text))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The time of a cursor that was made from one.
+    #[must_use]
+    pub fn time(&self) -> Option<Timestamp> {
+        self.0.parse().ok().map(Timestamp)
+    }
+}
+
+impl From<Timestamp> for Cursor {
+    fn from(time: Timestamp) -> Self {
+        Self(time.0.to_string().into())
+    }
+}
+
+impl From<Cursor> for String {
+    fn from(cursor: Cursor) -> String {
+        cursor.0.into()
+    }
+}
+
+impl TryFrom<String> for Cursor {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let found = text.len();
+        Self::new(text).ok_or_else(|| {
+            format!("cursor is {found} bytes long: at most {CURSOR_BYTES_MAX} are accepted")
+        })
+    }
+}
+
+/// Per point with a memory in its device: up to where everything that the device gave is durable here.
+///
+/// What holds is the union of all records of a log, the newest for each point: a record names the marks that moved, or
+/// is part of the full set that begins each segment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawMarks", into = "RawMarks")]
 pub struct HistoryMarks {
+    /// Whether this belongs to the full set.
+    pub full: bool,
     /// The marks, by point.
-    pub marks: std::collections::BTreeMap<PointId, Timestamp>,
+    pub marks: BTreeMap<PointId, Cursor>,
+}
+
+impl HistoryMarks {
+    /// Bodies of HISTORY records that hold these marks, each of which fits a frame; none if there are no marks.
+    #[must_use]
+    pub fn to_records(&self) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        let mut part = Self { full: self.full, ..Self::default() };
+        let mut bytes = 0_usize;
+        for (point, cursor) in &self.marks {
+            // Escaped in JSON, a byte of a cursor may take six.
+            let more = point.as_str().len() + 6 * cursor.as_str().len() + 6;
+            if bytes + more > MARKS_BYTES_TARGET {
+                records.push(part.to_record());
+                part.marks.clear();
+                bytes = 0;
+            }
+            part.marks.insert(point.clone(), cursor.clone());
+            bytes += more;
+        }
+        if !part.marks.is_empty() {
+            records.push(part.to_record());
+        }
+        records
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawMarks {
+    #[serde(default = "version_1")]
+    v: u32,
+    #[serde(default)]
+    full: bool,
+    marks: BTreeMap<PointId, RawCursor>,
+}
+
+/// Version 1 had the source time as a number.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum RawCursor {
+    Time(Timestamp),
+    Text(Cursor),
+}
+
+fn version_1() -> u32 {
+    1
+}
+
+fn check_version(found: u32) -> Result<(), String> {
+    if (1..=RECORD_VERSION).contains(&found) {
+        return Ok(());
+    }
+    Err(format!("version {found} is unknown: expected {RECORD_VERSION}; update this program"))
+}
+
+impl TryFrom<RawMarks> for HistoryMarks {
+    type Error = String;
+    fn try_from(raw: RawMarks) -> Result<Self, String> {
+        check_version(raw.v)?;
+        let cursor = |cursor| match cursor {
+            RawCursor::Time(time) => time.into(),
+            RawCursor::Text(text) => text,
+        };
+        let marks = raw.marks.into_iter().map(|(point, found)| (point, cursor(found)));
+        // Each record of version 1 held every mark.
+        Ok(Self { full: raw.full || raw.v == 1, marks: marks.collect() })
+    }
+}
+
+impl From<HistoryMarks> for RawMarks {
+    fn from(HistoryMarks { full, marks }: HistoryMarks) -> Self {
+        let marks = marks.into_iter().map(|(point, cursor)| (point, RawCursor::Text(cursor)));
+        Self { v: RECORD_VERSION, full, marks: marks.collect() }
+    }
 }
 
 impl JsonRecord for HistoryMarks {
@@ -63,36 +203,128 @@ impl JsonRecord for HistoryMarks {
 }
 
 /// Why records were given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossReason {
     /// The spool was full; whole segments were dropped, oldest first.
     DropOldest,
     /// The bytes on disk were damaged.
     Corrupt,
+    /// The disk did not take them: they were never written and had no sequence.
+    Refused,
+    /// The log passed over these sequences after an unclean end; they held no data, or data that was never sent.
+    Skipped,
+    /// The centre could not read the frame and put it aside.
+    Quarantined,
+    /// Some of the readings were left out, so that the others last longer.
+    Thinned,
 }
 
-/// A range of sequences that will never arrive.
+/// Readings that will never arrive: a range of sequences, or readings that never got one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawLoss", into = "RawLoss")]
 pub struct Loss {
-    /// First sequence lost.
+    /// First sequence lost; 0 where no sequence was ever given.
     pub first: Sequence,
-    /// Last sequence lost.
+    /// Last sequence lost; 0 where no sequence was ever given.
     pub last: Sequence,
-    /// Samples in it, where the headers could still be read.
-    pub samples: u64,
+    /// Samples in it; `None` where the number is unknown.
+    pub samples: Option<u64>,
     /// Earliest source time in it, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts_min: Option<Timestamp>,
     /// Latest source time in it, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts_max: Option<Timestamp>,
     /// Why.
     pub reason: LossReason,
+    /// The destinations that lost it; none stands for all.
+    pub destinations: Vec<DestinationId>,
+}
+
+impl Loss {
+    /// The sequences that were lost; `None` where none was ever given.
+    #[must_use]
+    pub fn range(&self) -> Option<SequenceRange> {
+        SequenceRange::new(self.first, self.last)
+    }
+
+    /// Whether this destination lost it.
+    #[must_use]
+    pub fn concerns(&self, destination: &DestinationId) -> bool {
+        self.destinations.is_empty() || self.destinations.contains(destination)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawLoss {
+    #[serde(default = "version_1")]
+    v: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first: Option<Sequence>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<Sequence>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    samples: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ts_min: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ts_max: Option<Timestamp>,
+    reason: LossReason,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    destinations: Vec<DestinationId>,
+}
+
+impl TryFrom<RawLoss> for Loss {
+    type Error = String;
+    fn try_from(raw: RawLoss) -> Result<Self, String> {
+        check_version(raw.v)?;
+        let RawLoss { samples, ts_min, ts_max, reason, destinations, .. } = raw;
+        let found = destinations.len();
+        if found > DESTINATIONS_MAX {
+            return Err(format!(
+                "loss names {found} destinations: at most {DESTINATIONS_MAX} are accepted"
+            ));
+        }
+        let (first, last) = match (raw.first, raw.last) {
+            (None, None) => (Sequence(0), Sequence(0)),
+            (Some(first), Some(last)) if SequenceRange::new(first, last).is_some() => (first, last),
+            _ => return Err("loss names no range of sequences".to_owned()),
+        };
+        // Version 1 wrote 0 for an unknown number too.
+        let samples = samples.filter(|&samples| raw.v > 1 || samples > 0);
+        Ok(Self { first, last, samples, ts_min, ts_max, reason, destinations })
+    }
+}
+
+impl From<Loss> for RawLoss {
+    fn from(loss: Loss) -> Self {
+        let range = loss.range();
+        let Loss { samples, ts_min, ts_max, reason, destinations, .. } = loss;
+        let (first, last) = (range.map(|range| range.first), range.map(|range| range.last));
+        Self { v: RECORD_VERSION, first, last, samples, ts_min, ts_max, reason, destinations }
+    }
 }
 
 impl JsonRecord for Loss {
     const NAME: &'static str = "LOSS";
+}
+
+/// A step of the wall clock of a gateway, or a change of whether it is synchronised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// Wall clock when this was noticed.
+    pub at: Timestamp,
+    /// What the wall clock would have shown without the step.
+    pub before: Timestamp,
+    /// What it shows.
+    pub after: Timestamp,
+    /// Microseconds of the monotonic clock, which makes no steps.
+    pub monotonic_us: u64,
+    /// Whether the clock is known to be right.
+    pub synchronised: bool,
+}
+
+impl JsonRecord for Clock {
+    const NAME: &'static str = "CLOCK";
 }
 
 #[cfg(test)]
@@ -116,23 +348,104 @@ mod tests {
             last_sequence: Sequence(9),
         };
         check(&boot, r#"{"boot_id":"b7","version":"0.1.0","at":5,"last_sequence":9}"#);
-        let mut marks = HistoryMarks::default();
-        check(&marks, r#"{"marks":{}}"#);
-        marks.marks.insert(PointId::new("acme/m1/e").unwrap(), Timestamp(-1));
-        check(&marks, r#"{"marks":{"acme/m1/e":-1}}"#);
+        let mut marks = HistoryMarks { full: true, ..HistoryMarks::default() };
+        check(&marks, r#"{"v":2,"full":true,"marks":{}}"#);
+        marks.full = false;
+        marks.marks.insert(PointId::new("acme/m1/e").unwrap(), Timestamp(-1).into());
+        marks.marks.insert(PointId::new("acme/m1/f").unwrap(), Cursor::new("seq 7").unwrap());
+        let text = r#"{"v":2,"full":false,"marks":{"acme/m1/e":"-1","acme/m1/f":"seq 7"}}"#;
+        check(&marks, text);
         let mut loss = Loss {
             first: Sequence(1),
             last: Sequence(u64::MAX),
-            samples: 3,
+            samples: Some(3),
             ts_min: None,
             ts_max: None,
             reason: LossReason::Corrupt,
+            destinations: vec![],
         };
-        let text = r#"{"first":1,"last":18446744073709551615,"samples":3,"reason":"corrupt"}"#;
+        let text =
+            r#"{"v":2,"first":1,"last":18446744073709551615,"samples":3,"reason":"corrupt"}"#;
         check(&loss, text);
         (loss.ts_min, loss.ts_max) = (Some(Timestamp(4)), Some(Timestamp(6)));
         loss.reason = LossReason::DropOldest;
-        let text = r#"{"first":1,"last":18446744073709551615,"samples":3,"ts_min":4,"ts_max":6,"reason":"drop_oldest"}"#;
+        loss.destinations = vec![DestinationId::default()];
+        let text = r#"{"v":2,"first":1,"last":18446744073709551615,"samples":3,"ts_min":4,"ts_max":6,"reason":"drop_oldest","destinations":["centre"]}"#;
         check(&loss, text);
+        (loss.first, loss.last, loss.samples) = (Sequence(0), Sequence(0), None);
+        (loss.ts_min, loss.ts_max, loss.destinations) = (None, None, vec![]);
+        for (reason, name) in [
+            (LossReason::Refused, "refused"),
+            (LossReason::Skipped, "skipped"),
+            (LossReason::Quarantined, "quarantined"),
+            (LossReason::Thinned, "thinned"),
+        ] {
+            check(&Loss { reason, ..loss.clone() }, &format!(r#"{{"v":2,"reason":"{name}"}}"#));
+        }
+        let clock = Clock {
+            at: Timestamp(7),
+            before: Timestamp(5),
+            after: Timestamp(7),
+            monotonic_us: 9,
+            synchronised: true,
+        };
+        let text = r#"{"at":7,"before":5,"after":7,"monotonic_us":9,"synchronised":true}"#;
+        check(&clock, text);
+    }
+
+    #[test]
+    fn records_of_version_1_are_still_read() {
+        let marks = HistoryMarks::from_record(br#"{"marks":{"acme/m1/e":-1}}"#).unwrap();
+        let cursor = marks.marks.values().next().unwrap();
+        assert_eq!((marks.full, cursor.as_str(), cursor.time()), (true, "-1", Some(Timestamp(-1))));
+        let loss = |samples: u64| {
+            let text =
+                format!(r#"{{"first":1,"last":2,"samples":{samples},"reason":"drop_oldest"}}"#);
+            Loss::from_record(text.as_bytes()).unwrap().samples
+        };
+        assert_eq!((loss(3), loss(0)), (Some(3), None));
+    }
+
+    #[test]
+    fn what_contradicts_itself_or_is_newer_is_refused() {
+        let check = |text: &str, expected: &str| {
+            let error = Loss::from_record(text.as_bytes()).unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains(expected), "{source}");
+        };
+        let newer = "version 3 is unknown: expected 2; update this program";
+        check(r#"{"v":3,"reason":"corrupt"}"#, newer);
+        for range in
+            [r#""first":1"#, r#""last":1"#, r#""first":2,"last":1"#, r#""first":0,"last":0"#]
+        {
+            check(&format!(r#"{{"v":2,{range},"reason":"corrupt"}}"#), "names no range");
+        }
+        let many = |count| format!(r#"["{}"]"#, vec!["a"; count].join(r#"",""#));
+        let named =
+            |count| format!(r#"{{"v":2,"reason":"corrupt","destinations":{}}}"#, many(count));
+        assert!(Loss::from_record(named(DESTINATIONS_MAX).as_bytes()).is_ok());
+        check(&named(DESTINATIONS_MAX + 1), "loss names 17 destinations");
+        let error = HistoryMarks::from_record(br#"{"v":3,"full":true,"marks":{}}"#).unwrap_err();
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), newer);
+    }
+
+    #[test]
+    fn a_cursor_has_a_limit_and_any_number_of_marks_fits_frames() {
+        let full = "\u{1}".repeat(CURSOR_BYTES_MAX);
+        assert!(Cursor::new(format!("{full}a")).is_none());
+        let cursor = Cursor::new(full).unwrap();
+        let mark = |i: u32| (PointId::new(format!("acme/m{i}/e")).unwrap(), cursor.clone());
+        let all = HistoryMarks { full: true, marks: (0..20_000).map(mark).collect() };
+        let records = all.to_records();
+        assert!(records.len() > 1);
+        let mut back = BTreeMap::new();
+        for record in &records {
+            assert!(record.len() < BODY_BYTES_MAX);
+            let part = HistoryMarks::from_record(record).unwrap();
+            assert!(part.full);
+            back.extend(part.marks);
+        }
+        assert_eq!(back, all.marks);
+        assert!(HistoryMarks::default().to_records().is_empty());
     }
 }

@@ -2,27 +2,95 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dictionary::DictionaryHash;
+use crate::dictionary::{DictionaryHash, ValueType};
 use crate::id::PointIndex;
 use crate::quality::Quality;
+use crate::text::Text;
 use crate::time::Timestamp;
 
 /// Most samples in one batch, and so in one frame.
 pub const BATCH_SAMPLES_MAX: usize = 20_000;
+/// Most bytes of the different texts in one batch, so that it fits a frame whatever else stands in it.
+pub const BATCH_TEXT_BYTES_MAX: usize = 128 * 1024;
 
 /// A value in the engineering unit of its point.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// The mantissa; the point's [`crate::ValueType::Decimal`] gives the power of ten.
     Decimal(i64),
     /// A double that is neither NaN nor infinite.
     Float(f64),
+    /// On or off.
+    Bool(bool),
+    /// A text.
+    Text(Text),
+}
+
+impl Value {
+    /// Whether a point of this type has such values.
+    #[must_use]
+    pub fn fits(&self, value_type: ValueType) -> bool {
+        matches!(
+            (self, value_type),
+            (Self::Decimal(_), ValueType::Decimal { .. })
+                | (Self::Float(_), ValueType::Float)
+                | (Self::Bool(_), ValueType::Bool)
+                | (Self::Text(_), ValueType::Text)
+        )
+    }
+
+    /// What kind of value this is, for people.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Decimal(_) => "decimal",
+            Self::Float(_) => "float",
+            Self::Bool(_) => "bool",
+            Self::Text(_) => "text",
+        }
+    }
+}
+
+/// What is known about a sample beside its value and quality.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SampleFlags(u8);
+
+impl SampleFlags {
+    /// The value was read back from a memory of the device.
+    pub const RECOVERED: Self = Self(1);
+    /// The gateway's clock was not known to be right when it stamped the sample.
+    pub const CLOCK_UNSYNCHRONISED: Self = Self(2);
+    const ALL: u8 = Self::RECOVERED.0 | Self::CLOCK_UNSYNCHRONISED.0;
+
+    /// The flags of these bits; `None` if one of them is unknown.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Option<Self> {
+        u8::try_from(bits).ok().filter(|bits| bits & !Self::ALL == 0).map(Self)
+    }
+
+    /// The bits.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// These flags and those of `other`.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all flags of `other` are set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
 }
 
 /// One value of one point at one time.
 #[doc(alias = "VTQ")]
 #[doc(alias = "DataValue")]
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// Which point, by its place in the batch's dictionary.
     pub point: PointIndex,
@@ -32,6 +100,8 @@ pub struct Sample {
     pub gateway_time: Timestamp,
     /// How far it can be trusted.
     pub quality: Quality,
+    /// What else is known about it.
+    pub flags: SampleFlags,
     /// The value; always `None` when the quality is Bad (INV-1).
     pub value: Option<Value>,
 }
@@ -51,7 +121,8 @@ impl Sample {
             let quality = if quality.is_bad() { quality } else { Quality::BAD_OUT_OF_RANGE };
             return Self::without_value(point, source_time, gateway_time, quality);
         }
-        Self { point, source_time, gateway_time, quality, value: Some(value) }
+        let flags = SampleFlags::default();
+        Self { point, source_time, gateway_time, quality, flags, value: Some(value) }
     }
 
     /// A sample that says why there is no value. A quality that is not Bad becomes plain Bad.
@@ -63,7 +134,15 @@ impl Sample {
         quality: Quality,
     ) -> Self {
         let quality = if quality.is_bad() { quality } else { Quality::BAD };
-        Self { point, source_time, gateway_time, quality, value: None }
+        let flags = SampleFlags::default();
+        Self { point, source_time, gateway_time, quality, flags, value: None }
+    }
+
+    /// The sample with these flags set too.
+    #[must_use]
+    pub fn flagged(mut self, flags: SampleFlags) -> Self {
+        self.flags = self.flags.with(flags);
+        self
     }
 
     /// Whether this takes the place of `known` as the latest of its point: by source time, so that a value read back
@@ -108,18 +187,21 @@ mod tests {
                 Some(value) => Sample::new(point, time, time, quality, value),
                 None => Sample::without_value(point, time, time, quality),
             };
-            assert_eq!((sample.quality, sample.value), expected);
             assert_eq!(sample.quality.is_bad(), sample.value.is_none(), "INV-1");
+            assert_eq!((sample.quality, sample.value), expected);
         };
         let one = Some(Value::Decimal(1));
-        check(Quality::GOOD, one, (Quality::GOOD, one));
-        check(Quality::UNCERTAIN, one, (Quality::UNCERTAIN, one));
-        check(Quality::BAD_TIMEOUT, one, (Quality::BAD_TIMEOUT, None));
+        let text = Some(Value::Text(Text::cut("run").0));
+        for value in [one.clone(), Some(Value::Bool(false)), text] {
+            check(Quality::GOOD, value.clone(), (Quality::GOOD, value.clone()));
+            check(Quality::UNCERTAIN, value.clone(), (Quality::UNCERTAIN, value.clone()));
+            check(Quality::BAD_TIMEOUT, value, (Quality::BAD_TIMEOUT, None));
+        }
         check(Quality::BAD_TIMEOUT, None, (Quality::BAD_TIMEOUT, None));
         check(Quality::GOOD, None, (Quality::BAD, None));
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let value = Some(Value::Float(value));
-            check(Quality::GOOD, value, (Quality::BAD_OUT_OF_RANGE, None));
+            check(Quality::GOOD, value.clone(), (Quality::BAD_OUT_OF_RANGE, None));
             check(Quality::BAD_TIMEOUT, value, (Quality::BAD_TIMEOUT, None));
         }
     }
@@ -138,14 +220,29 @@ mod tests {
             assert_eq!(new.replaces(&known), expected, "{new:?} over {known:?}");
         };
         let no_answer = sample(false, 14, 14);
-        of(sample(true, 10, 15), no_answer, true);
-        of(no_answer, sample(true, 10, 15), false);
-        of(no_answer, sample(true, 10, 10), true);
-        of(sample(true, 10, 10), no_answer, false);
+        of(sample(true, 10, 15), no_answer.clone(), true);
+        of(no_answer.clone(), sample(true, 10, 15), false);
+        of(no_answer.clone(), sample(true, 10, 10), true);
+        of(sample(true, 10, 10), no_answer.clone(), false);
         // The device's own Bad is the newest word of the device: what is read back is older.
         of(sample(true, 10, 15), sample(false, 13, 14), false);
-        of(sample(false, 13, 15), no_answer, true);
+        of(sample(false, 13, 15), no_answer.clone(), true);
         of(sample(true, 10, 20), sample(true, 11, 15), false);
         of(sample(false, 16, 16), no_answer, true);
+    }
+
+    #[test]
+    fn a_sample_stays_small() {
+        assert_eq!((size_of::<Value>(), size_of::<Sample>()), (16, 48));
+    }
+
+    #[test]
+    fn unknown_flags_are_none() {
+        let both = SampleFlags::RECOVERED.with(SampleFlags::CLOCK_UNSYNCHRONISED);
+        assert_eq!(SampleFlags::from_bits(3), Some(both));
+        assert!(both.contains(SampleFlags::RECOVERED) && !SampleFlags::RECOVERED.contains(both));
+        for bits in [4, 5, 256, u64::MAX] {
+            assert_eq!(SampleFlags::from_bits(bits), None);
+        }
     }
 }

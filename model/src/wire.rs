@@ -1,7 +1,7 @@
 //! Messages on `gw/{gateway}/up`: what a gateway sends to ingest. Must never know MQTT.
 //!
 //! ```text
-//! "NLU" | version u8 | kind u8 | log_id [16] | payload
+//! "NLU" | version u8 | kind u8 | lane u8 | log_id [16] | payload
 //! ```
 //!
 //! An uplink session opens with one `Open`, then the dictionaries in use, then frames in sequence order, one each.
@@ -9,21 +9,42 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::id::{LogId, Sequence};
+use crate::id::{DestinationId, Epoch, LogId, Sequence, StoreId};
 use crate::record::Loss;
 
 /// First bytes of a message.
 pub const MAGIC: [u8; 3] = *b"NLU";
 /// The layout above.
-pub const WIRE_VERSION: u8 = 1;
+pub const WIRE_VERSION: u8 = 2;
 /// Bytes before the payload.
-pub const PREFIX_BYTES: usize = 21;
+pub const PREFIX_BYTES: usize = 22;
 /// Most bytes of a whole message.
 pub const MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// In what order frames of a log are sent.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// All of them, in the order of their sequences.
+    #[default]
+    Backlog = 0,
+    /// The newest ones, ahead of a backlog.
+    Live = 1,
+}
 
 /// How an uplink session opens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
+    /// The store that the gateway saw last at this destination, if it saw any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreId>,
+    /// The epoch of that store.
+    #[serde(default)]
+    pub epoch: Epoch,
+    /// How the gateway calls this destination.
+    pub destination: DestinationId,
     /// Oldest sequence that the spool still holds, or the next one to come when it holds none.
     pub oldest: Sequence,
     /// The sequence that the next new frame will have.
@@ -61,10 +82,19 @@ pub enum WireError {
     /// Something else published here.
     #[error("not a gateway's message: expected it to begin with `NLU`")]
     Magic,
-    /// A newer program sent it.
-    #[error("wire version {found} is unknown: expected {WIRE_VERSION}; update this program")]
+    /// An older or newer program sent it.
+    #[error(
+        "wire version {found} is unknown: expected {WIRE_VERSION}; update {}",
+        if *found < WIRE_VERSION { "the gateway" } else { "this program" }
+    )]
     Version {
         /// The version found.
+        found: u8,
+    },
+    /// A newer program sent it.
+    #[error("lane {found} is unknown; update this program")]
+    Lane {
+        /// The lane found.
         found: u8,
     },
     /// A newer program sent it.
@@ -81,7 +111,7 @@ pub enum WireError {
 impl UpMessage<'_> {
     /// The message as bytes.
     #[must_use]
-    pub fn encode(&self, log_id: LogId) -> Vec<u8> {
+    pub fn encode(&self, log_id: LogId, lane: Lane) -> Vec<u8> {
         let json;
         let (kind, payload): (u8, &[u8]) = match self {
             Self::Open(open) => {
@@ -96,6 +126,7 @@ impl UpMessage<'_> {
         out.extend_from_slice(&MAGIC);
         out.push(WIRE_VERSION);
         out.push(kind);
+        out.push(lane as u8);
         out.extend_from_slice(&log_id.0);
         out.extend_from_slice(payload);
         out
@@ -103,27 +134,32 @@ impl UpMessage<'_> {
 }
 
 /// Reads a message.
-pub fn decode(bytes: &[u8]) -> Result<(LogId, UpMessage<'_>), WireError> {
+pub fn decode(bytes: &[u8]) -> Result<(LogId, Lane, UpMessage<'_>), WireError> {
     let found = bytes.len();
     if found > MESSAGE_BYTES_MAX {
         return Err(WireError::TooLong { found });
     }
     let (prefix, payload) =
         bytes.split_first_chunk::<PREFIX_BYTES>().ok_or(WireError::Truncated { found })?;
-    let [m0, m1, m2, version, kind, log_id @ ..] = *prefix;
+    let [m0, m1, m2, version, kind, lane, log_id @ ..] = *prefix;
     if [m0, m1, m2] != MAGIC {
         return Err(WireError::Magic);
     }
     if version != WIRE_VERSION {
         return Err(WireError::Version { found: version });
     }
+    let lane = match lane {
+        0 => Lane::Backlog,
+        1 => Lane::Live,
+        found => return Err(WireError::Lane { found }),
+    };
     let message = match kind {
         1 => UpMessage::Open(serde_json::from_slice(payload).map_err(WireError::Json)?),
         2 => UpMessage::Dictionary(payload),
         3 => UpMessage::Frame(payload),
         found => return Err(WireError::Kind { found }),
     };
-    Ok((LogId(log_id), message))
+    Ok((LogId(log_id), lane, message))
 }
 
 #[cfg(test)]
@@ -137,8 +173,10 @@ mod tests {
     const LOG: LogId = LogId([0xC3; 16]);
 
     fn check(message: &UpMessage<'_>) {
-        let bytes = message.encode(LOG);
-        assert_eq!(decode(&bytes).unwrap(), (LOG, message.clone()));
+        for lane in [Lane::Backlog, Lane::Live] {
+            let bytes = message.encode(LOG, lane);
+            assert_eq!(decode(&bytes).unwrap(), (LOG, lane, message.clone()));
+        }
     }
 
     #[test]
@@ -147,29 +185,42 @@ mod tests {
         check(&UpMessage::Frame(b""));
         check(&UpMessage::Dictionary(b"a dictionary"));
         let (oldest, next) = (Sequence(3), Sequence(u64::MAX));
-        check(&UpMessage::Open(Open { oldest, next, losses: vec![] }));
+        let destination = DestinationId::default();
+        let open = Open { store: None, epoch: Epoch(0), destination, oldest, next, losses: vec![] };
+        check(&UpMessage::Open(open.clone()));
         let loss = Loss {
             first: Sequence(1),
             last: Sequence(2),
-            samples: 40_000,
+            samples: Some(40_000),
             ts_min: None,
             ts_max: Some(crate::Timestamp(5)),
             reason: LossReason::DropOldest,
+            destinations: vec![],
         };
-        check(&UpMessage::Open(Open { oldest, next, losses: vec![loss] }));
+        let (store, epoch) = (Some(StoreId::new("t-1").unwrap()), Epoch(2));
+        let destination = DestinationId::new("group").unwrap();
+        let open = Open { store, epoch, destination, losses: vec![loss], ..open };
+        check(&UpMessage::Open(open.clone()));
+        let json = concat!(
+            r#"{"store":"t-1","epoch":2,"destination":"group","oldest":3,"#,
+            r#""next":18446744073709551615,"losses":[{"v":2,"first":1,"last":2,"#,
+            r#""samples":40000,"ts_max":5,"reason":"drop_oldest"}]}"#
+        );
+        let bytes = UpMessage::Open(open).encode(LOG, Lane::Backlog);
+        assert_eq!(std::str::from_utf8(&bytes[PREFIX_BYTES..]).unwrap(), json);
     }
 
     /// The layout is a promise to every gateway in the field.
     #[test]
     fn the_prefix_stays() {
-        let bytes = UpMessage::Frame(b"xyz").encode(LOG);
-        assert_eq!(bytes, [&b"NLU\x01\x03"[..], &[0xC3; 16], b"xyz"].concat());
+        let bytes = UpMessage::Frame(b"xyz").encode(LOG, Lane::Live);
+        assert_eq!(bytes, [&b"NLU\x02\x03\x01"[..], &[0xC3; 16], b"xyz"].concat());
         assert_eq!(bytes.len(), PREFIX_BYTES + 3);
     }
 
     #[test]
     fn refuses_what_is_no_message() {
-        let good = UpMessage::Frame(b"xyz").encode(LOG);
+        let good = UpMessage::Frame(b"xyz").encode(LOG, Lane::Backlog);
         let check = |at: usize, byte: u8, expected: &str| {
             let mut bytes = good.clone();
             bytes[at] = byte;
@@ -177,7 +228,9 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         };
         check(0, b'X', "begin with `NLU`");
-        check(3, 9, "wire version 9 is unknown");
+        check(3, 9, "wire version 9 is unknown: expected 2; update this program");
+        check(3, 1, "wire version 1 is unknown: expected 2; update the gateway");
+        check(5, 2, "lane 2 is unknown");
         check(4, 9, "message kind 9 is unknown");
         check(4, 1, "not the JSON");
         for length in 0..PREFIX_BYTES {
@@ -189,8 +242,8 @@ mod tests {
     #[test]
     fn a_message_has_a_limit() {
         let payload = vec![0; MESSAGE_BYTES_MAX - PREFIX_BYTES + 1];
-        assert!(decode(&UpMessage::Frame(&payload[1..]).encode(LOG)).is_ok());
-        let error = decode(&UpMessage::Frame(&payload).encode(LOG)).unwrap_err();
+        assert!(decode(&UpMessage::Frame(&payload[1..]).encode(LOG, Lane::Live)).is_ok());
+        let error = decode(&UpMessage::Frame(&payload).encode(LOG, Lane::Live)).unwrap_err();
         assert!(matches!(error, WireError::TooLong { found } if found == MESSAGE_BYTES_MAX + 1));
         // The largest frame there can be is far below it.
         let largest = PREFIX_BYTES + crate::frame::frame_bytes(crate::frame::BODY_BYTES_MAX);

@@ -100,7 +100,12 @@ impl Contents {
                     tracing::warn!(%error, sequence = header.sequence.0, "LOSS record ignored");
                 }
             },
-            RecordType::Data | RecordType::History | RecordType::Boot => {}
+            RecordType::Data
+            | RecordType::History
+            | RecordType::Boot
+            | RecordType::Clock
+            | RecordType::Audit
+            | RecordType::Checkpoint => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::Draft;
 pub const LOSSES_MAX: usize = 64;
 
 /// Most bytes of the frame of a LOSS record: the names of the fields and the longest numbers.
-pub(crate) const LOSS_FRAME_BYTES_MAX: u64 = 272;
+pub(crate) const LOSS_FRAME_BYTES_MAX: u64 = 280;
 
 /// A number of frames and of the samples in them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,11 +34,11 @@ impl LossTotals {
     fn add(&mut self, loss: &Loss) {
         let count = match loss.reason {
             LossReason::DropOldest => &mut self.drop_oldest,
-            LossReason::Corrupt => &mut self.corrupt,
+            _ => &mut self.corrupt,
         };
         let frames = loss.last.0.saturating_sub(loss.first.0).saturating_add(1);
         count.frames = count.frames.saturating_add(frames);
-        count.samples = count.samples.saturating_add(loss.samples);
+        count.samples = count.samples.saturating_add(loss.samples.unwrap_or_default());
     }
 }
 
@@ -155,7 +155,7 @@ impl LossList {
 
     /// Takes over a LOSS record found on disk. A later record replaces those that it contains.
     pub(crate) fn restore(&mut self, loss: Loss, recorded: Sequence) {
-        if loss.last < loss.first {
+        if loss.range().is_none() {
             return;
         }
         let contains =
@@ -233,13 +233,17 @@ pub(crate) fn loss_of(
     reason: LossReason,
     headers: &[FrameHeader],
 ) -> Loss {
-    let mut loss = Loss { first, last, samples: 0, ts_min: None, ts_max: None, reason };
+    let destinations = Vec::new();
+    let mut loss =
+        Loss { first, last, samples: None, ts_min: None, ts_max: None, reason, destinations };
+    let mut samples = 0_u64;
     let inside = headers.iter().filter(|header| (first..=last).contains(&header.sequence));
     for header in inside.filter(|header| header.samples > 0) {
-        loss.samples = loss.samples.saturating_add(u64::from(header.samples));
+        samples = samples.saturating_add(u64::from(header.samples));
         loss.ts_min = earliest(loss.ts_min, Some(header.ts_min));
         loss.ts_max = loss.ts_max.max(Some(header.ts_max));
     }
+    loss.samples = Some(samples);
     loss
 }
 
@@ -247,10 +251,12 @@ fn union(one: &Loss, other: &Loss, reason: LossReason) -> Loss {
     Loss {
         first: one.first.min(other.first),
         last: one.last.max(other.last),
-        samples: one.samples.saturating_add(other.samples),
+        // A sum of which one part is unknown is unknown.
+        samples: one.samples.zip(other.samples).map(|(one, other)| one.saturating_add(other)),
         ts_min: earliest(one.ts_min, other.ts_min),
         ts_max: one.ts_max.max(other.ts_max),
         reason,
+        destinations: Vec::new(),
     }
 }
 

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use driver::Emission;
 use model::codec;
 use model::record::{JsonRecord, Loss};
-use model::{Batch, Boot, Dictionary, HistoryMarks, PointIndex, RecordType, Sample, Timestamp};
+use model::{
+    Batch, Boot, Cursor, Dictionary, HistoryMarks, PointIndex, RecordType, Sample, Timestamp,
+};
 use spool::{Draft, LossTotals, Recovery, Spool, SpoolConfig, SpoolError};
 
 use super::command::SpoolView;
@@ -132,12 +134,11 @@ impl Keeping {
             self.last.note(&sample);
             self.batcher.push(sample);
         }
-        let kept = |(index, _): &(PointIndex, Timestamp)| !self.frozen.contains(index);
+        let kept = |(index, _): &(PointIndex, Cursor)| !self.frozen.contains(index);
         for (index, mark) in emission.marks.into_iter().filter(kept) {
             let point = self.dictionary.point(index).map(|point| point.id.clone());
             if let Some(point) = point {
-                let slot = self.marks.marks.entry(point).or_insert(mark);
-                *slot = (*slot).max(mark);
+                self.marks.marks.insert(point, mark);
             }
         }
     }
@@ -205,7 +206,7 @@ impl Keeping {
             }
             let Some(point) = self.dictionary.point(sample.point) else { continue };
             match self.noted_marks.marks.get(&point.id) {
-                Some(mark) => self.marks.marks.insert(point.id.clone(), *mark),
+                Some(mark) => self.marks.marks.insert(point.id.clone(), mark.clone()),
                 None => self.marks.marks.remove(&point.id),
             };
         }
@@ -294,7 +295,7 @@ fn findings(recovery: &Recovery) -> SpoolFindings {
     let cut = recovery.torn_tail.map(|tail| tail.readable).unwrap_or_default();
     SpoolFindings {
         frames_damaged: recovery.losses.iter().map(frames).sum(),
-        samples_damaged: recovery.losses.iter().map(|loss| loss.samples).sum(),
+        samples_damaged: recovery.losses.iter().filter_map(|loss| loss.samples).sum(),
         frames_cut: cut.frames,
         samples_cut: cut.samples,
     }

@@ -31,8 +31,8 @@ impl LastSamples {
         // Once the clock is set right, what it said before must not stand here until time catches up.
         let is_ahead =
             |known: &Sample| known.source_time.micros_since(sample.gateway_time) > AHEAD_MICROS_MAX;
-        if slot.is_none_or(|known| sample.replaces(&known) || is_ahead(&known)) {
-            *slot = Some(*sample);
+        if slot.as_ref().is_none_or(|known| sample.replaces(known) || is_ahead(known)) {
+            *slot = Some(sample.clone());
         }
     }
 
@@ -55,7 +55,7 @@ impl LastSamples {
 
     /// Last sample and newest durable source time, by point.
     pub fn iter(&self) -> impl Iterator<Item = (Option<Sample>, Option<Timestamp>)> + '_ {
-        self.last.iter().copied().zip(self.newest_durable.iter().copied())
+        self.last.iter().cloned().zip(self.newest_durable.iter().copied())
     }
 }
 

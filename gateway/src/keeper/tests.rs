@@ -47,6 +47,9 @@ fn dictionary() -> Arc<Dictionary> {
         kind: PointKind::Counter,
         value_type: ValueType::Float,
         modulus: None,
+        states: Vec::new(),
+        interval_ms: None,
+        profile: None,
     };
     Arc::new(Dictionary::new((0..POINTS).map(point).collect()).unwrap())
 }
@@ -78,7 +81,7 @@ fn sample(point: u32, time: i64) -> Sample {
 
 /// A page of what a device remembers, and its mark.
 fn page(point: u32, times: std::ops::Range<i64>) -> Emission {
-    let mark = (PointIndex(point), Timestamp(times.end - 1));
+    let mark = (PointIndex(point), Timestamp(times.end - 1).into());
     Emission { samples: times.map(|time| sample(point, time)).collect(), marks: vec![mark] }
 }
 
@@ -103,7 +106,8 @@ fn stored(keeping: &mut Keeping) -> BTreeSet<(u32, i64)> {
 }
 
 fn mark(keeping: &Keeping, point: u32) -> Option<i64> {
-    keeping.durable_marks.marks.get(&id(point)).map(|mark| mark.0)
+    let mark = keeping.durable_marks.marks.get(&id(point))?;
+    Some(mark.time().unwrap().0)
 }
 
 #[test]

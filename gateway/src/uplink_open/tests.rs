@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::ack::ACK_VERSION;
 use model::host::Entropy;
 use model::wire::{self, UpMessage};
-use model::{Ack, DurabilityClass, LogId, RecordType, Timestamp};
+use model::{Ack, DurabilityClass, LogId, RecordType, SequenceRange, Timestamp};
 use spool::{Draft, SpoolConfig};
 
 use super::*;
@@ -73,7 +73,7 @@ impl Centre {
     }
 
     fn hear(&mut self, message: &[u8]) -> (Option<u64>, bool) {
-        match wire::decode(message).unwrap().1 {
+        match wire::decode(message).unwrap().2 {
             UpMessage::Open(open) => {
                 let first = open.losses.iter().map(|loss| loss.first).fold(open.oldest, Ord::min);
                 self.store.watermark.get_or_insert(first.0 - 1);
@@ -250,16 +250,25 @@ impl Bench {
     }
 
     fn say(&mut self, message: &UpMessage<'_>, log_id: LogId) -> Vec<Action> {
-        let (want, open) = self.centre.hear(&message.encode(log_id));
+        let (want, open) = self.centre.hear(&message.encode(log_id, model::Lane::Backlog));
         let ack = Ack {
             v: ACK_VERSION,
             log_id,
+            store: model::StoreId::new("t").unwrap(),
+            epoch: Epoch(0),
             ingest: self.centre.run.clone(),
             durable_upto: Sequence(self.centre.store.watermark.unwrap_or(0)),
+            hash: None,
             class: DurabilityClass::D2,
-            want: want.map(Sequence),
+            have: Vec::new(),
+            want: want
+                .and_then(|at| SequenceRange::new(Sequence(at), Sequence(at)))
+                .into_iter()
+                .collect(),
+            lane: model::Lane::Backlog,
             open,
             slow_ms: 0,
+            fault: None,
         };
         self.uplink.step(Event::Ack(ack), self.now)
     }

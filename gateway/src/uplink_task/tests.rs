@@ -96,12 +96,18 @@ impl Bench {
         Ack {
             v: model::ack::ACK_VERSION,
             log_id: self.keeper.log_id(),
+            store: model::StoreId::new("t").unwrap(),
+            epoch: model::Epoch(0),
             ingest: "a".to_owned(),
             durable_upto: Sequence(upto),
+            hash: None,
             class: DurabilityClass::D2,
-            want: None,
+            have: Vec::new(),
+            want: Vec::new(),
+            lane: model::Lane::Backlog,
             open: false,
             slow_ms: 0,
+            fault: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ingest::admit::{WINDOW_BYTES, WINDOW_FRAMES};
 use model::wire::{Open, UpMessage};
-use model::{Ack, Dictionary, GatewayId, LogId, Sequence, topic};
+use model::{Ack, DestinationId, Dictionary, Epoch, GatewayId, LogId, Sequence, topic};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -140,7 +140,7 @@ impl Gateway {
         if ack.open {
             self.open().await;
             self.next = upto;
-        } else if let Some(want) = ack.want {
+        } else if let Some(want) = ack.wanted() {
             let wanted = usize::try_from(want.0.saturating_sub(1)).expect("few frames");
             self.next = wanted.clamp(upto, self.sent.len());
         }
@@ -149,12 +149,20 @@ impl Gateway {
     async fn open(&self) {
         let oldest = Sequence(self.acked.len() as u64 + 1);
         let next = Sequence(self.frames.len() as u64 + 1);
-        self.send(&UpMessage::Open(Open { oldest, next, losses: vec![] })).await;
+        self.send(&UpMessage::Open(Open {
+            store: None,
+            epoch: Epoch(0),
+            destination: DestinationId::default(),
+            oldest,
+            next,
+            losses: vec![],
+        }))
+        .await;
         self.send(&UpMessage::Dictionary(&self.dictionary.to_record())).await;
     }
 
     async fn send(&self, message: &UpMessage<'_>) {
-        let payload = message.encode(self.log_id);
+        let payload = message.encode(self.log_id, model::Lane::Backlog);
         let handed = self.client.publish(topic::up(&self.id), QoS::AtLeastOnce, false, payload);
         handed.await.expect("a running client");
     }

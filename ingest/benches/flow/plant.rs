@@ -34,6 +34,9 @@ pub(crate) fn dictionary(number: u8) -> Dictionary {
             kind: PointKind::Gauge,
             value_type: ValueType::Decimal { exponent: -2 },
             modulus: None,
+            states: Vec::new(),
+            interval_ms: None,
+            profile: None,
         }
     };
     Dictionary::new((0..POINTS).map(point).collect()).expect("few points")

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use contract::LogKey;
 use model::ack::ACK_VERSION;
-use model::{Ack, DurabilityClass, GatewayId, LogId, Sequence};
+use model::{
+    Ack, DurabilityClass, Epoch, GatewayId, Lane, LogId, Sequence, SequenceRange, StoreId,
+};
 
 use super::log::Log;
 use super::{
@@ -27,16 +29,22 @@ pub(super) enum Tell {
 }
 
 pub(super) fn ack(ingest: &str, key: &LogKey, durable_upto: Sequence, tell: Tell) -> Action {
-    let want = if let Tell::Want(want) = tell { Some(want) } else { None };
+    let want = if let Tell::Want(want) = tell { SequenceRange::new(want, want) } else { None };
     let ack = Ack {
         v: ACK_VERSION,
         log_id: key.1,
+        store: StoreId::new("unknown").expect("letters"),
+        epoch: Epoch(0),
         ingest: ingest.to_owned(),
         durable_upto,
+        hash: None,
         class: DurabilityClass::D2,
-        want,
+        have: Vec::new(),
+        want: want.into_iter().collect(),
+        lane: Lane::Backlog,
         open: matches!(tell, Tell::Open),
         slow_ms: 0,
+        fault: None,
     };
     Action::Ack { gateway: key.0.clone(), ack }
 }

@@ -2,7 +2,7 @@
 //! wrong row, so a wrong frame must be found here. Must never know sequences.
 
 use model::codec::{self, CodecError};
-use model::{Batch, Dictionary, Frame, PointIndex, Timestamp, Value, ValueType};
+use model::{Batch, Dictionary, Frame, PointIndex, Timestamp};
 use thiserror::Error;
 
 /// Gateway times older than this are suspect (delivery limits: batch).
@@ -42,13 +42,7 @@ pub(super) fn check(batch: &Batch, dictionary: &Dictionary) -> Result<(), Conten
         let Some(point) = dictionary.point(index) else {
             return Err(ContentsError::UnknownPoint { index, points });
         };
-        let fits = matches!(
-            (sample.value, point.value_type),
-            (None, _)
-                | (Some(Value::Decimal(_)), ValueType::Decimal { .. })
-                | (Some(Value::Float(_)), ValueType::Float)
-        );
-        if !fits {
+        if sample.value.as_ref().is_some_and(|value| !value.fits(point.value_type)) {
             return Err(ContentsError::ValueType { point: point.id.to_string() });
         }
         for found in [sample.source_time, sample.gateway_time] {

@@ -246,7 +246,7 @@ mod tests {
         let held = |name: &str, samples: usize| {
             let (gateway, log_id, sequence) = (gateway(name), LogId([1; 16]), Sequence(1));
             let mut batch = batch(1);
-            batch.samples = vec![batch.samples[0]; samples];
+            batch.samples = vec![batch.samples[0].clone(); samples];
             let dictionary = Arc::new(dictionary());
             let frame = AdmittedFrame { gateway, log_id, sequence, dictionary, batch };
             Held::Data { bytes: 1, hash: 1, frame }

@@ -3,8 +3,9 @@
 use model::frame::encode_frame;
 use model::wire::{Open, UpMessage};
 use model::{
-    Batch, Dictionary, FrameHeader, GatewayId, LogId, Loss, LossReason, Place, PointIndex,
-    PointInfo, PointKind, Quality, RecordType, Sample, Sequence, Timestamp, Unit, Value, ValueType,
+    Batch, DestinationId, Dictionary, Epoch, FrameHeader, GatewayId, Lane, LogId, Loss, LossReason,
+    Place, PointIndex, PointInfo, PointKind, Quality, RecordType, Sample, Sequence, Timestamp,
+    Unit, Value, ValueType,
 };
 
 use super::Event;
@@ -24,6 +25,9 @@ pub(crate) fn dictionary() -> Dictionary {
         kind: PointKind::Counter,
         value_type,
         modulus: None,
+        states: Vec::new(),
+        interval_ms: None,
+        profile: None,
     };
     let decimal = ValueType::Decimal { exponent: -2 };
     Dictionary::new(vec![point("e_import", decimal), point("p_total", ValueType::Float)]).unwrap()
@@ -60,14 +64,23 @@ pub(crate) fn frame_of(
 pub(crate) const LOG: LogId = LogId([7; 16]);
 
 pub(crate) fn up(name: &str, log_id: LogId, message: &UpMessage<'_>) -> Event {
-    Event::Up { gateway: gateway(name), message: message.encode(log_id).into() }
+    Event::Up { gateway: gateway(name), message: message.encode(log_id, Lane::Backlog).into() }
 }
 
 pub(crate) fn open_of(oldest: u64, next: u64, losses: Vec<Loss>) -> Open {
-    Open { oldest: Sequence(oldest), next: Sequence(next), losses }
+    let (oldest, next) = (Sequence(oldest), Sequence(next));
+    Open {
+        store: None,
+        epoch: Epoch(0),
+        destination: DestinationId::default(),
+        oldest,
+        next,
+        losses,
+    }
 }
 
 pub(crate) fn lost(first: u64, last: u64, samples: u64) -> Loss {
     let (first, last) = (Sequence(first), Sequence(last));
-    Loss { first, last, samples, ts_min: None, ts_max: None, reason: LossReason::DropOldest }
+    let (reason, destinations) = (LossReason::DropOldest, vec![]);
+    Loss { first, last, samples: Some(samples), ts_min: None, ts_max: None, reason, destinations }
 }

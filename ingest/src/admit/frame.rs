@@ -52,8 +52,13 @@ pub(super) fn hold(
             // Unpacked it may be far larger than on the wire, and it is held until the commit.
             bytes = bytes.max(text_bytes);
         }
-        // What was lost is told by the opening of the session; marks and boots concern the gateway alone.
-        RecordType::History | RecordType::Loss | RecordType::Boot => {}
+        // What was lost is told by the opening of the session; the others concern the gateway alone.
+        RecordType::History
+        | RecordType::Loss
+        | RecordType::Boot
+        | RecordType::Clock
+        | RecordType::Audit
+        | RecordType::Checkpoint => {}
     }
     Ok(Held::Record { bytes, hash, sequence, dictionary })
 }

@@ -186,7 +186,8 @@ impl Log {
     /// A log that no store of ours has seen: it starts with the oldest frame that the gateway has or says it lost. What
     /// lies below was delivered to another centre, and is none of our losses.
     pub(super) fn unknown(open: &Open) -> Self {
-        let first = open.losses.iter().map(|loss| loss.first).fold(open.oldest, Sequence::min);
+        let losses = open.losses.iter().filter_map(model::Loss::range);
+        let first = losses.map(|loss| loss.first).fold(open.oldest, Sequence::min);
         Self::starting_behind(Sequence(first.0.saturating_sub(1)))
     }
 
@@ -197,6 +198,7 @@ impl Log {
         self.session = if self.is_forked() { Session::Doubted } else { Session::Open };
         self.refused = false;
         let mut losses = open.losses;
+        losses.retain(|loss| loss.range().is_some());
         losses.retain(|loss| loss.last >= self.next && loss.first < open.next);
         for loss in &mut losses {
             clip_end(loss, Sequence(open.next.0.saturating_sub(1)));
@@ -308,12 +310,11 @@ impl Log {
 
 /// What is wrong with an opening in itself.
 pub(super) fn fault_of(open: &Open) -> Option<String> {
-    let orderly = |loss: &Loss| loss.first <= loss.last && loss.first.0 > 0;
     let (oldest, next, losses) = (open.oldest, open.next, open.losses.len());
     if losses > LOSSES_MAX {
         return Some(format!("opening names {losses} losses: at most {LOSSES_MAX} are accepted"));
     }
-    let sound = oldest.0 > 0 && oldest <= next && open.losses.iter().all(orderly);
+    let sound = oldest.0 > 0 && oldest <= next;
     (!sound).then(|| format!("opening contradicts itself: oldest {oldest} of next {next}"))
 }
 
@@ -321,7 +322,8 @@ pub(super) fn fault_of(open: &Open) -> Option<String> {
 /// with a newer one, only the sum is known; it is shared evenly, rounded up, so that samples never become none.
 fn share(loss: &Loss, frames: u64) -> u64 {
     let all = u128::from(loss.last.0.saturating_sub(loss.first.0)) + 1;
-    let part = (u128::from(loss.samples) * u128::from(frames)).div_ceil(all);
+    let samples = loss.samples.unwrap_or_default();
+    let part = (u128::from(samples) * u128::from(frames)).div_ceil(all);
     u64::try_from(part).unwrap_or(u64::MAX)
 }
 
@@ -329,7 +331,7 @@ fn share(loss: &Loss, frames: u64) -> u64 {
 fn clip_end(loss: &mut Loss, last: Sequence) {
     if loss.last > last {
         let frames = last.0.saturating_sub(loss.first.0).saturating_add(1);
-        loss.samples = share(loss, frames);
+        loss.samples = loss.samples.is_some().then(|| share(loss, frames));
         loss.last = last;
     }
 }

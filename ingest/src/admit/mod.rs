@@ -212,7 +212,7 @@ impl Admit {
 
     fn up(&mut self, now: Now, gateway: GatewayId, message: &[u8], out: &mut Vec<Action>) {
         self.counters.messages = self.counters.messages.saturating_add(1);
-        let (log_id, message) = match model::wire::decode(message) {
+        let (log_id, _, message) = match model::wire::decode(message) {
             Ok(decoded) => decoded,
             Err(e) => return self.drop_message(now, &gateway, None, refused(&e), out),
         };

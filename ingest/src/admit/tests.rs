@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::frame::{hash_of_frame, hash_of_log_start};
-use model::{Ack, Batch, Loss, PointIndex, Quality, RecordType, Sample, Timestamp, Value};
+use model::{Ack, Batch, Lane, Loss, PointIndex, Quality, RecordType, Sample, Timestamp, Value};
 
 use super::fixtures::*;
 use super::*;
@@ -98,7 +98,7 @@ impl Bench {
 
     fn last_ack(&self) -> (u64, Option<u64>, bool) {
         let ack = self.acks.last().expect("an ack was sent");
-        (ack.durable_upto.0, ack.want.map(|want| want.0), ack.open)
+        (ack.durable_upto.0, ack.wanted().map(|want| want.0), ack.open)
     }
 }
 
@@ -257,21 +257,21 @@ fn what_cannot_be_read_is_refused_once_a_minute_and_moves_nothing() {
     b.open(1, 1, vec![]);
     let good = frame(1, [0; 32], &batch(1));
     let mut versions = Vec::new();
-    let mut wire = UpMessage::Frame(&good).encode(LOG);
+    let mut wire = UpMessage::Frame(&good).encode(LOG, Lane::Backlog);
     wire[3] = 9;
     versions.push(wire);
     for (offset, value) in [(2, 9), (3, 77), (50, 1), (90, 1)] {
         let mut bytes = good.clone();
         bytes[offset] ^= value;
-        versions.push(UpMessage::Frame(&bytes).encode(LOG));
+        versions.push(UpMessage::Frame(&bytes).encode(LOG, Lane::Backlog));
     }
     let mut body = model::codec::encode(&batch(1)).unwrap();
     body[0] = 9;
     let newer = frame_of(RecordType::Data, 1, 1, [0; 32], &body);
-    versions.push(UpMessage::Frame(&newer).encode(LOG));
+    versions.push(UpMessage::Frame(&newer).encode(LOG, Lane::Backlog));
     let miscounted =
         frame_of(RecordType::Data, 1, 2, [0; 32], &model::codec::encode(&batch(1)).unwrap());
-    versions.push(UpMessage::Frame(&miscounted).encode(LOG));
+    versions.push(UpMessage::Frame(&miscounted).encode(LOG, Lane::Backlog));
     let count = versions.len() as u64;
     for message in versions {
         b.step(0, Event::Up { gateway: gateway("g1"), message: message.into() });
@@ -295,7 +295,7 @@ fn nobody_is_asked_to_send_again_what_was_refused() {
     b.step(2, Event::Tick);
     b.commit(2);
     b.frame(9, 4);
-    assert!(b.acks.iter().all(|ack| ack.want.is_none()), "{:?}", b.acks);
+    assert!(b.acks.iter().all(|ack| ack.want.is_empty()), "{:?}", b.acks);
     b.frame(9, 2);
     b.frame(9, 4);
     assert_eq!(b.last_ack(), (1, Some(3), false));
@@ -310,6 +310,7 @@ fn a_row_that_the_store_would_refuse_is_refused_here() {
         source_time: Timestamp(time),
         gateway_time: Timestamp(1),
         quality: Quality::GOOD,
+        flags: model::SampleFlags::default(),
         value: Some(value),
     };
     for wrong in [

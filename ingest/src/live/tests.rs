@@ -36,11 +36,11 @@ fn payloads(live: &mut Live, now: Duration) -> Vec<String> {
 fn the_text_of_a_message() {
     let check = |sample: Sample, expected: &str| {
         let mut live = Live::default();
+        let metric = if sample.point.0 == 0 { "e_import" } else { "p_total" };
         live.update(&[frame(vec![sample])], WALL);
         let message = live.next(Duration::ZERO).unwrap();
         assert_eq!(message.payload, expected);
         serde_json::from_str::<serde_json::Value>(&message.payload).unwrap();
-        let metric = if sample.point.0 == 0 { "e_import" } else { "p_total" };
         assert_eq!(message.topic, format!("v1/acme/nb-1/_/_/m1/v/{metric}"));
     };
     check(
@@ -78,7 +78,7 @@ fn a_meter_that_stands_still_is_good_again_after_its_link_was_lost() {
     let lost = Timestamp::from_millis(14);
     let lost = Sample::without_value(PointIndex(0), lost, lost, Quality::BAD_COMMUNICATION_ERROR);
     live.update(&[frame(vec![good(10_000)])], WALL);
-    live.update(&[frame(vec![lost])], WALL);
+    live.update(&[frame(vec![lost.clone()])], WALL);
     live.update(&[frame(vec![good(15_000)])], WALL);
     let value = [r#"{"ts":10,"v":0.09,"unit":"kWh","q":"Good"}"#];
     assert_eq!(payloads(&mut live, Duration::ZERO), value);

@@ -10,8 +10,9 @@ use model::frame::{encode_frame, hash_of_frame, hash_of_log_start};
 use model::host::{Clock, Entropy};
 use model::wire::{Open, UpMessage};
 use model::{
-    Ack, Batch, Dictionary, FrameHeader, GatewayId, LogId, Place, PointId, PointIndex, PointInfo,
-    PointKind, Quality, RecordType, Sample, Sequence, Timestamp, Unit, Value, ValueType, topic,
+    Ack, Batch, DestinationId, Dictionary, Epoch, FrameHeader, GatewayId, LogId, Place, PointId,
+    PointIndex, PointInfo, PointKind, Quality, RecordType, Sample, Sequence, Timestamp, Unit,
+    Value, ValueType, topic,
 };
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
@@ -99,6 +100,9 @@ pub(crate) fn dictionary_of(meters: usize) -> Dictionary {
         kind: PointKind::Counter,
         value_type: ValueType::Decimal { exponent: -2 },
         modulus: None,
+        states: Vec::new(),
+        interval_ms: None,
+        profile: None,
     };
     Dictionary::new((1..=meters).map(point).collect()).unwrap()
 }
@@ -186,14 +190,22 @@ impl Gateway {
 
     pub(crate) async fn send(&self, message: &UpMessage<'_>) {
         let topic = topic::up(&self.id);
-        let payload = message.encode(self.log_id);
+        let payload = message.encode(self.log_id, model::Lane::Backlog);
         self.client.publish(topic, QoS::AtLeastOnce, false, payload).await.unwrap();
     }
 
     /// The opening of a session and the dictionary.
     pub(crate) async fn open(&self, oldest: u64, next: u64) {
         let (oldest, next) = (Sequence(oldest), Sequence(next));
-        self.send(&UpMessage::Open(Open { oldest, next, losses: vec![] })).await;
+        self.send(&UpMessage::Open(Open {
+            store: None,
+            epoch: Epoch(0),
+            destination: DestinationId::default(),
+            oldest,
+            next,
+            losses: vec![],
+        }))
+        .await;
         self.send(&UpMessage::Dictionary(&dictionary().to_record())).await;
     }
 

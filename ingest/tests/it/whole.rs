@@ -221,7 +221,7 @@ async fn a_wall_screen_gets_the_last_value_at_once_and_nobody_else_may_write_it(
 
     let messages = ingest.status().borrow().counters.messages;
     let frame = frames(LOG, 1).remove(0);
-    let frame = model::wire::UpMessage::Frame(&frame).encode(LOG);
+    let frame = model::wire::UpMessage::Frame(&frame).encode(LOG, model::Lane::Backlog);
     wall.client
         .publish("gw/g1/up", rumqttc::v5::mqttbytes::QoS::AtLeastOnce, false, frame)
         .await

@@ -24,6 +24,10 @@ mod sample {
     pub(crate) use model::{Sample, Value};
 }
 
+mod text {
+    pub(crate) use model::Text;
+}
+
 /// Version byte and dictionary hash, which the others need as well.
 const PREFIX_BYTES: usize = 33;
 const SECONDS: [usize; 3] = [1, 10, 60];

@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, UInt32
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
-use model::{Batch, DictionaryHash, PointIndex, Quality, Sample, Timestamp, Value};
+use model::{Batch, DictionaryHash, PointIndex, Quality, Sample, SampleFlags, Timestamp, Value};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -69,6 +69,7 @@ fn push_table(table: &RecordBatch, out: &mut Vec<Sample>) {
             source_time: Timestamp(times[row]),
             gateway_time: Timestamp(times[row] + lags[row]),
             quality: Quality(qualities[row]),
+            flags: SampleFlags::default(),
             value: if decimals.is_valid(row) {
                 Some(Value::Decimal(decimals.value(row)))
             } else {
@@ -146,7 +147,7 @@ pub(crate) fn pco_encode(batch: &Batch) -> Vec<u8> {
     let kind = |s: &Sample| match s.value {
         None => 0_u32,
         Some(Value::Decimal(_)) => 1,
-        Some(Value::Float(_)) => 2,
+        Some(_) => 2,
     };
     let decimal = |s: &Sample| match s.value {
         Some(Value::Decimal(value)) => Some(value),
@@ -194,6 +195,7 @@ pub(crate) fn pco_decode(mut body: &[u8]) -> Batch {
         source_time: Timestamp(times[row]),
         gateway_time: Timestamp(times[row] + lags[row]),
         quality: Quality(qualities[row]),
+        flags: SampleFlags::default(),
         value: match kinds[row] {
             0 => None,
             1 => decimals.next().map(Value::Decimal),

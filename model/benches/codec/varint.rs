@@ -1,7 +1,7 @@
 //! The plainer sister of the product's codec: the same parts, but each residual a zigzag LEB128 varint, so that zstd has
 //! bytes to work on. Kept to answer "would varints and zstd not do?".
 
-use model::{Batch, DictionaryHash, PointIndex, Quality, Sample, Timestamp, Value};
+use model::{Batch, DictionaryHash, PointIndex, Quality, Sample, SampleFlags, Timestamp, Value};
 
 use crate::form::{self, RecentForms};
 
@@ -101,7 +101,7 @@ pub(crate) fn encode(batch: &Batch) -> Vec<u8> {
         }
         before = point;
         let mut values = Vec::new();
-        put(&mut out.head, RecentForms::new().rank(form::write(point, &mut values)));
+        put(&mut out.head, RecentForms::of(1).rank(form::write(point, &mut values, &mut |_| 0)));
         put_column(&mut out, &values);
     }
     let mut body = Vec::with_capacity(out.head.len() + out.tail.len() + 16);
@@ -142,7 +142,7 @@ pub(crate) fn decode(mut body: &[u8]) -> Batch {
             let both = sources.iter().zip(&lags);
             times = both.map(|(s, l)| (Timestamp(s * 1_000), Timestamp((s + l) * 1_000))).collect();
         }
-        let form = RecentForms::new().at(take(head)).expect("our own form");
+        let form = RecentForms::of(1).at(take(head)).expect("our own form");
         let (mine, after) = qualities.split_at(times.len());
         qualities = after;
         let count = mine.iter().filter(|quality| !quality.is_bad()).count();
@@ -151,7 +151,8 @@ pub(crate) fn decode(mut body: &[u8]) -> Batch {
             let value = if quality.is_bad() { None } else { values.next() };
             let value: Option<Value> = value.and_then(|value| form.value(value));
             let point = PointIndex(index);
-            out.push(Sample { point, source_time, gateway_time, quality, value });
+            let flags = SampleFlags::default();
+            out.push(Sample { point, source_time, gateway_time, quality, flags, value });
         }
     }
     Batch { dictionary: DictionaryHash([0x5A; 32]), samples: out }

@@ -196,6 +196,10 @@ impl<'a> BitReader<'a> {
         Ok(low | self.short(count.wrapping_sub(WORD_BITS))?.wrapping_shl(WORD_BITS))
     }
 
+    pub(super) fn byte(&mut self) -> Result<u8, CodecError> {
+        Ok(self.short(u8::BITS)?.to_le_bytes()[0])
+    }
+
     pub(super) fn number(&mut self) -> Result<u64, CodecError> {
         match self.short(LENGTH_BITS)? {
             0 => self.short(1),

@@ -38,6 +38,12 @@ pub enum CodecError {
         /// The form found.
         found: u64,
     },
+    /// A newer program wrote it.
+    #[error("flags {found} of a sample are unknown; update this program")]
+    Flags {
+        /// The flags found.
+        found: u64,
+    },
     /// Parts that contradict each other.
     #[error("batch is damaged: {what} does not fit the rest")]
     Damaged {
@@ -68,8 +74,8 @@ pub enum CodecError {
         /// Its source time.
         source_time: Timestamp,
     },
-    /// A point with decimals and doubles in one batch.
-    #[error("point {}: all values must be decimals, or all doubles", point.0)]
+    /// A point with values of two kinds in one batch.
+    #[error("point {}: all values must be of one kind: decimal, float, bool or text", point.0)]
     MixedValues {
         /// The point.
         point: PointIndex,

@@ -9,8 +9,13 @@
 //! | 3 | doubles that are floats, by their 32 bits, in the order of the floats |
 //! | 4 + p, p ≤ 12 | doubles m / 10^p |
 //! | 17 + p, p ≤ 9 | doubles that are the float nearest to m / 10^p: what a device's 32-bit register holds |
+//! | 27 | bools; the integer is 0 or 1 |
+//! | 28 | texts; the integer is the text's place in the table of texts |
+//!
+//! Version 1 of the layout has the forms up to 26.
 
 use crate::sample::{Sample, Value};
+use crate::text::Text;
 
 const PLACES_MAX: u8 = 12;
 const FLOAT32_PLACES_MAX: u8 = 9;
@@ -27,6 +32,8 @@ pub(super) enum Form {
     Bits32,
     Places64(u8),
     Places32(u8),
+    Bool,
+    Text,
 }
 
 /// The forms, the one that was used last first: points of a device repeat a few forms, each of which then has a small
@@ -34,11 +41,14 @@ pub(super) enum Form {
 pub(super) struct RecentForms(Vec<Form>);
 
 impl RecentForms {
-    pub(super) fn new() -> Self {
+    /// The forms that a version of the layout has.
+    pub(super) fn of(version: u8) -> Self {
         let places64 = (0..=PLACES_MAX).map(Form::Places64);
         let places32 = (0..=FLOAT32_PLACES_MAX).map(Form::Places32);
         let others = [Form::None, Form::Decimal, Form::Bits64, Form::Bits32];
-        Self(others.into_iter().chain(places64).chain(places32).collect())
+        let second: &[Form] = if version > 1 { &[Form::Bool, Form::Text] } else { &[] };
+        let second = second.iter().copied();
+        Self(others.into_iter().chain(places64).chain(places32).chain(second).collect())
     }
 
     /// Rank of a form, which is then the first.
@@ -64,11 +74,16 @@ impl RecentForms {
 }
 
 impl Form {
-    /// The value that an integer of the column stands for; `None` if there is no such value.
+    /// The value that an integer of the column stands for; `None` if there is no such value, or another part holds it.
     pub(super) fn value(self, integer: i64) -> Option<Value> {
         match self {
-            Self::None => None,
+            Self::None | Self::Text => None,
             Self::Decimal => Some(Value::Decimal(integer)),
+            Self::Bool => match integer {
+                0 => Some(Value::Bool(false)),
+                1 => Some(Value::Bool(true)),
+                _ => None,
+            },
             _ => self.double(integer).map(Value::Float),
         }
     }
@@ -80,7 +95,7 @@ impl Form {
     )]
     fn double(self, integer: i64) -> Option<f64> {
         match self {
-            Self::None | Self::Decimal => None,
+            Self::None | Self::Decimal | Self::Bool | Self::Text => None,
             Self::Bits64 => Some(f64::from_bits(ordered64(integer).cast_unsigned())),
             Self::Bits32 => {
                 let bits = ordered32(i32::try_from(integer).ok()?);
@@ -95,7 +110,7 @@ impl Form {
     #[expect(clippy::cast_possible_truncation, reason = "the way back is checked bit for bit")]
     fn integer(self, value: f64) -> Option<i64> {
         let integer = match self {
-            Self::None | Self::Decimal => return None,
+            Self::None | Self::Decimal | Self::Bool | Self::Text => return None,
             Self::Bits64 => ordered64(value.to_bits().cast_signed()),
             Self::Bits32 => i64::from(ordered32((value as f32).to_bits().cast_signed())),
             Self::Places64(places) | Self::Places32(places) => {
@@ -124,20 +139,30 @@ fn ordered32(bits: i32) -> i32 {
 }
 
 /// Appends the values of one point as integers, in the form with the fewest digits that holds all of them.
-pub(super) fn write(point: &[Sample], out: &mut Vec<i64>) -> Form {
-    let mut values = point.iter().filter_map(|sample| sample.value);
-    match values.next() {
+/// `place` gives the place of a text in the table.
+pub(super) fn write<'a>(
+    point: &'a [Sample],
+    out: &mut Vec<i64>,
+    place: &mut impl FnMut(&'a Text) -> i64,
+) -> Form {
+    let values = || point.iter().filter_map(|sample| sample.value.as_ref());
+    let form = match values().next() {
         None => return Form::None,
-        Some(Value::Decimal(first)) => {
-            out.push(first);
-            out.extend(values.map(|value| match value {
-                Value::Decimal(mantissa) => mantissa,
-                Value::Float(_) => unreachable!("the rules allow one kind of value for a point"),
-            }));
-            return Form::Decimal;
-        }
-        Some(Value::Float(_)) => {}
-    }
+        Some(Value::Float(_)) => return write_doubles(point, out),
+        Some(Value::Decimal(_)) => Form::Decimal,
+        Some(Value::Bool(_)) => Form::Bool,
+        Some(Value::Text(_)) => Form::Text,
+    };
+    out.extend(values().map(|value| match value {
+        Value::Decimal(mantissa) => *mantissa,
+        Value::Bool(value) => i64::from(*value),
+        Value::Text(text) => place(text),
+        Value::Float(_) => unreachable!("the rules allow one kind of value for a point"),
+    }));
+    form
+}
+
+fn write_doubles(point: &[Sample], out: &mut Vec<i64>) -> Form {
     let start = out.len();
     for form in forms_of_doubles() {
         let all = point.iter().all(|sample| match sample.value {

@@ -16,8 +16,10 @@
 //!    that times known to the millisecond cost milliseconds;
 //! 6. for each track: *column* of source times, *column* of lags (gateway time less source time), both in their units;
 //! 7. *runs* over the samples, in the batch's order: quality;
-//! 8. *runs* over the points: rank of the form of the point's values among the [forms](form), by last use;
-//! 9. for each point that has values: *column* of them. A sample of Bad quality has none.
+//! 8. *runs* over the samples, in the same order: [flags](SampleFlags);
+//! 9. *runs* over the points: rank of the form of the point's values among the [forms](form), by last use;
+//! 10. for each point that has values: *column* of them. A sample of Bad quality has none;
+//! 11. the *number* of texts, then for each, in the order of first use, its length in bytes (a *number*) and its bytes.
 //!
 //! How each of these is written, where z is the zigzag of a signed integer (0, -1, 1, -2 … become 0, 1, 2, 3 …):
 //! - *Rice code* of z with parameter k: z >> k ones and a zero, then the k low bits of z; or, where that would be
@@ -31,6 +33,8 @@
 //!   column before it of the same kind (source times, lags or values); of a time it is z of the change since that value.
 //!
 //! All arithmetic wraps at 64 bits, so that every batch has a form.
+//!
+//! Version 1, which is still read, has no part 8 and 11, and not the last two forms.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod bits;
@@ -40,23 +44,25 @@ mod form;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod tracks;
 
 use crate::dictionary::DictionaryHash;
 use crate::frame::BODY_BYTES_MAX;
 use crate::id::PointIndex;
 use crate::quality::Quality;
-use crate::sample::{BATCH_SAMPLES_MAX, Batch, Sample};
+use crate::sample::{BATCH_SAMPLES_MAX, Batch, Sample, SampleFlags};
 
 use bits::{BitReader, BitWriter};
 use column::Guess;
 use form::{Form, RecentForms};
+use texts::{TextsRead, TextsWritten};
 use tracks::Tracks;
 
 pub use error::CodecError;
 
 /// The layout above. A change that an older program cannot read takes the next number.
-pub const CODEC_VERSION: u8 = 1;
+pub const CODEC_VERSION: u8 = 2;
 
 /// Encodes a batch.
 ///
@@ -85,14 +91,18 @@ pub fn encode(batch: &Batch) -> Result<Vec<u8>, CodecError> {
     out.runs(steps, |step| step);
     tracks.write(&mut out);
     out.runs(samples.iter().map(|sample| sample.quality), |quality| u64::from(quality.0));
+    out.runs(samples.iter().map(|sample| sample.flags), |flags| u64::from(flags.bits()));
     write_values(&points, &mut out);
     Ok(out.finish())
 }
 
 fn write_values(points: &[&[Sample]], out: &mut BitWriter) {
-    let mut columns = Vec::new();
-    let forms: Vec<Form> = points.iter().map(|point| form::write(point, &mut columns)).collect();
-    let mut recent = RecentForms::new();
+    let (mut columns, mut texts) = (Vec::new(), TextsWritten::default());
+    let forms: Vec<Form> = points
+        .iter()
+        .map(|point| form::write(point, &mut columns, &mut |text| texts.place(text)))
+        .collect();
+    let mut recent = RecentForms::of(CODEC_VERSION);
     out.runs(forms.iter(), |&form| recent.rank(form));
     let mut guess = Guess::default();
     let mut rest = columns.as_slice();
@@ -102,6 +112,7 @@ fn write_values(points: &[&[Sample]], out: &mut BitWriter) {
         column::write(values, &mut guess, out);
         rest = after;
     }
+    texts.write(out);
 }
 
 /// Decodes a batch. What it returns keeps the rules that [`encode`] asks for.
@@ -114,7 +125,7 @@ pub fn decode(body: &[u8]) -> Result<Batch, CodecError> {
         return Err(CodecError::TooMany { what: "bytes", found, max });
     }
     let (&version, body) = body.split_first().ok_or(CodecError::Truncated)?;
-    if version != CODEC_VERSION {
+    if !(1..=CODEC_VERSION).contains(&version) {
         return Err(CodecError::Version { found: version });
     }
     let (hash, body) = body.split_first_chunk().ok_or(CodecError::Truncated)?;
@@ -125,14 +136,9 @@ pub fn decode(body: &[u8]) -> Result<Batch, CodecError> {
 
     let indexes = read_indexes(&mut bits, points)?;
     let tracks = Tracks::read(&mut bits, samples, points, tracks)?;
-    let mut qualities = Vec::with_capacity(samples);
-    bits.runs(samples, |code, run| {
-        let code = u32::try_from(code).map_err(|_| CodecError::Damaged { what: "a quality" })?;
-        qualities.extend(std::iter::repeat_n(Quality(code), run));
-        Ok(())
-    })?;
+    let marks = read_marks(&mut bits, samples, version)?;
     let mut forms = Vec::with_capacity(points);
-    let mut recent = RecentForms::new();
+    let mut recent = RecentForms::of(version);
     bits.runs(points, |rank, run| {
         let form = recent.at(rank).ok_or(CodecError::Form { found: rank })?;
         forms.extend(std::iter::repeat_n(form, run));
@@ -140,29 +146,62 @@ pub fn decode(body: &[u8]) -> Result<Batch, CodecError> {
     })?;
 
     let mut out = Vec::with_capacity(samples);
-    let mut qualities = qualities.as_slice();
-    let (mut column, mut guess) = (Vec::new(), Guess::default());
+    let mut marks = marks.as_slice();
+    let (mut column, mut guess, mut texts) = (Vec::new(), Guess::default(), TextsRead::default());
     for (point, (index, form)) in indexes.into_iter().zip(forms).enumerate() {
         let times = tracks.of_point(point)?;
-        let (mine, rest) = qualities
-            .split_at_checked(times.len())
-            .ok_or(CodecError::Damaged { what: "a track" })?;
-        qualities = rest;
-        let count = mine.iter().filter(|quality| !quality.is_bad()).count();
+        let (mine, rest) =
+            marks.split_at_checked(times.len()).ok_or(CodecError::Damaged { what: "a track" })?;
+        marks = rest;
+        let count = mine.iter().filter(|(quality, _)| !quality.is_bad()).count();
         column::read(&mut bits, count, &mut guess, &mut column)?;
         if (form == Form::None) != (count == 0) {
             return Err(CodecError::Damaged { what: "the form of a point's values" });
         }
         let mut values = column.iter();
-        out.extend(times.iter().zip(mine).map(|(&(source_time, gateway_time), &quality)| {
-            let value =
-                if quality.is_bad() { None } else { values.next().and_then(|&v| form.value(v)) };
-            Sample { point: index, source_time, gateway_time, quality, value }
-        }));
+        for (&(source_time, gateway_time), &(quality, flags)) in times.iter().zip(mine) {
+            let integer = if quality.is_bad() { None } else { values.next().copied() };
+            let value = match integer {
+                Some(place) if form == Form::Text => {
+                    texts.used_by(out.len(), place)?;
+                    None
+                }
+                Some(integer) => form.value(integer),
+                None => None,
+            };
+            out.push(Sample { point: index, source_time, gateway_time, quality, flags, value });
+        }
+    }
+    if version > 1 {
+        texts.read(&mut bits, &mut out)?;
     }
     bits.finish()?;
     rules::check(&out)?;
     Ok(Batch { dictionary: DictionaryHash(*hash), samples: out })
+}
+
+/// Quality and flags of each sample.
+fn read_marks(
+    bits: &mut BitReader<'_>,
+    samples: usize,
+    version: u8,
+) -> Result<Vec<(Quality, SampleFlags)>, CodecError> {
+    let mut marks = Vec::with_capacity(samples);
+    bits.runs(samples, |code, run| {
+        let code = u32::try_from(code).map_err(|_| CodecError::Damaged { what: "a quality" })?;
+        marks.extend(std::iter::repeat_n((Quality(code), SampleFlags::default()), run));
+        Ok(())
+    })?;
+    if version == 1 {
+        return Ok(marks);
+    }
+    let mut rest = marks.iter_mut();
+    bits.runs(samples, |found, run| {
+        let flags = SampleFlags::from_bits(found).ok_or(CodecError::Flags { found })?;
+        rest.by_ref().take(run).for_each(|mark| mark.1 = flags);
+        Ok(())
+    })?;
+    Ok(marks)
 }
 
 fn read_indexes(bits: &mut BitReader<'_>, points: usize) -> Result<Vec<PointIndex>, CodecError> {

@@ -9,7 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::sample::Value;
+use crate::sample::{BATCH_TEXT_BYTES_MAX, Value};
+use crate::text::{TEXT_BYTES_MAX, Text};
 use crate::time::Timestamp;
 
 const DICTIONARY: DictionaryHash = DictionaryHash([7; 32]);
@@ -20,8 +21,13 @@ fn sample(point: u32, source: i64, gateway: i64, value: Value) -> Sample {
         source_time: Timestamp(source),
         gateway_time: Timestamp(gateway),
         quality: Quality::GOOD,
+        flags: SampleFlags::default(),
         value: Some(value),
     }
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(Text::new(text).unwrap())
 }
 
 fn batch(samples: Vec<Sample>) -> Batch {
@@ -39,11 +45,11 @@ fn check(samples: Vec<Sample>) -> usize {
 /// Equality that tells 0.0 from -0.0.
 fn same(a: &Batch, b: &Batch) -> bool {
     let bits = |batch: &Batch| -> Vec<Option<u64>> {
-        let bits = |value| match value {
-            Value::Float(value) => f64::to_bits(value),
-            Value::Decimal(_) => 0,
+        let bits = |value: &Value| match value {
+            Value::Float(value) => f64::to_bits(*value),
+            _ => 0,
         };
-        batch.samples.iter().map(|sample| sample.value.map(bits)).collect()
+        batch.samples.iter().map(|sample| sample.value.as_ref().map(bits)).collect()
     };
     a == b && bits(a) == bits(b)
 }
@@ -76,6 +82,31 @@ fn what_is_written_is_read() {
     floats(&[f64::from(230.1_f32), f64::from(229.9_f32)]);
     floats(&[f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX), f64::from(1e-45_f32)]);
     floats(&[9_007_199_254_740_993.0, -1e15, 1e15]);
+    check(column([true, false, false, true].map(Value::Bool)));
+    check(column([false; 100].map(Value::Bool)));
+    check(column(["", "O1234", "O1234", "", "报警 17\u{0}", "O5"].map(text)));
+    check(column([text(&"a".repeat(TEXT_BYTES_MAX))]));
+}
+
+#[test]
+fn flags_are_kept() {
+    let mut samples = column([1, 2, 3, 4].map(Value::Decimal));
+    samples[1].flags = SampleFlags::RECOVERED;
+    samples[2].flags = SampleFlags::CLOCK_UNSYNCHRONISED.with(SampleFlags::RECOVERED);
+    (samples[3].quality, samples[3].value) = (Quality::BAD_TIMEOUT, None);
+    samples[3].flags = SampleFlags::CLOCK_UNSYNCHRONISED;
+    check(samples);
+}
+
+/// A text that many samples and points share is written once.
+#[test]
+fn a_text_that_stands_costs_next_to_nothing() {
+    let alarm = "主轴过热 spindle overheated";
+    let standing = |count: usize| check(column(std::iter::repeat_n(text(alarm), count)));
+    assert!(standing(10_000) <= standing(2) + 16, "{} {}", standing(10_000), standing(2));
+    let point = |index: u32| (0..10).map(move |i| sample(index, i, i, text(alarm)));
+    let bytes = check((0..100).flat_map(point).collect());
+    assert!(bytes < 33 + alarm.len() + 100 * 2, "{bytes}");
 }
 
 #[test]
@@ -149,7 +180,9 @@ fn refuses_to_encode_what_breaks_the_rules() {
     check(&|s| (s[0].value, s[0].quality) = (None, Quality::UNCERTAIN), "ValueAgainstQuality");
     check(&|s| s[0].value = Some(Value::Float(f64::NAN)), "NotFinite");
     check(&|s| s[0].value = Some(Value::Float(f64::INFINITY)), "NotFinite");
-    check(&|s| s[1].value = Some(Value::Float(1.0)), "MixedValues");
+    for other in [Value::Float(1.0), Value::Bool(true), text("1")] {
+        check(&|s| s[1].value = Some(other.clone()), "MixedValues");
+    }
 }
 
 /// A body with a hand-made stream of bits.
@@ -178,6 +211,13 @@ fn each_limit_holds_to_the_unit() {
     assert!(too_many(decoded([10, 5, 6])));
     assert!(too_many(decode(&vec![CODEC_VERSION; BODY_BYTES_MAX + 1]).map(|_| vec![])));
     assert!(!too_many(decode(&vec![CODEC_VERSION; BODY_BYTES_MAX]).map(|_| vec![])));
+    let one = |i: usize| text(&format!("{i:01024}"));
+    let full = column((0..BATCH_TEXT_BYTES_MAX / 1_024).map(one));
+    check(full);
+    let over = column((0..=BATCH_TEXT_BYTES_MAX / 1_024).map(one));
+    let found = (BATCH_TEXT_BYTES_MAX + 1_024) as u64;
+    let error = encode(&batch(over)).unwrap_err();
+    assert!(matches!(error, CodecError::TooMany { found: f, .. } if f == found), "{error}");
     // A run that goes on beyond the points there are.
     let run = |repeats: u64| {
         body(|out| {
@@ -201,7 +241,13 @@ fn the_worst_batch_still_fits_a_frame() {
     };
     let count = u32::try_from(BATCH_SAMPLES_MAX).unwrap();
     let samples = (0..count).map(|i| {
-        let mut sample = sample(i * 200_000 + i % 7, next(), next(), Value::Decimal(next()));
+        let value = if i % 8 == 0 {
+            text(&format!("{:07}", i / 8).repeat(7))
+        } else {
+            Value::Decimal(next())
+        };
+        let mut sample = sample(i * 200_000 + i % 7, next(), next(), value);
+        sample.flags = SampleFlags::from_bits(u64::from(i % 4)).unwrap();
         sample.quality = Quality(u32::try_from(next() & 0x3FFF_FFFF).unwrap());
         sample
     });
@@ -214,10 +260,70 @@ fn refuses_other_versions_and_left_over_bytes() {
     let mut body = encode(&batch(column([1, 2].map(Value::Decimal)))).unwrap();
     body.push(0);
     assert_eq!(decode(&body).unwrap_err(), CodecError::Trailing);
-    body[0] = 2;
-    assert_eq!(decode(&body).unwrap_err(), CodecError::Version { found: 2 });
+    for found in [0, 3, 255] {
+        body[0] = found;
+        assert_eq!(decode(&body).unwrap_err(), CodecError::Version { found });
+    }
     assert_eq!(decode(&[]).unwrap_err(), CodecError::Truncated);
     assert_eq!(decode(&[1; 20]).unwrap_err(), CodecError::Truncated);
+}
+
+/// A body of one point of one text, with what stands after the counts and times made by hand.
+fn texts(flags: u64, form: u64, place: i64, table: &[&[u8]]) -> Result<Batch, CodecError> {
+    decode(&body(|out| {
+        for count in [1, 1, 1] {
+            out.number(count);
+        }
+        // Point 0, track 0, its length 1, the units, source time 0, lag 0.
+        out.runs([0_u64; 1].into_iter(), |step| step);
+        out.runs([0_u64; 1].into_iter(), |track| track);
+        out.runs([0_u64; 1].into_iter(), |length| length);
+        for unit in [1, 1] {
+            out.number(unit);
+        }
+        column::write(&[0], &mut Guess::default(), out);
+        column::write(&[0], &mut Guess::default(), out);
+        out.runs([0_u64; 1].into_iter(), |quality| quality);
+        out.runs([flags].into_iter(), |flags| flags);
+        out.runs([form].into_iter(), |form| form);
+        column::write(&[place], &mut Guess::default(), out);
+        out.number(table.len() as u64);
+        for text in table {
+            out.number(text.len() as u64);
+            text.iter().for_each(|&byte| out.bits(u64::from(byte), 8));
+        }
+    }))
+}
+
+#[test]
+fn refuses_texts_and_bools_that_nobody_wrote() {
+    const TEXT: u64 = 28;
+    const BOOL: u64 = 27;
+    let good = texts(3, TEXT, 0, &[b"run"]).unwrap();
+    assert_eq!(good.samples[0].value, Some(text("run")));
+    assert_eq!(texts(0, BOOL, 1, &[]).unwrap().samples[0].value, Some(Value::Bool(true)));
+    let check = |result: Result<Batch, CodecError>, expected: &str| {
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    check(texts(4, TEXT, 0, &[b"run"]), "flags 4 of a sample are unknown; update this program");
+    check(texts(0, TEXT + 1, 0, &[b"run"]), "form 29 of values is unknown");
+    check(texts(0, TEXT, 1, &[b"a", b"b"]), "the place of a text");
+    check(texts(0, TEXT, -1, &[b"a"]), "the place of a text");
+    check(texts(0, TEXT, 0, &[]), "the number of texts");
+    check(texts(0, TEXT, 0, &[b"a", b"b"]), "too many texts: found 2, at most 1");
+    check(texts(0, BOOL, 1, &[b"a"]), "too many texts: found 1, at most 0");
+    check(texts(0, TEXT, 0, &[b"\xFF"]), "a text does not fit the rest");
+    check(texts(0, TEXT, 0, &[&[b'a'; 1_025]]), "too many bytes in a text: found 1025");
+    check(texts(0, BOOL, 2, &[]), "a value is there exactly if");
+}
+
+/// A body of version 1 that names the forms of version 2 is damaged.
+#[test]
+fn version_1_has_no_texts() {
+    let mut body = encode(&batch(column([1, 2].map(Value::Decimal)))).unwrap();
+    body[0] = 1;
+    assert!(decode(&body).is_err());
 }
 
 fn values(count: usize) -> impl Strategy<Value = Vec<Value>> {
@@ -232,7 +338,13 @@ fn values(count: usize) -> impl Strategy<Value = Vec<Value>> {
     ];
     #[expect(clippy::cast_possible_truncation, reason = "what a 32-bit register does")]
     let singles = scaled.clone().prop_map(|value| f64::from((value / 10.0) as f32));
+    let texts = prop_oneof![
+        3 => "[A-C]{0,2}".prop_map(|found| text(&found)),
+        1 => ".{0,80}".prop_map(|found| text(&found)),
+    ];
     prop_oneof![
+        vec(any::<bool>().prop_map(Value::Bool), count),
+        vec(texts, count),
         vec(decimals.prop_map(Value::Decimal), count),
         vec((0..3_i64).prop_map(Value::Decimal), count),
         vec(floats.prop_map(Value::Float), count),
@@ -265,14 +377,17 @@ fn qualities(count: usize) -> impl Strategy<Value = Vec<Quality>> {
 /// Points of one device share their times.
 fn device() -> impl Strategy<Value = Vec<(u32, Vec<Sample>)>> {
     let point = |times: Vec<Times>| {
-        (1..2_000_u32, values(times.len()), qualities(times.len())).prop_map(
-            move |(step, values, qualities)| {
-                let parts = times.iter().zip(&values).zip(&qualities);
-                let samples = parts.map(|((&(source_time, gateway_time), &value), &quality)| {
+        let flags = prop_oneof![3 => Just(0_u64), 1 => 0..4_u64];
+        let flags = vec(flags.prop_map(|bits| SampleFlags::from_bits(bits).unwrap()), times.len());
+        (1..2_000_u32, values(times.len()), qualities(times.len()), flags).prop_map(
+            move |(step, values, qualities, flags)| {
+                let parts = times.iter().zip(values).zip(&qualities).zip(flags);
+                let sample = |(((times, value), &quality), flags): (((&Times, _), &Quality), _)| {
+                    let (point, (source_time, gateway_time)) = (PointIndex(0), *times);
                     let value = (!quality.is_bad()).then_some(value);
-                    Sample { point: PointIndex(0), source_time, gateway_time, quality, value }
-                });
-                (step, samples.collect())
+                    Sample { point, source_time, gateway_time, quality, flags, value }
+                };
+                (step, parts.map(sample).collect())
             },
         )
     };
@@ -302,10 +417,12 @@ proptest! {
     fn no_bytes_make_it_panic(mut body in vec(any::<u8>(), 0..400)) {
         drop(decode(&body));
         // Past the version, too; small first numbers get further.
-        if let Some(version) = body.first_mut() {
-            *version = CODEC_VERSION;
+        for known in 1..=CODEC_VERSION {
+            if let Some(version) = body.first_mut() {
+                *version = known;
+            }
+            drop(decode(&body));
         }
-        drop(decode(&body));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use config::{Problems, Spanned, Table};
 use device_profiles::{DeviceProfile, ProfilePoint};
 use model::host::Clock;
-use model::{PointIndex, Sample, Timestamp, ValueType};
+use model::{Cursor, PointIndex, Sample, Timestamp, ValueType};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -107,8 +107,8 @@ pub trait Port: Send {
 pub struct Emission {
     /// The samples.
     pub samples: Vec<Sample>,
-    /// Per point: everything that the device gave up to this source time is in this emission or in earlier ones.
-    pub marks: Vec<(PointIndex, Timestamp)>,
+    /// Per point: everything that the device gave up to this cursor is in this emission or in earlier ones.
+    pub marks: Vec<(PointIndex, Cursor)>,
 }
 
 /// Why a device gives no values: code, what happened, what to do next.
@@ -144,7 +144,7 @@ pub struct PortLink {
     /// Hears how the devices do.
     pub observer: Arc<dyn Observer>,
     /// The history marks that are durable at the start of this run.
-    pub marks: Arc<HashMap<PointIndex, Timestamp>>,
+    pub marks: Arc<HashMap<PointIndex, Cursor>>,
     /// False while reading back must pause because the spool would drop.
     pub read_back_allowed: watch::Receiver<bool>,
     /// Where emissions go.

@@ -349,8 +349,8 @@ impl Tracker {
 
     fn seen(&self, sample: &Sample) -> bool {
         let same = |seen: &Sample| {
-            (seen.source_time, seen.quality, seen.value)
-                == (sample.source_time, sample.quality, sample.value)
+            (seen.source_time, seen.quality, &seen.value)
+                == (sample.source_time, sample.quality, &sample.value)
         };
         self.border.iter().any(same)
     }
@@ -372,7 +372,7 @@ impl Tracker {
             };
             let kept = *room > 0;
             *room = room.saturating_sub(1);
-            self.border.extend(kept.then_some(*sample));
+            self.border.extend(kept.then(|| sample.clone()));
             kept
         });
     }

@@ -89,7 +89,7 @@ impl Scaling {
             ValueType::Decimal { exponent } => {
                 exact.mantissa_at(exponent).map(Value::Decimal).ok_or(Quality::BAD_OUT_OF_RANGE)
             }
-            ValueType::Float => Ok(Value::Float(exact.to_f64())),
+            _ => Ok(Value::Float(exact.to_f64())),
         }
     }
 
@@ -155,11 +155,11 @@ mod tests {
         let mut exact = 0;
         for top in [9_007_199_254_740_000, 5_000_000_000_000_000, 2_000_000_000_000_000] {
             for (mantissa, found) in of_doubles(&hundredths(), top) {
+                exact += usize::from(found.is_ok());
                 match found {
                     Ok(value) => assert_eq!(value, Value::Decimal(mantissa)),
                     Err(quality) => assert_eq!(quality, Quality::BAD_OUT_OF_RANGE),
                 }
-                exact += usize::from(found.is_ok());
             }
         }
         assert!(exact > 20_000, "{exact} of 60000");

@@ -9,7 +9,7 @@ use async_opcua::types::StatusCode;
 use async_trait::async_trait;
 use driver::{Backoff, Emission, HistoryFrom, Port, PortLink, Stopped, jitter};
 use futures::FutureExt;
-use model::{Quality, Sample, Timestamp};
+use model::{Cursor, Quality, Sample, Timestamp};
 
 use crate::complaints::{Complaints, Kind};
 use crate::driver::PlannedPort;
@@ -56,7 +56,11 @@ impl Worker {
                 HistoryFrom::All => Timestamp::MIN,
                 HistoryFrom::Time(time) => time.max(Timestamp::MIN),
             };
-            Some(Tracker::new(link.marks.get(&point.codec.point).copied(), start, page))
+            Some(Tracker::new(
+                link.marks.get(&point.codec.point).and_then(Cursor::time),
+                start,
+                page,
+            ))
         });
         Self {
             trackers: trackers.collect(),

@@ -238,7 +238,7 @@ impl<'a> Serving<'a> {
                     let point = self.worker.plan.points[index].codec.point;
                     if let Some(mark) = mark {
                         emission.marks.retain(|(marked, _)| *marked != point);
-                        emission.marks.push((point, mark));
+                        emission.marks.push((point, mark.into()));
                     }
                 }
                 Action::Wait(after) => {

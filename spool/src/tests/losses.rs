@@ -7,7 +7,7 @@ use crate::losses::{LOSS_FRAME_BYTES_MAX, LOSSES_MAX, LossCount, LossList, LossT
 
 fn loss(first: u64, last: u64, reason: LossReason) -> Loss {
     let frames = (last + 1).saturating_sub(first);
-    Loss { samples: frames * 10, ..loss_of(Sequence(first), Sequence(last), reason, &[]) }
+    Loss { samples: Some(frames * 10), ..loss_of(Sequence(first), Sequence(last), reason, &[]) }
 }
 
 fn list(ranges: &[(u64, u64, LossReason)]) -> LossList {
@@ -19,7 +19,7 @@ fn list(ranges: &[(u64, u64, LossReason)]) -> LossList {
 }
 
 fn ranges(list: &LossList) -> Vec<(u64, u64, u64)> {
-    list.iter().map(|loss| (loss.first.0, loss.last.0, loss.samples)).collect()
+    list.iter().map(|loss| (loss.first.0, loss.last.0, loss.samples.unwrap())).collect()
 }
 
 use LossReason::{Corrupt, DropOldest};
@@ -118,10 +118,11 @@ fn the_longest_record_fits_its_bound() {
     let loss = Loss {
         first: max,
         last: max,
-        samples: u64::MAX,
+        samples: Some(u64::MAX),
         ts_min: ts,
         ts_max: ts,
         reason: DropOldest,
+        destinations: vec![],
     };
     let mut list = LossList::default();
     list.add(loss);

@@ -182,10 +182,10 @@ impl World {
                 self.appended.range(range.clone()).map(|(_, d)| u64::from(d.samples)).sum();
             match loss.reason {
                 LossReason::DropOldest => {
-                    assert_eq!(loss.samples, samples, "I5: {loss:?}");
+                    assert_eq!(loss.samples, Some(samples), "I5: {loss:?}");
                     self.dropped.extend(range);
                 }
-                LossReason::Corrupt => self.corrupt.extend(range),
+                _ => self.corrupt.extend(range),
             }
         }
         let frames = crate::to_u64(self.dropped.len());

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use model::{
     Batch, CommitNumber, Dictionary, GatewayId, Generation, LogId, PointInfo, Sample, Sequence,
-    Value, ValueType,
 };
 
 use crate::error::{DraftError, DraftFault};
@@ -85,12 +84,9 @@ impl AdmittedFrame {
         let points = self.dictionary.points.len();
         let info =
             self.dictionary.point(index).ok_or(DraftFault::UnknownPoint { index, points })?;
-        let (found, expected) = match (sample.value, info.value_type) {
-            (Some(Value::Decimal(_)), ValueType::Float) => ("a decimal", "float"),
-            (Some(Value::Float(_)), ValueType::Decimal { .. }) => ("a float", "decimal"),
-            _ => ("", ""),
-        };
-        if found != expected {
+        let misfit = sample.value.as_ref().filter(|value| !value.fits(info.value_type));
+        if let Some(value) = misfit {
+            let (expected, found) = (info.value_type.kind(), value.kind());
             return Err(DraftFault::ValueType { index, expected, found });
         }
         for found in [sample.source_time, sample.gateway_time] {

@@ -32,7 +32,7 @@ pub enum DraftFault {
         points: usize,
     },
     /// A sample's value is of another type than its point.
-    #[error("value of point index {} is {found}: its dictionary says {expected}", index.0)]
+    #[error("value of point index {} is a {found}: its dictionary says {expected}", index.0)]
     ValueType {
         /// The point.
         index: PointIndex,

@@ -124,6 +124,9 @@ fn point(gateway: u8, index: u32) -> PointInfo {
             ValueType::Decimal { exponent: -2 }
         },
         modulus: None,
+        states: Vec::new(),
+        interval_ms: None,
+        profile: None,
     }
 }
 

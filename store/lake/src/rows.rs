@@ -41,7 +41,7 @@ pub(crate) fn build(
                 seq: stored(frame.sequence.0),
                 exponent: match info.value_type {
                     ValueType::Decimal { exponent } => Some(i32::from(exponent)),
-                    ValueType::Float => None,
+                    _ => None,
                 },
                 sample,
             });

@@ -5,8 +5,9 @@ use model::dictionary::{DisplayName, Place};
 use model::frame::{BODY_BYTES_MAX, HEADER_BYTES, decode_frame, encode_frame};
 use model::wire::{self, MESSAGE_BYTES_MAX, Open, UpMessage};
 use model::{
-    Ack, Batch, Dictionary, FrameHeader, LogId, PointId, PointIndex, PointInfo, PointKind, Quality,
-    RecordType, Sample, Sequence, Timestamp, Unit, Value, ValueType, codec,
+    Ack, Batch, DestinationId, Dictionary, Epoch, FrameHeader, Lane, LogId, PointId, PointIndex,
+    PointInfo, PointKind, Quality, RecordType, Sample, Sequence, Text, Timestamp, Unit, Value,
+    ValueType, codec,
 };
 
 use super::told::Told;
@@ -73,8 +74,15 @@ fn frames_that_are_cut_damaged_or_unknown() {
 
 #[test]
 fn messages_that_are_cut_or_unknown() {
-    let open = Open { oldest: Sequence(1), next: Sequence(5), losses: Vec::new() };
-    let good = UpMessage::Open(open).encode(LogId([1; 16]));
+    let open = Open {
+        store: None,
+        epoch: Epoch(0),
+        destination: DestinationId::default(),
+        oldest: Sequence(1),
+        next: Sequence(5),
+        losses: Vec::new(),
+    };
+    let good = UpMessage::Open(open).encode(LogId([1; 16]), Lane::Backlog);
     assert!(wire::decode(&good).is_ok());
     let mut told = Told::new("wire");
     let mut tell = |case: &str, bytes: &[u8]| {
@@ -83,10 +91,12 @@ fn messages_that_are_cut_or_unknown() {
     tell("a message that is cut", &good[..20]);
     tell("a message that is too long", &vec![0; MESSAGE_BYTES_MAX + 1]);
     tell("a message of another program", b"{\"temperature\": 21.5, \"unit\": \"C\"}");
-    tell("a wire version of a later program", &with(good.clone(), 3, 2));
+    tell("a wire version of a later program", &with(good.clone(), 3, 3));
+    tell("a wire version of an earlier gateway", &with(good.clone(), 3, 1));
+    tell("a lane of a later program", &with(good.clone(), 5, 2));
     tell("a kind of message of a later program", &with(good.clone(), 4, 9));
     tell("an opening that is cut", &good[..good.len() - 1]);
-    tell("an opening without its sequences", &[&good[..21], b"{}"].concat());
+    tell("an opening without its sequences", &[&good[..22], b"{}"].concat());
     told.finish();
 }
 
@@ -110,7 +120,7 @@ fn batches_that_are_cut_damaged_or_unknown() {
     let mut tell = |case: &str, bytes: &[u8]| {
         told.error(case, "", &codec::decode(bytes).unwrap_err());
     };
-    tell("a batch of a later version", &with(good.clone(), 0, 2));
+    tell("a batch of a later version", &with(good.clone(), 0, 3));
     tell("a batch that is cut", &good[..good.len() - 1]);
     tell("a batch with something behind it", &[good.as_slice(), &[0]].concat());
     tell("a batch that says it is huge", &with(good.clone(), 33, 0xFF));
@@ -120,12 +130,20 @@ fn batches_that_are_cut_damaged_or_unknown() {
         told.error(case, "", &codec::encode(&batch(samples)).unwrap_err());
     };
     let one = sample(0, Value::Decimal(1));
-    refuse("two samples of one point and time", vec![one, one]);
+    refuse("two samples of one point and time", vec![one.clone(), one.clone()]);
     let nan = Some(Value::Float(f64::NAN));
-    refuse("a value that is no number", vec![Sample { value: nan, ..one }]);
-    refuse("a Bad sample with a value", vec![Sample { quality: Quality::BAD_TIMEOUT, ..one }]);
+    refuse("a value that is no number", vec![Sample { value: nan, ..one.clone() }]);
+    refuse(
+        "a Bad sample with a value",
+        vec![Sample { quality: Quality::BAD_TIMEOUT, ..one.clone() }],
+    );
     let later = Sample { source_time: Timestamp(TIME.0 + 1), ..sample(0, Value::Float(1.0)) };
     refuse("a point with decimals and doubles", vec![one, later]);
+    let text = |at: i64| {
+        let text = Value::Text(Text::cut(&format!("{at:01024}")).0);
+        Sample { source_time: Timestamp(TIME.0 + at), ..sample(0, text) }
+    };
+    refuse("more text than a frame holds", (0..129).map(text).collect());
     told.finish();
 }
 
@@ -140,6 +158,9 @@ fn dictionary() -> Dictionary {
         kind: PointKind::Counter,
         value_type: ValueType::Decimal { exponent: -2 },
         modulus: None,
+        states: Vec::new(),
+        interval_ms: None,
+        profile: None,
     };
     Dictionary::new(vec![point]).unwrap()
 }
@@ -154,7 +175,7 @@ fn dictionaries_that_are_damaged_or_unknown() {
         let error = Dictionary::from_json(good.replace(from, to).as_bytes()).unwrap_err();
         told.error(case, &format!("- {from}\n+ {to}"), &error);
     };
-    tell("a dictionary of a later version", "\"version\":1", "\"version\":2");
+    tell("a dictionary of a later version", "\"version\":2", "\"version\":3");
     tell("a unit that this program does not know", "\"kWh\"", "\"BTU\"");
     tell("a point's name that is none", "acme/nb-1/main/e_import", "Main Meter");
     tell("a kind of point that this program does not know", "\"counter\"", "\"histogram\"");
@@ -172,7 +193,7 @@ fn dictionaries_that_are_damaged_or_unknown() {
 
 #[test]
 fn commit_acks_that_are_not_followed() {
-    const GOOD: &str = r#"{"v":1,"log_id":"000102030405060708090a0b0c0d0e0f","ingest":"a1","durable_upto":7,"class":"D2"}"#;
+    const GOOD: &str = r#"{"v":2,"log_id":"000102030405060708090a0b0c0d0e0f","store":"t","epoch":0,"ingest":"a1","durable_upto":7,"class":"D2"}"#;
     assert!(Ack::from_json(GOOD.as_bytes()).is_ok());
     let mut told = Told::new("ack");
     let mut tell = |case: &str, from: &str, to: &str| {
@@ -180,7 +201,9 @@ fn commit_acks_that_are_not_followed() {
         let error = Ack::from_json(GOOD.replace(from, to).as_bytes()).unwrap_err();
         told.error(case, &format!("- {from}\n+ {to}"), &error);
     };
-    tell("an ack of a later version", "\"v\":1", "\"v\":2");
+    tell("an ack of a later version", "\"v\":2", "\"v\":3");
+    tell("an ack of an earlier centre", "\"v\":2", "\"v\":1");
+    tell("an ack without its store", ",\"store\":\"t\"", "");
     tell("an ack without its watermark", ",\"durable_upto\":7", "");
     tell("a watermark below zero", "upto\":7", "upto\":-7");
     tell("a log's name that is cut", "0d0e0f", "0d0e");

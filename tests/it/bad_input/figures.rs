@@ -54,6 +54,9 @@ async fn lake(folder: &Path) -> LakeView {
         kind: PointKind::Counter,
         value_type,
         modulus: Some("1000000".parse().unwrap()),
+        states: Vec::new(),
+        interval_ms: None,
+        profile: None,
     };
     let exact = ValueType::Decimal { exponent: 0 };
     let points = vec![point("e_import", exact), point("e_float", ValueType::Float)];

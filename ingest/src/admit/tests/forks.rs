@@ -131,7 +131,7 @@ fn a_frame_that_comes_again_as_another_one_shows_the_copy() {
     send(&mut b, 3, &copy[5..]);
     assert_eq!(b.notices, [NoticeKind::Forked]);
     assert_eq!(b.admit.counters().frames_admitted, 10);
-    assert!(b.acks[acks..].iter().all(|ack| ack.durable_upto.0 <= 10 && ack.want.is_none()));
+    assert!(b.acks[acks..].iter().all(|ack| ack.durable_upto.0 <= 10 && ack.want.is_empty()));
 }
 
 #[test]

@@ -379,7 +379,7 @@ fn bad_and_untimed_values_do_not_move_the_mark() {
             (live(1, 1), &[emit(&[(1, 1)], None)]),
             (page(&[(1, 1)]), &[read(2)]),
             (
-                Event::Live { sample: bad, timed: true, horizon: HORIZON },
+                Event::Live { sample: bad.clone(), timed: true, horizon: HORIZON },
                 &[Action::Emit { samples: vec![bad], mark: None }],
             ),
             (

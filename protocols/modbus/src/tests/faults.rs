@@ -37,9 +37,9 @@ fn check_values(samples: &[Sample], expected: &[u16]) -> usize {
     for sample in samples {
         *seen.entry(sample.point.0).or_default() += 1;
         assert_eq!(sample.value.is_none(), sample.quality.is_bad(), "INV-1: {sample:?}");
-        if let Some(value) = sample.value {
+        if let Some(value) = &sample.value {
             let expected = expected[sample.point.0 as usize];
-            assert_eq!(value, Value::Decimal(i64::from(expected)), "a wrong value: {sample:?}");
+            assert_eq!(*value, Value::Decimal(i64::from(expected)), "a wrong value: {sample:?}");
         }
     }
     assert_eq!(seen.len(), expected.len(), "every point has its sample");

@@ -83,7 +83,7 @@ async fn one_wrong_address_does_not_take_its_neighbours() {
         for sample in &samples {
             let at = u16::try_from(sample.point.0).unwrap();
             if at == 13 {
-                assert_eq!((sample.quality, sample.value), (Quality::BAD_NODE_ID_UNKNOWN, None));
+                assert_eq!((sample.quality, &sample.value), (Quality::BAD_NODE_ID_UNKNOWN, &None));
             } else {
                 let expected = Value::Decimal(i64::from(register(3, 3, at)));
                 assert_eq!(sample.value, Some(expected), "{at}");

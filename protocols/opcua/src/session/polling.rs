@@ -106,10 +106,11 @@ impl Serving<'_> {
             None => self.worker.settle(index, Kind::Type),
         }
         self.worker.heard_of(index);
-        if timed && self.last_read[index].is_some_and(|last| is_same_reading(&last, &sample)) {
+        let last = self.last_read[index].as_ref();
+        if timed && last.is_some_and(|last| is_same_reading(last, &sample)) {
             return;
         }
-        self.last_read[index] = Some(sample);
+        self.last_read[index] = Some(sample.clone());
         if self.worker.trackers[index].is_some() {
             // It says nothing of what came before it, so it is not looked for in the history, which is the better
             // source and read every minute.
@@ -123,5 +124,5 @@ impl Serving<'_> {
 
 /// Whether the server gave the same reading again: what did not change since the last poll is no new sample.
 fn is_same_reading(a: &Sample, b: &Sample) -> bool {
-    (a.source_time, a.quality, a.value) == (b.source_time, b.quality, b.value)
+    (a.source_time, a.quality, &a.value) == (b.source_time, b.quality, &b.value)
 }

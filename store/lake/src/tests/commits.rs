@@ -313,7 +313,7 @@ async fn a_draft_that_breaks_a_rule_is_refused() {
     let found = Timestamp(-1);
     refuses_draft(with(sample(0, -1, Value::Float(1.0))), DraftFault::Time { found }).await;
     let expected =
-        DraftFault::ValueType { index: PointIndex(1), expected: "decimal", found: "a float" };
+        DraftFault::ValueType { index: PointIndex(1), expected: "decimal", found: "float" };
     refuses_draft(with(sample(1, START, Value::Float(1.0))), expected).await;
 }
 

@@ -179,6 +179,9 @@ pub(crate) fn plant(gateway: &str, log: u8) -> Plant {
         kind: PointKind::Gauge,
         value_type,
         modulus: None,
+        states: Vec::new(),
+        interval_ms: None,
+        profile: None,
     };
     // Not in the order of names, so that the rows of a frame are not in the order of the table.
     let points = vec![

@@ -128,8 +128,8 @@ impl World {
     }
 
     fn emitted(&self) -> impl Iterator<Item = (i64, i64)> {
-        self.emissions.iter().flat_map(|(samples, _)| samples).map(|sample| match sample.value {
-            Some(Value::Decimal(value)) => (sample.source_time.0, value),
+        self.emissions.iter().flat_map(|(samples, _)| samples).map(|sample| match &sample.value {
+            Some(Value::Decimal(value)) => (sample.source_time.0, *value),
             other => panic!("{other:?}"),
         })
     }
