@@ -10,6 +10,7 @@ mod figures_from_files;
 mod first_steps;
 mod kills;
 mod peers_alone;
+mod planted;
 mod polled;
 mod steel_year;
 mod survival;
