@@ -9,7 +9,7 @@ use std::time::Duration;
 use ingest::BrokerSettings;
 use ingest::secret::Secret;
 use model::wire::{Open, UpMessage};
-use model::{GatewayId, LogId, Sequence};
+use model::{DestinationId, Epoch, GatewayId, Lane, LogId, Sequence};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, LastWill, Packet};
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
@@ -92,8 +92,15 @@ async fn a_gateway_with_a_password_is_spoken_for_by_nobody_else() {
 
     // A neighbour with a name that begins like it may connect, and is not heard.
     let forger = Gateway::connect_to(tcp_port, "honest-x", LOG, "v1/#").await;
-    let forged = Open { oldest: Sequence(2), next: Sequence(9), losses: vec![] };
-    let forged = UpMessage::Open(forged).encode(LOG);
+    let forged = Open {
+        store: None,
+        epoch: Epoch(0),
+        destination: DestinationId::default(),
+        oldest: Sequence(2),
+        next: Sequence(9),
+        losses: vec![],
+    };
+    let forged = UpMessage::Open(forged).encode(LOG, Lane::Backlog);
     for topic in ["gw/honest/up", "gw/honest/ack", "gw/honest/state", "gw/honest-x/up"] {
         forger.client.publish(topic, QoS::AtLeastOnce, true, forged.clone()).await.unwrap();
     }
