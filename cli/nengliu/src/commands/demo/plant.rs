@@ -206,7 +206,7 @@ fn gateway_password(
 ) -> Result<(GatewayId, Secret), DemoError> {
     let mut random = [0; 16];
     entropy.fill(&mut random);
-    let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let password = format!("{:032x}", u128::from_le_bytes(random));
     let path = folder.join("gw-1.password");
     let write = || {
         let mut options = std::fs::OpenOptions::new();
