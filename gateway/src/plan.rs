@@ -96,8 +96,7 @@ fn check_exclusive(ports: &[(String, Plan)], problems: &mut Problems) {
         ports.iter().filter_map(|(port, p)| Some((port, p.exclusive.as_ref()?)))
     {
         if let Some((first, place)) = taken.insert(&exclusive.key, (port, exclusive)) {
-            let both =
-                format!("ports `{first}` and `{port}` are one and the same {}", exclusive.key);
+            let both = format!("ports `{first}` and `{port}` use the same {}", exclusive.key);
             let help =
                 "put the devices of both behind one port: on it one request is under way at a time";
             for place in [place, exclusive] {

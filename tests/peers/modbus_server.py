@@ -1,4 +1,4 @@
-"""An independent Modbus server (pymodbus) over TCP or a serial line, serving the registers that a JSON file gives.
+"""An independent Modbus server (pymodbus) over TCP (also with RTU frames) or a serial line, serving the registers that a JSON file gives.
 
     {"units": [{"unit_id": 1, "delay_ms": 0,
                 "holding": [{"address": 0, "words": [1, 2]},
@@ -103,6 +103,7 @@ async def main():
     parser.add_argument("--registers", required=True)
     parser.add_argument("--count-file")
     parser.add_argument("--tcp-port", type=int)
+    parser.add_argument("--rtu-over-tcp", action="store_true")
     parser.add_argument("--serial")
     parser.add_argument("--baud", type=int, default=9600)
     args = parser.parse_args()
@@ -113,7 +114,8 @@ async def main():
             plant.devices(), framer=FramerType.RTU, port=args.serial, baudrate=args.baud
         )
     else:
-        server = ModbusTcpServer(plant.devices(), address=("127.0.0.1", args.tcp_port))
+        framer = FramerType.RTU if args.rtu_over_tcp else FramerType.SOCKET
+        server = ModbusTcpServer(plant.devices(), framer=framer, address=("127.0.0.1", args.tcp_port))
     await server.serve_forever(background=True)
     say(ready=True)
     while True:

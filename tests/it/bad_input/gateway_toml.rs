@@ -116,6 +116,18 @@ const MEANING: &[Spoiled] = &[
     ("a point that is misspelt", "\"p_total\"]", "\"p_totl\"]"),
     ("a point that the profile has not", "\"e_import\", \"p_total\"", "\"temperature\""),
     ("a poll interval that is too short", "poll = \"5s\"", "poll = \"1ms\""),
+    (
+        "a group of a point that is not read",
+        "points = [\"e_import\", \"p_total\"]",
+        "points = [\"e_import\"]\n[[device.group]]\npoints = [\"p_total\"]\npoll = \"1min\"",
+    ),
+    (
+        "a point in two groups",
+        "unit = 4",
+        "unit = 4\n[[device.group]]\npoints = [\"f\"]\npoll = \"1min\"\n\
+         [[device.group]]\npoints = [\"f\"]\npoll = \"1h\"",
+    ),
+    ("a group without its interval", "unit = 4", "unit = 4\n[[device.group]]\npoints = [\"f\"]"),
     ("a time without its offset", "history_from = \"all\"", "history_from = 2018-01-01T00:00:00"),
     ("a start of history without history", "history = true\n", ""),
     ("a broker's address without its scheme", "\"mqtt://127.0.0.1:1883\"", "\"127.0.0.1:1883\""),
@@ -162,6 +174,17 @@ const PROTOCOLS: &[Spoiled] = &[
     ("a baud rate that no line has", "baud = 9600", "baud = 96"),
     ("a time-out of an hour", "baud = 9600", "baud = 9600\ntimeout = \"1h\""),
     ("a hundred retries", "baud = 9600", "baud = 9600\nretries = 100"),
+    ("frames that a serial line has not", "baud = 9600", "baud = 9600\nframing = \"tcp\""),
+    ("a framing that does not exist", "baud = 9600", "baud = 9600\nframing = \"ascii\""),
+    ("a pause of an hour after connecting", "baud = 9600", "connect_pause = \"1h\""),
+    ("a unit id that nobody answers", "unit = 4", "unit = 0"),
+    ("a unit id of the reply on a serial line", "unit = 4", "unit = 4\nreply_unit = 0"),
+    (
+        "two ports on one serial line",
+        "[[port]]\nid = \"plc\"",
+        "[[port]]\nid = \"rs485-2\"\nprotocol = \"modbus\"\npath = \"/dev/ttyS1\"\n\
+         [[port]]\nid = \"plc\"",
+    ),
     ("a key of another protocol", "baud = 9600", "baud = 9600\nsecurity = \"none\""),
     ("history of a Modbus device", "unit = 4", "unit = 4\nhistory = true"),
     ("an OPC UA address of the web", "opc.tcp://127.0.0.1:4840/", "https://127.0.0.1/"),

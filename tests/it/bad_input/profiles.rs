@@ -75,6 +75,7 @@ const SHARED: &[Spoiled] = &[
     ),
     ("the section of another protocol", "[modbus]", "[opcua]"),
     ("a key that is misspelt", "scale = 0.1", "skale = 0.1"),
+    ("a point that is read too often", "scale = 0.1", "scale = 0.1\npoll = \"1ms\""),
 ];
 
 const ADDRESSES: &[Spoiled] = &[
@@ -91,7 +92,16 @@ const ADDRESSES: &[Spoiled] = &[
     ("a bool without its bit", "area = \"coil\"", "area = \"holding\"\ntype = \"bool\""),
     ("a coil read as a number", "area = \"coil\"", "area = \"coil\"\ntype = \"u16\""),
     ("a bit of a float", "type = \"f32\"", "type = \"f32\"\nbit = 3"),
-    ("an absent value of a float", "type = \"f32\"", "type = \"f32\"\nabsent = 0"),
+    (
+        "an absent value wider than the register",
+        "type = \"f32\"",
+        "type = \"f32\"\nabsent = 0x100000000",
+    ),
+    (
+        "absent values of a type that does not exist",
+        "address_base = 0",
+        "absent = { f16 = 0x8000 }",
+    ),
     ("an address base of two", "address_base = 0", "address_base = 2"),
     ("requests that are too long", "address_base = 0", "registers_per_request_max = 200"),
     ("a key of a section that is misspelt", "address_base = 0", "adress_base = 0"),

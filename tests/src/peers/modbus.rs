@@ -37,6 +37,13 @@ impl ModbusServer {
         Self::start(folder, arguments, Some(tcp_port), registers)
     }
 
+    /// Serves RTU frames on a free TCP port of loopback, as a serial server in transparent mode does.
+    pub fn rtu_over_tcp(folder: &Path, registers: &Value) -> Result<Self> {
+        let tcp_port = free_tcp_port()?;
+        let arguments = vec!["--tcp-port".into(), tcp_port.to_string(), "--rtu-over-tcp".into()];
+        Self::start(folder, arguments, Some(tcp_port), registers)
+    }
+
     /// Serves RTU frames on the device's end of a line.
     pub fn rtu(folder: &Path, line: &SerialLine, registers: &Value) -> Result<Self> {
         let serial = line.device_end.display().to_string();
