@@ -11,7 +11,6 @@
 
 pub mod admit;
 pub mod error;
-pub mod secret;
 pub mod settings;
 pub mod status;
 

@@ -1,32 +1,22 @@
-//! The thread itself. Its runtime has one task: disk calls may block here, and nowhere else. When it panics, what it
-//! holds is still written if that goes, and the end is told: the process must not go on without it.
+//! The thread itself. Its runtime has one task: disk calls may block here, and nowhere else.
 
-use std::collections::{BTreeSet, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use driver::{EMISSIONS_QUEUED_MAX, Emission};
-use model::host::Clock;
-use model::{Boot, Cursor, Dictionary, LogId, PointIndex, Sequence};
+use driver::Emission;
+use model::{Boot, Dictionary, HistoryMarks, LogId, Sequence};
 use spool::{Spool, SpoolConfig, SpoolError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::ack_watch::AckWatch;
 use super::command::{
     COMMANDS_QUEUED_MAX, Command, KeeperClosed, KeeperHandle, OpenInfo, SpoolView,
 };
 use super::keeping::Keeping;
 use crate::run::Host;
 use crate::settings::SpoolSettings;
-use crate::status::{SpoolStatus, TaskState};
-use crate::supervise::{Failure, TaskBoard};
 use crate::uplink_open;
-
-/// Name of the thread on the board.
-const TASK: &str = "keeper";
 
 /// Samples gathered before they are made durable without waiting for the interval.
 const CUT_SAMPLES: usize = 10_000;
@@ -56,16 +46,10 @@ pub struct Keeper {
     handle: KeeperHandle,
     view: watch::Receiver<SpoolView>,
     read_back: watch::Receiver<bool>,
-    to_read_again: watch::Receiver<Arc<BTreeSet<PointIndex>>>,
     log_id: LogId,
-    ended: watch::Receiver<Option<End>>,
-}
-
-/// How the thread ended.
-#[derive(Debug, Clone)]
-enum End {
-    Asked,
-    Failed(String),
+    acked: Sequence,
+    marks: HistoryMarks,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Keeper {
@@ -73,19 +57,16 @@ impl Keeper {
     pub async fn start(
         settings: KeeperSettings,
         host: Host,
-        board: TaskBoard,
         emissions: mpsc::Receiver<Emission>,
     ) -> Result<Self, KeeperError> {
         let (ready, started) = oneshot::channel();
         let (commands, commands_rx) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (view_tx, view) = watch::channel(SpoolView::default());
         let (read_back_tx, read_back) = watch::channel(true);
-        let (again_tx, to_read_again) = watch::channel(Arc::default());
-        let (end, ended) = watch::channel(None);
-        let shown = Shown { view: view_tx, read_back: read_back_tx, to_read_again: again_tx };
+        let (end, ended) = oneshot::channel();
         let work = move || {
-            let opened = Worker::open(settings, &host, shown);
-            let worker = match opened {
+            let opened = Worker::open(settings, &host, view_tx, read_back_tx);
+            let mut worker = match opened {
                 Ok(worker) => worker,
                 Err(e) => return drop(ready.send(Err(e))),
             };
@@ -94,23 +75,24 @@ impl Keeper {
                 Ok(runtime) => runtime,
                 Err(e) => return drop(ready.send(Err(KeeperError::Thread(e)))),
             };
-            let log_id = worker.keeping.spool.status().log_id;
-            if ready.send(Ok(log_id)).is_err() {
-                return;
+            let status = worker.keeping.spool.status();
+            let first = (status.log_id, status.acked, worker.keeping.durable_marks.clone());
+            if ready.send(Ok(first)).is_ok() {
+                runtime.block_on(worker.run(emissions, commands_rx));
             }
-            board.runs(TASK);
-            let how = worker.work(&runtime, emissions, commands_rx, &board);
-            end.send_replace(Some(how));
+            drop(worker);
+            // Nobody may wait for it; that is no fault.
+            end.send(()).ok();
         };
         std::thread::Builder::new()
-            .name(TASK.to_owned())
+            .name("keeper".to_owned())
             .spawn(work)
             .map_err(KeeperError::Thread)?;
         let gone =
             || KeeperError::Thread(std::io::Error::other("the thread ended before it began"));
-        let log_id = started.await.map_err(|_| gone())??;
+        let (log_id, acked, marks) = started.await.map_err(|_| gone())??;
         let handle = KeeperHandle { commands };
-        Ok(Self { handle, view, read_back, to_read_again, log_id, ended })
+        Ok(Self { handle, view, read_back, log_id, acked, marks, ended })
     }
 
     /// Asks it things.
@@ -137,26 +119,16 @@ impl Keeper {
         self.log_id
     }
 
-    /// Points of which samples were refused and could be read back now, by a port that begins again.
+    /// Watermark at the start.
     #[must_use]
-    pub fn to_read_again(&self) -> watch::Receiver<Arc<BTreeSet<PointIndex>>> {
-        self.to_read_again.clone()
+    pub fn acked(&self) -> Sequence {
+        self.acked
     }
 
-    /// Whether the thread is gone.
+    /// History marks at the start.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.ended.borrow().is_some() || self.ended.has_changed().is_err()
-    }
-
-    /// Waits until the thread ends by itself, which is a failure, and says why.
-    pub async fn failed(&self) -> String {
-        let mut ended = self.ended.clone();
-        let end = ended.wait_for(Option::is_some).await.map(|end| end.clone());
-        match end {
-            Ok(Some(End::Failed(why))) => why,
-            _ => "ended without a word".to_owned(),
-        }
+    pub fn marks(&self) -> &HistoryMarks {
+        &self.marks
     }
 
     /// Returns when everything that was handed over is durable, all senders of emissions being gone.
@@ -168,29 +140,26 @@ impl Keeper {
 
     /// Ends the thread and waits until the spool is closed.
     pub async fn stop(self) {
-        if self.handle.commands.send(Command::Stop).await.is_ok() {
-            self.failed().await;
+        if self.handle.commands.send(Command::Stop).await.is_ok() && self.ended.await.is_err() {
+            tracing::warn!("the spool's thread ended without a word");
         }
     }
 }
 
-/// What others see of the spool without asking.
-struct Shown {
-    view: watch::Sender<SpoolView>,
-    read_back: watch::Sender<bool>,
-    to_read_again: watch::Sender<Arc<BTreeSet<PointIndex>>>,
-}
-
 struct Worker {
     keeping: Keeping,
-    clock: Arc<dyn Clock>,
     commit_interval: Duration,
-    acks: AckWatch,
-    shown: Shown,
+    view: watch::Sender<SpoolView>,
+    read_back: watch::Sender<bool>,
 }
 
 impl Worker {
-    fn open(settings: KeeperSettings, host: &Host, shown: Shown) -> Result<Self, KeeperError> {
+    fn open(
+        settings: KeeperSettings,
+        host: &Host,
+        view: watch::Sender<SpoolView>,
+        read_back: watch::Sender<bool>,
+    ) -> Result<Self, KeeperError> {
         let KeeperSettings { spool, dictionary, version } = settings;
         let config = SpoolConfig {
             segment_bytes: spool.segment.0,
@@ -207,47 +176,14 @@ impl Worker {
         };
         let mut keeping = Keeping::new(log, recovery, &config, dictionary);
         keeping.note_start(&boot)?;
-        let mut worker = Self {
-            keeping,
-            clock: Arc::clone(&host.clock),
-            commit_interval: spool.commit_interval,
-            acks: AckWatch::default(),
-            shown,
-        };
+        let mut worker = Self { keeping, commit_interval: spool.commit_interval, view, read_back };
         worker.show();
         Ok(worker)
     }
 
-    /// Runs to the end, and closes the spool.
-    fn work(
-        mut self,
-        runtime: &tokio::runtime::Runtime,
-        mut emissions: mpsc::Receiver<Emission>,
-        commands: mpsc::Receiver<Command>,
-        board: &TaskBoard,
-    ) -> End {
-        let run = || runtime.block_on(self.run(&mut emissions, commands));
-        let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { return End::Asked };
-        let failure = Failure::of_panic(&*payload);
-        board.failed(TASK, &failure, TaskState::Dead);
-        // What was being done is lost; what waits can perhaps be kept.
-        let rescue = || {
-            emissions.close();
-            while let Ok(emission) = emissions.try_recv() {
-                self.keeping.take(emission);
-            }
-            self.keeping.commit();
-        };
-        if catch_unwind(AssertUnwindSafe(rescue)).is_err() {
-            // A spool that is not closed is looked through at the next start.
-            std::mem::forget(self);
-        }
-        End::Failed(failure.to_string())
-    }
-
     async fn run(
         &mut self,
-        emissions: &mut mpsc::Receiver<Emission>,
+        mut emissions: mpsc::Receiver<Emission>,
         mut commands: mpsc::Receiver<Command>,
     ) {
         let mut commit_at: Option<Instant> = None;
@@ -259,11 +195,6 @@ impl Worker {
                 command = commands.recv() => match command {
                     Some(Command::Flush { reply }) => flushing.push(reply),
                     Some(Command::Stop) | None => break,
-                    Some(Command::Resume { points, reply }) => {
-                        self.take_queued(emissions);
-                        drop(reply.send(self.resume(&points)));
-                        commit_at.get_or_insert_with(|| Instant::now() + self.commit_interval);
-                    }
                     Some(command) => self.answer(command),
                 },
                 emission = emissions.recv(), if emitting => match emission {
@@ -275,7 +206,7 @@ impl Worker {
                 },
                 () = sleep_until(commit_at), if commit_at.is_some() => {}
                 // Others may have made room on the disk, of which nobody tells.
-                () = tokio::time::sleep(LOOK_AGAIN_AFTER), if self.looks_again() => self.show(),
+                () = tokio::time::sleep(LOOK_AGAIN_AFTER), if !*self.read_back.borrow() => self.show(),
             }
             let due = commit_at.is_some_and(|at| at <= Instant::now());
             if due || self.keeping.waiting() >= CUT_SAMPLES || (!emitting && commit_at.is_some()) {
@@ -316,17 +247,13 @@ impl Worker {
                 self.show();
             }
             Command::Status { reply } => {
-                let silent_for = self.acks.silent_for(self.clock.monotonic());
-                let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-                let status =
-                    SpoolStatus { no_ack_for_ms: silent_for.map(millis), ..self.keeping.status() };
                 drop(reply.send((
-                    status,
+                    self.keeping.status(),
                     self.keeping.last.clone(),
                     self.keeping.durable_marks.clone(),
                 )));
             }
-            Command::Resume { .. } | Command::Flush { .. } | Command::Stop => {}
+            Command::Flush { .. } | Command::Stop => {}
         }
     }
 
@@ -338,41 +265,11 @@ impl Worker {
         info
     }
 
-    /// Takes what a port that has ended still handed over, so that it counts before the port begins again.
-    fn take_queued(&mut self, emissions: &mut mpsc::Receiver<Emission>) {
-        for _ in 0..EMISSIONS_QUEUED_MAX {
-            let Ok(emission) = emissions.try_recv() else { return };
-            self.keeping.take(emission);
-        }
-    }
-
-    fn resume(&mut self, points: &[PointIndex]) -> HashMap<PointIndex, Cursor> {
-        let marks = self.keeping.resume(points);
-        // Before the answer: the port must not see an old wish of its own.
-        self.show();
-        marks
-    }
-
-    /// Whether something may change while nobody asks: room on the disk.
-    fn looks_again(&self) -> bool {
-        !*self.shown.read_back.borrow()
-    }
-
     fn show(&mut self) {
         let view = self.keeping.view();
-        let status = self.keeping.spool.status();
-        self.acks.note(status.durable, status.acked, self.clock.monotonic());
-        self.shown.view.send_if_modified(|known| std::mem::replace(known, view) != view);
+        self.view.send_if_modified(|known| std::mem::replace(known, view) != view);
         let allowed = self.keeping.read_back_allowed();
-        self.shown.read_back.send_if_modified(|known| std::mem::replace(known, allowed) != allowed);
-        let again = self.keeping.to_read_again();
-        self.shown.to_read_again.send_if_modified(|known| {
-            let is_new = **known != again;
-            if is_new {
-                *known = Arc::new(again);
-            }
-            is_new
-        });
+        self.read_back.send_if_modified(|known| std::mem::replace(known, allowed) != allowed);
     }
 }
 

@@ -19,11 +19,17 @@
 //! or a gap ends that, and reading starts again at the cursor. Where the server samples or has no queue, values may be
 //! missing between live ones without a word: there only pages move the mark. A history that logs at times of its own never meets the
 //! live values; it is then read again every minute and alone moves the mark.
+//!
+//! **Once**: what a page and the subscription both bring is handed over once, by whichever comes first. The live values
+//! that lie at or after the cursor are remembered for that, and the last ones that pages brought, both in a bounded
+//! number. Where there are more, some are handed over twice, which costs rows and changes no figure (INV-4).
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use model::{Sample, Timestamp};
+use model::{Sample, Timestamp, Value};
 
 /// How often a history that met the live values is read again, for values that sampling skipped.
 pub const RECHECK_MET: Duration = Duration::from_mins(10);
@@ -38,6 +44,10 @@ const EMPTY_CONTINUATIONS_MAX: u32 = 8;
 const BORDER_PAGES_MAX: usize = 4;
 /// Values beyond the horizon that are emitted and kept in the border.
 const AHEAD_MAX: usize = 100;
+/// Live values that are remembered until a page has passed them, unless the driver says how many.
+const LIVE_REMEMBERED: usize = 1_024;
+/// The newest values of pages that are remembered, for live values that come after them.
+const PAGED_REMEMBERED: usize = 64;
 /// A cursor further ahead of our clock than this says that our clock is wrong, not that a device's was.
 const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -127,6 +137,56 @@ pub struct Tracker {
     every_change: bool,
     rests: u32,
     failures: u32,
+    live: Remembered,
+    paged: Remembered,
+}
+
+/// Samples that were handed over, the newest so many of them.
+#[derive(Debug, Clone)]
+struct Remembered {
+    max: usize,
+    samples: VecDeque<(Timestamp, u64)>,
+}
+
+impl Remembered {
+    fn new(max: usize) -> Self {
+        Self { max: max.max(1), samples: VecDeque::new() }
+    }
+
+    fn has(&self, sample: &Sample) -> bool {
+        self.samples.contains(&fingerprint(sample))
+    }
+
+    fn add(&mut self, sample: &Sample) {
+        if self.samples.len() == self.max {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(fingerprint(sample));
+    }
+
+    fn forget_before(&mut self, time: Timestamp) {
+        self.samples.retain(|(at, _)| *at >= time);
+        self.samples.shrink_to(self.samples.len() * 2);
+    }
+
+    /// Whether so many are remembered now that the next ones should be passed by a page soon.
+    fn fills_up(&self) -> bool {
+        self.samples.len() == self.max - self.max / 4
+    }
+}
+
+/// Time, and a digest of status and value: the same for the same reading.
+fn fingerprint(sample: &Sample) -> (Timestamp, u64) {
+    let mut hasher = DefaultHasher::new();
+    sample.quality.hash(&mut hasher);
+    match &sample.value {
+        None => 0_u8.hash(&mut hasher),
+        Some(Value::Decimal(mantissa)) => (1_u8, mantissa).hash(&mut hasher),
+        Some(Value::Float(value)) => (2_u8, value.to_bits()).hash(&mut hasher),
+        Some(Value::Bool(value)) => (3_u8, value).hash(&mut hasher),
+        Some(Value::Text(text)) => (4_u8, text).hash(&mut hasher),
+    }
+    (sample.source_time, hasher.finish())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +250,16 @@ impl Tracker {
             every_change: false,
             rests: 0,
             failures: 0,
+            live: Remembered::new(LIVE_REMEMBERED),
+            paged: Remembered::new(PAGED_REMEMBERED),
         }
+    }
+
+    /// Remembers so many live values instead: many points share the memory.
+    #[must_use]
+    pub fn remembering(mut self, live_values: usize) -> Self {
+        self.live = Remembered::new(live_values);
+        self
     }
 
     /// One step.
@@ -261,14 +330,41 @@ impl Tracker {
             }
             self.move_mark();
         }
-        let mut actions =
-            vec![Action::Emit { samples: vec![sample], mark: self.mark_if_moved(before) }];
+        let known = self.seen(&sample) || self.live.has(&sample) || self.paged.has(&sample);
+        let fills_up = !known && self.remember_live(&sample, counts);
+        let samples: Vec<Sample> = Some(sample).filter(|_| !known).into_iter().collect();
+        let mark = self.mark_if_moved(before);
+        let something = !samples.is_empty() || mark.is_some();
+        let mut actions: Vec<Action> =
+            something.then_some(Action::Emit { samples, mark }).into_iter().collect();
+        if fills_up {
+            actions.extend(self.read_if_resting());
+        }
         if counts
             && matches!(self.meeting, Meeting::Awaited { time: awaited, found: true } if awaited == time)
         {
             actions.extend(self.read_if_resting());
         }
         actions
+    }
+
+    /// Remembers a live value until pages have passed it; gives whether one should be read for that.
+    fn remember_live(&mut self, sample: &Sample, counts: bool) -> bool {
+        if counts
+            && self.every_change
+            && self.meeting == Meeting::Met
+            && self.phase == Phase::Resting
+            && sample.source_time > self.cursor
+        {
+            // Everything before it was handed over, and everything after it is coming in.
+            self.cursor = sample.source_time;
+            self.border.retain(|seen| seen.source_time >= sample.source_time);
+            self.border.push(sample.clone());
+            self.live.forget_before(self.cursor);
+            return false;
+        }
+        self.live.add(sample);
+        self.live.fills_up()
     }
 
     fn page(
@@ -340,6 +436,10 @@ impl Tracker {
         } else {
             Taken::Nothing
         };
+        samples.retain(|sample| !self.live.has(sample));
+        self.live.forget_before(self.cursor);
+        let newest = samples.len().saturating_sub(PAGED_REMEMBERED);
+        samples.iter().skip(newest).for_each(|sample| self.paged.add(sample));
         self.meet(taken == Taken::Nothing && last);
         self.move_mark();
         let mark = self.mark_if_moved(before.1);

@@ -1,16 +1,18 @@
 //! One connection to one server: endpoint, certificates, session. Must never connect again by itself; whoever holds it
 //! throws it away and makes another.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_opcua::client::{
-    Client, ClientConfig, IdentityToken, Password, Session, SessionPollResult, SubscriptionActivity,
+    Client, ClientConfig, IdentityToken, Password, Session, SessionBuilder, SessionPollResult,
+    SubscriptionActivity,
 };
-use async_opcua::crypto::SecurityPolicy;
+use async_opcua::crypto::{CertificateStore, SecurityPolicy, X509Data};
+use async_opcua::sync::RwLock;
 use async_opcua::types::{EndpointDescription, MessageSecurityMode, StatusCode};
+use driver::SilenceWatch;
 use futures::{Stream, StreamExt};
 use model::Timestamp;
 use model::host::Clock;
@@ -19,16 +21,21 @@ use tokio::task::JoinHandle;
 
 use crate::error::SessionError;
 use crate::identity::{self, Identity};
+use crate::login;
+use crate::request;
 use crate::settings::{Security, Settings};
+use crate::transport::{CHUNK_BYTES_MAX, CHUNKS_MAX, Found, GuardedTcp, MESSAGE_BYTES_MAX, Source};
 use crate::trust;
 
 /// How often the secure channel gets new keys.
 const CHANNEL_LIFETIME: Duration = Duration::from_mins(10);
-/// Largest answer that is accepted: a page of history or a notification is far below.
-const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Longest array that is read. One byte of an array can take a hundred in memory, so it is bounded more tightly than a
+/// text, which takes what it is long.
 const ARRAY_LENGTH_MAX: usize = 65_536;
 /// How long a server is given to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// A folder that cannot be: where the library has nothing to file.
+const NO_FOLDER: &str = "/dev/null";
 /// The library's own liveness reads, which measure nothing for us: as good as never.
 const LIBRARY_KEEP_ALIVE: Duration = Duration::from_hours(24);
 
@@ -37,16 +44,17 @@ pub(crate) struct Connection {
     pub(crate) session: Arc<Session>,
     pump: JoinHandle<()>,
     lost: watch::Receiver<Option<StatusCode>>,
-    heard_ms: Arc<AtomicU64>,
+    heard: SilenceWatch,
+    found: Found,
 }
 
 impl Connection {
     /// When the subscription last said something, on the monotonic clock.
     pub(crate) fn heard(&self) -> Duration {
-        Duration::from_millis(self.heard_ms.load(Ordering::Acquire))
+        self.heard.heard()
     }
 
-    /// Waits until the connection is lost, and says why.
+    /// Waits until the connection is lost, and says with what status.
     pub(crate) async fn lost(&self) -> StatusCode {
         let mut lost = self.lost.clone();
         let status = lost.wait_for(Option::is_some).await.map(|status| *status);
@@ -54,9 +62,18 @@ impl Connection {
         status.ok().flatten().unwrap_or(StatusCode::BadInternalError)
     }
 
+    /// Why the connection to `url` was lost with this status.
+    pub(crate) fn why_lost(&self, url: String, status: StatusCode) -> SessionError {
+        match self.found.get() {
+            Some(&found) => SessionError::Chunk { url, found },
+            None if request::is_unreadable(status) => SessionError::Unreadable { url, status },
+            None => SessionError::Lost { url, status },
+        }
+    }
+
     /// Counts silence from now on.
     pub(crate) fn hear(&self, now: Duration) {
-        self.heard_ms.store(millis(now), Ordering::Release);
+        self.heard.hear(now);
     }
 
     /// Takes leave, so that the server frees the session at once.
@@ -80,23 +97,44 @@ pub(crate) async fn connect(
     settings: &Settings,
     clock: Arc<dyn Clock>,
 ) -> Result<Connection, SessionError> {
+    let found = Found::default();
+    connect_guarded(settings, clock, &found).await.map_err(|error| match found.get() {
+        Some(&found) => SessionError::Chunk { url: settings.url.clone(), found },
+        None => error,
+    })
+}
+
+async fn connect_guarded(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    found: &Found,
+) -> Result<Connection, SessionError> {
     let identity = own_identity(settings, clock.as_ref()).await?;
-    let endpoint = find_endpoint(settings, identity.as_ref()).await?;
+    let endpoint = find_endpoint(settings, identity.as_ref(), found).await?;
     let accepted = check_server(settings, &endpoint, clock.now()).await?;
     let token = user_token(settings).await?;
-    let mut client = client(settings, identity.as_ref(), accepted);
-    let failed = |status| session_failed(settings, identity.as_ref(), status);
-    let (session, event_loop) = client
-        .connect_to_endpoint_directly(endpoint, token)
+    let offered = login::offered(&endpoint);
+    let failed = |status| session_failed(settings, identity.as_ref(), status, &offered);
+    if !login::is_offered(&endpoint, &token) {
+        return Err(failed(StatusCode::BadIdentityTokenRejected));
+    }
+    let certificates = certificates(identity.as_ref(), accepted.as_deref());
+    let config = client_config(settings, identity.as_ref(), accepted);
+    let (session, event_loop) = SessionBuilder::new(&config)
+        .connect_to_endpoint_directly(endpoint)
+        .and_then(|builder| {
+            let builder = builder.user_identity_token(token);
+            builder.with_connector(Source(Arc::clone(found))).build(certificates)
+        })
         .map_err(|error| failed(error.status()))?;
     let (connected, on_connected) = oneshot::channel();
-    let heard_ms = Arc::new(AtomicU64::new(0));
+    let heard = SilenceWatch::default();
     let (ended, lost) = watch::channel(None);
-    let pump = pump(event_loop.enter(), connected, Arc::clone(&heard_ms), clock);
+    let pump = pump(event_loop.enter(), connected, heard.clone(), clock);
     let pump = tokio::spawn(async move {
         ended.send_replace(Some(pump.await));
     });
-    let connection = Connection { session, pump, lost, heard_ms };
+    let connection = Connection { session, pump, lost, heard, found: Arc::clone(found) };
     match tokio::time::timeout(settings.timeout * 2, on_connected).await {
         Ok(Ok(())) => Ok(connection),
         Ok(Err(_)) => Err(failed(connection.lost().await)),
@@ -108,7 +146,7 @@ pub(crate) async fn connect(
 async fn pump(
     events: impl Stream<Item = Result<SessionPollResult, StatusCode>>,
     connected: oneshot::Sender<()>,
-    heard_ms: Arc<AtomicU64>,
+    heard: SilenceWatch,
     clock: Arc<dyn Clock>,
 ) -> StatusCode {
     tokio::pin!(events);
@@ -125,20 +163,20 @@ async fn pump(
                     | SessionPollResult::Subscription(SubscriptionActivity::FatalFailure(status)),
                 ),
             ) => return status,
+            // What it brought is lost, and would be lost again with the next notification like it.
+            Some(Ok(SessionPollResult::Subscription(SubscriptionActivity::PublishFailed(
+                status,
+            )))) if request::is_unreadable(status) => return status,
             Some(Ok(SessionPollResult::Reconnected(_))) => {
                 // Nobody listens any more when connecting took too long; the pump is ended then.
                 connected.take().map(|connected| connected.send(()));
             }
             Some(Ok(SessionPollResult::Subscription(SubscriptionActivity::Publish))) => {
-                heard_ms.store(millis(clock.monotonic()), Ordering::Release);
+                heard.hear(clock.monotonic());
             }
             Some(Ok(_)) => {}
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn own_identity(
@@ -195,10 +233,12 @@ async fn blocking<T: Send + 'static>(
 async fn find_endpoint(
     settings: &Settings,
     identity: Option<&Identity>,
+    found: &Found,
 ) -> Result<EndpointDescription, SessionError> {
     let url = settings.url.clone();
-    let client = client(settings, identity, None);
-    let asked = client.get_server_endpoints_from_url(url.as_str());
+    let client = Client::new(client_config(settings, identity, None));
+    let asked =
+        client.get_server_endpoints_from_url(GuardedTcp::new(url.clone(), Arc::clone(found)));
     let endpoints = tokio::time::timeout(settings.timeout * 2, asked)
         .await
         .map_err(|_| silent(settings, "it was asked for its endpoints"))?
@@ -244,7 +284,31 @@ fn reachable(ours: &str, theirs: &str) -> String {
     format!("opc.tcp://{}/{}", split(ours).0, split(theirs).1)
 }
 
-fn client(settings: &Settings, identity: Option<&Identity>, accepted: Option<PathBuf>) -> Client {
+/// The certificates that the library shows and takes.
+fn certificates(
+    identity: Option<&Identity>,
+    accepted: Option<&Path>,
+) -> Arc<RwLock<CertificateStore>> {
+    let folder = accepted.unwrap_or(Path::new(NO_FOLDER));
+    let mut certificates = match identity {
+        Some(Identity { certificate, key, .. }) => {
+            let (certificate, key) = (Some(certificate.as_path()), Some(key.as_path()));
+            CertificateStore::new_with_x509_data(folder, false, certificate, key, None::<X509Data>)
+                .0
+        }
+        None => CertificateStore::new(folder),
+    };
+    // Our own check came first and is stricter: this very certificate, or none.
+    certificates.set_skip_verify_certs(true);
+    certificates.set_trust_unknown_certs(accepted.is_some());
+    Arc::new(RwLock::new(certificates))
+}
+
+fn client_config(
+    settings: &Settings,
+    identity: Option<&Identity>,
+    accepted: Option<PathBuf>,
+) -> ClientConfig {
     let uri = identity.map_or("urn:nengliu:gateway", |identity| identity.application_uri.as_str());
     let keep_alive = settings.keep_alive;
     let session_timeout = u32::try_from((keep_alive * 6).max(Duration::from_secs(30)).as_millis());
@@ -261,18 +325,20 @@ fn client(settings: &Settings, identity: Option<&Identity>, accepted: Option<Pat
         .min_publish_interval(settings.publish_interval)
         .session_timeout(session_timeout.unwrap_or(u32::MAX))
         .channel_lifetime(u32::try_from(CHANNEL_LIFETIME.as_millis()).unwrap_or(u32::MAX))
+        .max_incoming_chunk_size(CHUNK_BYTES_MAX)
+        .max_chunk_count(CHUNKS_MAX)
         .max_message_size(MESSAGE_BYTES_MAX)
+        // A text that fits into a message is read, and refused where it is too long for its point alone.
+        .max_string_length(MESSAGE_BYTES_MAX)
+        .max_byte_string_length(MESSAGE_BYTES_MAX)
         .max_array_length(ARRAY_LENGTH_MAX)
-        // Our own check came first and is stricter: this very certificate, or none.
         .verify_server_certs(false)
         .trust_server_certs(accepted.is_some());
     if let Some(identity) = identity {
         builder = builder.certificate_path(&identity.certificate).private_key_path(&identity.key);
     }
     // Without an accepted server the library has nothing to file, and must not do so in the working directory.
-    let folder = accepted.unwrap_or_else(|| PathBuf::from("/dev/null"));
-    let config: ClientConfig = builder.pki_dir(folder).into_config();
-    Client::new(config)
+    builder.pki_dir(accepted.unwrap_or_else(|| PathBuf::from(NO_FOLDER))).into_config()
 }
 
 fn silent(settings: &Settings, doing: &'static str) -> SessionError {
@@ -285,6 +351,7 @@ fn session_failed(
     settings: &Settings,
     identity: Option<&Identity>,
     status: StatusCode,
+    offered: &str,
 ) -> SessionError {
     let url = settings.url.clone();
     match (status, identity) {
@@ -294,7 +361,13 @@ fn session_failed(
             | StatusCode::BadUserAccessDenied
             | StatusCode::BadUserSignatureInvalid,
             _,
-        ) => SessionError::UserRefused { url, status },
+        ) => {
+            let ours = settings
+                .user
+                .as_ref()
+                .map_or_else(|| "no user".to_owned(), |user| format!("user `{}`", user.name));
+            SessionError::UserRefused { url, status, ours, offered: offered.to_owned() }
+        }
         (
             StatusCode::BadSecurityChecksFailed
             | StatusCode::BadCertificateUntrusted

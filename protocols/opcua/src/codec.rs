@@ -1,8 +1,18 @@
 //! From a `DataValue` of a server to a sample, exactly. Must never ask a clock or a server.
+//!
+//! What the profile calls `integer`, `float`, `bool` or `text` is taken from each type that holds it without loss, for
+//! servers give 1.5 as a Double and 2 as an Int32 of one and the same variable:
+//!
+//! | `type` | taken |
+//! |---|---|
+//! | `integer` | all integers, Boolean, enumerations; Float and Double that are whole; DateTime as microseconds since 1970 |
+//! | `float` | Float, Double; integers that a double holds exactly, and any with a `resolution` |
+//! | `bool` | Boolean; the integers 0 and 1 |
+//! | `text` | String, LocalizedText, QualifiedName, Guid; DateTime as ISO 8601 in UTC |
 
 use async_opcua::types::{DataValue, DateTime, Variant};
-use driver::{RawKind, Scaling};
-use model::{PointIndex, Quality, Sample, Timestamp, Value};
+use driver::Scaling;
+use model::{PointIndex, Quality, Sample, SampleFlags, Text, Timestamp, Value, ValueType};
 
 /// Ticks of 100 ns from 1601-01-01, where OPC UA begins to count, to 1970-01-01.
 ///
@@ -11,19 +21,58 @@ use model::{PointIndex, Quality, Sample, Timestamp, Value};
 const TICKS_TO_1970: i64 = 116_444_736_000_000_000;
 const TICKS_PER_MICROSECOND: i64 = 10;
 
-/// The server's queue ran over before or after this value. Counts without the info type `DataValue` (bit 10) too, which
-/// some servers leave out: nothing else has this bit.
+/// The server's queue ran over before or after this value.
 ///
 /// # Source
 /// OPC 10000-4 §7.39.1, table of the `DataValue` info bits.
 const OVERFLOW_BIT: u32 = 0x0080;
+/// The info bits of a status say something of a `DataValue`.
+const INFO_DATA_VALUE: u32 = 0x0400;
+const INFO_BITS: u32 = 0xFFFF;
+
+/// Integers up to here are exact in a double, and in a float.
+const DOUBLE_EXACT_MAX: u64 = 1 << 53;
+const FLOAT_EXACT_MAX: f32 = 16_777_216.0;
 
 /// How the values of one point are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PointCodec {
     pub(crate) point: PointIndex,
-    pub(crate) kind: RawKind,
-    pub(crate) scaling: Scaling,
+    pub(crate) content: Content,
+    /// Which element of an array; `None` for a value that is none.
+    pub(crate) element: Option<usize>,
+    /// Whether the device's own times are not to be used.
+    pub(crate) gateway_time: bool,
+}
+
+/// What a node holds, as the profile says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Content {
+    Integer(Scaling),
+    Float(Scaling),
+    Bool,
+    Text,
+}
+
+impl Content {
+    /// How its values are held.
+    pub(crate) fn value_type(&self) -> ValueType {
+        match self {
+            Self::Integer(scaling) | Self::Float(scaling) => scaling.value_type(),
+            Self::Bool => ValueType::Bool,
+            Self::Text => ValueType::Text,
+        }
+    }
+
+    /// What is expected, for people.
+    pub(crate) fn expected(&self) -> &'static str {
+        match self {
+            Self::Integer(_) => "an integer",
+            Self::Float(_) => "a Float or Double",
+            Self::Bool => "a Boolean",
+            Self::Text => "a String or LocalizedText",
+        }
+    }
 }
 
 /// What a `DataValue` said.
@@ -41,7 +90,8 @@ pub(crate) struct Decoded {
 impl PointCodec {
     /// A value as subscribed to or read now: its source time, or `gateway_time` where the server gives none.
     pub(crate) fn live(&self, value: &DataValue, gateway_time: Timestamp) -> Decoded {
-        self.decode(value, storable(value.source_timestamp.as_ref()), gateway_time)
+        let time = storable(value.source_timestamp.as_ref()).filter(|_| !self.gateway_time);
+        self.decode(value, time, gateway_time)
     }
 
     /// A value as remembered by the server: its source time, else the server's own. `None` when it has neither, for a
@@ -49,7 +99,7 @@ impl PointCodec {
     pub(crate) fn remembered(&self, value: &DataValue, gateway_time: Timestamp) -> Option<Sample> {
         let time = storable(value.source_timestamp.as_ref())
             .or_else(|| storable(value.server_timestamp.as_ref()))?;
-        Some(self.decode(value, Some(time), gateway_time).sample)
+        Some(self.decode(value, Some(time), gateway_time).sample.flagged(SampleFlags::RECOVERED))
     }
 
     fn decode(
@@ -59,18 +109,22 @@ impl PointCodec {
         gateway_time: Timestamp,
     ) -> Decoded {
         let quality = Quality(value.status.map_or(0, |status| status.bits()));
-        let overflow = quality.0 & OVERFLOW_BIT != 0 && time.is_some();
+        let overflow = is_overflow(quality) && time.is_some();
         let source_time = time.unwrap_or(gateway_time);
         let bad = |quality| Sample::without_value(self.point, source_time, gateway_time, quality);
         let mut mismatch = None;
         let sample = if quality.is_bad() {
             bad(quality)
         } else {
-            match self.value(value.value.as_ref()) {
-                Ok(value) => Sample::new(self.point, source_time, gateway_time, quality, value),
+            match self.element_of(value.value.as_ref()).and_then(|found| self.value(found)) {
+                Ok((value, whole)) => {
+                    let cut = !whole && quality.is_good();
+                    let quality = if cut { Quality::UNCERTAIN } else { quality };
+                    Sample::new(self.point, source_time, gateway_time, quality, value)
+                }
                 Err(quality) => {
                     if quality == Quality::BAD_TYPE_MISMATCH {
-                        mismatch = Some(found(value.value.as_ref()));
+                        mismatch = Some(self.found(value.value.as_ref()));
                     }
                     bad(quality)
                 }
@@ -79,38 +133,126 @@ impl PointCodec {
         Decoded { sample, timed: time.is_some(), overflow, mismatch }
     }
 
-    fn value(&self, value: Option<&Variant>) -> Result<Value, Quality> {
-        match self.kind {
-            RawKind::Integer => self.scaling.of_integer(integer(value)?),
-            RawKind::Float => match value {
-                Some(Variant::Double(raw)) => self.scaling.of_float(*raw),
-                Some(Variant::Float(raw)) => self.scaling.of_float(f64::from(*raw)),
-                _ => Err(Quality::BAD_TYPE_MISMATCH),
+    /// The value itself, or the element of an array that is wanted.
+    fn element_of<'a>(&self, value: Option<&'a Variant>) -> Result<&'a Variant, Quality> {
+        let found = match (value, self.element) {
+            (Some(Variant::Array(array)), Some(element)) => {
+                array.values.get(element).ok_or(BAD_INDEX_RANGE_NO_DATA)?
+            }
+            (Some(value), None) => value,
+            _ => return Err(Quality::BAD_TYPE_MISMATCH),
+        };
+        Ok(if let Variant::Variant(inner) = found { inner } else { found })
+    }
+
+    /// The value, and whether it is the whole of it.
+    fn value(&self, found: &Variant) -> Result<(Value, bool), Quality> {
+        let value = match &self.content {
+            Content::Integer(scaling) => scaling.of_integer(integer(found)?)?,
+            Content::Float(scaling) => float(scaling, found)?,
+            Content::Bool => match integer(found)? {
+                0 => Value::Bool(false),
+                1 => Value::Bool(true),
+                _ => return Err(Quality::BAD_TYPE_MISMATCH),
             },
+            Content::Text => {
+                let (text, cut) = text(found)?;
+                return Ok((Value::Text(text), !cut));
+            }
+        };
+        Ok((value, true))
+    }
+
+    fn found(&self, value: Option<&Variant>) -> String {
+        match (value, self.element) {
+            (None | Some(Variant::Empty), _) => "no value".to_owned(),
+            (Some(Variant::Array(array)), None) => {
+                format!("an array of {} (say which element: `index = 0`)", array.values.len())
+            }
+            (Some(Variant::Array(array)), Some(element)) => {
+                let held = array.values.get(element).map(|value| format!("{:?}", value.type_id()));
+                format!("an array of {}", held.unwrap_or_default())
+            }
+            (Some(value), Some(_)) => format!("a value of {:?} that is no array", value.type_id()),
+            (Some(Variant::Double(raw)), None) => format!("a Double of {raw}"),
+            (Some(value), None) => format!("a value of {:?}", value.type_id()),
         }
     }
 }
 
-fn integer(value: Option<&Variant>) -> Result<i64, Quality> {
+/// The array is shorter than the element that is wanted.
+const BAD_INDEX_RANGE_NO_DATA: Quality = Quality(0x8037_0000);
+
+/// Whether values before or after this one are missing. The bit counts without the info type too where it stands alone:
+/// some servers leave the type out. With others beside it it does not: 0x00C0 is the "good" of OPC DA.
+fn is_overflow(quality: Quality) -> bool {
+    let info = quality.0 & INFO_BITS;
+    info == OVERFLOW_BIT
+        || info & (INFO_DATA_VALUE | OVERFLOW_BIT) == INFO_DATA_VALUE | OVERFLOW_BIT
+}
+
+fn integer(value: &Variant) -> Result<i64, Quality> {
     Ok(match value {
-        Some(Variant::Boolean(raw)) => i64::from(*raw),
-        Some(Variant::SByte(raw)) => i64::from(*raw),
-        Some(Variant::Byte(raw)) => i64::from(*raw),
-        Some(Variant::Int16(raw)) => i64::from(*raw),
-        Some(Variant::UInt16(raw)) => i64::from(*raw),
-        Some(Variant::Int32(raw)) => i64::from(*raw),
-        Some(Variant::UInt32(raw)) => i64::from(*raw),
-        Some(Variant::Int64(raw)) => *raw,
-        Some(Variant::UInt64(raw)) => i64::try_from(*raw).map_err(|_| Quality::BAD_OUT_OF_RANGE)?,
+        Variant::Boolean(raw) => i64::from(*raw),
+        Variant::SByte(raw) => i64::from(*raw),
+        Variant::Byte(raw) => i64::from(*raw),
+        Variant::Int16(raw) => i64::from(*raw),
+        Variant::UInt16(raw) => i64::from(*raw),
+        Variant::Int32(raw) => i64::from(*raw),
+        Variant::UInt32(raw) => i64::from(*raw),
+        Variant::Int64(raw) => *raw,
+        Variant::UInt64(raw) => i64::try_from(*raw).map_err(|_| Quality::BAD_OUT_OF_RANGE)?,
+        Variant::Float(raw) if raw.abs() <= FLOAT_EXACT_MAX => whole(f64::from(*raw))?,
+        Variant::Double(raw) => whole(*raw)?,
+        Variant::DateTime(time) => to_timestamp(time).0,
         _ => return Err(Quality::BAD_TYPE_MISMATCH),
     })
 }
 
-fn found(value: Option<&Variant>) -> String {
-    value.map_or_else(|| "no value".to_owned(), |value| format!("a value of {:?}", value.type_id()))
+/// The integer that a double is, exactly.
+fn whole(raw: f64) -> Result<i64, Quality> {
+    #[expect(clippy::cast_possible_truncation, reason = "what is no whole number is refused")]
+    let integer = raw as i64;
+    #[expect(clippy::cast_precision_loss, reason = "at most 2^53, where each integer is exact")]
+    let back = integer as f64;
+    let exact = integer.unsigned_abs() <= DOUBLE_EXACT_MAX && back.total_cmp(&(raw + 0.0)).is_eq();
+    if exact { Ok(integer) } else { Err(Quality::BAD_TYPE_MISMATCH) }
 }
 
-fn storable(time: Option<&DateTime>) -> Option<Timestamp> {
+/// A number that may come as an integer where it is whole.
+fn float(scaling: &Scaling, value: &Variant) -> Result<Value, Quality> {
+    let raw = match value {
+        Variant::Double(raw) => return scaling.of_float(*raw),
+        Variant::Float(raw) => return scaling.of_float(f64::from(*raw)),
+        Variant::Boolean(_) | Variant::DateTime(_) => return Err(Quality::BAD_TYPE_MISMATCH),
+        value => integer(value)?,
+    };
+    let exact = raw.unsigned_abs() <= DOUBLE_EXACT_MAX;
+    match scaling.value_type() {
+        ValueType::Decimal { .. } => match scaling.of_integer(raw) {
+            #[expect(clippy::cast_precision_loss, reason = "at most 2^53")]
+            Err(_) if exact => scaling.of_float(raw as f64),
+            value => value,
+        },
+        _ if exact => scaling.of_integer(raw),
+        _ => Err(Quality::BAD_OUT_OF_RANGE),
+    }
+}
+
+/// The text, and whether some of it was cut off.
+fn text(value: &Variant) -> Result<(Text, bool), Quality> {
+    Ok(match value {
+        Variant::String(text) => Text::cut(text.as_ref()),
+        Variant::LocalizedText(text) => Text::cut(text.text.as_ref()),
+        Variant::QualifiedName(name) => Text::cut(name.name.as_ref()),
+        Variant::Guid(guid) => Text::cut(&guid.to_string()),
+        Variant::DateTime(time) => Text::cut(&to_timestamp(time).to_string()),
+        _ => return Err(Quality::BAD_TYPE_MISMATCH),
+    })
+}
+
+/// The time, if it is one that a store admits.
+pub(crate) fn storable(time: Option<&DateTime>) -> Option<Timestamp> {
     let time = time.filter(|time| !time.is_null()).map(to_timestamp)?;
     time.is_storable().then_some(time)
 }

@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Refused,
     /// Its values are not what the profile says.
     Type,
+    /// Its times are not what they should be.
+    Clock,
     /// Its history cannot be read.
     History,
     /// Some of its values are missing.

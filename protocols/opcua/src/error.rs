@@ -8,6 +8,7 @@ use model::Quality;
 use thiserror::Error;
 
 use crate::complaints::Kind;
+use crate::transport::ChunkError;
 
 /// Why there is no session, or no longer one.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -40,14 +41,22 @@ pub(crate) enum SessionError {
     OwnUntrusted { url: String, status: StatusCode, certificate: PathBuf, fingerprint: String },
     #[error("our own certificate: {reason}")]
     OwnCertificate { reason: String },
-    #[error("`{url}` refuses the user ({status}): check `user` and `password_file`")]
-    UserRefused { url: String, status: StatusCode },
+    #[error(
+        "`{url}` refuses {ours} ({status}); it takes: {offered}; set `user` and `password_file` accordingly"
+    )]
+    UserRefused { url: String, status: StatusCode, ours: String, offered: String },
     #[error("`{}` cannot be read: {reason}", file.display())]
     File { file: PathBuf, reason: String },
     #[error("the connection to `{url}` was lost: {status}")]
     Lost { url: String, status: StatusCode },
     #[error("`{url}` sent nothing for {seconds} s; the session is built again")]
     Watchdog { url: String, seconds: u64 },
+    #[error("`{url}` breaks the protocol: {found}; the connection was closed")]
+    Chunk { url: String, found: ChunkError },
+    #[error(
+        "`{url}` sent an answer that is too large or cannot be read ({status}); its points are asked one by one to find which it is"
+    )]
+    Unreadable { url: String, status: StatusCode },
     #[error("`{url}` ended the subscription: {status}")]
     SubscriptionEnded { url: String, status: StatusCode },
     #[error("`{url}` refuses {request}: {status}")]
@@ -72,6 +81,8 @@ impl SessionError {
             Self::OwnCertificate { .. } => "GW-O108",
             Self::File { .. } => "GW-O109",
             Self::SubscriptionEnded { .. } | Self::Refused { .. } => "GW-O110",
+            Self::Chunk { .. } => "GW-O111",
+            Self::Unreadable { .. } => "GW-O112",
             Self::Internal { .. } => "GW-O199",
         }
     }
@@ -79,9 +90,11 @@ impl SessionError {
     /// The quality that the points have because of it.
     pub(crate) fn quality(&self) -> Quality {
         match self {
-            Self::Lost { .. } | Self::SubscriptionEnded { .. } | Self::Internal { .. } => {
-                Quality::BAD_COMMUNICATION_ERROR
-            }
+            Self::Lost { .. }
+            | Self::SubscriptionEnded { .. }
+            | Self::Chunk { .. }
+            | Self::Unreadable { .. }
+            | Self::Internal { .. } => Quality::BAD_COMMUNICATION_ERROR,
             Self::Watchdog { .. } => Quality::BAD_TIMEOUT,
             _ => Quality::BAD_NOT_CONNECTED,
         }
@@ -121,6 +134,20 @@ pub(crate) enum PointError {
         "the server refuses to have points subscribed to ({status}): they are read every `poll`, and what changes in between is missed; `subscribe = false` says so for good"
     )]
     ReadInstead { status: StatusCode },
+    #[error(
+        "`{metric}` at `{node}`: the server's answer is too large or cannot be read ({status}); the other points go on, asked again in {minutes} min"
+    )]
+    Unreadable { metric: String, node: String, status: StatusCode, minutes: u64 },
+    #[error(
+        "`{metric}` at `{node}`: its source time {what}; set the clock of the device, or `time = \"gateway\"` for the device or the point"
+    )]
+    Clock { metric: String, node: String, what: String },
+    #[error("`{metric}` at `{node}`: the server's answer says nothing of it; asked again")]
+    Unanswered { metric: String, node: String },
+    #[error(
+        "`{url}` had sent nothing for {seconds} s, so the session was built again; what has a history is read back"
+    )]
+    Rebuilt { url: String, seconds: u64 },
     #[error("values were lost between server and gateway: {reason}")]
     ValuesLost { reason: &'static str },
 }
@@ -128,10 +155,17 @@ pub(crate) enum PointError {
 impl PointError {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::Refused { .. } | Self::Namespace { .. } => Kind::Refused,
+            Self::Refused { .. }
+            | Self::Namespace { .. }
+            | Self::Unreadable { .. }
+            | Self::Unanswered { .. } => Kind::Refused,
             Self::Mismatch { .. } => Kind::Type,
+            Self::Clock { .. } => Kind::Clock,
             Self::NoHistory { .. } | Self::HistoryFailed { .. } => Kind::History,
-            Self::Crowded { .. } | Self::Timeless { .. } | Self::ValuesLost { .. } => Kind::Loss,
+            Self::Crowded { .. }
+            | Self::Timeless { .. }
+            | Self::ValuesLost { .. }
+            | Self::Rebuilt { .. } => Kind::Loss,
             Self::ReadInstead { .. } => Kind::ReadInstead,
         }
     }
@@ -146,6 +180,10 @@ impl PointError {
             Self::Timeless { .. } => "GW-O126",
             Self::ValuesLost { .. } => "GW-O127",
             Self::ReadInstead { .. } => "GW-O128",
+            Self::Unreadable { .. } => "GW-O129",
+            Self::Unanswered { .. } => "GW-O130",
+            Self::Rebuilt { .. } => "GW-O131",
+            Self::Clock { .. } => "GW-O132",
         };
         Fault { code, message: self.to_string() }
     }

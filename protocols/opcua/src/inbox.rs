@@ -1,43 +1,96 @@
-//! What a subscription brings, put into a bounded queue. Must never wait: the library calls it while it holds its locks.
+//! What a subscription brings, put into a bounded queue. Values are decoded on the way in, so that what is queued is small
+//! however large the server's values are. Must never wait: the library calls it while it holds its locks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_opcua::client::{MonitoredItemMap, OnSubscriptionNotificationCore};
 use async_opcua::types::{
-    DataChangeNotification, DataValue, NotificationMessage, StatusChangeNotification, StatusCode,
+    DataChangeNotification, DataValue, MonitoredItemNotification, NotificationMessage,
+    StatusChangeNotification, StatusCode,
 };
 use tokio::sync::mpsc;
 
-/// Notifications that may wait while the spool is slow; each holds at most
-/// [`crate::request::NOTIFICATIONS_PER_PUBLISH`] values.
+use crate::codec::Decoded;
+
+/// Notifications that may wait while the spool is slow.
 const NOTICES_QUEUED_MAX: usize = 64;
+/// Values in them: as many as they have when each is full.
+const VALUES_QUEUED_MAX: usize = 64_000;
 
 /// One thing that the subscription said.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Notice {
-    /// Values, by the client handle of their items.
-    Values(Vec<(u32, DataValue)>),
+    /// Values, by the place of their points.
+    Values(Vec<(usize, Decoded)>),
     /// Values between the notices before and after this one are missing: why.
     Gap(&'static str),
     /// The server ended the subscription.
     Ended(StatusCode),
 }
 
+/// What a value of an item, by its client handle, is; nothing for an item that is none of ours.
+type Decode = Box<dyn Fn(u32, &DataValue) -> Option<(usize, Decoded)> + Send + Sync>;
+
 /// The end that the library calls.
 pub(crate) struct Inbox {
+    decode: Decode,
     notices: mpsc::Sender<Notice>,
+    values_queued: Arc<AtomicUsize>,
     /// The queue was full: a gap stands behind what is in it, and takes its place there once there is room.
     lost: bool,
     next_sequence: Option<u32>,
 }
 
-pub(crate) fn queue() -> (Inbox, mpsc::Receiver<Notice>) {
+/// The end that takes.
+pub(crate) struct Outbox {
+    notices: mpsc::Receiver<Notice>,
+    values_queued: Arc<AtomicUsize>,
+}
+
+impl Outbox {
+    /// One that never gives anything.
+    pub(crate) fn closed() -> Self {
+        Self { notices: mpsc::channel(1).1, values_queued: Arc::default() }
+    }
+
+    /// The next notice; `None` once there is no other end.
+    pub(crate) async fn take(&mut self) -> Option<Notice> {
+        let notice = self.notices.recv().await?;
+        if let Notice::Values(values) = &notice {
+            self.values_queued.fetch_sub(values.len(), Ordering::AcqRel);
+        }
+        Some(notice)
+    }
+}
+
+pub(crate) fn queue(decode: Decode) -> (Inbox, Outbox) {
     let (sender, notices) = mpsc::channel(NOTICES_QUEUED_MAX);
-    (Inbox { notices: sender, lost: false, next_sequence: None }, notices)
+    let values_queued = Arc::new(AtomicUsize::new(0));
+    let outbox = Outbox { notices, values_queued: Arc::clone(&values_queued) };
+    (Inbox { decode, notices: sender, values_queued, lost: false, next_sequence: None }, outbox)
 }
 
 impl Inbox {
     fn put(&mut self, notice: Notice) {
         self.put_gap(1);
         self.lost = self.lost || self.notices.try_send(notice).is_err();
+    }
+
+    fn put_values(&mut self, items: &[MonitoredItemNotification]) {
+        let decode =
+            |item: &MonitoredItemNotification| (self.decode)(item.client_handle, &item.value);
+        let values: Vec<(usize, Decoded)> = items.iter().filter_map(decode).collect();
+        let count = values.len();
+        let queued = self.values_queued.fetch_add(count, Ordering::AcqRel);
+        if queued.saturating_add(count) > VALUES_QUEUED_MAX {
+            self.lost = true;
+        } else {
+            self.put(Notice::Values(values));
+        }
+        if self.lost {
+            self.values_queued.fetch_sub(count, Ordering::AcqRel);
+        }
     }
 
     /// Puts the gap that a full queue left, if there is room for it and so many notices more.
@@ -74,8 +127,7 @@ impl Inbox {
             if object.inner_is::<DataChangeNotification>() {
                 let change = object.into_inner_as::<DataChangeNotification>();
                 let items = change.and_then(|change| change.monitored_items).unwrap_or_default();
-                let values = items.into_iter().map(|item| (item.client_handle, item.value));
-                self.put(Notice::Values(values.collect()));
+                self.put_values(&items);
             } else if let Some(change) = object.inner_as::<StatusChangeNotification>() {
                 self.put(Notice::Ended(change.status));
             }
@@ -95,7 +147,9 @@ impl OnSubscriptionNotificationCore for Inbox {
 
 #[cfg(test)]
 mod tests {
-    use async_opcua::types::{DateTime, MonitoredItemNotification, Variant};
+    use async_opcua::types::{DateTime, Variant};
+    use futures::FutureExt;
+    use model::{PointIndex, Quality, Sample, Timestamp};
 
     use super::*;
 
@@ -107,8 +161,21 @@ mod tests {
         NotificationMessage::data_change(sequence, DateTime::now(), vec![item], Vec::new())
     }
 
-    fn take(outbox: &mut mpsc::Receiver<Notice>) -> Vec<&'static str> {
-        std::iter::from_fn(|| outbox.try_recv().ok())
+    /// Takes any item for the first point.
+    fn decode() -> Decode {
+        Box::new(|handle, _| {
+            let time = Timestamp(i64::from(handle));
+            let sample = Sample::without_value(PointIndex(0), time, time, Quality::BAD);
+            Some((0, Decoded { sample, timed: true, overflow: false, mismatch: None }))
+        })
+    }
+
+    fn now(outbox: &mut Outbox) -> Option<Notice> {
+        outbox.take().now_or_never().flatten()
+    }
+
+    fn take(outbox: &mut Outbox) -> Vec<&'static str> {
+        std::iter::from_fn(|| now(outbox))
             .map(|notice| match notice {
                 Notice::Values(_) => "values",
                 Notice::Gap(_) => "gap",
@@ -119,7 +186,7 @@ mod tests {
 
     #[test]
     fn sees_holes_in_the_sequence() {
-        let (mut inbox, mut outbox) = queue();
+        let (mut inbox, mut outbox) = queue(decode());
         let mut check = |sequence, expected: &[&str]| {
             inbox.receive(message(sequence));
             assert_eq!(take(&mut outbox), expected, "{sequence}");
@@ -136,12 +203,12 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_and_says_so_where_the_hole_is() {
-        let (mut inbox, mut outbox) = queue();
+        let (mut inbox, mut outbox) = queue(decode());
         (1..=66).for_each(|sequence| inbox.receive(message(sequence)));
         // With room for one there is none for the gap and what follows it.
-        assert!(outbox.try_recv().is_ok());
+        assert!(now(&mut outbox).is_some());
         inbox.receive(message(67));
-        assert!(outbox.try_recv().is_ok());
+        assert!(now(&mut outbox).is_some());
         inbox.receive(message(68));
         let mut expected = vec!["values"; 62];
         expected.extend(["gap", "values"]);
@@ -152,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_quiet_server_does_not_hide_that_the_queue_was_full() {
-        let (mut inbox, mut outbox) = queue();
+        let (mut inbox, mut outbox) = queue(decode());
         (1..=65).for_each(|sequence| inbox.receive(message(sequence)));
         assert_eq!(take(&mut outbox).len(), 64);
         let keep_alive =
@@ -163,12 +230,35 @@ mod tests {
 
     #[test]
     fn hears_the_end_of_a_subscription() {
-        let (mut inbox, mut outbox) = queue();
+        let (mut inbox, mut outbox) = queue(decode());
         inbox.receive(NotificationMessage::status_change(
             1,
             DateTime::now(),
             StatusCode::BadTimeout,
         ));
-        assert_eq!(outbox.try_recv(), Ok(Notice::Ended(StatusCode::BadTimeout)));
+        assert_eq!(now(&mut outbox), Some(Notice::Ended(StatusCode::BadTimeout)));
+    }
+
+    #[test]
+    fn more_values_than_may_wait_are_a_gap_and_later_ones_come() {
+        let (mut inbox, mut outbox) = queue(decode());
+        let item = || MonitoredItemNotification { client_handle: 7, value: DataValue::default() };
+        let mut sequence = 0;
+        let mut put = |inbox: &mut Inbox, count: usize| {
+            sequence += 1;
+            let items = (0..count).map(|_| item()).collect();
+            let time = DateTime::now();
+            inbox.receive(NotificationMessage::data_change(sequence, time, items, Vec::new()));
+        };
+        put(&mut inbox, VALUES_QUEUED_MAX);
+        put(&mut inbox, 1);
+        put(&mut inbox, 1);
+        assert_eq!(take(&mut outbox), ["values"]);
+        put(&mut inbox, 1);
+        assert_eq!(take(&mut outbox), ["gap", "values"]);
+        put(&mut inbox, VALUES_QUEUED_MAX + 1);
+        assert_eq!(take(&mut outbox), Vec::<&str>::new());
+        put(&mut inbox, VALUES_QUEUED_MAX);
+        assert_eq!(take(&mut outbox), ["gap", "values"]);
     }
 }

@@ -16,10 +16,16 @@ mod history {
 }
 mod identity;
 mod inbox;
+mod login;
 mod port;
 mod request;
 mod session;
 mod settings;
+mod standing;
+mod transport;
 mod trust;
 
 pub use driver::OpcUa;
+
+#[cfg(test)]
+mod tests;

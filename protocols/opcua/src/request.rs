@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use async_opcua::client::services::CreateMonitoredItems;
 use async_opcua::client::{HistoryReadAction, Session};
+use async_opcua::core::ResponseMessage;
 use async_opcua::types::{
-    AttributeId, ByteString, DataChangeFilter, DataChangeTrigger, DataValue, ExtensionObject,
-    HistoryData, HistoryReadValueId, MonitoredItemCreateRequest, MonitoredItemCreateResult,
-    MonitoringMode, MonitoringParameters, NodeId, ReadRawModifiedDetails, ReadValueId, StatusCode,
-    TimestampsToReturn, VariableId,
+    AttributeId, ByteString, CreateMonitoredItemsRequest, DataChangeFilter, DataChangeTrigger,
+    DataValue, ExtensionObject, HistoryData, HistoryReadValueId, MonitoredItemCreateRequest,
+    MonitoredItemCreateResult, MonitoringMode, MonitoringParameters, NodeId,
+    ReadRawModifiedDetails, ReadValueId, StatusCode, TimestampsToReturn, VariableId, Variant,
 };
 use model::Timestamp;
 
-use crate::codec::to_date_time;
+use crate::codec::{storable, to_date_time};
 use crate::history::Failure;
 use crate::inbox::Inbox;
 use crate::settings::Settings;
@@ -26,6 +28,8 @@ const QUEUE_MAX: u32 = 1_000;
 const QUEUE_MIN: u32 = 4;
 /// The server forgets a subscription that heard nothing from us for so many keep-alives.
 const LIFETIME_KEEP_ALIVES: u32 = 10;
+/// Longest sampling interval that a server may claim.
+const SAMPLING_MAX: Duration = Duration::from_hours(1);
 /// A session that says nothing for so many keep-alives is dead.
 pub(crate) const WATCHDOG_KEEP_ALIVES: u32 = 3;
 
@@ -33,6 +37,7 @@ pub(crate) const WATCHDOG_KEEP_ALIVES: u32 = 3;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Granted {
     pub(crate) id: u32,
+    pub(crate) publish_interval: Duration,
     /// How long it may be silent.
     pub(crate) silence_max: Duration,
 }
@@ -41,6 +46,7 @@ pub(crate) struct Granted {
 pub(crate) async fn subscribe(
     session: &Session,
     settings: &Settings,
+    values_max: u32,
     inbox: Inbox,
 ) -> Result<Granted, StatusCode> {
     let interval = settings.publish_interval;
@@ -48,22 +54,16 @@ pub(crate) async fn subscribe(
     let keep_alives = u32::try_from(keep_alives).unwrap_or(u32::MAX).max(1);
     let lifetime = keep_alives.saturating_mul(LIFETIME_KEEP_ALIVES);
     let id = session
-        .create_subscription(
-            interval,
-            lifetime,
-            keep_alives,
-            NOTIFICATIONS_PER_PUBLISH,
-            0,
-            true,
-            inbox,
-        )
+        .create_subscription(interval, lifetime, keep_alives, values_max, 0, true, inbox)
         .await
         .map_err(|error| error.status())?;
     let granted = session.subscription_state().lock().get(id).map(|subscription| {
-        subscription.publishing_interval().saturating_mul(subscription.max_keep_alive_count())
+        (subscription.publishing_interval(), subscription.max_keep_alive_count())
     });
-    let keep_alive = granted.unwrap_or_default().max(settings.keep_alive);
-    Ok(Granted { id, silence_max: keep_alive.saturating_mul(WATCHDOG_KEEP_ALIVES) })
+    let (interval, keep_alives) = granted.unwrap_or((interval, keep_alives));
+    let keep_alive = interval.saturating_mul(keep_alives).max(settings.keep_alive);
+    let silence_max = keep_alive.saturating_mul(WATCHDOG_KEEP_ALIVES);
+    Ok(Granted { id, publish_interval: interval, silence_max })
 }
 
 /// An item to be monitored.
@@ -87,6 +87,23 @@ pub(crate) struct Monitored {
     /// OPC 10000-4 §5.13.1.2 (sampling interval 0: exception-based) and §5.13.1.5 (a queue of one sets no overflow
     /// bit).
     pub(crate) every_change: bool,
+    /// How old a change may be when the server sees it.
+    pub(crate) sampling: Duration,
+}
+
+impl Monitored {
+    /// The server's answer was too short to hold this item.
+    pub(crate) fn unanswered(handle: u32) -> Self {
+        Self::refused(handle, StatusCode::BadUnknownResponse)
+    }
+
+    pub(crate) fn refused(handle: u32, status: StatusCode) -> Self {
+        Self { handle, status, every_change: false, sampling: Duration::ZERO }
+    }
+
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.status == StatusCode::BadUnknownResponse
+    }
 }
 
 /// Monitors items; gives the server's word for each.
@@ -132,17 +149,43 @@ async fn create(
     items: &[Item],
     filtered: bool,
 ) -> Result<Vec<Monitored>, StatusCode> {
-    let requests = items.iter().map(|item| to_request(item, settings, filtered)).collect();
-    let created = session
-        .create_monitored_items(subscription, TimestampsToReturn::Both, requests)
-        .await
-        .map_err(|error| error.status())?;
-    Ok(items.iter().zip(&created).map(|(item, c)| monitored(item.handle, &c.result)).collect())
+    // The library throws a short answer away as a whole, so the request is sent by hand; its builder knows the header.
+    let request = CreateMonitoredItemsRequest {
+        request_header: CreateMonitoredItems::new(subscription, session).header().clone(),
+        subscription_id: subscription,
+        timestamps_to_return: TimestampsToReturn::Both,
+        items_to_create: Some(
+            items.iter().map(|item| to_request(item, settings, filtered)).collect(),
+        ),
+    };
+    let answer = session.channel().send(request, settings.timeout).await;
+    let (status, results) = match answer.map_err(|error| error.status())? {
+        ResponseMessage::CreateMonitoredItems(response) => {
+            (response.response_header.service_result, response.results.unwrap_or_default())
+        }
+        ResponseMessage::ServiceFault(fault) => (fault.response_header.service_result, Vec::new()),
+        _ => (StatusCode::BadUnknownResponse, Vec::new()),
+    };
+    if status.is_bad() {
+        return Err(status);
+    }
+    Ok(all_monitored(items, &results))
+}
+
+/// What a short answer says nothing of was not created.
+fn all_monitored(items: &[Item], results: &[MonitoredItemCreateResult]) -> Vec<Monitored> {
+    let results = results.iter().map(Some).chain(std::iter::repeat(None));
+    let made = |(item, result): (&Item, Option<&MonitoredItemCreateResult>)| {
+        result.map_or(Monitored::unanswered(item.handle), |result| monitored(item.handle, result))
+    };
+    items.iter().zip(results).map(made).collect()
 }
 
 fn monitored(handle: u32, result: &MonitoredItemCreateResult) -> Monitored {
     let every_change = result.revised_sampling_interval == 0.0 && result.revised_queue_size > 1;
-    Monitored { handle, status: result.status_code, every_change }
+    let sampling = Duration::try_from_secs_f64(result.revised_sampling_interval / 1_000.0);
+    let sampling = sampling.unwrap_or_default().min(SAMPLING_MAX);
+    Monitored { handle, status: result.status_code, every_change, sampling }
 }
 
 fn to_request(item: &Item, settings: &Settings, filtered: bool) -> MonitoredItemCreateRequest {
@@ -193,6 +236,21 @@ pub(crate) fn is_point_refused(status: StatusCode) -> bool {
             | StatusCode::BadAttributeIdInvalid
             | StatusCode::BadNotReadable
             | StatusCode::BadUserAccessDenied
+    )
+}
+
+/// Whether an answer was too large for us, or could not be read: some value in it is not as the others are.
+pub(crate) fn is_unreadable(status: StatusCode) -> bool {
+    is_too_large(status) || status == StatusCode::BadDecodingError
+}
+
+/// Whether an answer was too large.
+pub(crate) fn is_too_large(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BadEncodingLimitsExceeded
+            | StatusCode::BadResponseTooLarge
+            | StatusCode::BadTcpMessageTooLarge
     )
 }
 
@@ -263,7 +321,8 @@ pub(crate) fn failure(status: StatusCode) -> Failure {
         | StatusCode::BadNotReadable
         | StatusCode::BadUserAccessDenied
         | StatusCode::BadNodeIdUnknown
-        | StatusCode::BadNodeIdInvalid => Failure::Unsupported,
+        | StatusCode::BadNodeIdInvalid
+        | StatusCode::BadDecodingError => Failure::Unsupported,
         _ => Failure::Temporary,
     }
 }
@@ -281,11 +340,22 @@ pub(crate) async fn read(
         let wanted: Vec<ReadValueId> =
             batch.iter().map(|node| ReadValueId::new(node.clone(), AttributeId::Value)).collect();
         match session.read(&wanted, TimestampsToReturn::Both, 0.0).await {
-            Ok(answers) if answers.len() == batch.len() => values.extend(answers),
-            Ok(_) => return Err(StatusCode::BadUnknownResponse),
+            Ok(mut answers) => {
+                let status = Some(StatusCode::BadUnknownResponse);
+                let nothing = || DataValue { status, ..DataValue::default() };
+                answers.resize_with(batch.len(), nothing);
+                values.extend(answers);
+            }
             Err(error) if error.status() == StatusCode::BadTooManyOperations && size > 1 => {
                 size = size.div_ceil(4);
                 continue;
+            }
+            Err(error) if is_too_large(error.status()) && batch.len() > 1 => {
+                size = batch.len().div_ceil(2);
+                continue;
+            }
+            Err(error) if is_too_large(error.status()) => {
+                values.push(DataValue { status: Some(error.status()), ..DataValue::default() });
             }
             Err(error) => return Err(error.status()),
         }
@@ -294,11 +364,18 @@ pub(crate) async fn read(
     Ok(values)
 }
 
-/// Asks the server whether it runs: something small to measure its answer by.
-pub(crate) async fn probe(session: &Session) -> Result<(), StatusCode> {
-    let state = ReadValueId::new(VariableId::Server_ServerStatus_State.into(), AttributeId::Value);
-    let read = session.read(&[state], TimestampsToReturn::Neither, 0.0).await;
-    read.map(|_| ()).map_err(|error| error.status())
+/// Asks the server whether it runs, and for its time: something small to measure its answer by. Gives its time where it
+/// says one.
+pub(crate) async fn probe(session: &Session) -> Result<Option<Timestamp>, StatusCode> {
+    let wanted =
+        [VariableId::Server_ServerStatus_State, VariableId::Server_ServerStatus_CurrentTime];
+    let wanted = wanted.map(|variable| ReadValueId::new(variable.into(), AttributeId::Value));
+    let read = session.read(&wanted, TimestampsToReturn::Neither, 0.0).await;
+    let values = read.map_err(|error| error.status())?;
+    Ok(match values.get(1).and_then(|value| value.value.as_ref()) {
+        Some(Variant::DateTime(time)) => storable(Some(time)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -321,5 +398,24 @@ mod tests {
         check(1_000.0, 1_000, false);
         check(-1.0, 1_000, false);
         check(f64::NAN, 1_000, false);
+    }
+
+    #[test]
+    fn a_short_answer_costs_only_the_items_that_it_leaves_out() {
+        let item = |handle| Item { handle, node: NodeId::new(2, handle), sampling: None };
+        let items: Vec<Item> = (1..=3).map(item).collect();
+        let good = MonitoredItemCreateResult::default();
+        let bad = MonitoredItemCreateResult {
+            status_code: StatusCode::BadNodeIdUnknown,
+            ..MonitoredItemCreateResult::default()
+        };
+        let of = |results: &[MonitoredItemCreateResult]| -> Vec<(u32, StatusCode)> {
+            all_monitored(&items, results).iter().map(|made| (made.handle, made.status)).collect()
+        };
+        let unknown = StatusCode::BadUnknownResponse;
+        let expected = [(1, StatusCode::Good), (2, StatusCode::BadNodeIdUnknown), (3, unknown)];
+        assert_eq!(of(&[good.clone(), bad]), expected);
+        assert_eq!(of(&[]), [(1, unknown), (2, unknown), (3, unknown)]);
+        assert_eq!(of(&vec![good; 9]).len(), 3);
     }
 }

@@ -13,18 +13,23 @@ use async_opcua::types::{NodeId, StatusCode};
 use driver::{Emission, Schedule, Stopped};
 use futures::future::BoxFuture;
 use model::{Sample, Timestamp};
-use tokio::sync::mpsc;
 
 use crate::client::{self, Connection};
 use crate::error::{PointError, SessionError};
 use crate::history::{Action, Event};
-use crate::inbox::{self, Notice};
+use crate::inbox::{Notice, Outbox};
 use crate::port::Worker;
 use crate::request::{self, Granted, HistoryPage};
+use crate::standing::Known;
 use polling::Polled;
 
 /// A source time further ahead of our clock than this is not believed yet.
 const HORIZON_MICROS: i64 = 60_000_000;
+
+/// Longest time between two questions how the server is.
+const PROBE_MAX: Duration = Duration::from_mins(1);
+/// Samples that are handed over at once where there may be one of each point.
+const EMISSION_SAMPLES_MAX: usize = 1_000;
 
 /// Why a session ended.
 pub(crate) enum End {
@@ -60,6 +65,9 @@ pub(crate) async fn serve(worker: &mut Worker) -> End {
     end
 }
 
+/// How the server is: its time where it says one, and how long it took to say it.
+type Probed = (Result<Option<Timestamp>, StatusCode>, Duration);
+
 /// A page under way: which point, what came, how long it took.
 type Answer = (usize, Result<HistoryPage, StatusCode>, Duration);
 
@@ -69,7 +77,7 @@ struct Serving<'a> {
     granted: Option<Granted>,
     /// When a subscription is asked for; `None` where there is one, or none is wanted.
     subscribe_at: Option<Duration>,
-    notices: mpsc::Receiver<Notice>,
+    notices: Outbox,
     nodes: Vec<Option<NodeId>>,
     /// Points that are read and not subscribed to.
     polled: Vec<bool>,
@@ -77,11 +85,12 @@ struct Serving<'a> {
     connected: Vec<bool>,
     schedule: Schedule,
     polling: Option<BoxFuture<'static, Polled>>,
-    last_read: Vec<Option<Sample>>,
+    /// How old a change of each point can be when the subscription tells it.
+    told_within: Vec<Duration>,
     /// Pages wanted, in turn, so that one long history does not keep the others waiting.
     wanted: VecDeque<(usize, Timestamp, Option<Vec<u8>>)>,
     reading: Option<BoxFuture<'static, Result<Answer, Stopped>>>,
-    probing: Option<BoxFuture<'static, (Result<(), StatusCode>, Duration)>>,
+    probing: Option<BoxFuture<'static, Probed>>,
     timers: BTreeSet<(Duration, usize)>,
     due: HashMap<usize, Duration>,
     probe_at: Duration,
@@ -93,7 +102,7 @@ enum Wake {
     Lost(StatusCode),
     Notice(Notice),
     Answer(Result<Answer, Stopped>),
-    Probed(Result<(), StatusCode>, Duration),
+    Probed(Probed),
     Polled(Polled),
     Time,
 }
@@ -110,13 +119,13 @@ impl<'a> Serving<'a> {
             connection,
             granted: None,
             subscribe_at: subscribes.then_some(now),
-            notices: inbox::queue().1,
+            notices: Outbox::closed(),
             nodes: vec![None; points],
             polled: plan.points.iter().map(|point| !plan.devices[point.device].subscribe).collect(),
             connected: vec![false; points],
-            schedule: Schedule::new(plan.devices.iter().map(|device| device.poll), now),
+            schedule: Schedule::new(plan.groups.iter().map(|group| group.poll), now),
             polling: None,
-            last_read: vec![None; points],
+            told_within: vec![Duration::ZERO; points],
             wanted: VecDeque::new(),
             reading: None,
             probing: None,
@@ -140,11 +149,11 @@ impl<'a> Serving<'a> {
         self.work().await?;
         match self.wait().await {
             Wake::Lost(status) => {
-                return Err(End::Broken(SessionError::Lost { url: self.url(), status }));
+                return Err(End::Broken(self.connection.why_lost(self.url(), status)));
             }
             Wake::Notice(notice) => self.notice(notice).await?,
             Wake::Answer(answer) => self.page(answer?).await?,
-            Wake::Probed(result, latency) => self.probed(result, latency),
+            Wake::Probed(probed) => self.probed(probed).await?,
             Wake::Polled(polled) => self.polled(polled).await?,
             Wake::Time => {}
         }
@@ -217,9 +226,9 @@ impl<'a> Serving<'a> {
         let sleep = next.saturating_sub(now) + Duration::from_millis(1);
         tokio::select! {
             status = self.connection.lost() => Wake::Lost(status),
-            Some(notice) = self.notices.recv() => Wake::Notice(notice),
+            Some(notice) = self.notices.take() => Wake::Notice(notice),
             answer = present(&mut self.reading) => Wake::Answer(answer),
-            (result, latency) = present(&mut self.probing) => Wake::Probed(result, latency),
+            probed = present(&mut self.probing) => Wake::Probed(probed),
             polled = present(&mut self.polling) => Wake::Polled(polled),
             () = tokio::time::sleep(sleep) => Wake::Time,
         }
@@ -273,7 +282,7 @@ impl<'a> Serving<'a> {
         if self.probing.is_some() || now < self.probe_at {
             return;
         }
-        self.probe_at = now + self.worker.plan.settings.keep_alive;
+        self.probe_at = now + self.worker.plan.settings.keep_alive.min(PROBE_MAX);
         let session = std::sync::Arc::clone(&self.connection.session);
         let clock = std::sync::Arc::clone(&self.worker.link.clock);
         self.probing = Some(Box::pin(async move {
@@ -283,11 +292,16 @@ impl<'a> Serving<'a> {
         }));
     }
 
-    fn probed(&mut self, result: Result<(), StatusCode>, latency: Duration) {
+    async fn probed(&mut self, (result, latency): Probed) -> Result<(), End> {
         match result {
-            Ok(()) => {
+            Ok(server_time) => {
                 self.heard();
                 self.worker.answered(latency);
+                let now = self.worker.link.clock.now();
+                let behind = server_time.map_or(0, |time| now.micros_since(time));
+                self.worker.behind_micros = Some(behind);
+                let said = self.standing(behind);
+                self.emit_all(said).await?;
             }
             Err(status) => {
                 let (url, seconds) = (self.url(), self.worker.plan.settings.timeout.as_secs());
@@ -301,6 +315,36 @@ impl<'a> Serving<'a> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// What is to be said of points that stand still, by the word of the subscription that nothing changed.
+    fn standing(&mut self, behind_micros: i64) -> Vec<Sample> {
+        let clock = &self.worker.link.clock;
+        let (now, silent) =
+            (clock.now(), clock.monotonic().saturating_sub(self.connection.heard()));
+        let silent = i64::try_from(silent.as_micros()).unwrap_or(i64::MAX);
+        let heard = Timestamp(now.0.saturating_sub(silent));
+        if self.granted.is_none() {
+            return Vec::new();
+        }
+        let subscribed = self.worker.standing.iter_mut().enumerate();
+        let subscribed = subscribed.filter(|(index, _)| !self.polled[*index]);
+        let said = subscribed.filter_map(|(index, standing)| {
+            let known = Known::by_subscription(heard, self.told_within[index], behind_micros);
+            standing.due(known, now)
+        });
+        said.collect()
+    }
+
+    /// Hands over what may be a sample of each point at once, in parts.
+    async fn emit_all(&mut self, samples: Vec<Sample>) -> Result<(), End> {
+        let mut samples = samples.into_iter().peekable();
+        while samples.peek().is_some() {
+            let samples = samples.by_ref().take(EMISSION_SAMPLES_MAX).collect();
+            self.emit(Emission { samples, marks: Vec::new() }).await?;
+        }
+        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@
 //! ```toml
 //! namespace = "urn:acme:plc"             # of the nodes of its profile that name none
 //! subscribe = false                      # read its points every `poll`; true when left out
+//! time = "gateway"                       # values are dated when they arrive; "device" when left out
 //! ```
 //!
 //! Paths are relative to the file they stand in. Must never open a connection.
@@ -33,8 +34,10 @@ use config::{Problems, Spanned, Table};
 
 /// Most values that are asked for at once: more make answers that exceed the message limits of clients and servers.
 pub(crate) const HISTORY_PAGE_MAX: u32 = 1_000;
-const DURATIONS: std::ops::RangeInclusive<Duration> =
-    Duration::from_millis(10)..=Duration::from_hours(1);
+const DURATION_MIN: Duration = Duration::from_millis(10);
+const DURATION_MAX: Duration = Duration::from_hours(1);
+/// A value that stands still is said once in 15 minutes, by the server's word at each keep-alive that it still holds.
+const KEEP_ALIVE_MAX: Duration = Duration::from_mins(5);
 
 const CODE: &str = "GW-C301";
 const CODE_TRUST: &str = "GW-C302";
@@ -285,10 +288,12 @@ fn exists(named: &Spanned<String>, path: &Path, problems: &mut Problems) -> Opti
 
 fn duration(table: &mut Table, key: &'static str, problems: &mut Problems) -> Option<Duration> {
     let found = table.optional::<Duration>(key, problems)?;
-    if DURATIONS.contains(&found.value) {
+    let max = if key == "keep_alive" { KEEP_ALIVE_MAX } else { DURATION_MAX };
+    if (DURATION_MIN..=max).contains(&found.value) {
         return Some(found.value);
     }
-    let message = format!("`{key}`: expected 10ms to 1h, found {}", config::written(found.value));
+    let (max, value) = (config::written(max), config::written(found.value));
+    let message = format!("`{key}`: expected 10ms to {max}, found {value}");
     problems.push(found.problem(CODE, message));
     None
 }

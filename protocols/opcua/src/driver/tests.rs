@@ -114,6 +114,7 @@ fn says_what_is_wrong_with_a_port_and_where() {
     check("password_file = \"gone\"", "`password_file` without `user`");
     check("history_page = 5000", "expected 1 to 1000, found 5000");
     check("timeout = \"2h\"", "expected 10ms to 1h");
+    check("keep_alive = \"6min\"", "expected 10ms to 5min");
     check("publish_intervall = \"1s\"", "did you mean `publish_interval`?");
     let (plan, problems) = planned("url = \"http://10.0.0.7\"", "", GOOD_POINT);
     assert!(plan.is_none() && problems.contains("expected `opc.tcp://host:4840/…`"), "{problems}");
@@ -128,8 +129,24 @@ fn says_what_is_wrong_with_a_point() {
     check("type = \"float\"", "`node` is missing");
     check("node = \"ns=2;s=a\"", "`type` is missing");
     check("node = \"Main\"\ntype = \"float\"", "expected a node id such as");
-    check("node = \"i=1\"\ntype = \"double\"", "expected `float` or `integer`, found `double`");
+    check(
+        "node = \"i=1\"\ntype = \"double\"",
+        "expected `float`, `integer`, `bool` or `text`, found `double`",
+    );
     check(&format!("{GOOD_POINT}\naddress = 3"), "`address` is not a key that exists here");
+    check(&format!("{GOOD_POINT}\nindex = 65536"), "`index`: expected 0 to 65535, found 65536");
+    check(&format!("{GOOD_POINT}\nindex = -1"), "index");
+    check(
+        &format!("{GOOD_POINT}\ntime = \"ours\""),
+        "expected `device` or `gateway`, found `ours`",
+    );
+    check(&format!("{GOOD_POINT}\ntime = \"gateway\""), "`history` with `time = \"gateway\"`");
+    check("node = \"i=1\"\ntype = \"text\"", "`resolution` with `type = \"text\"`");
+    let (plan, problems) = planned(GOOD_PORT, "time = \"gateway\"", GOOD_POINT);
+    assert!(plan.is_none() && problems.contains("a history has only the times"), "{problems}");
+    let point = format!("{GOOD_POINT}\ntime = \"device\"\nindex = 3");
+    let (plan, problems) = planned(GOOD_PORT, "time = \"gateway\"", &point);
+    assert!(plan.is_some(), "{problems}");
     let (plan, problems) = planned(GOOD_PORT, "unit = 1", GOOD_POINT);
     assert!(
         plan.is_none() && problems.contains("`unit` is not a key that exists here"),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_opcua::types::{NamespaceMap, StatusCode};
+use async_opcua::types::{DataValue, NamespaceMap, NodeId, StatusCode};
 use driver::Emission;
 use model::Quality;
 
@@ -13,19 +13,30 @@ use crate::complaints::Kind;
 use crate::error::{PointError, SessionError};
 use crate::history::Event;
 use crate::inbox;
+use crate::port::{Manner, UNREADABLE_RETRY};
 use crate::request::{self, Item, Monitored};
 
 /// How often items that the server refused are asked for again: it may still be starting.
 const REFUSED_RETRY: Duration = Duration::from_mins(1);
+/// How soon items are asked for again of which an answer said nothing.
+const UNANSWERED_RETRY: Duration = Duration::from_secs(5);
 /// How often a server that refused a subscription is asked again: those of others, or of our last life, may be over.
 const SUBSCRIBE_RETRY: Duration = Duration::from_mins(10);
 
 impl Serving<'_> {
     /// Makes the subscription, or has its points read.
     pub(super) async fn subscribe(&mut self) -> Result<(), End> {
-        let (inbox, notices) = inbox::queue();
+        let (plan, clock) = (Arc::clone(&self.worker.plan), Arc::clone(&self.worker.link.clock));
+        let (inbox, notices) = inbox::queue(Box::new(move |handle, value| {
+            let index = index(handle)?;
+            Some((index, plan.points.get(index)?.codec.live(value, clock.now())))
+        }));
         let session = &self.connection.session;
-        let answer = request::subscribe(session, &self.worker.plan.settings, inbox).await;
+        let answer = {
+            let (settings, values_max) =
+                (&self.worker.plan.settings, self.worker.notification_values);
+            request::subscribe(session, settings, values_max, inbox).await
+        };
         let now = self.now();
         let refused = match answer {
             Ok(granted) => {
@@ -87,13 +98,19 @@ impl Serving<'_> {
                 self.refuse(index, &error, StatusCode::BadNodeIdUnknown, &mut emission);
                 continue;
             };
+            let sampling = point.history.is_none().then_some(point.sampling);
+            if let Some(status) = self.why_unreadable(index, &node).await? {
+                self.leave_out(index, status, &mut emission);
+                continue;
+            }
             if self.polled[index] {
                 self.connect(index, false, &mut emission);
                 continue;
             }
-            let sampling = point.history.is_none().then_some(point.sampling);
             items.push(Item { handle: handle(index), node, sampling });
         }
+        self.worker.search = false;
+        let mut short = false;
         for answer in self.create_items(&items).await.map_err(failed)? {
             let Some(index) = index(answer.handle) else { continue };
             let status = answer.status;
@@ -102,17 +119,63 @@ impl Serving<'_> {
                 self.worker.read_instead(self.worker.plan.points[index].device, Some(status));
                 self.connect(index, false, &mut emission);
             } else if status.is_bad() {
+                short |= answer.is_unanswered();
                 let point = &self.worker.plan.points[index];
                 let (metric, node) = (point.metric.clone(), point.address.to_string());
-                let error = PointError::Refused { metric, node, status };
+                let error = if answer.is_unanswered() {
+                    PointError::Unanswered { metric, node }
+                } else {
+                    PointError::Refused { metric, node, status }
+                };
                 self.refuse(index, &error, status, &mut emission);
             } else {
                 self.worker.settle(index, Kind::Refused);
+                let publishing = self.granted.map_or(Duration::ZERO, |g| g.publish_interval);
+                self.told_within[index] = answer.sampling.saturating_add(publishing);
                 self.connect(index, answer.every_change, &mut emission);
             }
         }
-        self.refused_at = self.now() + REFUSED_RETRY;
+        self.refused_at = self.now() + if short { UNANSWERED_RETRY } else { REFUSED_RETRY };
         self.emit(emission).await
+    }
+
+    /// Why the value of a point cannot be read, if it cannot: asked for alone where that is in doubt.
+    async fn why_unreadable(
+        &mut self,
+        index: usize,
+        node: &NodeId,
+    ) -> Result<Option<StatusCode>, End> {
+        match self.worker.manner(index) {
+            Manner::Together => return Ok(None),
+            Manner::Not(status) => return Ok(Some(status)),
+            Manner::Alone => self.worker.asked_alone = Some(index),
+        }
+        let answer = request::read(&self.connection.session, std::slice::from_ref(node)).await;
+        let status = match answer {
+            Ok(values) => values.first().map_or(StatusCode::BadUnknownResponse, DataValue::status),
+            Err(StatusCode::BadTimeout) => StatusCode::BadTimeout,
+            // The end of the session takes the blame to the point that was asked for.
+            Err(status) if request::is_unreadable(status) => {
+                return Err(End::Broken(SessionError::Unreadable { url: self.url(), status }));
+            }
+            Err(status) => return Err(End::Broken(self.connection.why_lost(self.url(), status))),
+        };
+        self.worker.asked_alone = None;
+        if request::is_too_large(status) || status == StatusCode::BadTimeout {
+            self.worker.leave_alone(index, status);
+            return Ok(Some(status));
+        }
+        self.worker.readable(index);
+        Ok(None)
+    }
+
+    fn leave_out(&mut self, index: usize, status: StatusCode, emission: &mut Emission) {
+        let point = &self.worker.plan.points[index];
+        let (metric, node) = (point.metric.clone(), point.address.to_string());
+        let minutes = UNREADABLE_RETRY.as_secs() / 60;
+        let error = PointError::Unreadable { metric, node, status, minutes };
+        self.nodes[index] = None;
+        self.refuse(index, &error, status, emission);
     }
 
     async fn create_items(&mut self, items: &[Item]) -> Result<Vec<Monitored>, StatusCode> {
@@ -122,9 +185,7 @@ impl Serving<'_> {
         let (session, settings) = (&self.connection.session, &self.worker.plan.settings);
         match request::monitor(session, granted.id, settings, items).await {
             Err(status) if request::is_subscribing_refused(status) => {
-                let refused =
-                    |item: &Item| Monitored { handle: item.handle, status, every_change: false };
-                Ok(items.iter().map(refused).collect())
+                Ok(items.iter().map(|item| Monitored::refused(item.handle, status)).collect())
             }
             answer => answer,
         }

@@ -1,5 +1,8 @@
 //! Pages of history, one at a time. Must never decide what is read next; `history` does.
 
+use std::time::Duration;
+
+use async_opcua::types::StatusCode;
 use driver::Emission;
 
 use super::{Answer, End, Serving, horizon};
@@ -10,6 +13,7 @@ use crate::request;
 
 impl Serving<'_> {
     pub(super) async fn page(&mut self, (index, page, latency): Answer) -> Result<(), End> {
+        self.worker.paging = None;
         let mut emission = Emission::default();
         let point = &self.worker.plan.points[index];
         let (metric, node) = (point.metric.clone(), point.address.to_string());
@@ -29,6 +33,9 @@ impl Serving<'_> {
                 self.worker.settle(index, Kind::History);
                 let (continuation, horizon) = (page.continuation, horizon(gateway_time));
                 self.step(index, Event::Page { samples, continuation, horizon }, &mut emission);
+            }
+            Err(status) if request::is_too_large(status) && self.worker.shrink_page(index) => {
+                self.step(index, Event::Failed(Failure::Temporary), &mut emission);
             }
             Err(status) => {
                 let failure = request::failure(status);
@@ -54,10 +61,15 @@ impl Serving<'_> {
         let Some(node) = self.nodes[index].clone() else { return };
         let session = std::sync::Arc::clone(&self.connection.session);
         let mut link = self.worker.link.clone();
-        let page_size = self.worker.plan.settings.history_page;
+        let page_size = self.worker.page_size(index);
+        let left_alone = self.worker.is_history_left_alone(index);
+        self.worker.paging = Some(index).filter(|_| !left_alone);
         self.reading = Some(Box::pin(async move {
             link.read_back_permit().await?;
             let started = link.clock.monotonic();
+            if left_alone {
+                return Ok((index, Err(StatusCode::BadDecodingError), Duration::ZERO));
+            }
             let page = request::read_history(&session, &node, from, continuation, page_size).await;
             Ok((index, page, link.clock.monotonic().saturating_sub(started)))
         }));

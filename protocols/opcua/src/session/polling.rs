@@ -1,16 +1,17 @@
-//! Points that are not subscribed to are read, device by device, each at its `poll` interval. Must never read history.
+//! Points that are not subscribed to are read, group by group, each at its `poll` interval. Must never read history.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_opcua::types::{DataValue, StatusCode};
 use driver::Emission;
-use model::{Quality, Sample};
+use model::Quality;
 
 use super::{End, Serving, horizon};
 use crate::complaints::Kind;
 use crate::error::{PointError, SessionError};
 use crate::history::Event;
+use crate::port::UNREADABLE_RETRY;
 use crate::request;
 
 /// What reading a device brought: the device, its points in the order of the values, how long it took.
@@ -28,14 +29,14 @@ impl Serving<'_> {
         self.schedule.next_due().filter(|_| any)
     }
 
-    /// One device at a time.
+    /// One group at a time.
     pub(super) fn start_polling(&mut self, now: Duration) {
         while self.next_poll().is_some() {
             let Some(due) = self.schedule.take(now) else { return };
-            let device = due.group;
+            let device = self.worker.plan.groups[due.group].device;
             let wanted = self.worker.plan.points.iter().enumerate().filter_map(|(index, point)| {
                 let node = self.nodes[index].clone()?;
-                (point.device == device && self.polled[index]).then_some((index, node))
+                (point.group == due.group && self.polled[index]).then_some((index, node))
             });
             let (points, nodes): (Vec<usize>, Vec<_>) = wanted.unzip();
             if points.is_empty() {
@@ -76,7 +77,6 @@ impl Serving<'_> {
                 };
                 self.worker.link.observer.failed(&id, error.fault());
                 for index in points {
-                    self.last_read[index] = None;
                     emission.samples.extend(self.worker.refused(index, Quality(status.bits())));
                 }
             }
@@ -91,13 +91,7 @@ impl Serving<'_> {
         let (sample, timed) = (decoded.sample, decoded.timed);
         if sample.quality.is_bad() && !timed {
             // The server has no value, and says so anew with each reading: it is handed over once.
-            let status = value.status();
-            if request::is_point_refused(status) {
-                let (metric, node) = (point.metric.clone(), point.address.to_string());
-                self.worker.complain(index, &PointError::Refused { metric, node, status });
-            }
-            self.last_read[index] = None;
-            emission.samples.extend(self.worker.refused(index, sample.quality));
+            self.no_value(index, value.status(), emission);
             return;
         }
         self.worker.settle(index, Kind::Refused);
@@ -105,13 +99,12 @@ impl Serving<'_> {
             Some(found) => self.mismatch(index, found),
             None => self.worker.settle(index, Kind::Type),
         }
-        self.worker.heard_of(index);
-        let last = self.last_read[index].as_ref();
-        if timed && last.is_some_and(|last| is_same_reading(last, &sample)) {
-            return;
-        }
-        self.last_read[index] = Some(sample.clone());
-        if self.worker.trackers[index].is_some() {
+        let known = self.known_now(gateway_time);
+        if self.hear(index, &sample, timed, emission) {
+            // The poll brought the same reading again: it stands still.
+            let standing = &mut self.worker.standing[index];
+            emission.samples.extend(known.and_then(|known| standing.due(known, gateway_time)));
+        } else if self.worker.trackers[index].is_some() {
             // It says nothing of what came before it, so it is not looked for in the history, which is the better
             // source and read every minute.
             let (timed, horizon) = (false, horizon(gateway_time));
@@ -120,9 +113,16 @@ impl Serving<'_> {
             emission.samples.push(sample);
         }
     }
-}
 
-/// Whether the server gave the same reading again: what did not change since the last poll is no new sample.
-fn is_same_reading(a: &Sample, b: &Sample) -> bool {
-    (a.source_time, a.quality, &a.value) == (b.source_time, b.quality, &b.value)
+    fn no_value(&mut self, index: usize, status: StatusCode, emission: &mut Emission) {
+        let point = &self.worker.plan.points[index];
+        let (metric, node) = (point.metric.clone(), point.address.to_string());
+        if request::is_too_large(status) {
+            let minutes = UNREADABLE_RETRY.as_secs() / 60;
+            self.worker.complain(index, &PointError::Unreadable { metric, node, status, minutes });
+        } else if request::is_point_refused(status) {
+            self.worker.complain(index, &PointError::Refused { metric, node, status });
+        }
+        emission.samples.extend(self.worker.refused(index, Quality(status.bits())));
+    }
 }

@@ -1,15 +1,17 @@
 //! What the subscription brings: values, and the news that some are missing. Must never ask the server.
 
-use async_opcua::types::DataValue;
-use driver::Emission;
-use model::Timestamp;
+use std::time::Duration;
 
-use super::{End, Serving, horizon, index};
+use driver::Emission;
+use model::{Sample, Timestamp};
+
+use super::{End, Serving, horizon};
 use crate::codec::Decoded;
 use crate::complaints::Kind;
 use crate::error::{PointError, SessionError};
 use crate::history::Event;
 use crate::inbox::Notice;
+use crate::standing::{ClockFault, Known};
 
 impl Serving<'_> {
     pub(super) async fn notice(&mut self, notice: Notice) -> Result<(), End> {
@@ -23,32 +25,30 @@ impl Serving<'_> {
         }
     }
 
-    pub(super) async fn values(&mut self, values: Vec<(u32, DataValue)>) -> Result<(), End> {
+    pub(super) async fn values(&mut self, mut values: Vec<(usize, Decoded)>) -> Result<(), End> {
         self.worker.well();
-        let gateway_time = self.worker.link.clock.now();
-        let horizon = horizon(gateway_time);
-        let mut decoded = Vec::with_capacity(values.len());
-        for (item, value) in values {
-            let Some(index) = index(item).filter(|index| *index < self.nodes.len()) else {
-                continue;
-            };
-            let mut value = self.worker.plan.points[index].codec.live(&value, gateway_time);
-            self.worker.heard_of(index);
+        let horizon = horizon(self.worker.link.clock.now());
+        for (index, value) in &mut values {
             match value.mismatch.take() {
-                Some(found) => self.mismatch(index, found),
-                None => self.worker.settle(index, Kind::Type),
+                Some(found) => self.mismatch(*index, found),
+                None => self.worker.settle(*index, Kind::Type),
             }
-            decoded.push((index, value));
         }
         let mut emission = Emission::default();
-        for (index, event) in events(decoded, horizon) {
+        for (index, event) in events(values, horizon) {
             if event == Event::Overflow {
                 let reason = "the server's queue of a point ran over";
                 self.worker.complain(index, &PointError::ValuesLost { reason });
             }
+            let same = match &event {
+                Event::Live { sample, timed, .. } => {
+                    self.hear(index, sample, *timed, &mut emission)
+                }
+                _ => false,
+            };
             match event {
                 Event::Live { sample, .. } if self.worker.trackers[index].is_none() => {
-                    emission.samples.push(sample);
+                    emission.samples.extend(Some(sample).filter(|_| !same));
                 }
                 event => self.step(index, event, &mut emission),
             }
@@ -56,13 +56,62 @@ impl Serving<'_> {
         self.emit(emission).await
     }
 
+    /// The server gives a point this value; gives whether it gave the very same reading before.
+    ///
+    /// After a break, the same reading is handed over with a time of now: the row is stored already, but what was said of
+    /// the point in the meantime, that it has no value, is over.
+    pub(super) fn hear(
+        &mut self,
+        index: usize,
+        sample: &Sample,
+        timed: bool,
+        emission: &mut Emission,
+    ) -> bool {
+        let was_bad = self.worker.heard_of(index);
+        let known = self.known_now(sample.gateway_time);
+        let standing = &mut self.worker.standing[index];
+        let same = standing.hear(sample, timed);
+        let (fault, is_news) = standing.clock_news();
+        let again = known.filter(|_| same && was_bad);
+        let again = again.and_then(|known| standing.again(known, sample.gateway_time));
+        let stored = same && (!was_bad || again.is_some());
+        emission.samples.extend(again);
+        if is_news {
+            self.blame_clock(index, fault, sample);
+        }
+        stored
+    }
+
+    /// What is known at this moment of a value that the server just gave.
+    pub(super) fn known_now(&self, now: Timestamp) -> Option<Known> {
+        let behind_micros = self.worker.behind_micros?;
+        Some(Known { heard: now, told_within: Duration::ZERO, behind_micros })
+    }
+
+    fn blame_clock(&mut self, index: usize, fault: Option<ClockFault>, sample: &Sample) {
+        let Some(fault) = fault else { return self.worker.settle(index, Kind::Clock) };
+        let point = &self.worker.plan.points[index];
+        let (metric, node) = (point.metric.clone(), point.address.to_string());
+        let far = |micros: i64| {
+            let minutes = micros.unsigned_abs() / 60_000_000;
+            format!("{} h {} min", minutes / 60, minutes % 60)
+        };
+        let what = match fault {
+            ClockFault::Frozen => {
+                format!("stands still at {} while the value changes", sample.source_time)
+            }
+            ClockFault::Ahead(micros) => format!("is {} ahead of the gateway's clock", far(micros)),
+            ClockFault::Behind(micros) => {
+                format!("lies {} behind the gateway's clock", far(micros))
+            }
+        };
+        self.worker.complain(index, &PointError::Clock { metric, node, what });
+    }
+
     /// A point is not what the profile says.
     pub(super) fn mismatch(&mut self, index: usize, found: String) {
         let point = &self.worker.plan.points[index];
-        let expected = match point.codec.kind {
-            driver::RawKind::Integer => "an integer",
-            driver::RawKind::Float => "a Float or Double",
-        };
+        let expected = point.codec.content.expected();
         let (metric, node) = (point.metric.clone(), point.address.to_string());
         let error = PointError::Mismatch { metric, node, expected, found };
         self.worker.complain(index, &error);

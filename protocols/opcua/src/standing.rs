@@ -1,0 +1,182 @@
+//! A register that stands still is a reading too. A server tells changes only, so while it is known that nothing changed,
+//! the last value is said again once in each slot of 15 minutes. Must never ask a clock or a server, and never say a
+//! value that the server does not stand by: after a break, a Bad status or a refusal it says nothing.
+//!
+//! **Its time** is when it was last known that the value holds, on the clock that the source times are made by: ours less
+//! what the server's lies behind, and less what a change takes to reach us. So no change can come later with an earlier
+//! time, which would look like a register that falls back. It is no time of the device, is never looked for in a history
+//! and moves no mark; a reading of the device at the same time wins, for it is stored later.
+
+use std::time::Duration;
+
+use model::{Sample, Timestamp};
+
+/// A standing value is said once in each slot of this length (the slots that energy is counted in).
+pub(crate) const SLOT: Duration = Duration::from_mins(15);
+/// Time for a notification to reach us.
+const TRANSIT: Duration = Duration::from_secs(1);
+/// Changes in a row that must have the same time, or one that lies far behind, before the device's clock is blamed.
+const SUSPECT_CHANGES: u8 = 3;
+/// A source time that stands still may do so for this long: some servers date by whole seconds.
+const FROZEN_MIN_MICROS: i64 = 10 * SECOND_MICROS;
+/// A source time that is further off than this puts energy into other slots than it was used in.
+const CLOCK_OFF_MAX_MICROS: i64 = 5 * 60 * SECOND_MICROS;
+const SECOND_MICROS: i64 = 1_000_000;
+
+/// Up to when it is known that a value holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    /// When the server last said so, on our clock.
+    pub(crate) heard: Timestamp,
+    /// How old a change can be when the server tells it: sampling and publishing; zero for a value that was read.
+    pub(crate) told_within: Duration,
+    /// How far the server's clock lies behind ours, in microseconds; negative when it is ahead.
+    pub(crate) behind_micros: i64,
+}
+
+impl Known {
+    /// By a subscription that last spoke at `heard`.
+    pub(crate) fn by_subscription(
+        heard: Timestamp,
+        told_within: Duration,
+        behind_micros: i64,
+    ) -> Self {
+        Self { heard, told_within: told_within + TRANSIT, behind_micros }
+    }
+}
+
+/// What is wrong with a device's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClockFault {
+    /// The value changes, its time does not.
+    Frozen,
+    /// Its time is ahead of ours by so many microseconds.
+    Ahead(i64),
+    /// Its time lies behind ours by so many microseconds whenever it changes.
+    Behind(i64),
+}
+
+/// One point: its last value, and what its times are worth.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    last: Option<Sample>,
+    /// Whether the server stands by `last` now.
+    holds: bool,
+    /// Whether the time of `last` is the device's.
+    timed: bool,
+    /// The latest time at which a value of the point was said.
+    said: Option<Timestamp>,
+    /// How late the last change came, by the device's time.
+    change_late_micros: i64,
+    frozen: u8,
+    behind: u8,
+    blamed: Option<ClockFault>,
+}
+
+impl Standing {
+    /// The server gives this value. Gives whether it is the reading that it gave last: time, status and value are the
+    /// same, so that it is stored already.
+    pub(crate) fn hear(&mut self, sample: &Sample, timed: bool) -> bool {
+        let known = self.last.as_ref().filter(|_| timed && self.timed);
+        let same = known.is_some_and(|last| is_same_reading(last, sample));
+        if let Some(last) = known.filter(|_| !same && self.holds && sample.value.is_some()) {
+            self.judge(last.source_time == sample.source_time, late(sample));
+        }
+        self.holds = sample.value.is_some();
+        self.timed = timed;
+        if !same {
+            self.last = Some(sample.clone());
+        }
+        if sample.value.is_some() {
+            self.say(sample.source_time);
+        }
+        same
+    }
+
+    fn judge(&mut self, same_time: bool, late_micros: i64) {
+        self.change_late_micros = late_micros;
+        let count = |times: u8, more: bool| if more { times.saturating_add(1) } else { 0 };
+        self.frozen = count(self.frozen, same_time && late_micros > FROZEN_MIN_MICROS);
+        self.behind = count(self.behind, late_micros > CLOCK_OFF_MAX_MICROS);
+    }
+
+    /// A value of this time was handed over; a history that is read back tells so too.
+    pub(crate) fn say(&mut self, time: Timestamp) {
+        self.said = self.said.max(Some(time));
+    }
+
+    /// The server does not stand by the last value any more, or cannot be asked.
+    pub(crate) fn forget(&mut self) {
+        self.holds = false;
+    }
+
+    /// The value, if it holds and the slot in which that is known has no reading yet.
+    pub(crate) fn due(&mut self, known: Known, now: Timestamp) -> Option<Sample> {
+        let said = self.said?;
+        let slot = |time: Timestamp| time.0.div_euclid(micros(SLOT));
+        if slot(self.time(known)) <= slot(said) {
+            return None;
+        }
+        self.again(known, now)
+    }
+
+    /// The value, if it holds; for a point of which something else was said since.
+    pub(crate) fn again(&mut self, known: Known, now: Timestamp) -> Option<Sample> {
+        let time = self.time(known);
+        let last = self.last.as_ref().filter(|_| self.holds && self.frozen < SUSPECT_CHANGES)?;
+        if Some(time) <= self.said || !time.is_storable() {
+            return None;
+        }
+        let value = last.value.clone()?;
+        let sample = Sample::new(last.point, time, now, last.quality, value);
+        self.say(time);
+        Some(sample)
+    }
+
+    fn time(&self, known: Known) -> Timestamp {
+        let told_within = micros(known.told_within);
+        let back = if self.timed {
+            told_within.saturating_add(known.behind_micros).max(self.change_late_micros)
+        } else {
+            told_within
+        };
+        Timestamp(known.heard.0.saturating_sub(back))
+    }
+
+    /// What the times of the point say about the device's clock, and whether that is something else than before.
+    pub(crate) fn clock_news(&mut self) -> (Option<ClockFault>, bool) {
+        let fault = self.clock_fault();
+        let kind = |fault: Option<ClockFault>| fault.map(|fault| std::mem::discriminant(&fault));
+        let before = std::mem::replace(&mut self.blamed, fault);
+        (fault, kind(before) != kind(fault))
+    }
+
+    fn clock_fault(&self) -> Option<ClockFault> {
+        let last = self.last.as_ref().filter(|last| self.timed && last.value.is_some())?;
+        let ahead = -late(last);
+        if self.frozen >= SUSPECT_CHANGES {
+            Some(ClockFault::Frozen)
+        } else if ahead > CLOCK_OFF_MAX_MICROS {
+            Some(ClockFault::Ahead(ahead))
+        } else if self.behind >= SUSPECT_CHANGES {
+            Some(ClockFault::Behind(self.change_late_micros))
+        } else {
+            None
+        }
+    }
+}
+
+fn late(sample: &Sample) -> i64 {
+    sample.gateway_time.micros_since(sample.source_time)
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn is_same_reading(a: &Sample, b: &Sample) -> bool {
+    (a.source_time, a.quality, &a.value) == (b.source_time, b.quality, &b.value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! A whole port against servers of others: asyncua, and what only says that it is a server. Each is a process or a task
+//! on loopback.
+
+mod hostile;
+mod peer;
+mod readings;
+mod refusals;
+mod support;

@@ -1,0 +1,135 @@
+"""An OPC UA server (asyncua) without encryption whose values and answers are odd, each in a way that servers in the field are.
+
+The plant is JSON:
+
+- `nodes`: each with an `id` and `steps`, which are written one after the other, round and round, every `interval_ms`. A step
+  has a `type` (a VariantType, with `[]` for an array), a `value` or a `length` of filling, a `status`, and a `source`:
+  `now`, `none`, `{"ago_s": n}` (of now), `{"at_s": n}` (since 1970). One step alone is written once.
+- `create_max`: CreateMonitoredItems answers with at most so many results, and makes no more items.
+- `user`, `password`: nobody else is let in.
+- `no_time`: it does not say what time it has.
+- `mute`: while this file is there, nothing is published; all else is answered.
+
+Must never be a server that a plant should have.
+"""
+
+import argparse
+import asyncio
+import itertools
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from asyncua import Server, ua
+from asyncua.server.internal_server import InternalServer
+from asyncua.server.internal_subscription import InternalSubscription
+from asyncua.server.monitored_item_service import MonitoredItemService
+from asyncua.crypto.permission_rules import User, UserRole
+
+from common import read_json, say
+
+NAMESPACE = "urn:nengliu:tests"
+
+
+def source_time(step):
+    source = step.get("source", "now")
+    if source == "none":
+        return None
+    if source == "now":
+        return datetime.now(timezone.utc)
+    if "ago_s" in source:
+        return datetime.now(timezone.utc) - timedelta(seconds=source["ago_s"])
+    return datetime.fromtimestamp(source["at_s"], timezone.utc)
+
+
+def data_value(step):
+    kind = step["type"]
+    of_array = kind.endswith("[]")
+    variant_type = ua.VariantType[kind.removesuffix("[]")]
+    if "length" in step:
+        value = "x" * step["length"] if kind == "String" else [7] * step["length"]
+    else:
+        value = step["value"]
+    if variant_type == ua.VariantType.LocalizedText:
+        value = ua.LocalizedText(value)
+    if variant_type == ua.VariantType.DateTime:
+        value = datetime.fromisoformat(value)
+    if variant_type == ua.VariantType.ByteString:
+        value = value.encode()
+    variant = ua.Variant(value, variant_type, is_array=of_array)
+    status = ua.StatusCode(step.get("status", 0))
+    return ua.DataValue(variant, status, SourceTimestamp=source_time(step))
+
+
+async def live(server, node, entry):
+    steps = entry["steps"]
+    for step in itertools.cycle(steps) if len(steps) > 1 else steps:
+        await server.iserver.aspace.write_attribute_value(node.nodeid, ua.AttributeIds.Value, data_value(step))
+        await asyncio.sleep(entry.get("interval_ms", 100) / 1000)
+
+
+def answer_short(most):
+    create = MonitoredItemService.create_monitored_items
+
+    async def created(self, params):
+        params.ItemsToCreate = params.ItemsToCreate[:most]
+        return await create(self, params)
+
+    MonitoredItemService.create_monitored_items = created
+
+
+def mute_while(file):
+    publish = InternalSubscription.publish_results
+
+    async def published(self, requestdata=None):
+        return False if file.exists() else await publish(self, requestdata)
+
+    InternalSubscription.publish_results = published
+
+
+class OneUser:
+    def __init__(self, name, password):
+        self.expected = (name, password)
+
+    def get_user(self, iserver, username=None, password=None, certificate=None):
+        password = password.decode() if isinstance(password, bytes) else password
+        return User(role=UserRole.User) if (username, password) == self.expected else None
+
+
+async def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--plant", required=True)
+    args = parser.parse_args()
+    plant = read_json(args.plant)
+    if most := plant.get("create_max"):
+        answer_short(most)
+    if mute := plant.get("mute"):
+        mute_while(Path(mute))
+    if plant.get("no_time"):
+        InternalServer._set_current_time_loop = asyncio.Event().wait
+
+    users = OneUser(plant["user"], plant["password"]) if plant.get("user") else None
+    server = Server(user_manager=users)
+    await server.init()
+    # asyncua itself allows only the first type of a variable; devices in the field do not mind.
+    server.iserver.aspace._is_expected_variant_type = lambda *_: True
+    server.set_endpoint(f"opc.tcp://127.0.0.1:{args.port}/")
+    server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+    if users:
+        server.set_identity_tokens([ua.UserNameIdentityToken])
+    namespace = await server.register_namespace(NAMESPACE)
+    nodes = []
+    for entry in plant["nodes"]:
+        node_id = ua.NodeId(entry["id"], namespace)
+        datatype = ua.NodeId(ua.ObjectIds.BaseDataType)
+        node = await server.nodes.objects.add_variable(node_id, entry["id"], 0.0, datatype=datatype)
+        await server.iserver.aspace.write_attribute_value(node.nodeid, ua.AttributeIds.Value, data_value(entry["steps"][0]))
+        nodes.append((node, entry))
+    async with server:
+        say(ready=True, namespace_index=namespace)
+        await asyncio.gather(*(live(server, node, entry) for node, entry in nodes))
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
