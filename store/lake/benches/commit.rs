@@ -1,5 +1,5 @@
 //! Commits back to back, as fast as the disk takes them: how long one takes, whether that grows, and how small the
-//! rows are at rest. `cargo bench -p lake -- [commits] [rows per commit] [gateways]`. Must never be read as what a plant
+//! rows are at rest. `cargo bench -p lake -- [commits] [rows per commit] [gateways] [seconds that replaced files are kept]`. Must never be read as what a plant
 //! needs: a plant commits every few seconds.
 
 #![expect(
@@ -135,19 +135,20 @@ fn main() {
     let commits = numbers.next().unwrap_or(3_000) as usize;
     let rows = numbers.next().unwrap_or(10_000);
     let gateways = u8::try_from(numbers.next().unwrap_or(10)).expect("at most 255 gateways");
+    let keep = Duration::from_secs(numbers.next().unwrap_or(30).into());
     let times = rows.div_ceil(POINTS * u32::from(gateways));
     let dir = std::env::var_os("LAKE_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     let dir = tempfile::tempdir_in(dir).expect("a directory to write in");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(run(dir.path(), commits, times, gateways));
+    runtime.block_on(run(dir.path(), commits, times, gateways, keep));
     if std::env::var_os("LAKE_BENCH_KEEP").is_some() {
         println!("kept in {}", dir.keep().display());
     }
 }
 
-async fn run(dir: &Path, commits: usize, times: u32, gateways: u8) {
+async fn run(dir: &Path, commits: usize, times: u32, gateways: u8, keep: Duration) {
     let mut options = LakeOptions::new(Arc::new(WallClock(Instant::now())));
-    options.retention = Duration::from_secs(30);
+    options.keep.age = keep;
     let mut lake = Lake::open(dir, options).await.expect("a new table");
     let mut noise = Noise(1);
     let mut plants: Vec<Gateway> = (0..gateways).map(Gateway::new).collect();

@@ -7,10 +7,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use model::{Dictionary, DictionaryHash};
 
 use crate::LakeError;
+use crate::damage::Damage;
 use crate::disk::{Disk, IfThere, create_directories, is_staged, publish};
 use crate::lock::place;
 
@@ -26,7 +26,7 @@ pub(crate) fn put(
     let folder = place::dictionaries(dir);
     create_directories(disk, &folder).map_err(LakeError::io("create", &folder))?;
     let path = folder.join(format!("{hash}.json"));
-    publish(disk, &path, &[Bytes::from(json)], IfThere::Replace)
+    publish(disk, &path, &json, IfThere::Replace)
         .map_err(LakeError::io("write", &path))?;
     Ok(hash)
 }
@@ -41,24 +41,40 @@ pub(crate) fn get(dir: &Path, hash: DictionaryHash) -> Result<Option<Dictionary>
     }
 }
 
+/// The dictionaries beside a table.
+#[derive(Debug, Clone, Default)]
+pub struct KeptDictionaries {
+    /// Those that are sound, by their hashes.
+    pub sound: BTreeMap<DictionaryHash, Arc<Dictionary>>,
+    /// Files that are damaged. What a row is, its unit included, is in the row; a gateway sends its dictionary again.
+    pub damage: Vec<Damage>,
+}
+
 /// All that are kept.
-pub(crate) fn all(dir: &Path) -> Result<BTreeMap<DictionaryHash, Arc<Dictionary>>, LakeError> {
+pub(crate) fn all(dir: &Path) -> Result<KeptDictionaries, LakeError> {
     let folder = place::dictionaries(dir);
     let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(KeptDictionaries::default());
+        }
         entries => entries.map_err(LakeError::io("list", &folder))?,
     };
-    let mut dictionaries = BTreeMap::new();
+    let mut kept = KeptDictionaries::default();
     for entry in entries {
         let path = entry.map_err(LakeError::io("list", &folder))?.path();
         if path.file_name().is_some_and(|name| is_staged(&name.to_string_lossy())) {
             continue;
         }
         let json = fs::read(&path).map_err(LakeError::io("read", &path))?;
-        let (dictionary, hash) = read(&path, &json)?;
-        dictionaries.insert(hash, Arc::new(dictionary));
+        match read(&path, &json) {
+            Ok((dictionary, hash)) => {
+                kept.sound.insert(hash, Arc::new(dictionary));
+            }
+            Err(error) => kept.damage.push(Damage::of_error(&error)),
+        }
     }
-    Ok(dictionaries)
+    kept.damage.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(kept)
 }
 
 /// Reads the text and checks that it is the one its name promises.

@@ -1,13 +1,17 @@
-//! The three calls to the disk that durability hangs on, behind a trait so that a test can count them and let them
-//! fail, and the ways to bring a file durably into being. Must never know what the files mean.
+//! The calls to the disk that durability depends on, behind a trait so that a test can count them and make them fail,
+//! and the ways to create files and directories durably. Knows nothing of what the files mean.
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
+/// Mode of the files of a table: the group may read, others see nothing.
+const FILE_MODE: u32 = 0o640;
+/// Mode of the directories of a table.
+pub(crate) const DIRECTORY_MODE: u32 = 0o750;
 
 /// Writes bytes and makes files and directories durable.
 pub(crate) trait Disk: Debug + Send + Sync {
@@ -17,6 +21,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn sync_file(&self, file: &File) -> io::Result<()>;
     /// Returns once the names in the directory would survive a power cut.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+    /// Bytes that this process may still write on the file system of `directory`.
+    fn free_bytes(&self, directory: &Path) -> io::Result<u64>;
 }
 
 /// The disk of the machine.
@@ -35,6 +41,18 @@ impl Disk for LocalDisk {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         File::open(directory)?.sync_all()
     }
+
+    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
+        let found = nix::sys::statvfs::statvfs(directory)?;
+        Ok(found.blocks_available().saturating_mul(found.fragment_size()))
+    }
+}
+
+/// Options that create a file of the table, which must not exist.
+pub(crate) fn create_new() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(FILE_MODE);
+    options
 }
 
 /// What to do when a file of that name is there already.
@@ -51,18 +69,17 @@ pub(crate) fn is_staged(name: &str) -> bool {
     })
 }
 
-/// Brings a file into being whole or not at all: written and synced under another name first, so that no reader, and
-/// no reader after a power cut, finds a part of it.
+/// Creates a file whole or not at all: it is written and synced under another name first, so that no reader, and no
+/// reader after a power cut, finds a part of it.
 pub(crate) fn publish(
     disk: &dyn Disk,
     path: &Path,
-    parts: &[Bytes],
+    bytes: &[u8],
     if_there: IfThere,
 ) -> io::Result<()> {
     let (mut file, staged) = create_staged(path)?;
-    let written = parts
-        .iter()
-        .try_for_each(|part| disk.write(&mut file, part))
+    let written = disk
+        .write(&mut file, bytes)
         .and_then(|()| disk.sync_file(&file))
         .and_then(|()| match if_there {
             // A hard link fails where the name is taken; a rename would replace it.
@@ -84,7 +101,7 @@ fn create_staged(path: &Path) -> io::Result<(File, PathBuf)> {
         let mut staged = path.as_os_str().to_owned();
         staged.push(format!("#{number}"));
         let staged = PathBuf::from(staged);
-        match OpenOptions::new().write(true).create_new(true).open(&staged) {
+        match create_new().open(&staged) {
             Ok(file) => return Ok((file, staged)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -92,14 +109,14 @@ fn create_staged(path: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
-/// Makes a directory and all above it that are missing, each durable in the one above it.
+/// Creates a directory and all missing ones above it, each durable in its parent.
 pub(crate) fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
     let above = parent(directory);
     create_directories(disk, above)?;
-    match fs::create_dir(directory) {
+    match fs::DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }

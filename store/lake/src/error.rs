@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use contract::DraftError;
-use deltalake_core::DeltaTableError;
 use parquet::errors::ParquetError;
 use thiserror::Error;
 
@@ -28,7 +27,7 @@ pub enum LakeError {
         dir: PathBuf,
     },
     /// The table is not one of ours, or a newer program made it.
-    #[error("table in `{}` has layout {}: expected `{LAYOUT}`; nothing was changed, use the program that made it", dir.display(), layout_text(found.as_deref()))]
+    #[error("table in `{}` has layout {}, this program reads layout {LAYOUT}; {}", dir.display(), layout_text(found.as_deref()), layout_help(found.as_deref()))]
     Layout {
         /// The table's directory.
         dir: PathBuf,
@@ -64,14 +63,34 @@ pub enum LakeError {
         #[source]
         source: io::Error,
     },
-    /// The table's log could not be read or extended.
-    #[error("cannot {action} in the log of the table")]
-    Delta {
-        /// What was tried.
-        action: &'static str,
-        /// Why not.
-        #[source]
-        source: Box<DeltaTableError>,
+    /// The table in the directory is not the one that was written last: it was replaced, taken back or edited. Nothing was
+    /// written; the next call reads it as it is now.
+    #[error("table in `{}` changed under its writer: {what}; nothing was written", dir.display())]
+    Changed {
+        /// The table's directory.
+        dir: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// There are more data files that no log entry names than an unfinished commit leaves.
+    #[error("{files} data files of the table in `{}` are in no entry of its log, such as `{}`: the log is older than they are; put `_delta_log` back from a backup, or move the files away; nothing was deleted", dir.display(), first.display())]
+    Unlisted {
+        /// The table's directory.
+        dir: PathBuf,
+        /// How many.
+        files: usize,
+        /// One of them.
+        first: PathBuf,
+    },
+    /// There is too little room for a commit.
+    #[error("disk of `{}` is full: {free} bytes are free, at least {needed} are needed for a commit; free some space", dir.display())]
+    Full {
+        /// The table's directory.
+        dir: PathBuf,
+        /// What is free.
+        free: u64,
+        /// What must be.
+        needed: u64,
     },
     /// A data file or a checkpoint could not be written or read.
     #[error("cannot {action} Parquet file `{}`", path.display())]
@@ -108,7 +127,14 @@ pub enum LakeError {
 }
 
 fn layout_text(found: Option<&str>) -> String {
-    found.map_or_else(|| "of another program".to_owned(), |found| format!("`{found}`"))
+    found.map_or_else(|| "of another program".to_owned(), str::to_owned)
+}
+
+fn layout_help(found: Option<&str>) -> &'static str {
+    match found {
+        Some("1") => "start a new lake, the gateways send what they still hold",
+        _ => "nothing was changed, use the program that made it",
+    }
 }
 
 impl LakeError {
@@ -126,16 +152,45 @@ impl LakeError {
         move |source| Self::Parquet { action, path: path.to_owned(), source }
     }
 
-    pub(crate) fn delta(action: &'static str) -> impl FnOnce(DeltaTableError) -> Self {
-        move |source| Self::Delta { action, source: Box::new(source) }
+    /// Whether the cause is a disk without room.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        let full = |source: &io::Error| {
+            matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        };
+        match self {
+            Self::Full { .. } => true,
+            Self::Io { source, .. } => full(source),
+            Self::Parquet { source, .. } => {
+                let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source);
+                while let Some(error) = cause {
+                    if error.downcast_ref::<io::Error>().is_some_and(full) {
+                        return true;
+                    }
+                    cause = error.source();
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the cause is a right that this process lacks.
+    #[must_use]
+    pub fn is_permission_denied(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
     }
 
     /// The file that could not be read or written, where it was one.
-    pub(crate) fn path(&self) -> Option<&Path> {
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Damaged { path, .. } | Self::Io { path, .. } | Self::Parquet { path, .. } => {
-                Some(path)
-            }
+            Self::Damaged { path, .. }
+            | Self::Io { path, .. }
+            | Self::Parquet { path, .. }
+            | Self::Dictionary { path, .. } => Some(path),
+            Self::Unlisted { first, .. } => Some(first),
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
 //! The writer's side: opens the table, commits rows and watermarks in one log entry, knows its state without reading
-//! it again. Must never know when to merge files; `maintain` decides that.
+//! it again. Knows nothing of when to merge files; `maintain` decides that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,68 +8,97 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::{AdmittedFrame, CommitDraft, Committed, LogBook, LogKey, Plan, Watermark};
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, FinalizedCommit};
-use deltalake_core::kernel::{Action, Transaction};
-use deltalake_core::logstore::LogStoreRef;
-use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::table::state::DeltaTableState;
 use model::host::Clock;
 use model::{CommitNumber, Dictionary, DictionaryHash, Generation};
+use tokio::task::JoinHandle;
 
+use crate::append::{Append, Appended};
+use crate::chain;
+use crate::damage::Damage;
+use crate::dictionaries::{self, KeptDictionaries};
 use crate::disk::{Disk, LocalDisk};
-use crate::file::{self, DataFile, Written, file_name, parse_name};
-use crate::lock::WriterLock;
-use crate::log::{self, LogState, data_path};
+use crate::entry::{Action, Operation};
+use crate::facts::FileFacts;
+use crate::file::{self, DataFile, file_name, parse_name};
+use crate::lock::{WriterLock, place};
+use crate::log::LogState;
 use crate::maintain::Merge;
-use crate::open::{claim, create, log_store, recover};
+use crate::open::{claim, create, properties, recover};
 use crate::snapshot::read_book;
-use crate::{LakeError, dictionaries, rows};
+use crate::{LakeError, rows, view};
 
-/// Commits between two checkpoints: the cost of a commit grows with the log entries since the last one.
+/// Commits between two checkpoints, at least: the cost of opening a table grows with the entries since the last one.
 pub(crate) const CHECKPOINT_COMMITS: u64 = 100;
+
+/// How long files and log entries that are no longer needed stay for readers of older versions; whichever is reached
+/// first ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Since they were replaced.
+    pub age: Duration,
+    /// Bytes of replaced data files, together.
+    pub bytes: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { age: Duration::from_hours(24), bytes: 20 << 30 }
+    }
+}
 
 /// How a table is kept.
 #[derive(Clone)]
 pub struct LakeOptions {
-    /// The wall clock: times of files in the log, and the age at which a merged file is deleted.
+    /// The wall clock: times of files in the log, and the age at which a replaced file is deleted.
     pub clock: Arc<dyn Clock>,
-    /// How long a file that was merged into another one stays for readers with an older snapshot. What the table was
-    /// made with is the most that is kept over a restart of the writer.
-    pub retention: Duration,
+    /// How long replaced files stay for readers with an older snapshot.
+    pub keep: Keep,
+    /// Bytes that must be free before a commit is begun.
+    pub free_bytes_min: u64,
+    /// The group that may read the table; that of the process when `None`.
+    pub group: Option<u32>,
     pub(crate) disk: Arc<dyn Disk>,
 }
 
 impl LakeOptions {
-    /// Readers may use a snapshot for this long unless the options say otherwise.
-    pub const RETENTION_DEFAULT: Duration = Duration::from_mins(20);
+    /// Free bytes below which no commit is begun, unless the options say otherwise.
+    pub const FREE_BYTES_MIN_DEFAULT: u64 = 64 << 20;
 
     /// The usual options.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, retention: Self::RETENTION_DEFAULT, disk: Arc::new(LocalDisk) }
+        Self {
+            clock,
+            keep: Keep::default(),
+            free_bytes_min: Self::FREE_BYTES_MIN_DEFAULT,
+            group: None,
+            disk: Arc::new(LocalDisk),
+        }
     }
 }
 
 impl fmt::Debug for LakeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LakeOptions").field("retention", &self.retention).finish_non_exhaustive()
+        f.debug_struct("LakeOptions").field("keep", &self.keep).finish_non_exhaustive()
     }
 }
 
 /// The table and the right to write it.
 ///
-/// Every call may be dropped half-way (a `select!` that takes another branch): the next one reads the state again.
+/// Every call may be dropped half-way (a `select!` that takes another branch): the next one waits for what was begun and
+/// reads the state again.
 #[derive(Debug)]
 pub struct Lake {
     pub(crate) dir: PathBuf,
     pub(crate) options: LakeOptions,
     pub(crate) lock: Arc<WriterLock>,
-    pub(crate) log_store: LogStoreRef,
     /// What the table holds; `None` while the fate of a log entry is unknown.
     pub(crate) known: Option<Known>,
     /// The merge that runs beside the commits.
     pub(crate) merge: Option<Merge>,
-    /// Files that could not be read, and the monotonic time until which no merge tries them again.
-    pub(crate) unreadable: BTreeMap<String, Duration>,
+    /// Files that could not be read, with the monotonic time until which no merge tries them again.
+    pub(crate) unreadable: BTreeMap<String, (Duration, Damage)>,
+    /// The log entry that is being written.
+    appending: Option<JoinHandle<Result<Appended, LakeError>>>,
     /// Version of the newest log entry that is durable for certain.
     durable: Option<u64>,
     attempts: u64,
@@ -77,20 +106,23 @@ pub struct Lake {
 
 /// The state of the table, kept up to date from commit to commit.
 pub(crate) struct Known {
-    pub(crate) table: DeltaTableState,
+    pub(crate) state: LogState,
     pub(crate) book: LogBook,
-    /// Live files of ours, in the order of their commits.
+    /// Live files, in the order of their commits.
     pub(crate) files: Vec<DataFile>,
-    /// Files that were merged into others, with the time in milliseconds since 1970.
-    pub(crate) removed: BTreeMap<String, i64>,
-    /// Version of the newest checkpoint.
+    /// Version of the newest checkpoint that is sound.
     pub(crate) checkpoint: Option<u64>,
+    /// Whether a checkpoint must be written soon, because one is damaged.
+    pub(crate) checkpoint_damaged: bool,
+    /// The newest log entry, to put it back if it goes missing; `None` until one was written.
+    entry: Option<Arc<[u8]>>,
+    damage: Vec<Damage>,
 }
 
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Known")
-            .field("version", &self.table.version())
+            .field("version", &self.state.version)
             .field("files", &self.files.len())
             .finish_non_exhaustive()
     }
@@ -99,39 +131,66 @@ impl fmt::Debug for Known {
 impl Lake {
     /// Opens the table in `dir`, or makes one, and holds its lock until dropped (or until a running merge noticed).
     ///
-    /// Refuses, without touching anything, a table that is not ours, of another layout or of a newer Delta protocol.
-    /// Needs a Tokio runtime.
+    /// Refuses, without touching anything, a table that is not ours, of another layout, of a newer Delta protocol, or whose
+    /// log has a gap. Needs a Tokio runtime.
     pub async fn open(dir: impl AsRef<Path>, options: LakeOptions) -> Result<Self, LakeError> {
         let dir = dir.as_ref();
         let dir = std::path::absolute(dir).map_err(LakeError::io("find", dir))?;
         let lock = {
-            let (dir, disk) = (dir.clone(), Arc::clone(&options.disk));
-            blocking("open the table", move || claim(disk.as_ref(), &dir)).await?
+            let (dir, options) = (dir.clone(), options.clone());
+            blocking("open the table", move || {
+                let lock = claim(&options, &dir)?;
+                if !chain::exists(&dir)? {
+                    create(&options, &dir)?;
+                }
+                Ok(lock)
+            })
+            .await?
         };
-        let log_store = log_store(&dir, &options)?;
-        if !log::exists(&dir)? {
-            create(&log_store, &options).await?;
-        }
-        let lock = Arc::new(lock);
         let mut lake = Self {
             dir,
             options,
-            lock,
-            log_store,
+            lock: Arc::new(lock),
             known: None,
             merge: None,
             unreadable: BTreeMap::new(),
+            appending: None,
             durable: None,
             attempts: 0,
         };
         let known = lake.known().await?;
         tracing::info!(
-            version = known.table.version(),
+            version = known.state.version,
             commit = known.book.commit.0,
             files = known.files.len(),
             "table opened"
         );
+        lake.renew_properties().await?;
         Ok(lake)
+    }
+
+    /// Lets the table say what the options say: other programs heed its retention.
+    async fn renew_properties(&mut self) -> Result<(), LakeError> {
+        let wanted = properties(&self.options);
+        let mut metadata = self.known().await?.state.metadata.clone();
+        if metadata.configuration == wanted {
+            return Ok(());
+        }
+        metadata.configuration = wanted;
+        self.enter(vec![Action::Metadata(metadata)], Operation::Properties, |_| {}).await
+    }
+
+    /// The identity of the table.
+    pub async fn table_id(&mut self) -> Result<String, LakeError> {
+        Ok(self.known().await?.state.metadata.id.clone())
+    }
+
+    /// What is damaged in the table, as far as its writer came upon it: in the log when it was opened, in data files when
+    /// they were to be merged. Rows in damaged data files stay in the table and are named as lost.
+    pub async fn damage(&mut self) -> Result<Vec<Damage>, LakeError> {
+        let of_log = self.known().await?.damage.clone();
+        let of_data = self.unreadable.values().map(|(_, damage)| damage.clone());
+        Ok(of_log.into_iter().chain(of_data).collect())
     }
 
     /// How far each log is durable. After an error this may lie above what was last reported: ask again.
@@ -170,8 +229,8 @@ impl Lake {
         dictionaries::get(&self.dir, hash)
     }
 
-    /// All dictionaries that are kept beside the table.
-    pub fn dictionaries(&self) -> Result<BTreeMap<DictionaryHash, Arc<Dictionary>>, LakeError> {
+    /// All sound dictionaries that are kept beside the table, and those that are damaged.
+    pub fn dictionaries(&self) -> Result<KeptDictionaries, LakeError> {
         dictionaries::all(&self.dir)
     }
 
@@ -197,20 +256,50 @@ impl Lake {
         let commit = plan.after.commit;
         let name = self.name_file(0, commit);
         let (written, plan) = self.write_rows(&name, draft, plan).await?;
-        let add = written
-            .as_ref()
-            .map(|written| Action::Add(file::add(&name, written, self.options.clock.now(), true)));
-        let operation =
-            DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        self.enter(add.into_iter().collect(), plan.transactions, operation, |known| {
+        let transactions = plan.transactions.iter().cloned();
+        let mut actions: Vec<Action> =
+            transactions.map(|(name, version)| Action::Transaction { name, version }).collect();
+        if let Some(facts) = &written {
+            let facts = Arc::clone(facts);
+            actions.push(Action::Add { name: name.clone(), facts, data_change: true });
+            committed.rows = written.as_ref().map_or(0, |facts| facts.extent.rows);
+        }
+        let file = written.as_ref().map(|facts| data_file(name.clone(), 0, commit, facts));
+        let entered = self.enter(actions, Operation::Append, |known| {
             known.book = plan.after;
-            if let Some(written) = written {
-                committed.rows = written.range.rows;
-                known.files.push(data_file(name, 0, commit, &written));
-            }
-        })
-        .await?;
+            known.files.extend(file);
+        });
+        let entered = entered.await;
+        if let Err(LakeError::Changed { .. }) = entered {
+            // This entry was not written, so nothing ever named the file.
+            drop(std::fs::remove_file(place::data_file(&self.dir, &name)));
+        }
+        entered?;
+        if written.is_some() {
+            self.show(&name);
+        }
         Ok(committed)
+    }
+
+    /// Puts a file into the view; how that ends changes nothing.
+    pub(crate) fn show(&self, name: &str) {
+        if let Err(error) = view::show(&self.dir, name) {
+            tracing::debug!(
+                error = &error as &(dyn std::error::Error + 'static),
+                name,
+                "a data file has no link"
+            );
+        }
+    }
+
+    /// Refuses to begin what the disk has no room for.
+    pub(crate) fn check_room(&self, more: u64) -> Result<(), LakeError> {
+        let (dir, needed) = (&self.dir, self.options.free_bytes_min.saturating_add(more));
+        let free = self.options.disk.free_bytes(dir).map_err(LakeError::io("measure", dir))?;
+        if free < needed {
+            return Err(LakeError::Full { dir: dir.clone(), free, needed });
+        }
+        Ok(())
     }
 
     async fn write_rows(
@@ -218,8 +307,10 @@ impl Lake {
         name: &str,
         draft: Arc<CommitDraft>,
         plan: Plan,
-    ) -> Result<(Option<Written>, Plan), LakeError> {
-        let (disk, path) = (Arc::clone(&self.options.disk), data_path(&self.dir, name));
+    ) -> Result<(Option<Arc<FileFacts>>, Plan), LakeError> {
+        self.check_room(0)?;
+        let path = place::data_file(&self.dir, name);
+        let (disk, now) = (Arc::clone(&self.options.disk), self.options.clock.now());
         // A call that is dropped half-way leaves this work running; no other writer may come before it ends.
         let lock = Arc::clone(&self.lock);
         blocking("write rows", move || {
@@ -234,8 +325,8 @@ impl Lake {
             if batch.num_rows() == 0 {
                 return Ok((None, plan));
             }
-            let written = file::write(disk.as_ref(), &path, std::iter::once(Ok(batch)))?;
-            Ok((written, plan))
+            let written = file::write(disk.as_ref(), &path, now, std::iter::once(Ok(batch)))?;
+            Ok((written.map(Arc::new), plan))
         })
         .await
     }
@@ -244,58 +335,92 @@ impl Lake {
     pub(crate) async fn enter(
         &mut self,
         actions: Vec<Action>,
-        transactions: Vec<(String, i64)>,
-        operation: DeltaOperation,
+        operation: Operation,
         update: impl FnOnce(&mut Known),
     ) -> Result<(), LakeError> {
         self.known().await?;
         // From here until the entry's fate is certain nothing is known, whatever ends this call.
         let Some(mut known) = self.known.take() else { return Ok(()) };
-        let transactions = transactions
-            .into_iter()
-            .map(|(name, version)| Transaction::new(name, version))
-            .collect();
-        let properties = CommitProperties::default()
-            .with_application_transactions(transactions)
-            // `maintain` does both, so that a failure there is never taken for a failed commit.
-            .with_create_checkpoint(false)
-            .with_cleanup_expired_logs(Some(false));
-        let expected = known.table.version() + 1;
-        let finalized: FinalizedCommit = CommitBuilder::from(properties)
-            .with_actions(actions)
-            .build(Some(&known.table), Arc::clone(&self.log_store), operation)
-            .await
-            .map_err(LakeError::delta("enter a commit"))?;
-        if finalized.version() != expected {
-            // Another program, despite the lock, made entries of its own: read what it did.
-            tracing::warn!(expected, found = finalized.version(), "table changed under its writer");
-            return Ok(());
+        let append = Append {
+            disk: Arc::clone(&self.options.disk),
+            lock: Arc::clone(&self.lock),
+            dir: self.dir.clone(),
+            table: known.state.metadata.id.clone(),
+            version: known.state.version,
+            seal: known.state.seal,
+            newest: known.entry.clone(),
+            now: self.options.clock.now(),
+            operation,
+            actions,
+        };
+        self.appending = Some(tokio::task::spawn_blocking(move || append.run()));
+        match self.appended().await {
+            Some(Ok(appended)) => {
+                self.durable = Some(appended.version);
+                let path = place::entry(&self.dir, appended.version);
+                known.state.follow(&path, appended.entry)?;
+                known.entry = Some(appended.bytes);
+                update(&mut known);
+                self.known = Some(known);
+                Ok(())
+            }
+            Some(Err(error)) => {
+                if let LakeError::Changed { what, .. } = &error {
+                    tracing::error!(
+                        table = %self.dir.display(),
+                        "the table changed under its writer: {what}; it is read again, and what is missing is asked for"
+                    );
+                    self.durable = None;
+                }
+                Err(error)
+            }
+            None => Ok(()),
         }
-        self.durable = Some(expected);
-        known.table = finalized.snapshot();
-        update(&mut known);
-        self.known = Some(known);
-        Ok(())
+    }
+
+    /// Waits for the log entry that is being written, also one whose call was dropped.
+    async fn appended(&mut self) -> Option<Result<Appended, LakeError>> {
+        let ended = self.appending.as_mut()?.await;
+        self.appending = None;
+        let action = "append to the log";
+        Some(ended.unwrap_or_else(|source| Err(LakeError::Worker { action, source })))
     }
 
     /// The state of the table, read from disk when it is not known.
     pub(crate) async fn known(&mut self) -> Result<&mut Known, LakeError> {
         if self.known.is_none() {
             self.stop_merge().await;
+            // Its outcome is read from the disk.
+            drop(self.appended().await);
+            if !self.lock.is_at(&place::lock(&self.dir)) {
+                let (options, dir) = (self.options.clone(), self.dir.clone());
+                let claimed = blocking("lock the table again", move || {
+                    if !chain::exists(&dir)? {
+                        return Err(LakeError::NoTable { dir });
+                    }
+                    claim(&options, &dir)
+                });
+                self.lock = Arc::new(claimed.await?);
+                self.durable = None;
+            }
             let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
             let durable = self.durable;
             let read = move || recover(disk.as_ref(), &dir, durable);
-            let state = blocking("read the table", read).await?;
-            self.durable = Some(state.version);
-            let table = DeltaTableState::try_new(&self.log_store, Some(state.version))
-                .await
-                .map_err(LakeError::delta("read the table"))?;
+            let chain = blocking("read the table", read).await?;
+            self.durable = Some(chain.state.version);
+            let log = place::log(&self.dir);
+            let checkpoint_damaged = chain.damage.iter().any(|damage| {
+                let name = damage.path.file_name().unwrap_or_default().to_string_lossy();
+                damage.path.starts_with(&log) && name.contains("checkpoint")
+            });
             self.known = Some(Known {
-                table,
-                book: read_book(&self.dir, &state)?,
-                files: own_files(&state),
-                checkpoint: state.checkpoint,
-                removed: state.removed,
+                book: read_book(&self.dir, &chain.state)?,
+                files: own_files(&chain.state),
+                state: chain.state,
+                checkpoint: chain.checkpoint,
+                checkpoint_damaged,
+                entry: None,
+                damage: chain.damage,
             });
         }
         Ok(self.known.as_mut().expect("was read just now"))
@@ -332,22 +457,18 @@ pub(crate) fn data_file(
     name: String,
     level: u32,
     commit: CommitNumber,
-    written: &Written,
+    facts: &FileFacts,
 ) -> DataFile {
-    DataFile { name, level, commit, rows: written.range.rows, bytes: written.bytes }
+    DataFile { name, level, commit, rows: facts.extent.rows, bytes: facts.bytes }
 }
 
-/// The live files that this crate made; those of other programs are read, but never merged.
+/// The live files.
 fn own_files(state: &LogState) -> Vec<DataFile> {
-    let mut files: Vec<DataFile> = state
-        .files
-        .iter()
-        .filter_map(|(name, info)| {
-            let (level, commit) = parse_name(name)?;
-            let (rows, bytes) = (info.rows?, info.bytes);
-            Some(DataFile { name: name.clone(), level, commit, rows, bytes })
-        })
-        .collect();
+    let of = |(name, facts): (&String, &Arc<FileFacts>)| {
+        let (level, commit) = parse_name(name)?;
+        Some(data_file(name.clone(), level, commit, facts))
+    };
+    let mut files: Vec<DataFile> = state.files.iter().filter_map(of).collect();
     files.sort_by_key(|file| file.commit);
     files
 }

@@ -1,11 +1,14 @@
-//! The embedded store: a Delta Lake table in a directory, written by one process and read by any. Must never know
-//! MQTT, a gateway's protocol or what a figure is.
+//! The embedded store: a Delta Lake table in a directory, written by one process and read by any. Knows nothing of MQTT, a
+//! gateway's protocol or what a figure is.
 //!
 //! ```text
-//! <dir>/_delta_log/                   the table's log: one entry per commit, a checkpoint every 100
-//! <dir>/<level>-<commit>-<n>.parquet  rows; level 0 as committed, higher levels merged
-//! <dir>/_nengliu/lock                 held by the writer, names its process
-//! <dir>/_nengliu/dictionaries/        <hash>.json, what the point indexes of frames mean
+//! <dir>/_delta_log/                         the table's log: one entry per commit, and checkpoints
+//! <dir>/_data/<level>-<commit>-<n>.parquet  rows; level 0 as committed, higher levels merged
+//! <dir>/<level>-<commit>-<n>.parquet        links to the live files among them, for readers of `*.parquet`
+//! <dir>/_nengliu/lock                       held by the writer, names its process
+//! <dir>/_nengliu/head                       version and seal of the newest entry
+//! <dir>/_nengliu/dictionaries/              <hash>.json, what the point indexes of frames mean
+//! <dir>/_nengliu/set-aside/                 data files that are in no entry and may have been committed
 //! ```
 //!
 //! Rows and watermarks become durable in one log entry: the watermarks are Delta *application transactions*
@@ -13,23 +16,37 @@
 //! `dict/{gateway}/{log_id}/{sequence}/{hash}` = commit, where a log begins to follow a dictionary; programs that do
 //! not know it read the table without it. A commit returns only after its file, its log entry and both directories are
 //! fsynced (INV-5), and doing it twice changes nothing (INV-4).
+//!
+//! Every byte proves itself: an entry by its seal and the seal of the one before it (`entry`), a checkpoint by its own,
+//! the end of the log by the head, a data file by checksums that begin in the log (`facts`, `file`, `verified`), a
+//! dictionary by its hash. What does not is named and left alone; nothing is deleted unless the log proves that it was
+//! never committed.
 
+pub mod damage;
 pub mod error;
 pub mod lake;
 pub mod maintain;
 pub mod schema;
+pub mod selection;
 pub mod snapshot;
 
+mod append;
+mod chain;
+mod checkpoint;
 mod dictionaries;
 mod disk;
+mod entry;
+mod facts;
 mod file;
+mod head;
 mod lock;
 mod log;
 mod merge;
 mod open;
 mod rows;
-mod storage;
 mod store;
+mod verified;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +55,11 @@ pub use contract::{
     AdmittedFrame, CommitDraft, Committed, DictionaryUse, DraftError, DraftFault, LogKey,
     Watermark, WatermarkMove,
 };
+pub use damage::{Damage, LostFrames, LostRows};
+pub use dictionaries::KeptDictionaries;
 pub use error::LakeError;
-pub use lake::{Lake, LakeOptions};
+pub use lake::{Keep, Lake, LakeOptions};
 pub use maintain::Maintained;
-pub use snapshot::Snapshot;
+pub use selection::Selection;
+pub use snapshot::{FileRows, LiveFile, OpenFile, Scan, Snapshot};
+pub use verified::RowGroup;

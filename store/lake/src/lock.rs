@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::LakeError;
@@ -9,7 +10,7 @@ use crate::LakeError;
 /// The lock; held as long as this value lives, also by work that outlives the [`crate::Lake`] that started it.
 #[derive(Debug)]
 pub(crate) struct WriterLock {
-    _file: File,
+    file: File,
 }
 
 impl WriterLock {
@@ -21,6 +22,7 @@ impl WriterLock {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o640)
             .open(path)
             .map_err(io("open lock file"))?;
         match file.try_lock() {
@@ -37,13 +39,34 @@ impl WriterLock {
         }
         file.set_len(0).map_err(io("clear lock file"))?;
         writeln!(file, "{}", std::process::id()).map_err(io("write lock file"))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Whether the lock file at `path` is the one that is held: a directory that was replaced has another one.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let held = self.file.metadata().map(identity);
+        let found = std::fs::metadata(path).map(identity);
+        matches!((held, found), (Ok(held), Ok(found)) if held == found)
     }
 }
 
 /// Names below a table's directory that are ours and not Delta's.
 pub(crate) mod place {
     use std::path::{Path, PathBuf};
+
+    /// The data files. Their names in the log are relative to the table; a leading underscore keeps programs that read
+    /// a directory of Parquet files, rather than the table, away from files that were merged into others.
+    pub(crate) const DATA: &str = "_data";
+
+    pub(crate) fn data(dir: &Path) -> PathBuf {
+        dir.join(DATA)
+    }
+
+    /// Path of the data file of that name.
+    pub(crate) fn data_file(dir: &Path, name: &str) -> PathBuf {
+        dir.join(DATA).join(name)
+    }
 
     /// Our own folder; Delta ignores names with a leading underscore.
     pub(crate) fn own(dir: &Path) -> PathBuf {
@@ -52,6 +75,15 @@ pub(crate) mod place {
 
     pub(crate) fn lock(dir: &Path) -> PathBuf {
         own(dir).join("lock")
+    }
+
+    /// Data files that are in no entry of the log and may have been committed.
+    pub(crate) fn set_aside(dir: &Path) -> PathBuf {
+        own(dir).join("set-aside")
+    }
+
+    pub(crate) fn head(dir: &Path) -> PathBuf {
+        own(dir).join("head")
     }
 
     pub(crate) fn dictionaries(dir: &Path) -> PathBuf {
@@ -64,5 +96,14 @@ pub(crate) mod place {
 
     pub(crate) fn entry(dir: &Path, version: u64) -> PathBuf {
         log(dir).join(format!("{version:020}.json"))
+    }
+
+    pub(crate) fn checkpoint(dir: &Path, version: u64) -> PathBuf {
+        log(dir).join(format!("{version:020}.checkpoint.parquet"))
+    }
+
+    /// Delta's hint at the newest checkpoint.
+    pub(crate) fn last_checkpoint(dir: &Path) -> PathBuf {
+        log(dir).join("_last_checkpoint")
     }
 }

@@ -1,8 +1,8 @@
-//! Keeps the table quick: merges small files beside the commits, writes checkpoints, removes what has expired. Must
-//! never change a row.
+//! Keeps the table quick: merges small files beside the commits, writes checkpoints, removes what has expired. Never
+//! changes a row.
 //!
 //! Files have levels. A commit makes one of level 0; [`FAN_IN`] of one level are merged into one of the next, sorted
-//! by (point, ts). A file with [`SEALED_ROWS`] rows is merged no more, so the work per row is bounded by the levels it
+//! as the table is. A file with [`SEALED_ROWS`] rows is merged no more, so the work per row is bounded by the levels it
 //! passes. The merge runs on a thread of its own and only reads files that the log names; the writer alone enters its
 //! result. A merged file keeps the commit number of every row and is entered with `dataChange = false`. A file that
 //! cannot be read stays live and is left out for a while, so that one bad sector does not end all merging.
@@ -10,23 +10,25 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deltalake_core::DeltaTable;
-use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
-use deltalake_core::kernel::Action;
-use deltalake_core::protocol::DeltaOperation;
-use deltalake_core::table::state::DeltaTableState;
 use model::CommitNumber;
 use tokio::task::JoinHandle;
 
-use crate::LakeError;
-use crate::file::{self, DataFile, Written};
-use crate::lake::{CHECKPOINT_COMMITS, Lake, data_file};
-use crate::log::data_path;
+use crate::chain::{self, Listing, read_entry};
+use crate::damage::Damage;
+use crate::disk::{Disk, IfThere, publish};
+use crate::entry::{Action, Operation, Removed};
+use crate::facts::FileFacts;
+use crate::file::{self, DataFile};
+use crate::lake::{CHECKPOINT_COMMITS, Known, Lake, blocking, data_file};
+use crate::lock::place;
+use crate::log::LogState;
 use crate::merge::{BATCH_ROWS, Merger};
+use crate::{LakeError, checkpoint, view};
 
 /// Files of one level that are merged into one of the next.
 pub(crate) const FAN_IN: usize = 16;
@@ -34,6 +36,9 @@ pub(crate) const FAN_IN: usize = 16;
 pub(crate) const SEALED_ROWS: u64 = 4_000_000;
 /// Expired files deleted in one call, so that a commit never waits long for them.
 const DELETIONS_MAX: usize = 256;
+/// Actions in a checkpoint for each commit before the next one: so the cost of a commit does not grow with the table or
+/// with what is kept for readers of older versions.
+const CHECKPOINT_ACTIONS_PER_COMMIT: usize = 64;
 /// How long a file that could not be read is left out of merges.
 pub(crate) const UNREADABLE_FOR: Duration = Duration::from_hours(1);
 
@@ -77,7 +82,7 @@ struct Merged {
     level: u32,
     commit: CommitNumber,
     /// `None` when it has no rows, which no file of ours is.
-    written: Option<Written>,
+    written: Option<FileFacts>,
     replays: u64,
 }
 
@@ -148,38 +153,63 @@ impl Lake {
             Ok(merged) => merged,
             Err(error) => return self.leave_out(&sources, error),
         };
-        let Some(written) = merged.written else { return Ok(()) };
+        let Some(written) = merged.written.map(Arc::new) else { return Ok(()) };
+        let before: u64 = sources.iter().map(|file| file.rows).sum();
+        if written.extent.rows + merged.replays != before {
+            let path = place::data_file(&self.dir, &merged.name);
+            drop(fs::remove_file(&path));
+            let found = written.extent.rows;
+            return Err(LakeError::damaged(&path, format!("it has {found} of {before} rows")));
+        }
         let now = self.options.clock.now();
-        let mut actions: Vec<Action> =
-            sources.iter().map(|file| Action::Remove(file::remove(file, now))).collect();
-        actions.push(Action::Add(file::add(&merged.name, &written, now, false)));
-        let operation = DeltaOperation::Optimize { predicate: None, target_size: 0 };
+        let mut actions: Vec<Action> = sources
+            .iter()
+            .map(|file| Action::Remove {
+                name: file.name.clone(),
+                removed: Removed { when_ms: now.as_millis(), bytes: file.bytes },
+            })
+            .collect();
+        let (name, facts) = (merged.name.clone(), Arc::clone(&written));
+        actions.push(Action::Add { name: name.clone(), facts, data_change: false });
         done.merged_files = sources.len();
         done.removed_replays = merged.replays;
-        self.enter(actions, Vec::new(), operation, |known| {
+        let entered = self.enter(actions, Operation::Merge, |known| {
             known.files.retain(|file| !sources.contains(file));
-            let gone = sources.into_iter().map(|file| (file.name, now.as_millis()));
-            known.removed.extend(gone);
             known.files.push(data_file(merged.name, merged.level, merged.commit, &written));
             known.files.sort_by_key(|file| file.commit);
-        })
-        .await
+        });
+        let entered = entered.await;
+        if let Err(LakeError::Changed { .. }) = entered {
+            drop(fs::remove_file(place::data_file(&self.dir, &name)));
+        }
+        entered?;
+        for file in &sources {
+            // A link that stays shows rows twice until the table is opened again.
+            drop(view::hide(&self.dir, &file.name));
+        }
+        self.show(&name);
+        Ok(())
     }
 
     /// Leaves the source that an error is about out of the merges to come; any other error, such as a full disk, is
     /// handed back.
     fn leave_out(&mut self, sources: &[DataFile], error: LakeError) -> Result<(), LakeError> {
-        let is_at_fault =
-            |file: &&DataFile| error.path() == Some(&data_path(&self.dir, &file.name));
+        let path = |file: &DataFile| place::data_file(&self.dir, &file.name);
+        let is_at_fault = |file: &&DataFile| error.path() == Some(&path(file));
         let Some(file) = sources.iter().find(is_at_fault) else { return Err(error) };
+        let facts = self.known.as_ref().and_then(|known| known.state.files.get(&file.name));
+        let damage = match facts {
+            Some(facts) => Damage::of_data(&error, facts),
+            None => Damage::of_error(&error),
+        };
         tracing::error!(
-            file = %data_path(&self.dir, &file.name).display(),
+            file = %path(file).display(),
             rows = file.rows,
-            error = &error as &(dyn std::error::Error + 'static),
-            "a data file cannot be read and is not merged: put it back from a backup, it is tried again in {} minutes",
+            "a data file cannot be read and is not merged: {damage}; put it back from a backup, it is tried again in {} minutes",
             UNREADABLE_FOR.as_secs() / 60,
         );
-        self.unreadable.insert(file.name.clone(), self.options.clock.monotonic() + UNREADABLE_FOR);
+        let until = self.options.clock.monotonic() + UNREADABLE_FOR;
+        self.unreadable.insert(file.name.clone(), (until, damage));
         Ok(())
     }
 
@@ -188,21 +218,30 @@ impl Lake {
             return Ok(());
         }
         let now = self.options.clock.monotonic();
-        self.unreadable.retain(|_, until| *until > now);
-        let mut files = self.known().await?.files.clone();
-        files.retain(|file| !self.unreadable.contains_key(&file.name));
-        let Some(sources) = due(&files) else { return Ok(()) };
+        self.unreadable.retain(|_, (until, _)| *until > now);
+        self.known().await?;
+        let Some(known) = &self.known else { return Ok(()) };
+        let Some(sources) = due(&known.files, |name| self.unreadable.contains_key(name)) else {
+            return Ok(());
+        };
+        // Of files that are not there any more nothing is merged.
+        let facts = |file: &DataFile| {
+            let facts = Arc::clone(known.state.files.get(&file.name)?);
+            Some((place::data_file(&self.dir, &file.name), facts))
+        };
+        let paths: Vec<_> = sources.iter().filter_map(facts).collect();
+        self.check_room(sources.iter().map(|file| file.bytes).sum())?;
         let (level, commit) = (sources[0].level + 1, sources[FAN_IN - 1].commit);
         let name = self.name_file(level, commit);
-        let paths: Vec<_> = sources.iter().map(|file| data_path(&self.dir, &file.name)).collect();
-        let (path, disk) = (data_path(&self.dir, &name), Arc::clone(&self.options.disk));
+        let (path, disk) = (place::data_file(&self.dir, &name), Arc::clone(&self.options.disk));
+        let now = self.options.clock.now();
         let cancelled = Arc::new(AtomicBool::new(false));
         // The lock lives as long as something may still write into the directory.
         let (stop, lock) = (Arc::clone(&cancelled), Arc::clone(&self.lock));
         let task = tokio::task::spawn_blocking(move || {
             let _lock = lock;
             let mut merger = Merger::open(&paths, BATCH_ROWS, &stop)?;
-            let written = file::write(disk.as_ref(), &path, &mut merger)?;
+            let written = file::write(disk.as_ref(), &path, now, &mut merger)?;
             Ok(Merged { name, level, commit, written, replays: merger.replays })
         });
         self.merge = Some(Merge { task, sources, cancelled });
@@ -210,66 +249,148 @@ impl Lake {
     }
 
     async fn checkpoint(&mut self, done: &mut Maintained) -> Result<(), LakeError> {
-        let log_store = Arc::clone(&self.log_store);
-        let now = self.options.clock.now().as_millis();
-        let kept = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
+        let disk = Arc::clone(&self.options.disk);
+        let dir = self.dir.clone();
         let known = self.known().await?;
-        let version = known.table.version();
-        if version < known.checkpoint.unwrap_or(0) + CHECKPOINT_COMMITS {
+        if !checkpoint_is_due(known) {
             return Ok(());
         }
-        let mut table = DeltaTable::new(Arc::clone(&log_store));
-        table.state = Some(known.table.clone());
-        create_checkpoint(&table, None).await.map_err(LakeError::delta("write a checkpoint"))?;
+        let (state, damaged) = (known.state.clone(), known.checkpoint_damaged);
+        let version = state.version;
+        let mode = if damaged { IfThere::Replace } else { IfThere::Refuse };
+        let write = move || write_checkpoint(disk.as_ref(), &dir, &state, mode);
+        blocking("write a checkpoint", write).await?;
+        let known = self.known().await?;
         known.checkpoint = Some(version);
+        known.checkpoint_damaged = false;
         done.checkpoint = true;
-        let cutoff = now.saturating_sub(kept);
-        done.expired_log_files = cleanup_expired_logs_for(version, &log_store, cutoff, None)
-            .await
-            .map_err(LakeError::delta("delete expired entries"))?;
-        // What the state was made from may be gone: it starts again from the checkpoint, or it is not known.
-        match DeltaTableState::try_new(&log_store, Some(version)).await {
-            Ok(table) => known.table = table,
-            Err(error) => {
-                self.known = None;
-                return Err(LakeError::delta("read the checkpoint")(error));
-            }
-        }
+        let cutoff = self.cutoff_ms();
+        let dir = self.dir.clone();
+        let expire = move || expire_log(&dir, cutoff);
+        done.expired_log_files = blocking("delete expired entries", expire).await?;
         Ok(())
     }
 
-    /// Deletes files that were merged into others longer ago than the retention.
+    /// What ended before this moment is kept no longer, in milliseconds since 1970.
+    fn cutoff_ms(&self) -> i64 {
+        let kept = i64::try_from(self.options.keep.age.as_millis()).unwrap_or(i64::MAX);
+        self.options.clock.now().as_millis().saturating_sub(kept)
+    }
+
+    /// Deletes files that were merged into others: those beyond the age that is kept, and the oldest beyond the bytes.
     async fn expire(&mut self, done: &mut Maintained) -> Result<(), LakeError> {
-        let now = self.options.clock.now().as_millis();
-        let kept = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
-        let dir = self.dir.clone();
+        let (cutoff, bytes_max) = (self.cutoff_ms(), self.options.keep.bytes);
+        let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
         let known = self.known().await?;
-        let expired: Vec<String> = known
-            .removed
-            .iter()
-            .filter(|(_, when)| now.saturating_sub(**when) > kept)
-            .map(|(name, _)| name.clone())
-            .take(DELETIONS_MAX)
-            .collect();
-        for name in expired {
-            let path = data_path(&dir, &name);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(LakeError::io("remove", &path)(error));
-                }
-                Err(_) => {}
-                Ok(()) => done.expired_data_files += 1,
+        let expired = expired(&known.state.removed, cutoff, bytes_max);
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let names = expired.clone();
+        let delete = move || {
+            let mut deleted = 0;
+            for name in names {
+                deleted += usize::from(delete(&place::data_file(&dir, &name))?);
             }
-            known.removed.remove(&name);
+            // The log forgets a file only when a power cut cannot bring it back.
+            let data = place::data(&dir);
+            disk.sync_directory(&data).map_err(LakeError::io("sync", &data))?;
+            Ok(deleted)
+        };
+        done.expired_data_files = blocking("delete expired files", delete).await?;
+        if let Some(known) = &mut self.known {
+            known.state.removed.retain(|name, _| !expired.contains(name));
         }
         Ok(())
     }
 }
 
+/// The oldest removed files that need not be kept, at most [`DELETIONS_MAX`].
+fn expired(
+    removed: &BTreeMap<String, Removed>,
+    cutoff_ms: i64,
+    bytes_max: u64,
+) -> Vec<String> {
+    let bytes: u64 = removed.values().map(|removed| removed.bytes).sum();
+    if bytes <= bytes_max && removed.values().all(|removed| removed.when_ms >= cutoff_ms) {
+        return Vec::new();
+    }
+    let mut oldest: Vec<_> = removed.iter().collect();
+    oldest.sort_by_key(|(_, removed)| removed.when_ms);
+    let mut bytes_left = bytes;
+    let expired = oldest.into_iter().take_while(|(_, removed)| {
+        let over = bytes_left > bytes_max;
+        bytes_left -= removed.bytes;
+        over || removed.when_ms < cutoff_ms
+    });
+    expired.map(|(name, _)| name.clone()).take(DELETIONS_MAX).collect()
+}
+
+fn checkpoint_is_due(known: &Known) -> bool {
+    let state = &known.state;
+    let actions = state.files.len() + state.removed.len() + state.transactions.len();
+    let interval = (actions / CHECKPOINT_ACTIONS_PER_COMMIT) as u64;
+    let next = known.checkpoint.unwrap_or(0) + interval.max(CHECKPOINT_COMMITS);
+    known.checkpoint_damaged || state.version >= next
+}
+
+fn write_checkpoint(
+    disk: &dyn Disk,
+    dir: &Path,
+    state: &LogState,
+    mode: IfThere,
+) -> Result<(), LakeError> {
+    let path = place::checkpoint(dir, state.version);
+    let bytes = checkpoint::encode(&path, state)?;
+    match publish(disk, &path, &bytes, mode) {
+        // Of an earlier call that did not get to its end.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        written => written.map_err(LakeError::io("write", &path))?,
+    }
+    let path = place::last_checkpoint(dir);
+    let actions = 2 + state.transactions.len() + state.files.len() + state.removed.len();
+    let hint = chain::hint_text(state.version, actions);
+    publish(disk, &path, hint.as_bytes(), IfThere::Replace).map_err(LakeError::io("write", &path))
+}
+
+/// Deletes, from the oldest on, the entries and checkpoints that no version since `cutoff_ms` needs. The newest two
+/// checkpoints, and what follows the older one, always stay: one that is damaged costs nothing.
+fn expire_log(dir: &Path, cutoff_ms: i64) -> Result<usize, LakeError> {
+    let listing = Listing::of(dir)?;
+    let mut needed = None;
+    for version in listing.checkpoints.iter().rev().skip(1) {
+        let entry = read_entry(&place::entry(dir, *version));
+        if entry.is_ok_and(|entry| entry.info.at_ms < cutoff_ms) {
+            needed = Some(*version);
+            break;
+        }
+    }
+    let Some(needed) = needed else { return Ok(0) };
+    let entries = listing.entries.range(..needed).map(|version| place::entry(dir, *version));
+    let checkpoints = listing.checkpoints.range(..needed);
+    let checkpoints = checkpoints.map(|version| place::checkpoint(dir, *version));
+    let expired: Vec<PathBuf> = entries.chain(checkpoints).take(DELETIONS_MAX).collect();
+    let mut deleted = 0;
+    for path in expired {
+        deleted += usize::from(delete(&path)?);
+    }
+    Ok(deleted)
+}
+
+/// Whether there was a file to delete.
+fn delete(path: &Path) -> Result<bool, LakeError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(LakeError::io("remove", path)(error)),
+    }
+}
+
 /// The oldest [`FAN_IN`] files of the lowest level that has so many.
-fn due(files: &[DataFile]) -> Option<Vec<DataFile>> {
+fn due(files: &[DataFile], is_left_out: impl Fn(&str) -> bool) -> Option<Vec<DataFile>> {
     let mut levels: BTreeMap<u32, Vec<&DataFile>> = BTreeMap::new();
-    for file in files.iter().filter(|file| file.rows < SEALED_ROWS) {
+    let free = |file: &&DataFile| file.rows < SEALED_ROWS && !is_left_out(&file.name);
+    for file in files.iter().filter(free) {
         levels.entry(file.level).or_default().push(file);
     }
     let level = levels.values().find(|level| level.len() >= FAN_IN)?;
@@ -292,7 +413,7 @@ mod tests {
                 bytes: 1,
             })
             .collect();
-        let found = due(&files).map(|files| {
+        let found = due(&files, |_| false).map(|files| {
             assert_eq!(files.len(), FAN_IN);
             (files[0].level, files[0].commit.0, files[FAN_IN - 1].commit.0)
         });

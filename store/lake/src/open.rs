@@ -1,40 +1,65 @@
-//! Opening: the lock, the backend, a new table, and what a crash left behind. Must never know what a commit holds.
+//! Opening: the lock, a new table, and what a crash left behind. Knows nothing of what a commit holds.
+//!
+//! A data file is a leftover only if the log, proved whole up to the head, never named it, and if it is one that an
+//! unfinished commit or an unfinished merge leaves: at most one of each. Anything else means that the log is not the one
+//! that the files belong to; then nothing is touched.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use deltalake_core::logstore::{LogStoreRef, StorageConfig, logstore_with};
-use deltalake_core::operations::create::CreateBuilder;
-use url::Url;
+use model::CommitNumber;
+use sha2::{Digest, Sha256};
 
-use crate::LakeError;
-use crate::disk::{Disk, IfThere, create_directories, is_staged, publish};
+use crate::chain::{self, Chain};
+use crate::disk::{DIRECTORY_MODE, Disk, IfThere, create_directories, is_staged, publish};
+use crate::entry::{self, Action, Metadata, Operation, READER_VERSION, Seal, WRITER_VERSION};
 use crate::file::parse_name;
+use crate::head::{self, Head};
 use crate::lake::{CHECKPOINT_COMMITS, LakeOptions};
 use crate::lock::{WriterLock, place};
-use crate::log::{self, LogState};
-use crate::schema::{LAYOUT, LAYOUT_PROPERTY, delta_columns};
-use crate::storage::DurableStore;
+use crate::log::LogState;
+use crate::schema::{LAYOUT, LAYOUT_PROPERTY, STATISTICS, delta_schema};
+use crate::{Damage, LakeError, view};
 
-/// Added to the retention when the table is made, so that the log still names a removed file when its time has come.
-const TOMBSTONE_MARGIN: Duration = Duration::from_mins(1);
+/// Entries below the checkpoint that are verified when a table is opened for writing.
+const VERIFIED_ENTRIES_MAX: u64 = 2_000;
+/// Mode of the directories when a group was chosen: what is made in them belongs to that group.
+const GROUP_DIRECTORY_MODE: u32 = 0o2750;
 
 /// Takes the lock, after making sure that what is there is ours.
-pub(crate) fn claim(disk: &dyn Disk, dir: &Path) -> Result<WriterLock, LakeError> {
-    let is_new = !log::exists(dir)?;
+pub(crate) fn claim(options: &LakeOptions, dir: &Path) -> Result<WriterLock, LakeError> {
+    let is_new = !chain::exists(dir)?;
     if !is_new {
-        log::read(dir)?;
+        chain::read(dir)?;
     }
-    for folder in [place::dictionaries(dir), place::log(dir)] {
+    let disk = options.disk.as_ref();
+    for folder in [place::dictionaries(dir), place::log(dir), place::data(dir)] {
         create_directories(disk, &folder).map_err(LakeError::io("create", &folder))?;
+    }
+    for folder in [place::own(dir), place::dictionaries(dir), place::log(dir), place::data(dir)] {
+        restrict(&folder, options.group).map_err(LakeError::io("set the mode of", &folder))?;
     }
     if is_new {
         sync_names(disk, dir)?;
     }
     WriterLock::take(dir, &place::lock(dir))
+}
+
+/// Others see nothing of the table; a group may read it.
+fn restrict(folder: &Path, group: Option<u32>) -> io::Result<()> {
+    let found = fs::metadata(folder)?.permissions().mode() & 0o7777;
+    let wanted = if group.is_some() { GROUP_DIRECTORY_MODE } else { DIRECTORY_MODE };
+    if let Some(group) = group {
+        std::os::unix::fs::chown(folder, None, Some(group))?;
+    }
+    if found != wanted || group.is_some() {
+        fs::set_permissions(folder, fs::Permissions::from_mode(wanted))?;
+    }
+    Ok(())
 }
 
 /// Makes the names of our own folders, of the directory and of all above it durable: a process that died after making
@@ -59,43 +84,56 @@ fn sync_names(disk: &dyn Disk, dir: &Path) -> Result<(), LakeError> {
     Ok(())
 }
 
-/// Delta's way to the disk: through ours.
-pub(crate) fn log_store(dir: &Path, options: &LakeOptions) -> Result<LogStoreRef, LakeError> {
-    let url = Url::from_directory_path(dir)
-        .map_err(|()| LakeError::damaged(dir, "its path cannot be written as a URL"))?;
-    let backend = Arc::new(DurableStore::new(Arc::clone(&options.disk)));
-    logstore_with(backend, &url, StorageConfig::default()).map_err(LakeError::delta("open"))
-}
-
-/// Makes an empty table.
-pub(crate) async fn create(
-    log_store: &LogStoreRef,
-    options: &LakeOptions,
-) -> Result<(), LakeError> {
-    let kept = (options.retention + TOMBSTONE_MARGIN).as_secs();
-    let interval = format!("interval {kept} seconds");
+/// The properties of the table under these options.
+pub(crate) fn properties(options: &LakeOptions) -> BTreeMap<String, String> {
+    let interval = format!("interval {} seconds", options.keep.age.as_secs());
     let checkpoints = CHECKPOINT_COMMITS.to_string();
     // `delta.setTransactionRetentionDuration` stays unset: it would let the watermark of a quiet gateway expire.
-    let properties = [
+    [
         (LAYOUT_PROPERTY, LAYOUT),
         ("delta.checkpointInterval", &checkpoints),
+        ("delta.dataSkippingStatsColumns", STATISTICS),
         ("delta.enableExpiredLogCleanup", "true"),
         ("delta.logRetentionDuration", &interval),
         ("delta.deletedFileRetentionDuration", &interval),
-    ];
-    CreateBuilder::new()
-        .with_log_store(Arc::clone(log_store))
-        .with_table_name("nengliu_samples")
-        .with_columns(delta_columns())
-        .with_configuration(properties.map(|(key, value)| (key, Some(value))))
-        // Ours is not a key that Delta knows.
-        .with_raise_if_key_not_exists(false)
-        .await
-        .map_err(LakeError::delta("create the table"))?;
-    Ok(())
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
 }
 
-/// Reads the log, makes what it says durable, and deletes what a crash left behind. Up to version `durable` all entries
+/// Makes an empty table.
+pub(crate) fn create(options: &LakeOptions, dir: &Path) -> Result<(), LakeError> {
+    let now = options.clock.now();
+    let id = new_id(options, dir);
+    let metadata = Metadata {
+        id: id.clone(),
+        created_ms: now.as_millis(),
+        schema: delta_schema(),
+        configuration: properties(options),
+    };
+    let actions = [
+        Action::Protocol { reader: READER_VERSION, writer: WRITER_VERSION },
+        Action::Metadata(metadata),
+    ];
+    let (bytes, _) = entry::encode(&id, 0, Seal::default(), now, Operation::Create, &actions);
+    let path = place::entry(dir, 0);
+    publish(options.disk.as_ref(), &path, &bytes, IfThere::Refuse)
+        .map_err(LakeError::io("write", &path))
+}
+
+/// An identity that no other table has: from the moment, the process and the place, in the form of a UUID.
+fn new_id(options: &LakeOptions, dir: &Path) -> String {
+    let mut hash = Sha256::new();
+    let (now, monotonic) = (options.clock.now().0, options.clock.monotonic());
+    hash.update(format!("{now} {monotonic:?} {} {}", std::process::id(), dir.display()));
+    let digits = Seal::of(&hash.finalize()).to_string();
+    // Version 8: "custom" (RFC 9562, section 5.8).
+    let part = |range| digits.get(range).unwrap_or_default();
+    let (third, fourth) = (part(13..16), part(17..20));
+    format!("{}-{}-8{third}-8{fourth}-{}", part(0..8), part(8..12), part(20..32))
+}
+
+/// Reads the log, makes what it says durable, and removes what a crash left behind. Up to version `durable` all entries
 /// are so for certain.
 ///
 /// A process that died between the name of an entry and the sync of its directory, and a sync that failed, leave an
@@ -105,48 +143,121 @@ pub(crate) fn recover(
     disk: &dyn Disk,
     dir: &Path,
     durable: Option<u64>,
-) -> Result<LogState, LakeError> {
-    let state = log::read(dir)?;
+) -> Result<Chain, LakeError> {
+    let mut chain = chain::read(dir)?;
+    chain.verify_old(dir, VERIFIED_ENTRIES_MAX)?;
+    let state = &chain.state;
     let log = place::log(dir);
-    let leftover = |name: &str| {
-        let ours = parse_name(name).is_some();
-        ours && !state.files.contains_key(name) && !state.removed.contains_key(name)
-    };
-    let removed = clean(dir, leftover)? + clean(&log, is_staged)?;
-    if removed > 0 {
-        tracing::warn!(files = removed, "removed what an unfinished commit left behind");
+    let missing = clean_data(dir, state, chain.head)?;
+    for name in names_in(&log)?.iter().filter(|name| is_staged(name)) {
+        remove(&log.join(name))?;
     }
-    disk.sync_directory(dir).map_err(LakeError::io("sync", dir))?;
+    let data = place::data(dir);
+    disk.sync_directory(&data).map_err(LakeError::io("sync", &data))?;
     // Only an entry that is durable gets a checkpoint.
-    if durable.max(state.checkpoint) < Some(state.version) {
+    if durable.max(chain.checkpoint) < Some(state.version) {
         write_again(disk, &place::entry(dir, state.version))?;
     } else {
         disk.sync_directory(&log).map_err(LakeError::io("sync", &log))?;
     }
-    Ok(state)
+    let head = Head { version: state.version, seal: state.seal };
+    if chain.head != Some(head) {
+        let path = place::head(dir);
+        head::create(disk, dir, head).map_err(LakeError::io("write", &path))?;
+    }
+    if let Err(error) = view::renew(dir, state.files.keys()) {
+        tracing::warn!(
+            error = &error as &(dyn std::error::Error + 'static),
+            "the links to the live data files cannot be kept: read the table, not its files"
+        );
+    }
+    chain.damage.extend(missing);
+    report(&chain.damage);
+    Ok(chain)
+}
+
+fn report(damage: &[Damage]) {
+    for one in damage {
+        tracing::error!(
+            file = %one.path.display(),
+            "damage in the table: {one}; nothing was deleted, put the file back from a backup"
+        );
+    }
 }
 
 /// Puts a copy in the place of a log entry. To sync it once more would prove nothing: a system tells of a failed sync
 /// once, and then holds for clean what never reached the disk.
 fn write_again(disk: &dyn Disk, entry: &Path) -> Result<(), LakeError> {
     let bytes = fs::read(entry).map_err(LakeError::io("read", entry))?;
-    publish(disk, entry, &[bytes.into()], IfThere::Replace).map_err(LakeError::io("renew", entry))
+    publish(disk, entry, &bytes, IfThere::Replace).map_err(LakeError::io("renew", entry))
 }
 
-/// Deletes the files of a folder whose name `is_leftover`.
-fn clean(folder: &Path, is_leftover: impl Fn(&str) -> bool) -> Result<u64, LakeError> {
-    let mut removed = 0;
-    for entry in fs::read_dir(folder).map_err(LakeError::io("list", folder))? {
-        let entry = entry.map_err(LakeError::io("list", folder))?;
-        if is_leftover(&entry.file_name().to_string_lossy()) {
-            let path = entry.path();
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(LakeError::io("remove", &path)(error));
-                }
-                _ => removed += 1,
-            }
+/// Removes the data files of an unfinished commit and of an unfinished merge; returns the live ones that are missing.
+fn clean_data(dir: &Path, state: &LogState, head: Option<Head>) -> Result<Vec<Damage>, LakeError> {
+    let data = place::data(dir);
+    let last = state.transactions.get("commit").and_then(|last| u64::try_from(*last).ok());
+    let last = CommitNumber(last.unwrap_or(0));
+    let (mut committing, mut merging, mut unlisted) = (Vec::new(), Vec::new(), Vec::new());
+    let mut missing: BTreeMap<&str, _> =
+        state.files.iter().map(|(name, facts)| (name.as_str(), facts)).collect();
+    for name in names_in(&data)? {
+        missing.remove(name.as_str());
+        match parse_name(&name) {
+            None => {}
+            Some(_) if state.names(&name) => {}
+            Some((0, commit)) if commit == last.next() => committing.push(name),
+            Some((level, commit)) if level > 0 && commit <= last => merging.push(name),
+            Some(_) => unlisted.push(name),
         }
     }
-    Ok(removed)
+    let left = committing.len() + merging.len();
+    if !unlisted.is_empty() || committing.len() > 1 || merging.len() > 1 {
+        let files = left + unlisted.len();
+        let mut names = unlisted.into_iter().chain(committing).chain(merging);
+        let first = data.join(names.next().unwrap_or_default());
+        return Err(LakeError::Unlisted { dir: dir.to_owned(), files, first });
+    }
+    for name in committing.iter().chain(&merging) {
+        match head {
+            // The log ends where its writer last saw it, or later: it is whole, and never named this file.
+            Some(_) => remove(&data.join(name))?,
+            None if state.version == 0 => remove(&data.join(name))?,
+            None => set_aside(dir, name)?,
+        }
+    }
+    if left > 0 {
+        tracing::warn!(files = left, "removed what an unfinished commit or merge left behind");
+    }
+    let missing = missing.into_iter().map(|(name, facts)| {
+        let path = place::data_file(dir, name);
+        Damage::of_data(&LakeError::damaged(&path, "the file is missing"), facts)
+    });
+    Ok(missing.collect())
+}
+
+/// Without the head nothing proves that the newest entry is still there, so a file may have been committed by one that is
+/// gone: it is kept, out of the way.
+fn set_aside(dir: &Path, name: &str) -> Result<(), LakeError> {
+    let folder = place::set_aside(dir);
+    fs::create_dir_all(&folder).map_err(LakeError::io("create", &folder))?;
+    let from = place::data_file(dir, name);
+    fs::rename(&from, folder.join(name)).map_err(LakeError::io("move", &from))
+}
+
+fn names_in(folder: &Path) -> Result<Vec<String>, LakeError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(LakeError::io("list", folder))? {
+        let name = entry.map_err(LakeError::io("list", folder))?.file_name();
+        names.extend(OsStr::to_str(&name).map(str::to_owned));
+    }
+    Ok(names)
+}
+
+fn remove(path: &Path) -> Result<(), LakeError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(LakeError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,14 +1,13 @@
-//! The columns of the table, for Arrow and for Delta. Must never know where rows come from.
+//! The columns of the table, for Arrow and for Delta. Knows nothing of where rows come from.
 
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use deltalake_core::kernel::{DataType as DeltaType, PrimitiveType, StructField};
 
 /// Table property that carries [`LAYOUT`].
 pub const LAYOUT_PROPERTY: &str = "nengliu.layout";
-/// Version of everything this crate promises about a table: columns, application transactions, folders.
-pub const LAYOUT: &str = "1";
+/// Version of everything this crate promises about a table: columns, application transactions, folders, checksums.
+pub const LAYOUT: &str = "2";
 
 /// Names of the columns, in order.
 pub mod column {
@@ -16,14 +15,22 @@ pub mod column {
     pub const POINT: &str = "point";
     pub const TS: &str = "ts";
     pub const GATEWAY_TS: &str = "gateway_ts";
+    pub const VALUE: &str = "value";
+    pub const TEXT: &str = "text";
+    pub const UNIT: &str = "unit";
     pub const QUALITY: &str = "quality";
+    pub const STATUS: &str = "status";
     pub const MANTISSA: &str = "mantissa";
     pub const EXPONENT: &str = "exponent";
-    pub const FLOAT: &str = "float";
+    pub const FLAGS: &str = "flags";
     pub const GENERATION: &str = "generation";
     pub const SEQ: &str = "seq";
     pub const COMMIT: &str = "commit";
 }
+
+/// Columns whose smallest and largest values are in the log; the table's property says so, so that no reader takes the
+/// absence of statistics for the absence of rows.
+pub(crate) const STATISTICS: &str = "point,ts,commit,generation,seq";
 
 /// The columns, one row per sample, as Arrow reads them from the Parquet files.
 ///
@@ -33,51 +40,67 @@ pub mod column {
 /// | `point` | string | Utf8 | `PointId` | never |
 /// | `ts` | timestamp | Timestamp(µs, UTC) | source time | never |
 /// | `gateway_ts` | timestamp | Timestamp(µs, UTC) | when the gateway had it | never |
-/// | `quality` | long | Int64 | OPC UA status code as an unsigned number | never |
-/// | `mantissa` | long | Int64 | 10^`exponent` of the point's unit | float points, Bad samples |
-/// | `exponent` | integer | Int32 | power of ten, of the point's Decimal type | float points, Bad samples |
-/// | `float` | double | Float64 | the point's unit | Decimal points, Bad samples |
+/// | `value` | double | Float64 | `unit`; decimals to the nearest double, Bool as 0 or 1 | text, Bad samples |
+/// | `text` | string | Utf8 | at most 1 024 bytes | all but text |
+/// | `unit` | string | Utf8 | symbol of the row's unit, `1` for none | never |
+/// | `quality` | string | Utf8 | `Good`, `Uncertain` or `Bad` | never |
+/// | `status` | long | Int64 | OPC UA status code as an unsigned number | never |
+/// | `mantissa` | long | Int64 | 10^`exponent` of `unit` | all but decimals, Bad samples |
+/// | `exponent` | integer | Int32 | power of ten | all but decimals, Bad samples |
+/// | `flags` | integer | Int32 | bit 0 recovered, bit 1 clock unsynchronised | never |
 /// | `generation` | long | Int64 | order in which logs were first committed, from 1 | never |
 /// | `seq` | long | Int64 | sequence of the frame in its log | never |
 /// | `commit` | long | Int64 | number of the ingest commit that brought the row | never |
 ///
-/// The value of a Decimal point is `mantissa × 10^exponent`, exactly; that of a Float point is `float`; a Bad sample
-/// has none of the three (INV-1). A row is identified by (`point`, `ts`, `generation`, `seq`) (INV-4): two values for
-/// one (`point`, `ts`) are two rows and both stay. Rows with the same identity are replays and equal in all but
-/// `commit`. `commit` is constant per ingest commit and kept by compaction, so "as of commit N" is the filter
-/// `commit <= N`. The order of rows in a file is (`point`, `ts`, `generation`, `seq`).
+/// The value of a decimal point is `mantissa × 10^exponent`, exactly; where `mantissa` is null, `value` is a double or a
+/// Bool. A Bad sample has no value of any kind (INV-1). A row is identified by (`point`, `ts`, `generation`, `seq`)
+/// (INV-4): two values for one (`point`, `ts`) are two rows and both stay. Rows with the same identity are replays and
+/// equal in all but `commit`. `commit` is constant per ingest commit and kept by merging, so "as of commit N" is the
+/// filter `commit <= N`.
+///
+/// The order of rows in a file is (UTC day of `ts`, `point`, `ts`, `generation`, `seq`); the rows of one point are thus
+/// in the order of time, and a row group holds one day, or several days with few rows.
 #[must_use]
 pub fn schema() -> SchemaRef {
-    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")));
     Arc::new(Schema::new(vec![
         Field::new(column::POINT, DataType::Utf8, false),
         Field::new(column::TS, time.clone(), false),
         Field::new(column::GATEWAY_TS, time, false),
-        Field::new(column::QUALITY, DataType::Int64, false),
+        Field::new(column::VALUE, DataType::Float64, true),
+        Field::new(column::TEXT, DataType::Utf8, true),
+        Field::new(column::UNIT, DataType::Utf8, false),
+        Field::new(column::QUALITY, DataType::Utf8, false),
+        Field::new(column::STATUS, DataType::Int64, false),
         Field::new(column::MANTISSA, DataType::Int64, true),
         Field::new(column::EXPONENT, DataType::Int32, true),
-        Field::new(column::FLOAT, DataType::Float64, true),
+        Field::new(column::FLAGS, DataType::Int32, false),
         Field::new(column::GENERATION, DataType::Int64, false),
         Field::new(column::SEQ, DataType::Int64, false),
         Field::new(column::COMMIT, DataType::Int64, false),
     ]))
 }
 
-/// The same columns for the table's metadata.
-pub(crate) fn delta_columns() -> Vec<StructField> {
+/// The same columns as the table's metadata holds them (Delta protocol, "Schema Serialization Format").
+pub(crate) fn delta_schema() -> String {
     let delta_type = |arrow: &DataType| match arrow {
-        DataType::Utf8 => PrimitiveType::String,
-        DataType::Timestamp(..) => PrimitiveType::Timestamp,
-        DataType::Int32 => PrimitiveType::Integer,
-        DataType::Float64 => PrimitiveType::Double,
-        _ => PrimitiveType::Long,
+        DataType::Utf8 => "string",
+        DataType::Timestamp(..) => "timestamp",
+        DataType::Int32 => "integer",
+        DataType::Float64 => "double",
+        _ => "long",
     };
-    schema()
+    let fields: Vec<serde_json::Value> = schema()
         .fields()
         .iter()
-        .map(|f| {
-            let delta = DeltaType::Primitive(delta_type(f.data_type()));
-            StructField::new(f.name().clone(), delta, f.is_nullable())
+        .map(|field| {
+            serde_json::json!({
+                "name": field.name(),
+                "type": delta_type(field.data_type()),
+                "nullable": field.is_nullable(),
+                "metadata": {},
+            })
         })
-        .collect()
+        .collect();
+    serde_json::json!({ "type": "struct", "fields": fields }).to_string()
 }

@@ -1,40 +1,107 @@
-//! The reader's side: one version of the table, for any process, without a lock. Must never write.
+//! The reader's side: one version of the table, for any process, without a lock. Never writes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use contract::{DictionaryUse, LogBook, LogKey, Watermark};
-use model::{CommitNumber, Dictionary, DictionaryHash};
+use model::{CommitNumber, Dictionary, DictionaryHash, Timestamp};
 
-use crate::dictionaries;
-use crate::log::{self, LogState, data_path};
+use crate::chain::{self, Chain};
+use crate::damage::Damage;
+use crate::dictionaries::{self, KeptDictionaries};
+use crate::facts::FileFacts;
+use crate::log::LogState;
+use crate::selection::Selection;
+use crate::verified::{Batches, DataReader, RowGroup};
 use crate::{LakeError, lock::place};
+
+/// Rows in a batch of [`Snapshot::scan`].
+const BATCH_ROWS: usize = 8_192;
 
 /// One version of the table: rows and watermarks that became durable together.
 ///
-/// The files it names stay readable for the writer's retention ([`crate::LakeOptions::retention`]) after they were
-/// merged into others; a reader that works longer opens a new snapshot. "As of commit N" is the filter `commit <= N`
-/// on the rows: it gives the same rows from every later snapshot.
+/// The files it names stay readable as long as the writer keeps replaced files ([`crate::Keep`]); a reader that works
+/// longer opens a new snapshot. "As of commit N" is the filter `commit <= N` on the rows: it gives the same rows from every
+/// later snapshot.
+///
+/// The log was proved whole when it was opened. Data files are verified as they are read: one that is damaged or missing
+/// is left out and named, with the rows that it held.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     dir: PathBuf,
-    state: LogState,
+    chain: Chain,
     book: LogBook,
 }
 
 impl Snapshot {
-    /// Reads the newest version of the table in `dir`. Touches nothing but files.
+    /// Reads the newest version of the table in `dir`.
+    ///
+    /// # Errors
+    /// When the log has a gap, or one of its files that is needed is damaged; the error names the file.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, LakeError> {
         let dir = std::path::absolute(dir.as_ref()).map_err(LakeError::io("find", dir.as_ref()))?;
-        let state = log::read(&dir)?;
-        let book = read_book(&dir, &state)?;
-        Ok(Self { dir, state, book })
+        let chain = chain::read(&dir)?;
+        let book = read_book(&dir, &chain.state)?;
+        Ok(Self { dir, chain, book })
     }
 
-    /// The live Parquet files, absolute; their columns are those of [`crate::schema::schema`].
+    /// Files of the log that are damaged and were not needed.
+    #[must_use]
+    pub fn log_damage(&self) -> &[Damage] {
+        &self.chain.damage
+    }
+
+    /// Reads the whole log, all dictionaries and every byte of every live data file, and names what is damaged.
+    pub fn verify(&self) -> Result<Vec<Damage>, LakeError> {
+        let mut chain = self.chain.clone();
+        chain.verify_old(&self.dir, u64::MAX)?;
+        let mut damage = chain.damage;
+        damage.extend(self.dictionaries()?.damage);
+        let (_, of_data) = self.verified_files(&Selection::default());
+        damage.extend(of_data);
+        Ok(damage)
+    }
+
+    /// The live Parquet files, absolute; their columns are those of [`crate::schema::schema`]. What they hold is not
+    /// verified: prefer [`Snapshot::scan`], or [`Snapshot::verified_files`] for a reader of files.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.state.files.keys().map(|name| data_path(&self.dir, name)).collect()
+        self.chain.state.files.keys().map(|name| place::data_file(&self.dir, name)).collect()
+    }
+
+    /// The live files that may hold rows of the selection, in the order of their first source times.
+    pub fn live_files(&self, selection: &Selection) -> Vec<LiveFile> {
+        let files = self.chain.state.files.iter();
+        let mut files: Vec<LiveFile> = files
+            .filter(|(_, facts)| selection.may_hold(&facts.extent))
+            .map(|(name, facts)| LiveFile {
+                path: place::data_file(&self.dir, name),
+                facts: Arc::clone(facts),
+            })
+            .collect();
+        files.sort_by_key(|file| file.facts.extent.ts);
+        files
+    }
+
+    /// Verifies what a reader of the selection will read, without decoding it: the files that are sound, and what is damaged.
+    pub fn verified_files(&self, selection: &Selection) -> (Vec<PathBuf>, Vec<Damage>) {
+        let (mut sound, mut damage) = (Vec::new(), Vec::new());
+        for file in self.live_files(selection) {
+            match file.open().and_then(|open| open.verify(selection).map(|()| file.path)) {
+                Ok(path) => sound.push(path),
+                Err(found) => damage.push(*found),
+            }
+        }
+        (sound, damage)
+    }
+
+    /// The rows of all row groups that may hold rows of the selection, verified, file by file; rows that are not of the
+    /// selection are among them.
+    pub fn scan(&self, selection: &Selection) -> Scan {
+        let mut files = self.live_files(selection);
+        files.reverse();
+        Scan { files, selection: selection.clone(), open: None, damage: Vec::new(), bytes_read: 0 }
     }
 
     /// The last ingest commit in this version; 0 when there was none.
@@ -44,7 +111,12 @@ impl Snapshot {
 
     /// The table's own version: every change of the table counts, also one that moves no rows.
     pub fn table_version(&self) -> u64 {
-        self.state.version
+        self.chain.state.version
+    }
+
+    /// The identity of the table.
+    pub fn table_id(&self) -> &str {
+        &self.chain.state.metadata.id
     }
 
     /// How far each log is durable.
@@ -52,8 +124,8 @@ impl Snapshot {
         &self.book.logs
     }
 
-    /// All dictionaries that are kept beside the table.
-    pub fn dictionaries(&self) -> Result<BTreeMap<DictionaryHash, Arc<Dictionary>>, LakeError> {
+    /// All sound dictionaries that are kept beside the table, and those that are damaged.
+    pub fn dictionaries(&self) -> Result<KeptDictionaries, LakeError> {
         dictionaries::all(&self.dir)
     }
 
@@ -79,4 +151,164 @@ pub(crate) fn read_book(dir: &Path, state: &LogState) -> Result<LogBook, LakeErr
     LogBook::from_transactions(&state.transactions).map_err(|name| {
         LakeError::damaged(&place::log(dir), format!("transaction `{name}` is not one of ours"))
     })
+}
+
+/// A data file of a version, as the log describes it.
+#[derive(Debug, Clone)]
+pub struct LiveFile {
+    path: PathBuf,
+    facts: Arc<FileFacts>,
+}
+
+impl LiveFile {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its rows.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.facts.extent.rows
+    }
+
+    /// Its size.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.facts.bytes
+    }
+
+    /// First and last point, in the order of ids.
+    #[must_use]
+    pub fn points(&self) -> (&str, &str) {
+        (&self.facts.extent.point.0, &self.facts.extent.point.1)
+    }
+
+    /// First and last source time.
+    #[must_use]
+    pub fn times(&self) -> (Timestamp, Timestamp) {
+        self.facts.extent.ts
+    }
+
+    /// Opens it and verifies its footer.
+    pub fn open(&self) -> Result<OpenFile, Box<Damage>> {
+        let reader = DataReader::open(&self.path, &self.facts)
+            .map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))?;
+        Ok(OpenFile { reader, facts: Arc::clone(&self.facts) })
+    }
+}
+
+/// A data file whose footer was verified.
+#[derive(Debug, Clone)]
+pub struct OpenFile {
+    reader: DataReader,
+    facts: Arc<FileFacts>,
+}
+
+impl OpenFile {
+    /// The row groups that may hold rows of the selection.
+    #[must_use]
+    pub fn groups(&self, selection: &Selection) -> Vec<RowGroup> {
+        self.reader.groups(selection)
+    }
+
+    /// Reads row groups, by their places in the file, all columns or those named. The rows are verified before they are
+    /// handed out; in a group they are in the order of [`crate::schema::schema`].
+    pub fn read(
+        &self,
+        groups: Vec<usize>,
+        columns: Option<&[&str]>,
+        batch_rows: usize,
+    ) -> Result<FileRows, Box<Damage>> {
+        let batches = self.reader.read(groups, columns, batch_rows);
+        let batches = batches.map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))?;
+        Ok(FileRows { batches, facts: Arc::clone(&self.facts) })
+    }
+
+    /// Verifies what a reader of the selection will read.
+    pub fn verify(&self, selection: &Selection) -> Result<(), Box<Damage>> {
+        let groups: Vec<usize> =
+            self.groups(selection).into_iter().map(|group| group.index).collect();
+        self.reader
+            .verify(&groups, selection.columns.as_deref())
+            .map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))
+    }
+
+    /// Bytes read of it so far.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.facts.tail.bytes + self.reader.bytes_read()
+    }
+}
+
+/// Rows of a data file, batch by batch.
+#[derive(Debug)]
+pub struct FileRows {
+    batches: Batches,
+    facts: Arc<FileFacts>,
+}
+
+impl Iterator for FileRows {
+    type Item = Result<RecordBatch, Box<Damage>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.batches.next()?;
+        Some(batch.map_err(|error| Box::new(Damage::of_data(&error, &self.facts))))
+    }
+}
+
+/// The rows of a snapshot, file by file. A file that turns out to be damaged gives no more rows and is named.
+#[derive(Debug)]
+pub struct Scan {
+    /// Files to come, the next one last.
+    files: Vec<LiveFile>,
+    selection: Selection,
+    open: Option<(OpenFile, FileRows)>,
+    damage: Vec<Damage>,
+    bytes_read: u64,
+}
+
+impl Scan {
+    /// What could not be read so far. A file that is damaged in the middle has given some of its rows.
+    #[must_use]
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// Bytes read so far, of the files that are done.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    fn next_file(&mut self, file: &LiveFile) -> Result<(), Box<Damage>> {
+        let open = file.open()?;
+        let groups = open.groups(&self.selection).into_iter().map(|group| group.index).collect();
+        let rows = open.read(groups, self.selection.columns.as_deref(), BATCH_ROWS)?;
+        self.open = Some((open, rows));
+        Ok(())
+    }
+}
+
+impl Iterator for Scan {
+    type Item = RecordBatch;
+
+    fn next(&mut self) -> Option<RecordBatch> {
+        loop {
+            if let Some((open, rows)) = &mut self.open {
+                match rows.next() {
+                    Some(Ok(batch)) => return Some(batch),
+                    Some(Err(damage)) => self.damage.push(*damage),
+                    None => {}
+                }
+                self.bytes_read += open.bytes_read();
+                self.open = None;
+            }
+            let file = self.files.pop()?;
+            if let Err(damage) = self.next_file(&file) {
+                self.damage.push(*damage);
+            }
+        }
+    }
 }

@@ -20,7 +20,11 @@ impl Store for Lake {
     }
 
     async fn dictionaries(&mut self) -> Result<Dictionaries, StoreError> {
-        Ok(Lake::dictionaries(self)?)
+        let kept = Lake::dictionaries(self)?;
+        for one in &kept.damage {
+            tracing::error!(file = %one.path.display(), "a dictionary is damaged: {}", one.what);
+        }
+        Ok(kept.sound)
     }
 
     async fn put_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), StoreError> {

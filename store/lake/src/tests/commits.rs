@@ -8,8 +8,9 @@ use model::{
 };
 
 use super::{START, Site, plant, rows};
+use crate::schema::column;
 use crate::{
-    CommitDraft, DictionaryUse, DraftFault, Lake, LakeError, Snapshot, Watermark, WatermarkMove,
+    CommitDraft, DictionaryUse, DraftFault, Lake, LakeError, Selection, Snapshot, Watermark, WatermarkMove,
 };
 
 #[tokio::test]
@@ -40,7 +41,8 @@ async fn rows_and_watermark_come_in_one_commit() {
     let energy = &rows[0];
     assert_eq!(energy.0, "steelworks/site-1/north/energy");
     assert_eq!((energy.1, energy.2), (START + 1_000_000_000, START + 1_000_020_000));
-    assert_eq!((energy.4, energy.5, energy.6), (Some(1_001_000), Some(-2), None));
+    let value = 10_010.0_f64.to_bits();
+    assert_eq!((energy.4, energy.5, energy.6), (Some(1_001_000), Some(-2), Some(value)));
     assert_eq!((energy.7, energy.8, energy.9), (1, 1, 1));
     let bad: Vec<_> = rows.iter().filter(|row| row.3 == 0x800A_0000).collect();
     assert_eq!(bad.len(), 1, "INV-1: a Bad sample is a row");
@@ -91,6 +93,55 @@ async fn a_replay_changes_nothing() {
     let mixed = lake.commit(draft).await.unwrap();
     assert_eq!((mixed.rows, mixed.replayed_frames), (6, 1));
     assert_eq!(rows(&site.snapshot()).len(), 12, "INV-4");
+}
+
+/// All kinds of values, each with its unit, its quality as a word and its flags.
+#[tokio::test]
+async fn every_kind_of_value_is_a_row_that_explains_itself() {
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+    use model::SampleFlags;
+
+    let site = Site::new();
+    let (north, mut lake) = (plant("north", 1), site.open().await);
+    let long = "长".repeat(341);
+    let text = model::Text::new(long.as_str()).unwrap();
+    let sample = |index, value| {
+        let at = Timestamp(START);
+        Sample::new(PointIndex(index), at, at, Quality::GOOD, value)
+    };
+    let mut draft = north.draft(1, 1);
+    draft.frames[0].batch.samples = vec![
+        sample(0, Value::Float(-0.5)),
+        sample(1, Value::Decimal(12_146)).flagged(SampleFlags::RECOVERED),
+        sample(2, Value::Decimal(-3)).flagged(SampleFlags::CLOCK_UNSYNCHRONISED),
+        sample(3, Value::Bool(true)),
+        sample(4, Value::Text(text)),
+    ];
+    lake.commit(draft).await.unwrap();
+    let batches: Vec<_> = site.snapshot().scan(&Selection::default()).collect();
+    let of = |name: &str| batches[0].column_by_name(name).unwrap();
+    let values = of(column::VALUE).as_primitive::<Float64Type>();
+    // Points in the order of their names: energy, mode, power, program, running.
+    assert_eq!(
+        values.iter().collect::<Vec<_>>(),
+        [Some(121.46), Some(-3.0), Some(-0.5), None, Some(1.0)]
+    );
+    let mantissa = of(column::MANTISSA).as_primitive::<Int64Type>();
+    assert_eq!(
+        mantissa.iter().collect::<Vec<_>>(),
+        [Some(12_146), Some(-3), None, None, None]
+    );
+    let texts = of(column::TEXT).as_string::<i32>();
+    assert_eq!(texts.iter().collect::<Vec<_>>(), [None, None, None, Some(long.as_str()), None]);
+    let flags = of(column::FLAGS).as_primitive::<Int32Type>();
+    assert_eq!(flags.values().to_vec(), [1, 2, 0, 0, 0]);
+    for row in 0..5 {
+        assert_eq!(of(column::QUALITY).as_string::<i32>().value(row), "Good");
+        assert_eq!(of(column::UNIT).as_string::<i32>().value(row), model::Unit::ALL[0].symbol());
+    }
+    assert_eq!(of(column::STATUS).null_count(), 0);
 }
 
 #[tokio::test]
@@ -163,7 +214,7 @@ async fn reopening_restores_everything() {
     assert_eq!(rows(&site.snapshot()), rows_before);
     let next = lake.commit(north.draft(2, 1)).await.unwrap();
     assert_eq!(next.commit, CommitNumber(3));
-    assert_eq!(site.snapshot().dictionaries().unwrap().len(), 1);
+    assert_eq!(site.snapshot().dictionaries().unwrap().sound.len(), 1);
 }
 
 /// Points of a gateway were renamed for a while: A, then B, then A again, over a replay, a restart and a checkpoint.
@@ -235,16 +286,14 @@ fn content(dir: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     all
 }
 
-/// Makes a table, changes its first log entry, and expects that no one opens it and nothing changes.
-async fn refuses_after(change: impl Fn(&str) -> String, expected: &str) {
+/// Makes a table, puts `entry` in the place of its first log entry, and expects that no one opens it and nothing changes.
+async fn refuses(entry: impl Fn(&str) -> String, expected: &str) {
     let site = Site::new();
     drop(site.open().await);
     std::fs::remove_dir_all(site.path().join("_nengliu")).unwrap();
-    let entry = site.path().join("_delta_log/00000000000000000000.json");
-    let text = std::fs::read_to_string(&entry).unwrap();
-    let changed = change(&text);
-    assert_ne!(changed, text);
-    std::fs::write(&entry, changed).unwrap();
+    let path = site.path().join("_delta_log/00000000000000000000.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, entry(&text)).unwrap();
     let before = content(site.path());
     let refused = Lake::open(site.path(), site.options()).await.unwrap_err().to_string();
     assert!(refused.contains(expected), "{refused}");
@@ -253,17 +302,47 @@ async fn refuses_after(change: impl Fn(&str) -> String, expected: &str) {
     assert_eq!(content(site.path()), before, "nothing may be touched");
 }
 
-#[tokio::test]
-async fn an_unknown_layout_is_refused_untouched() {
-    let layout = r#""nengliu.layout":"1""#;
-    refuses_after(|text| text.replace(layout, r#""nengliu.layout":"2""#), "layout `2`").await;
-    refuses_after(|text| text.replace(layout, r#""other":"1""#), "of another program").await;
+/// The first entry of a table as `deltalake` made it for layout 1.
+fn of_layout_1(layout: &str) -> String {
+    format!(
+        concat!(
+            r#"{{"protocol":{{"minReaderVersion":1,"minWriterVersion":2}}}}"#,
+            "\n",
+            r#"{{"metaData":{{"id":"a","configuration":{{{}}}}}}}"#,
+            "\n",
+            r#"{{"commitInfo":{{"operation":"CREATE TABLE"}}}}"#,
+        ),
+        layout
+    )
 }
 
 #[tokio::test]
-async fn a_newer_protocol_is_refused_untouched() {
-    let reader = r#""minReaderVersion":1"#;
-    refuses_after(|text| text.replace(reader, r#""minReaderVersion":3"#), "reader 3").await;
+async fn another_layout_is_refused_untouched() {
+    let old = |_: &str| of_layout_1(r#""nengliu.layout":"1""#);
+    let expected = "has layout 1, this program reads layout 2; start a new lake, the gateways send what \
+                    they still hold";
+    refuses(old, expected).await;
+    refuses(|_| of_layout_1(""), "of another program").await;
+}
+
+/// Seals a text as a newer program would.
+fn sealed(text: &str) -> String {
+    let (before, _) = text.rsplit_once(r#"seal":""#).unwrap();
+    let before = format!(r#"{before}seal":""#);
+    let seal = crate::entry::Seal::of(before.as_bytes());
+    format!("{before}{seal}\"}}}}\n")
+}
+
+#[tokio::test]
+async fn a_newer_layout_or_protocol_is_refused_untouched() {
+    let layout = |text: &str| {
+        sealed(&text.replace(r#""nengliu.layout":"2""#, r#""nengliu.layout":"3""#))
+    };
+    refuses(layout, "layout 3").await;
+    let reader = |text: &str| {
+        sealed(&text.replace(r#""minReaderVersion":1"#, r#""minReaderVersion":3"#))
+    };
+    refuses(reader, "reader 3").await;
 }
 
 #[test]
@@ -308,8 +387,8 @@ async fn a_draft_that_breaks_a_rule_is_refused() {
         assert!(draft.frames[0].check().is_err());
         draft
     };
-    let unknown = with(sample(3, START, Value::Float(1.0)));
-    refuses_draft(unknown, DraftFault::UnknownPoint { index: PointIndex(3), points: 3 }).await;
+    let unknown = with(sample(5, START, Value::Float(1.0)));
+    refuses_draft(unknown, DraftFault::UnknownPoint { index: PointIndex(5), points: 5 }).await;
     let found = Timestamp(-1);
     refuses_draft(with(sample(0, -1, Value::Float(1.0))), DraftFault::Time { found }).await;
     let expected =
@@ -335,5 +414,6 @@ async fn a_commit_syncs_file_entry_and_directories() {
     drop(lake);
     let before = counts();
     site.open().await;
+    // Those of the data files and of the entry, which is written again.
     assert_eq!(counts().1 - before.1, 2, "INV-5: before a watermark is announced again");
 }

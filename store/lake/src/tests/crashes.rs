@@ -16,11 +16,11 @@ async fn what_a_crash_left_behind_is_ignored_and_cleaned() {
     drop(lake);
     // Killed after the data file and before the log entry; and once more between a staged entry and its name.
     let live = site.data_files();
-    let orphan = site.path().join("0-000000000002-9.parquet");
-    std::fs::copy(site.path().join(&live[0]), &orphan).unwrap();
+    let orphan = site.path().join("_data/0-000000000002-9.parquet");
+    std::fs::copy(site.path().join("_data").join(&live[0]), &orphan).unwrap();
     let staged = site.path().join("_delta_log/00000000000000000002.json#3");
     std::fs::write(&staged, b"{").unwrap();
-    let foreign = site.path().join("notes.parquet");
+    let foreign = site.path().join("_data/notes.parquet");
     std::fs::write(&foreign, b"not ours").unwrap();
     assert_eq!(rows(&site.snapshot()).len(), 6, "a reader sees only what the log names");
 
@@ -70,7 +70,7 @@ async fn a_disk_full_at_the_log_entry_refuses_the_commit() {
     let probe = Site::new();
     probe.open().await.commit(plant("north", 1).draft(1, 2)).await.unwrap();
     let name = probe.data_files().remove(0);
-    let bytes = std::fs::metadata(probe.path().join(name)).unwrap().len();
+    let bytes = std::fs::metadata(probe.path().join("_data").join(name)).unwrap().len();
     let room = i64::try_from(bytes).unwrap() + 100;
     survives(move |site| site.disk.room.store(room, Ordering::Relaxed)).await;
 }

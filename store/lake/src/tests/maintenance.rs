@@ -7,9 +7,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::{CommitNumber, Sequence};
+use url::Url;
 
-use super::{Site, plant, rows, rows_of};
+use model::host::Clock;
+
+use super::{Site, plant, rows};
+use crate::entry::{Action, Operation};
+use crate::file;
+use crate::lake::data_file;
 use crate::maintain::{FAN_IN, UNREADABLE_FOR};
+use crate::selection::Selection;
 
 #[tokio::test]
 async fn merging_keeps_every_row_and_its_commit() {
@@ -43,18 +50,24 @@ async fn merging_drops_replays_and_nothing_else() {
     let site = Site::new();
     let north = plant("north", 1);
     let mut lake = site.open().await;
-    for sequence in 1..=u64::try_from(FAN_IN).unwrap() {
+    for sequence in 1..u64::try_from(FAN_IN).unwrap() {
         lake.commit(north.draft(sequence, 2)).await.unwrap();
     }
-    let rows_before = rows(&site.snapshot());
-    // A copy of one file under the name of another: what a store without watermarks would have made of a replay.
-    let files = lake.known().await.unwrap().files.clone();
-    let path = |i: usize| site.path().join(&files[i].name);
-    let lost = rows_of(&path(4));
-    std::fs::copy(path(3), path(4)).unwrap();
+    let expected = rows(&site.snapshot());
+    // A second file with the rows of the first: what a store without watermarks would have made of a replay.
+    let first = site.snapshot().live_files(&Selection::default()).remove(0);
+    let batches = first.open().unwrap().read(vec![0], None, 8_192).unwrap();
+    let batches = batches.map(|batch| Ok(batch.unwrap()));
+    let name = lake.name_file(0, CommitNumber(1));
+    let path = site.path().join("_data").join(&name);
+    let facts = file::write(site.disk.as_ref(), &path, site.clock.now(), batches);
+    let facts = Arc::new(facts.unwrap().unwrap());
+    let file = data_file(name.clone(), 0, CommitNumber(1), &facts);
+    let add = Action::Add { name, facts, data_change: true };
+    lake.enter(vec![add], Operation::Append, |known| known.files.push(file)).await.unwrap();
+    assert_eq!(rows(&site.snapshot()).len(), expected.len() + 6);
     let done = lake.settle().await.unwrap();
-    assert_eq!(done.removed_replays, 6);
-    let expected: Vec<_> = rows_before.into_iter().filter(|row| !lost.contains(row)).collect();
+    assert_eq!((done.merged_files, done.removed_replays), (FAN_IN, 6));
     assert_eq!(rows(&site.snapshot()), expected);
 }
 
@@ -69,7 +82,7 @@ async fn merging_goes_on_without(spoil: impl Fn(&Path)) {
     }
     let expected = rows(&site.snapshot());
     let name = lake.known().await.unwrap().files[1].name.clone();
-    let (path, kept) = (site.path().join(&name), site.path().join("kept"));
+    let (path, kept) = (site.path().join("_data").join(&name), site.path().join("kept"));
     std::fs::copy(&path, &kept).unwrap();
     spoil(&path);
     let done = lake.settle().await.unwrap();
@@ -140,7 +153,7 @@ async fn an_old_snapshot_reads_on_until_the_retention_ends() {
     let old = site.snapshot();
     let expected = rows(&old);
     lake.settle().await.unwrap();
-    site.clock.forward(site.retention);
+    site.clock.forward(site.keep.age);
     assert_eq!(lake.maintain().await.unwrap().expired_data_files, 0);
     // A restart of the writer must not take the files away either.
     drop(lake);
@@ -155,7 +168,7 @@ async fn an_old_snapshot_reads_on_until_the_retention_ends() {
 #[tokio::test]
 async fn three_hundred_commits_leave_few_files_and_a_short_log() {
     let mut site = Site::new();
-    site.retention = Duration::from_millis(1);
+    site.keep.age = Duration::from_millis(1);
     let (north, quiet) = (plant("north", 1), plant("quiet", 9));
     let mut lake = site.open().await;
     // A gateway that is heard once must still be known when its entry is long gone from the log.
@@ -172,7 +185,8 @@ async fn three_hundred_commits_leave_few_files_and_a_short_log() {
     assert!(most <= 33, "{most} live files");
     assert_eq!(checkpoints, 3);
     let log_files = std::fs::read_dir(site.path().join("_delta_log")).unwrap().count();
-    assert!(log_files < 110, "{log_files} files in the log");
+    // The newest two checkpoints and what follows the older one stay.
+    assert!(log_files < 220, "{log_files} files in the log");
     let snapshot = site.snapshot();
     assert_eq!(rows(&snapshot).len(), 3 + 300 * 6);
     assert_eq!(snapshot.commit_number(), CommitNumber(301));
@@ -185,17 +199,21 @@ async fn three_hundred_commits_leave_few_files_and_a_short_log() {
     let mut lake = site.open().await;
     assert_eq!(lake.watermarks().await.unwrap(), snapshot.watermarks());
     assert_eq!(rows(&site.snapshot()), rows(&snapshot));
-    // Delta's own reading of checkpoint and entries says the same as ours.
-    let log_store = Arc::clone(&lake.log_store);
-    let table = &lake.known().await.unwrap().table;
-    let files: BTreeSet<_> = table.log_data().iter().map(|file| file.path().to_string()).collect();
-    let ours = crate::log::read(site.path()).unwrap();
-    assert!(ours.checkpoint.is_some());
-    assert_eq!(files, ours.files.keys().cloned().collect());
+    drop(lake);
+    // The reference implementation reads checkpoint and entries as we do.
+    let table = Url::from_directory_path(site.path()).unwrap();
+    let table = deltalake_core::open_table(table).await.unwrap();
+    let files: BTreeSet<_> = table.get_file_uris().unwrap().collect();
+    let expected = snapshot.files().into_iter().map(|path| path.display().to_string());
+    assert_eq!(files, expected.collect());
+    let ours = crate::chain::read(site.path()).unwrap();
+    assert_eq!((ours.checkpoint, ours.damage.len()), (Some(300), 0));
+    assert_eq!(table.version(), Some(ours.state.version));
     // The commit; of each of two logs its watermark, its generation and the begin of its dictionary.
-    assert_eq!(ours.transactions.len(), 7);
-    for (name, version) in ours.transactions {
-        assert_eq!(table.transaction_version(&log_store, &name).await.unwrap(), Some(version));
+    assert_eq!(ours.state.transactions.len(), 7);
+    let (state, log_store) = (table.snapshot().unwrap(), table.log_store());
+    for (name, version) in ours.state.transactions {
+        assert_eq!(state.transaction_version(&log_store, &name).await.unwrap(), Some(version));
     }
 }
 

@@ -7,6 +7,7 @@ mod maintenance;
 mod model_test;
 #[cfg(target_os = "linux")]
 mod power_cuts;
+mod torture;
 
 use std::fs::File;
 use std::io;
@@ -28,7 +29,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
 use crate::disk::{Disk, LocalDisk};
-use crate::{AdmittedFrame, CommitDraft, Lake, LakeOptions, Snapshot, WatermarkMove};
+use crate::file::day_of;
+use crate::schema::column;
+use crate::{AdmittedFrame, CommitDraft, Keep, Lake, LakeOptions, Snapshot, WatermarkMove};
 
 /// The first source time, 2026-01-01.
 const START: i64 = 1_767_225_600_000_000;
@@ -60,6 +63,8 @@ pub(crate) struct TestDisk {
     pub(crate) directories_synced: AtomicU64,
     /// Bytes that may still be written before the disk is full; 0 for no limit.
     pub(crate) room: AtomicI64,
+    /// Bytes that it says are free; 0 for no limit.
+    pub(crate) free: AtomicU64,
     /// Syncs of files until one fails; 0 for none.
     pub(crate) sync_fails_in: AtomicI64,
     /// Syncs of directories until one fails; 0 for none.
@@ -71,6 +76,11 @@ fn due(countdown: &AtomicI64) -> bool {
 }
 
 impl Disk for TestDisk {
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        let free = self.free.load(Ordering::Relaxed);
+        Ok(if free > 0 { free } else { u64::MAX })
+    }
+
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
         let room = self.room.load(Ordering::Relaxed);
         if room > 0 {
@@ -111,7 +121,7 @@ pub(crate) struct Site {
     pub(crate) dir: TempDir,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) disk: Arc<TestDisk>,
-    pub(crate) retention: Duration,
+    pub(crate) keep: Keep,
 }
 
 impl Site {
@@ -120,7 +130,7 @@ impl Site {
             dir: tempfile::tempdir().unwrap(),
             clock: Arc::new(HandClock(AtomicI64::new(now()))),
             disk: Arc::default(),
-            retention: Duration::from_mins(10),
+            keep: Keep { age: Duration::from_mins(10), ..Keep::default() },
         }
     }
 
@@ -130,7 +140,7 @@ impl Site {
 
     pub(crate) fn options(&self) -> LakeOptions {
         let mut options = LakeOptions::new(Arc::clone(&self.clock) as Arc<dyn Clock>);
-        options.retention = self.retention;
+        options.keep = self.keep;
         options.disk = Arc::clone(&self.disk) as Arc<dyn Disk>;
         options
     }
@@ -145,7 +155,7 @@ impl Site {
 
     /// Names of the data files in the directory, live or not.
     pub(crate) fn data_files(&self) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(self.path())
+        let mut names: Vec<String> = std::fs::read_dir(self.path().join("_data"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
             .filter(|name| name.ends_with(".parquet"))
@@ -188,6 +198,8 @@ pub(crate) fn plant(gateway: &str, log: u8) -> Plant {
         point("power", ValueType::Float),
         point("energy", ValueType::Decimal { exponent: -2 }),
         point("mode", ValueType::Decimal { exponent: 0 }),
+        point("running", ValueType::Bool),
+        point("program", ValueType::Text),
     ];
     Plant {
         gateway: GatewayId::new(gateway).unwrap(),
@@ -197,7 +209,7 @@ pub(crate) fn plant(gateway: &str, log: u8) -> Plant {
 }
 
 impl Plant {
-    /// A frame whose content follows from its sequence alone: `times` samples of each point.
+    /// A frame whose content follows from its sequence alone: `times` samples of each of the first three points.
     pub(crate) fn frame(&self, sequence: u64, times: u64) -> AdmittedFrame {
         let mut samples = Vec::new();
         for point in 0..3_u32 {
@@ -262,7 +274,8 @@ impl Plant {
     }
 }
 
-/// A row as text-free values, in the order of the columns.
+/// A row, in the order of the columns: point, time, gateway's time, status, mantissa, exponent, value,
+/// generation, sequence, commit.
 pub(crate) type Row = (String, i64, i64, i64, Option<i64>, Option<i32>, Option<u64>, i64, i64, i64);
 
 /// Every row of the files, sorted.
@@ -270,7 +283,7 @@ pub(crate) fn rows(snapshot: &Snapshot) -> Vec<Row> {
     let mut rows = Vec::new();
     for path in snapshot.files() {
         let of_file = rows_of(&path);
-        let key = |row: &Row| (row.0.clone(), row.1, row.7, row.8);
+        let key = |row: &Row| (day_of(row.1), row.0.clone(), row.1, row.7, row.8);
         assert!(of_file.is_sorted_by_key(key), "rows of {} are not in order", path.display());
         rows.extend(of_file);
     }
@@ -278,30 +291,34 @@ pub(crate) fn rows(snapshot: &Snapshot) -> Vec<Row> {
     rows
 }
 
+/// Read by Parquet alone, without any checksum.
 pub(crate) fn rows_of(path: &Path) -> Vec<Row> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     assert_eq!(builder.schema().fields(), crate::schema::schema().fields());
     builder.build().unwrap().flat_map(|batch| rows_of_batch(&batch.unwrap())).collect()
 }
 
-fn rows_of_batch(batch: &RecordBatch) -> Vec<Row> {
-    let long = |i: usize| batch.column(i).as_primitive::<Int64Type>().clone();
-    let time = |i: usize| batch.column(i).as_primitive::<TimestampMicrosecondType>().clone();
-    let point = batch.column(0).as_string::<i32>();
-    let (ts, gateway_ts, quality, mantissa) = (time(1), time(2), long(3), long(4));
-    let exponent = batch.column(5).as_primitive::<Int32Type>();
-    let float = batch.column(6).as_primitive::<Float64Type>();
-    let (generation, seq, commit) = (long(7), long(8), long(9));
+pub(crate) fn rows_of_batch(batch: &RecordBatch) -> Vec<Row> {
+    let of = |name: &str| batch.column_by_name(name).unwrap();
+    let long = |name| of(name).as_primitive::<Int64Type>().clone();
+    let time = |name| of(name).as_primitive::<TimestampMicrosecondType>().clone();
+    let point = of(column::POINT).as_string::<i32>();
+    let (ts, gateway_ts) = (time(column::TS), time(column::GATEWAY_TS));
+    let (status, mantissa) = (long(column::STATUS), long(column::MANTISSA));
+    let exponent = of(column::EXPONENT).as_primitive::<Int32Type>();
+    let value = of(column::VALUE).as_primitive::<Float64Type>();
+    let (generation, seq) = (long(column::GENERATION), long(column::SEQ));
+    let commit = long(column::COMMIT);
     (0..batch.num_rows())
         .map(|row| {
             (
                 point.value(row).to_owned(),
                 ts.value(row),
                 gateway_ts.value(row),
-                quality.value(row),
+                status.value(row),
                 mantissa.is_valid(row).then(|| mantissa.value(row)),
                 exponent.is_valid(row).then(|| exponent.value(row)),
-                float.is_valid(row).then(|| float.value(row).to_bits()),
+                value.is_valid(row).then(|| value.value(row).to_bits()),
                 generation.value(row),
                 seq.value(row),
                 commit.value(row),

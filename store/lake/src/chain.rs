@@ -1,0 +1,348 @@
+//! Reads the table's log from its folder and proves that it is whole: each entry by its seal, each after the one before
+//! it, the end by the head. Never writes, and knows nothing of what a transaction means.
+//!
+//! What is needed to know the newest version must be there and sound, else the table is refused with the name of the
+//! file. What is not needed (an old checkpoint, an entry that a checkpoint covers) is reported as damage beside the state.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::entry::{Entry, Seal, decode};
+use crate::head::{self, Head};
+use crate::lock::place;
+use crate::log::LogState;
+use crate::schema::{LAYOUT, LAYOUT_PROPERTY};
+use crate::{Damage, LakeError, checkpoint};
+
+/// How often a reader starts again when the writer deleted an expired file of the log under its hands.
+const ATTEMPTS_MAX: u32 = 5;
+/// Damaged files of the log that are named one by one.
+const DAMAGE_MAX: usize = 64;
+
+/// The table at its newest version.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chain {
+    pub(crate) state: LogState,
+    /// Version of the checkpoint that this was read from.
+    pub(crate) checkpoint: Option<u64>,
+    /// The oldest entry that is there.
+    pub(crate) first: u64,
+    pub(crate) head: Option<Head>,
+    /// What is damaged in the log and was not needed.
+    pub(crate) damage: Vec<Damage>,
+}
+
+/// Versions for which the folder of the log has a file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listing {
+    pub(crate) entries: BTreeSet<u64>,
+    pub(crate) checkpoints: BTreeSet<u64>,
+}
+
+impl Listing {
+    /// Of a folder; empty where there is none.
+    pub(crate) fn of(dir: &Path) -> Result<Self, LakeError> {
+        let log = place::log(dir);
+        let mut listing = Self::default();
+        let entries = match fs::read_dir(&log) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
+            entries => entries.map_err(LakeError::io("list", &log))?,
+        };
+        for entry in entries {
+            let name = entry.map_err(LakeError::io("list", &log))?.file_name();
+            let name = name.to_string_lossy();
+            listing.entries.extend(version_before(&name, ".json"));
+            listing.checkpoints.extend(version_before(&name, ".checkpoint.parquet"));
+        }
+        Ok(listing)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.checkpoints.is_empty()
+    }
+}
+
+fn version_before(name: &str, ending: &str) -> Option<u64> {
+    let digits = name.strip_suffix(ending)?;
+    if digits.len() != 20 {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+/// Whether there is a table at all. One that lost its whole log is a table.
+pub(crate) fn exists(dir: &Path) -> Result<bool, LakeError> {
+    Ok(!Listing::of(dir)?.is_empty() || place::head(dir).exists())
+}
+
+/// Reads the log up to its newest entry and checks that the table is one of ours.
+pub(crate) fn read(dir: &Path) -> Result<Chain, LakeError> {
+    if !exists(dir)? {
+        return Err(LakeError::NoTable { dir: dir.to_owned() });
+    }
+    let mut attempt = 1;
+    loop {
+        match read_once(dir) {
+            // A gap is what a reader sees, too, when the writer deletes what a newer checkpoint covers.
+            Err(LakeError::Damaged { .. }) if attempt < ATTEMPTS_MAX => attempt += 1,
+            Err(LakeError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS_MAX =>
+            {
+                attempt += 1;
+            }
+            Err(error) => return Err(error),
+            Ok(mut chain) => {
+                chain.state = chain.state.checked(dir)?;
+                return Ok(chain);
+            }
+        }
+    }
+}
+
+fn read_once(dir: &Path) -> Result<Chain, LakeError> {
+    // The head first: the log may grow meanwhile, but must never end before it.
+    let (head, mut damage) = match head::read(dir) {
+        Ok(head) => (head, Vec::new()),
+        Err(error) => (None, vec![Damage::of_error(&error)]),
+    };
+    let listing = Listing::of(dir)?;
+    let mut failed = None;
+    let starts = listing.checkpoints.iter().rev().map(|version| Some(*version));
+    for start in starts.chain([None]) {
+        let begun = match start {
+            Some(version) => begin_at(dir, version, &listing),
+            None => Ok(LogState::default()),
+        };
+        // The newest problem is the one to mend; older starts may do without the file.
+        let (ended, problem) = match begun {
+            Ok(state) => go_on(dir, state, &listing),
+            Err(error) => (None, Some(error)),
+        };
+        let ended = ended.filter(|_| problem.is_none());
+        if let Some(state) = ended
+            && let Some(chain) = accept(dir, state, start, &listing, head, &mut failed)
+        {
+            damage.extend(failed.iter().map(Damage::of_error));
+            return Ok(chain.with_old_damage(dir, &listing, damage));
+        }
+        if failed.is_none() {
+            failed = problem;
+        }
+    }
+    Err(failed.unwrap_or_else(|| missing(&place::entry(dir, 0), "the table's log begins with it")))
+}
+
+/// The state of a checkpoint, if it is sound and of this history.
+fn begin_at(dir: &Path, version: u64, listing: &Listing) -> Result<LogState, LakeError> {
+    let path = place::checkpoint(dir, version);
+    let bytes = fs::read(&path).map_err(LakeError::io("read", &path))?;
+    let sealed = bytes.clone();
+    let state = match checkpoint::decode(&path, sealed, version) {
+        Ok(state) => state,
+        Err(error) => {
+            let stated = checkpoint::configuration_of(bytes);
+            let found = stated.map(|mut stated| stated.remove(LAYOUT_PROPERTY));
+            return Err(match found {
+                Some(found) if found.as_deref() != Some(LAYOUT) => {
+                    LakeError::Layout { dir: dir.to_owned(), found }
+                }
+                _ => error,
+            });
+        }
+    };
+    if listing.entries.contains(&version)
+        && let Ok(entry) = read_entry(&place::entry(dir, version))
+        && entry.info.version == version
+        && entry.info.seal != state.seal
+    {
+        return Err(LakeError::damaged(&path, "it does not belong to the history of this log"));
+    }
+    Ok(state)
+}
+
+/// Applies all entries that follow.
+fn go_on(dir: &Path, mut state: LogState, listing: &Listing) -> (Option<LogState>, Option<LakeError>) {
+    loop {
+        let is_new = state.metadata.id.is_empty();
+        let next = if is_new { 0 } else { state.version + 1 };
+        let path = place::entry(dir, next);
+        let entry = match read_entry(&path) {
+            Ok(entry) => entry,
+            Err(LakeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                if is_new {
+                    return (None, Some(missing(&path, "the table's log begins with it")));
+                }
+                let later = listing.entries.range(next..).next();
+                return match later {
+                    Some(later) => {
+                        let what = format!("entry {later} of the log is there");
+                        (None, Some(missing(&path, &what)))
+                    }
+                    None => (Some(state), None),
+                };
+            }
+            Err(error) => return (None, Some(foreign_or(dir, &path, error))),
+        };
+        if let Err(error) = state.follow(&path, entry) {
+            return (None, Some(error));
+        }
+    }
+}
+
+/// Checks the end of a history against the head and the checkpoints beyond it.
+fn accept(
+    dir: &Path,
+    state: LogState,
+    checkpoint: Option<u64>,
+    listing: &Listing,
+    head: Option<Head>,
+    failed: &mut Option<LakeError>,
+) -> Option<Chain> {
+    let path = place::entry(dir, state.version + 1);
+    let problem = match head {
+        Some(head) if head.version > state.version => Some(missing(
+            &path,
+            &format!("the head of the table, `{}`, is at entry {}", place::head(dir).display(), head.version),
+        )),
+        Some(head) if head.version == state.version && head.seal != state.seal => {
+            let path = place::entry(dir, state.version);
+            Some(LakeError::damaged(&path, "it is not the entry that was committed"))
+        }
+        _ => listing.checkpoints.range(state.version + 1..).next().map(|beyond| {
+            missing(&path, &format!("there is a checkpoint of version {beyond}"))
+        }),
+    };
+    if let Some(problem) = problem {
+        failed.get_or_insert(problem);
+        return None;
+    }
+    let first = listing.entries.first().copied().unwrap_or(state.version);
+    Some(Chain { state, checkpoint, first, head, damage: Vec::new() })
+}
+
+impl Chain {
+    /// Adds what is wrong with names that were not needed: holes, and a hint that points nowhere.
+    fn with_old_damage(mut self, dir: &Path, listing: &Listing, damage: Vec<Damage>) -> Self {
+        self.damage = damage;
+        let needed = self.checkpoint.map_or(0, |version| version + 1);
+        let holes = (self.first..needed).filter(|version| !listing.entries.contains(version));
+        for version in holes.take(DAMAGE_MAX) {
+            self.damage.push(Damage::of_file(
+                place::entry(dir, version),
+                "is missing: a checkpoint covers it, so only versions of the table before it cannot be read",
+            ));
+        }
+        match hint(dir) {
+            Ok(Some(version)) if !listing.checkpoints.contains(&version) => {
+                // The writer may have replaced both while they were looked at.
+                if Listing::of(dir).is_ok_and(|again| !again.checkpoints.contains(&version)) {
+                    let path = place::checkpoint(dir, version);
+                    let what = "is missing, though `_last_checkpoint` names it";
+                    self.damage.push(Damage::of_file(path, what));
+                }
+            }
+            Ok(None) if self.checkpoint.is_some() => {
+                let path = place::last_checkpoint(dir);
+                self.damage.push(Damage::of_file(path, "is missing, though there are checkpoints"));
+            }
+            Ok(_) => {}
+            Err(what) => self.damage.push(Damage::of_file(place::last_checkpoint(dir), what)),
+        }
+        self
+    }
+
+    /// Reads the entries that a checkpoint covers, at most the newest `entries_max`, and the older checkpoints among
+    /// them, and adds what is damaged there.
+    pub(crate) fn verify_old(&mut self, dir: &Path, entries_max: u64) -> Result<(), LakeError> {
+        let listing = Listing::of(dir)?;
+        let Some(checkpoint) = self.checkpoint else { return Ok(()) };
+        let oldest = self.first.max(checkpoint.saturating_sub(entries_max));
+        let mut found = Vec::new();
+        // From the checkpoint back: each entry says which one it follows.
+        let mut expected = None::<Seal>;
+        for version in listing.entries.range(oldest..=checkpoint).rev() {
+            let path = place::entry(dir, *version);
+            expected = match read_entry(&path) {
+                Ok(entry) if entry.info.version != *version => {
+                    let what = format!("it is entry {} under another name", entry.info.version);
+                    found.push(Damage::of_file(path, what));
+                    None
+                }
+                Ok(entry) if expected.is_some_and(|seal| seal != entry.info.seal) => {
+                    found.push(Damage::of_file(path, "it is not the one that the next entry follows"));
+                    None
+                }
+                Ok(entry) => Some(entry.info.previous),
+                Err(error) => {
+                    found.push(Damage::of_error(&error));
+                    None
+                }
+            };
+            if !listing.entries.contains(&version.saturating_sub(1)) {
+                expected = None;
+            }
+        }
+        for version in listing.checkpoints.range(oldest..checkpoint) {
+            if let Err(error) = begin_at(dir, *version, &listing) {
+                found.push(Damage::of_error(&error));
+            }
+        }
+        found.retain(|one| !self.damage.iter().any(|known| known.path == one.path));
+        self.damage.extend(found.into_iter().take(DAMAGE_MAX));
+        Ok(())
+    }
+}
+
+/// The version that `_last_checkpoint` names; the error says what is wrong with the file.
+fn hint(dir: &Path) -> Result<Option<u64>, String> {
+    let bytes = match fs::read(place::last_checkpoint(dir)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.map_err(|error| error.to_string())?,
+    };
+    parse_hint(&bytes).map(Some).ok_or_else(|| "it does not have its own checksum".to_owned())
+}
+
+/// The content of `_last_checkpoint`.
+pub(crate) fn hint_text(version: u64, actions: usize) -> String {
+    let head = format!(r#"{{"version":{version},"size":{actions}"#);
+    format!(r#"{head},"nengliu":"{:08x}"}}"#, crc32c::crc32c(head.as_bytes()))
+}
+
+fn parse_hint(bytes: &[u8]) -> Option<u64> {
+    let hint: Value = serde_json::from_slice(bytes).ok()?;
+    let (version, size) = (hint["version"].as_u64()?, hint["size"].as_u64()?);
+    (hint_text(version, usize::try_from(size).ok()?).as_bytes() == bytes).then_some(version)
+}
+
+/// Reads one entry, proved by its seal.
+pub(crate) fn read_entry(path: &Path) -> Result<Entry, LakeError> {
+    let bytes = fs::read(path).map_err(LakeError::io("read", path))?;
+    decode(path, &bytes)
+}
+
+/// An entry without a seal may be of a program that makes none.
+fn foreign_or(dir: &Path, path: &Path, error: LakeError) -> LakeError {
+    let Ok(text) = fs::read_to_string(path) else { return error };
+    if text.contains(r#""seal":""#) {
+        return error;
+    }
+    let metadata = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|action| action.get("metaData").cloned());
+    match metadata {
+        Some(metadata) => {
+            let found = metadata["configuration"][LAYOUT_PROPERTY].as_str().map(str::to_owned);
+            LakeError::Layout { dir: dir.to_owned(), found }
+        }
+        None => error,
+    }
+}
+
+fn missing(path: &Path, evidence: &str) -> LakeError {
+    LakeError::damaged(path, format!("the file is missing, though {evidence}: put it back from a backup"))
+}

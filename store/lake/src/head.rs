@@ -1,0 +1,77 @@
+//! The head: version and seal of the newest entry, in a file beside the log. It can only lag behind the log, for it is
+//! written after an entry is durable and is not synced itself; a log that ends before it has lost its newest entries.
+//! Knows nothing of entries.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::LakeError;
+use crate::disk::{Disk, IfThere, publish};
+use crate::entry::Seal;
+use crate::lock::place;
+
+/// The newest entry that its writer knew to be durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) version: u64,
+    pub(crate) seal: Seal,
+}
+
+impl Head {
+    /// Always as long, and shorter than a sector, so that it is replaced in place.
+    fn text(self) -> String {
+        let text = format!("nengliu head {:020} {}", self.version, self.seal);
+        let crc = crc32c::crc32c(text.as_bytes());
+        format!("{text} {crc:08x}\n")
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.strip_prefix("nengliu head ")?.split(' ');
+        let version = words.next()?.parse().ok()?;
+        let head = Self { version, seal: Seal::parse(words.next()?)? };
+        (head.text() == text).then_some(head)
+    }
+}
+
+/// The head of the table in `dir`; `None` where there is none. One that cannot be read is damage.
+pub(crate) fn read(dir: &Path) -> Result<Option<Head>, LakeError> {
+    let path = place::head(dir);
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.map_err(LakeError::io("read", &path))?,
+    };
+    let head = std::str::from_utf8(&bytes).ok().and_then(Head::parse);
+    head.map(Some).ok_or_else(|| LakeError::damaged(&path, "it does not have its own checksum"))
+}
+
+/// Creates or replaces the head, durably.
+pub(crate) fn create(disk: &dyn Disk, dir: &Path, head: Head) -> io::Result<()> {
+    publish(disk, &place::head(dir), head.text().as_bytes(), IfThere::Replace)
+}
+
+/// Moves the head on, without a sync.
+pub(crate) fn move_on(dir: &Path, head: Head) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(place::head(dir))?;
+    file.write_all_at(head.text().as_bytes(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_what_it_was_or_damaged() {
+        let head = Head { version: 7, seal: Seal::of(b"entry") };
+        let text = head.text();
+        assert_eq!(Head::parse(&text), Some(head));
+        assert_eq!(text.len(), Head { version: u64::MAX, seal: Seal::default() }.text().len());
+        for bit in 0..text.len() * 8 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let read = std::str::from_utf8(&bytes).ok().and_then(Head::parse);
+            assert_eq!(read, None, "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Damage to every file of a table.
