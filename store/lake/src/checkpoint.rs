@@ -25,7 +25,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::LakeError;
 use crate::entry::{Action, Metadata, Removed, Seal, name_in_log, path_in_log};
-use crate::facts::FileFacts;
+use crate::facts::{FileFacts, Tail};
 use crate::log::LogState;
 use crate::verified::contained;
 
@@ -204,6 +204,7 @@ fn remove_fields() -> Fields {
         field("extendedFileMetadata", DataType::Boolean),
         field("partitionValues", map_type()),
         field("size", DataType::Int64),
+        field("tags", map_type()),
     ])
 }
 
@@ -338,6 +339,7 @@ fn add_batch(rows: &[(&String, &Arc<FileFacts>)]) -> RecordBatch {
 fn remove_batch(rows: &[(&String, &Removed)]) -> RecordBatch {
     let none = BTreeMap::new();
     let paths: Vec<String> = rows.iter().map(|(name, _)| path_in_log(name)).collect();
+    let tags: Vec<_> = rows.iter().map(|(_, removed)| removed.tail.tags()).collect();
     let columns = vec![
         texts(paths.iter().map(String::as_str)),
         longs(rows.iter().map(|(_, removed)| removed.when_ms)),
@@ -345,6 +347,7 @@ fn remove_batch(rows: &[(&String, &Removed)]) -> RecordBatch {
         bools(true, rows.len()),
         maps(rows.iter().map(|_| &none)),
         longs(rows.iter().map(|(_, removed)| stored(removed.bytes))),
+        maps(&tags),
     ];
     batch("remove", remove_fields(), columns)
 }
@@ -367,8 +370,9 @@ fn apply(state: &mut LogState, batch: &RecordBatch) -> Option<()> {
         } else if remove.is_valid(row) {
             let when_ms = long(remove, "deletionTimestamp", row)?;
             let bytes = u64::try_from(long(remove, "size", row)?).ok()?;
+            let tail = Tail::parse(&map(remove, "tags", row)?)?;
             let name = name_in_log(text(remove, "path", row)?)?.to_owned();
-            Action::Remove { name, removed: Removed { when_ms, bytes } }
+            Action::Remove { name, removed: Removed { when_ms, bytes, tail } }
         } else if txn.is_valid(row) {
             let name = text(txn, "appId", row)?.to_owned();
             Action::Transaction { name, version: long(txn, "version", row)? }

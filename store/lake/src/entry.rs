@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::LakeError;
-use crate::facts::FileFacts;
+use crate::facts::{FileFacts, Tail};
 use crate::lock::place;
 
 /// The Delta protocol of our tables.
@@ -94,6 +94,7 @@ pub(crate) enum Action {
 pub(crate) struct Removed {
     pub(crate) when_ms: i64,
     pub(crate) bytes: u64,
+    pub(crate) tail: Tail,
 }
 
 /// What an entry does, for the history that other programs show.
@@ -255,6 +256,7 @@ fn json_of(action: &Action) -> Value {
             "extendedFileMetadata": true,
             "partitionValues": {},
             "size": removed.bytes,
+            "tags": removed.tail.tags(),
         } }),
         Action::Transaction { name, version } => {
             json!({ "txn": { "appId": name, "version": version } })
@@ -283,7 +285,8 @@ fn action_of(value: &Value) -> Option<Action> {
     }
     if let Some(remove) = value.get("remove") {
         let when_ms = remove["deletionTimestamp"].as_i64()?;
-        let removed = Removed { when_ms, bytes: remove["size"].as_u64()? };
+        let tail = Tail::parse(&map(&remove["tags"])?)?;
+        let removed = Removed { when_ms, bytes: remove["size"].as_u64()?, tail };
         let name = name_in_log(remove["path"].as_str()?)?.to_owned();
         return Some(Action::Remove { name, removed });
     }
@@ -316,7 +319,7 @@ mod tests {
             Action::Transaction { name: "wm/gw/7/0".to_owned(), version: 42 },
             Action::Remove {
                 name: "0-000000000001-1.parquet".to_owned(),
-                removed: Removed { when_ms: 5, bytes: 9 },
+                removed: Removed { when_ms: 5, bytes: 9, tail: Tail { bytes: 4, crc: 7 } },
             },
         ];
         let at = Timestamp(1_767_225_600_000_000);

@@ -26,6 +26,18 @@ pub(crate) struct Tail {
     pub(crate) crc: u32,
 }
 
+impl Tail {
+    /// The tags of a `remove` action; an `add` action has more.
+    pub(crate) fn tags(self) -> BTreeMap<String, String> {
+        BTreeMap::from([(TAIL.to_owned(), format!("{}:{:08x}", self.bytes, self.crc))])
+    }
+
+    pub(crate) fn parse(tags: &BTreeMap<String, String>) -> Option<Self> {
+        let (length, crc) = tags.get(TAIL)?.split_once(':')?;
+        Some(Self { bytes: length.parse().ok()?, crc: u32::from_str_radix(crc, 16).ok()? })
+    }
+}
+
 /// The sequences of one log that have rows in a file, first and last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogFrames {
@@ -107,11 +119,11 @@ impl FileFacts {
             .iter()
             .map(|log| format!("{}:{}-{}", log.generation.0, log.first.0, log.last.0))
             .collect();
-        BTreeMap::from([
-            (TAIL.to_owned(), format!("{}:{:08x}", self.tail.bytes, self.tail.crc)),
-            (FRAMES.to_owned(), frames.join(" ")),
-            (TIMES.to_owned(), format!("{} {}", self.extent.ts.0.0, self.extent.ts.1.0)),
-        ])
+        let mut tags = self.tail.tags();
+        tags.insert(FRAMES.to_owned(), frames.join(" "));
+        let (first, last) = self.extent.ts;
+        tags.insert(TIMES.to_owned(), format!("{} {}", first.0, last.0));
+        tags
     }
 
     /// Reads both; `None` when something is missing.
@@ -131,8 +143,7 @@ impl FileFacts {
         let point = (first.as_str()?.to_owned(), last.as_str()?.to_owned());
         let (first, last) = tags.get(TIMES)?.split_once(' ')?;
         let ts = (Timestamp(first.parse().ok()?), Timestamp(last.parse().ok()?));
-        let (length, crc) = tags.get(TAIL)?.split_once(':')?;
-        let tail = Tail { bytes: length.parse().ok()?, crc: u32::from_str_radix(crc, 16).ok()? };
+        let tail = Tail::parse(tags)?;
         let frames = tags.get(FRAMES)?.split_ascii_whitespace().map(parse_frames);
         Some(Self {
             bytes,

@@ -162,13 +162,14 @@ impl Lake {
             return Err(LakeError::damaged(&path, format!("it has {found} of {before} rows")));
         }
         let now = self.options.clock.now();
-        let mut actions: Vec<Action> = sources
-            .iter()
-            .map(|file| Action::Remove {
-                name: file.name.clone(),
-                removed: Removed { when_ms: now.as_millis(), bytes: file.bytes },
-            })
-            .collect();
+        let Some(known) = &self.known else { return Ok(()) };
+        let remove = |file: &DataFile| {
+            let facts = known.state.files.get(&file.name)?;
+            let when_ms = now.as_millis();
+            let removed = Removed { when_ms, bytes: facts.bytes, tail: facts.tail };
+            Some(Action::Remove { name: file.name.clone(), removed })
+        };
+        let mut actions: Vec<Action> = sources.iter().filter_map(remove).collect();
         let (name, facts) = (merged.name.clone(), Arc::clone(&written));
         actions.push(Action::Add { name: name.clone(), facts, data_change: false });
         done.merged_files = sources.len();

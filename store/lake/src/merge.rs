@@ -58,7 +58,7 @@ struct Cursor {
 
 impl Cursor {
     fn open(path: &Path, facts: &FileFacts, batch_rows: usize) -> Result<Self, LakeError> {
-        let reader = DataReader::open(path, facts)?;
+        let reader = DataReader::open(path, facts.bytes, facts.tail)?;
         let groups = reader.groups(&Selection::default()).into_iter().map(|group| group.index);
         let batches = reader.read(groups.collect(), None, batch_rows)?;
         Ok(Self {

@@ -53,7 +53,8 @@ impl Snapshot {
         &self.chain.damage
     }
 
-    /// Reads the whole log, all dictionaries and every byte of every live data file, and names what is damaged.
+    /// Reads the whole log, all dictionaries and every byte of every data file, live or kept for readers of older versions,
+    /// and names what is damaged.
     pub fn verify(&self) -> Result<Vec<Damage>, LakeError> {
         let mut chain = self.chain.clone();
         chain.verify_old(&self.dir, u64::MAX)?;
@@ -61,6 +62,16 @@ impl Snapshot {
         damage.extend(self.dictionaries()?.damage);
         let (_, of_data) = self.verified_files(&Selection::default());
         damage.extend(of_data);
+        for (name, removed) in &self.chain.state.removed {
+            let path = place::data_file(&self.dir, name);
+            let verified = DataReader::open(&path, removed.bytes, removed.tail).and_then(|file| {
+                let groups = file.groups(&Selection::default());
+                let groups: Vec<usize> = groups.into_iter().map(|group| group.index).collect();
+                file.verify(&groups, None)
+            });
+            // Rows of it are in the file that it was merged into, so none are lost.
+            damage.extend(verified.err().map(|error| Damage::of_error(&error)));
+        }
         Ok(damage)
     }
 
@@ -193,7 +204,7 @@ impl LiveFile {
 
     /// Opens it and verifies its footer.
     pub fn open(&self) -> Result<OpenFile, Box<Damage>> {
-        let reader = DataReader::open(&self.path, &self.facts)
+        let reader = DataReader::open(&self.path, self.facts.bytes, self.facts.tail)
             .map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))?;
         Ok(OpenFile { reader, facts: Arc::clone(&self.facts) })
     }

@@ -24,7 +24,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 
 use crate::LakeError;
-use crate::facts::FileFacts;
+use crate::facts::Tail;
 use crate::file::{CHUNKS_KEY, MAGIC};
 use crate::schema::{column, schema};
 use crate::selection::Selection;
@@ -41,30 +41,30 @@ pub(crate) struct DataReader {
 }
 
 impl DataReader {
-    /// Opens the file that the log says these facts of. Reads its footer.
-    pub(crate) fn open(path: &Path, facts: &FileFacts) -> Result<Self, LakeError> {
+    /// Opens the file that, as the log says, has so many bytes and this tail. Reads its footer.
+    pub(crate) fn open(path: &Path, bytes: u64, tail: Tail) -> Result<Self, LakeError> {
         let wrong = |what: String| LakeError::damaged(path, what);
         let file = File::open(path).map_err(LakeError::io("open", path))?;
         let found = file.metadata().map_err(LakeError::io("measure", path))?.len();
-        if found != facts.bytes {
-            return Err(wrong(format!("it has {found} bytes, expected {}", facts.bytes)));
+        if found != bytes {
+            return Err(wrong(format!("it has {found} bytes, expected {bytes}")));
         }
-        let read = |at: u64, bytes: &mut [u8]| {
-            file.read_exact_at(bytes, at).map_err(LakeError::io("read", path))
+        let read = |at: u64, buffer: &mut [u8]| {
+            file.read_exact_at(buffer, at).map_err(LakeError::io("read", path))
         };
         let mut magic = [0; MAGIC.len()];
         read(0, &mut magic)?;
-        let length = usize::try_from(facts.tail.bytes.min(facts.bytes)).unwrap_or(0);
-        let mut tail = vec![0; length];
-        read(facts.bytes - length as u64, &mut tail)?;
-        if magic != *MAGIC || crc32c::crc32c(&tail) != facts.tail.crc {
+        let length = usize::try_from(tail.bytes.min(bytes)).unwrap_or(0);
+        let mut end = vec![0; length];
+        read(bytes - length as u64, &mut end)?;
+        if magic != *MAGIC || crc32c::crc32c(&end) != tail.crc {
             return Err(wrong("its footer does not have the checksum that the log states".into()));
         }
-        let metadata = contained(path, || metadata_of(&tail))?
+        let metadata = contained(path, || metadata_of(&end))?
             .ok_or_else(|| wrong("its footer is not one that this program writes".into()))?;
         let checksums = checksums_of(&metadata)
             .ok_or_else(|| wrong("its footer lacks the checksums of its chunks".into()))?;
-        let chunks = Chunks::new(file, facts.bytes, &metadata, &checksums);
+        let chunks = Chunks::new(file, bytes, &metadata, &checksums);
         let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
             .map_err(LakeError::parquet("read", path))?;
         if metadata.schema().fields() != schema().fields() {
