@@ -36,7 +36,7 @@ impl Meanings {
         let mut uses = snapshot.dictionary_uses();
         uses.retain(|one| one.commit <= as_of);
         let mut meanings = Self { later: later(&uses), uses, ..Self::default() };
-        for (hash, dictionary) in snapshot.dictionaries()? {
+        for (hash, dictionary) in snapshot.dictionaries()?.sound {
             for point in &dictionary.points {
                 let known = meanings.points.entry(point.id.to_string()).or_default();
                 known.push((hash, point.clone()));

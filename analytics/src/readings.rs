@@ -128,12 +128,13 @@ impl LakeView {
             as_of: Some(self.commit),
         };
         let id = lit(meter.point.value.as_str().to_owned());
-        let good = col("quality").lt(lit(i64::from(Quality::UNCERTAIN.0)));
+        let good = col("status").lt(lit(i64::from(Quality::UNCERTAIN.0)));
         Ok(rows::scan(&self.files, &filter)?.filter(col("point").eq(id).and(good)))
     }
 
     fn has_doubles(&self, meter: &Meter, span: Span) -> Result<bool, RowsError> {
-        let doubles = self.rows(meter, span)?.filter(col("float").is_not_null());
+        let doubles = self.rows(meter, span)?;
+        let doubles = doubles.filter(col("value").is_not_null().and(col("mantissa").is_null()));
         Ok(rows::collect(doubles.limit(1))?.height() > 0)
     }
 }

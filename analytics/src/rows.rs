@@ -117,10 +117,14 @@ pub(crate) fn empty() -> DataFrame {
         Field::new("point".into(), DataType::String),
         Field::new("ts".into(), time_type.clone()),
         Field::new("gateway_ts".into(), time_type),
-        Field::new("quality".into(), DataType::Int64),
+        Field::new("value".into(), DataType::Float64),
+        Field::new("text".into(), DataType::String),
+        Field::new("unit".into(), DataType::String),
+        Field::new("quality".into(), DataType::String),
+        Field::new("status".into(), DataType::Int64),
         Field::new("mantissa".into(), DataType::Int64),
         Field::new("exponent".into(), DataType::Int32),
-        Field::new("float".into(), DataType::Float64),
+        Field::new("flags".into(), DataType::Int32),
         Field::new("generation".into(), DataType::Int64),
         Field::new("seq".into(), DataType::Int64),
         Field::new("commit".into(), DataType::Int64),
@@ -155,11 +159,11 @@ pub fn rows_of(frame: &DataFrame) -> Result<Vec<Row>, RowsError> {
     let points = frame.column("point").and_then(|column| column.cast(&DataType::String));
     let points = points.map_err(wrong("point", "text"))?;
     let points = points.str().map_err(wrong("point", "text"))?;
-    let floats = frame.column("float").map_err(wrong("float", "doubles"))?;
-    let floats = floats.f64().map_err(wrong("float", "doubles"))?;
+    let floats = frame.column("value").map_err(wrong("value", "doubles"))?;
+    let floats = floats.f64().map_err(wrong("value", "doubles"))?;
     let (ts, gateway_ts) = (integers("ts")?, integers("gateway_ts")?);
     let (quality, mantissa, exponent) =
-        (integers("quality")?, integers("mantissa")?, integers("exponent")?);
+        (integers("status")?, integers("mantissa")?, integers("exponent")?);
     let (generation, seq, commit) =
         (integers("generation")?, integers("seq")?, integers("commit")?);
     let count = |column: &Int64Chunked, at: usize| {
@@ -173,7 +177,7 @@ pub fn rows_of(frame: &DataFrame) -> Result<Vec<Row>, RowsError> {
         decimal: mantissa.get(at).zip(exponent.get(at)).map(|(mantissa, exponent)| {
             model::Decimal { mantissa, exponent: i8::try_from(exponent).unwrap_or_default() }
         }),
-        float: floats.get(at),
+        float: floats.get(at).filter(|_| mantissa.get(at).is_none()),
         generation: Generation(count(&generation, at)),
         sequence: Sequence(count(&seq, at)),
         commit: CommitNumber(count(&commit, at)),

@@ -127,7 +127,7 @@ fn files_that_were_merged_and_deleted_meanwhile_are_no_loss() {
     runtime.block_on(async {
         commit(&mut lake, Sequence(17), &frame(17)).await;
         lake.settle().await.unwrap();
-        clock.0.fetch_add(7_200_000_000, Ordering::Relaxed);
+        clock.0.fetch_add(90_000_000_000, Ordering::Relaxed);
         lake.settle().await.unwrap();
     });
     assert!(old.files().iter().all(|file| !file.exists()));

@@ -3,6 +3,8 @@
 
 mod commits;
 mod crashes;
+mod damage;
+mod layout;
 mod maintenance;
 mod model_test;
 #[cfg(target_os = "linux")]
