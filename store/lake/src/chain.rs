@@ -165,7 +165,11 @@ fn begin_at(dir: &Path, version: u64, listing: &Listing) -> Result<LogState, Lak
 }
 
 /// Applies all entries that follow.
-fn go_on(dir: &Path, mut state: LogState, listing: &Listing) -> (Option<LogState>, Option<LakeError>) {
+fn go_on(
+    dir: &Path,
+    mut state: LogState,
+    listing: &Listing,
+) -> (Option<LogState>, Option<LakeError>) {
     loop {
         let is_new = state.metadata.id.is_empty();
         let next = if is_new { 0 } else { state.version + 1 };
@@ -203,19 +207,24 @@ fn accept(
     failed: &mut Option<LakeError>,
 ) -> Option<Chain> {
     let path = place::entry(dir, state.version + 1);
-    let problem = match head {
-        Some(head) if head.version > state.version => Some(missing(
-            &path,
-            &format!("the head of the table, `{}`, is at entry {}", place::head(dir).display(), head.version),
-        )),
-        Some(head) if head.version == state.version && head.seal != state.seal => {
-            let path = place::entry(dir, state.version);
-            Some(LakeError::damaged(&path, "it is not the entry that was committed"))
-        }
-        _ => listing.checkpoints.range(state.version + 1..).next().map(|beyond| {
-            missing(&path, &format!("there is a checkpoint of version {beyond}"))
-        }),
-    };
+    let problem =
+        match head {
+            Some(head) if head.version > state.version => Some(missing(
+                &path,
+                &format!(
+                    "the head of the table, `{}`, is at entry {}",
+                    place::head(dir).display(),
+                    head.version
+                ),
+            )),
+            Some(head) if head.version == state.version && head.seal != state.seal => {
+                let path = place::entry(dir, state.version);
+                Some(LakeError::damaged(&path, "it is not the entry that was committed"))
+            }
+            _ => listing.checkpoints.range(state.version + 1..).next().map(|beyond| {
+                missing(&path, &format!("there is a checkpoint of version {beyond}"))
+            }),
+        };
     if let Some(problem) = problem {
         failed.get_or_insert(problem);
         return None;
@@ -273,7 +282,10 @@ impl Chain {
                     None
                 }
                 Ok(entry) if expected.is_some_and(|seal| seal != entry.info.seal) => {
-                    found.push(Damage::of_file(path, "it is not the one that the next entry follows"));
+                    found.push(Damage::of_file(
+                        path,
+                        "it is not the one that the next entry follows",
+                    ));
                     None
                 }
                 Ok(entry) => Some(entry.info.previous),
@@ -344,5 +356,8 @@ fn foreign_or(dir: &Path, path: &Path, error: LakeError) -> LakeError {
 }
 
 fn missing(path: &Path, evidence: &str) -> LakeError {
-    LakeError::damaged(path, format!("the file is missing, though {evidence}: put it back from a backup"))
+    LakeError::damaged(
+        path,
+        format!("the file is missing, though {evidence}: put it back from a backup"),
+    )
 }

@@ -12,8 +12,8 @@ use arrow_array::builder::{ListBuilder, MapBuilder, MapFieldNames, StringBuilder
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
-    StructArray, new_null_array,
+    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, StructArray,
+    new_null_array,
 };
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use bytes::Bytes;
@@ -73,7 +73,8 @@ pub(crate) fn encode(path: &Path, state: &LogState) -> Result<Vec<u8>, LakeError
 pub(crate) fn decode(path: &Path, bytes: Vec<u8>, version: u64) -> Result<LogState, LakeError> {
     let wrong = |what: &str| LakeError::damaged(path, what);
     let mut zeroed = bytes;
-    let at = seal_place(&zeroed).ok_or_else(|| wrong("it has no seal: it was cut or is foreign"))?;
+    let at =
+        seal_place(&zeroed).ok_or_else(|| wrong("it has no seal: it was cut or is foreign"))?;
     let place = zeroed.get_mut(at..at + Seal::HEX_LEN).ok_or_else(|| wrong("it was cut"))?;
     let stated = std::str::from_utf8(place).ok().and_then(Seal::parse);
     place.fill(b'0');
@@ -101,13 +102,14 @@ fn read(path: &Path, bytes: Bytes, version: u64) -> Result<LogState, LakeError> 
     let mut state = LogState {
         version,
         seal: key_of(&keys, ENTRY).and_then(Seal::parse).ok_or_else(|| wrong("no seal"))?,
-        at_ms: number(AT_MS).and_then(|at| i64::try_from(at).ok()).ok_or_else(|| wrong("no time"))?,
+        at_ms: number(AT_MS)
+            .and_then(|at| i64::try_from(at).ok())
+            .ok_or_else(|| wrong("no time"))?,
         ..LogState::default()
     };
     for batch in builder.build().map_err(LakeError::parquet("read", path))? {
         let batch = batch.map_err(|error| wrong(&error.to_string()))?;
-        apply(&mut state, &batch)
-            .ok_or_else(|| wrong("a column is missing or of another type"))?;
+        apply(&mut state, &batch).ok_or_else(|| wrong("a column is missing or of another type"))?;
     }
     Ok(state)
 }

@@ -100,7 +100,9 @@ impl fmt::Display for Damage {
             let (first, last) = (log.first.0, log.last.0);
             match log.generation.0 {
                 0 => write!(f, ", frames {first} to {last} of many logs")?,
-                generation => write!(f, ", frames {first} to {last} of log generation {generation}")?,
+                generation => {
+                    write!(f, ", frames {first} to {last} of log generation {generation}")?
+                }
             }
         }
         Ok(())

@@ -26,8 +26,7 @@ pub(crate) fn put(
     let folder = place::dictionaries(dir);
     create_directories(disk, &folder).map_err(LakeError::io("create", &folder))?;
     let path = folder.join(format!("{hash}.json"));
-    publish(disk, &path, &json, IfThere::Replace)
-        .map_err(LakeError::io("write", &path))?;
+    publish(disk, &path, &json, IfThere::Replace).map_err(LakeError::io("write", &path))?;
     Ok(hash)
 }
 

@@ -78,13 +78,13 @@ pub(crate) fn publish(
     if_there: IfThere,
 ) -> io::Result<()> {
     let (mut file, staged) = create_staged(path)?;
-    let written = disk
-        .write(&mut file, bytes)
-        .and_then(|()| disk.sync_file(&file))
-        .and_then(|()| match if_there {
-            // A hard link fails where the name is taken; a rename would replace it.
-            IfThere::Refuse => fs::hard_link(&staged, path),
-            IfThere::Replace => fs::rename(&staged, path),
+    let written =
+        disk.write(&mut file, bytes).and_then(|()| disk.sync_file(&file)).and_then(|()| {
+            match if_there {
+                // A hard link fails where the name is taken; a rename would replace it.
+                IfThere::Refuse => fs::hard_link(&staged, path),
+                IfThere::Replace => fs::rename(&staged, path),
+            }
         });
     if written.is_err() || if_there == IfThere::Refuse {
         // Gone already when another process cleaned up; then there is nothing to do.

@@ -188,7 +188,8 @@ pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Entry, LakeError> {
     }
     let seal = std::str::from_utf8(seal).ok().and_then(Seal::parse);
     let seal = seal.filter(|seal| *seal == Seal::of(before));
-    let seal = seal.ok_or_else(|| wrong("its content does not have the checksum that it states"))?;
+    let seal =
+        seal.ok_or_else(|| wrong("its content does not have the checksum that it states"))?;
     let mut actions = Vec::new();
     let mut info = None;
     for value in serde_json::Deserializer::from_slice(bytes).into_iter::<Value>() {

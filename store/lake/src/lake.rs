@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::iter::once;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::dictionaries::{self, KeptDictionaries};
 use crate::disk::{Disk, LocalDisk};
 use crate::entry::{Action, Operation};
 use crate::facts::FileFacts;
-use crate::file::{self, DataFile, file_name, parse_name};
+use crate::file::{self, DataFile, Packing, file_name, parse_name};
 use crate::lock::{WriterLock, place};
 use crate::log::LogState;
 use crate::maintain::Merge;
@@ -325,7 +326,7 @@ impl Lake {
             if batch.num_rows() == 0 {
                 return Ok((None, plan));
             }
-            let written = file::write(disk.as_ref(), &path, now, std::iter::once(Ok(batch)))?;
+            let written = file::write(disk.as_ref(), &path, Packing::Quick, now, once(Ok(batch)))?;
             Ok((written.map(Arc::new), plan))
         })
         .await

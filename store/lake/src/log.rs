@@ -40,7 +40,9 @@ impl LogState {
             return wrong(format!("it is entry {}, expected entry {version}", info.version));
         }
         if info.previous != self.seal {
-            return wrong("it does not follow the entry before it: one of the two was replaced".into());
+            return wrong(
+                "it does not follow the entry before it: one of the two was replaced".into(),
+            );
         }
         if !first && info.table != self.metadata.id {
             return wrong(format!("it is of table {}, not of {}", info.table, self.metadata.id));

@@ -23,7 +23,7 @@ use crate::damage::Damage;
 use crate::disk::{Disk, IfThere, publish};
 use crate::entry::{Action, Operation, Removed};
 use crate::facts::FileFacts;
-use crate::file::{self, DataFile};
+use crate::file::{self, DataFile, Packing};
 use crate::lake::{CHECKPOINT_COMMITS, Known, Lake, blocking, data_file};
 use crate::lock::place;
 use crate::log::LogState;
@@ -242,7 +242,7 @@ impl Lake {
         let task = tokio::task::spawn_blocking(move || {
             let _lock = lock;
             let mut merger = Merger::open(&paths, BATCH_ROWS, &stop)?;
-            let written = file::write(disk.as_ref(), &path, now, &mut merger)?;
+            let written = file::write(disk.as_ref(), &path, Packing::Tight, now, &mut merger)?;
             Ok(Merged { name, level, commit, written, replays: merger.replays })
         });
         self.merge = Some(Merge { task, sources, cancelled });
@@ -307,11 +307,7 @@ impl Lake {
 }
 
 /// The oldest removed files that need not be kept, at most [`DELETIONS_MAX`].
-fn expired(
-    removed: &BTreeMap<String, Removed>,
-    cutoff_ms: i64,
-    bytes_max: u64,
-) -> Vec<String> {
+fn expired(removed: &BTreeMap<String, Removed>, cutoff_ms: i64, bytes_max: u64) -> Vec<String> {
     let bytes: u64 = removed.values().map(|removed| removed.bytes).sum();
     if bytes <= bytes_max && removed.values().all(|removed| removed.when_ms >= cutoff_ms) {
         return Vec::new();

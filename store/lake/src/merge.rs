@@ -249,7 +249,7 @@ mod tests {
 
     use super::*;
     use crate::disk::LocalDisk;
-    use crate::file;
+    use crate::file::{self, Packing};
     use crate::schema::schema;
 
     const DAY: i64 = 86_400_000_000;
@@ -309,7 +309,9 @@ mod tests {
 
     fn write(path: &Path, rows: &[Key]) -> Arc<FileFacts> {
         let rows = std::iter::once(Ok(batch(rows)));
-        Arc::new(file::write(&LocalDisk, path, Timestamp(0), rows).unwrap().unwrap())
+        Arc::new(
+            file::write(&LocalDisk, path, Packing::Tight, Timestamp(0), rows).unwrap().unwrap(),
+        )
     }
 
     /// Trial brk-04: of single bits in a data file a sixth changed rows, and merging kept them.

@@ -11,8 +11,7 @@ use arrow_array::{
 use contract::{AdmittedFrame, DraftError};
 use model::quality::Severity;
 use model::{
-    CommitNumber, Generation, PointId, Quality, Sample, Timestamp, Unit, Value,
-    ValueType,
+    CommitNumber, Generation, PointId, Quality, Sample, Timestamp, Unit, Value, ValueType,
 };
 
 use crate::file::day_of;

@@ -111,8 +111,11 @@ impl DataReader {
         columns: Option<&[&str]>,
     ) -> Result<(), LakeError> {
         let wanted = |name: &str| columns.is_none_or(|columns| columns.contains(&name));
-        for group in groups.iter().filter_map(|index| self.metadata.metadata().row_groups().get(*index)) {
-            for chunk in group.columns().iter().filter(|chunk| wanted(chunk.column_descr().name())) {
+        for group in
+            groups.iter().filter_map(|index| self.metadata.metadata().row_groups().get(*index))
+        {
+            for chunk in group.columns().iter().filter(|chunk| wanted(chunk.column_descr().name()))
+            {
                 self.chunks
                     .load(chunk.byte_range().0)
                     .map_err(|error| LakeError::damaged(&self.path, text_of(error)))?;

@@ -10,7 +10,8 @@ use model::{
 use super::{START, Site, plant, rows};
 use crate::schema::column;
 use crate::{
-    CommitDraft, DictionaryUse, DraftFault, Lake, LakeError, Selection, Snapshot, Watermark, WatermarkMove,
+    CommitDraft, DictionaryUse, DraftFault, Lake, LakeError, Selection, Snapshot, Watermark,
+    WatermarkMove,
 };
 
 #[tokio::test]
@@ -129,10 +130,7 @@ async fn every_kind_of_value_is_a_row_that_explains_itself() {
         [Some(121.46), Some(-3.0), Some(-0.5), None, Some(1.0)]
     );
     let mantissa = of(column::MANTISSA).as_primitive::<Int64Type>();
-    assert_eq!(
-        mantissa.iter().collect::<Vec<_>>(),
-        [Some(12_146), Some(-3), None, None, None]
-    );
+    assert_eq!(mantissa.iter().collect::<Vec<_>>(), [Some(12_146), Some(-3), None, None, None]);
     let texts = of(column::TEXT).as_string::<i32>();
     assert_eq!(texts.iter().collect::<Vec<_>>(), [None, None, None, Some(long.as_str()), None]);
     let flags = of(column::FLAGS).as_primitive::<Int32Type>();
@@ -335,13 +333,11 @@ fn sealed(text: &str) -> String {
 
 #[tokio::test]
 async fn a_newer_layout_or_protocol_is_refused_untouched() {
-    let layout = |text: &str| {
-        sealed(&text.replace(r#""nengliu.layout":"2""#, r#""nengliu.layout":"3""#))
-    };
+    let layout =
+        |text: &str| sealed(&text.replace(r#""nengliu.layout":"2""#, r#""nengliu.layout":"3""#));
     refuses(layout, "layout 3").await;
-    let reader = |text: &str| {
-        sealed(&text.replace(r#""minReaderVersion":1"#, r#""minReaderVersion":3"#))
-    };
+    let reader =
+        |text: &str| sealed(&text.replace(r#""minReaderVersion":1"#, r#""minReaderVersion":3"#));
     refuses(reader, "reader 3").await;
 }
 

@@ -10,7 +10,7 @@ use model::{PointIndex, Quality, Sample, Timestamp, Value};
 
 use super::{START, Site, plant, rows, rows_of};
 use crate::maintain::FAN_IN;
-use crate::{Keep, Selection};
+use crate::{Keep, LiveFile, Selection};
 
 /// `*.parquet` in a directory, as a program that knows no Delta table reads it.
 fn glob(dir: &Path) -> usize {
@@ -99,7 +99,8 @@ async fn replaced_files_beyond_the_bytes_that_are_kept_go_oldest_first() {
         lake.commit(north.draft(u64::try_from(sequence).unwrap(), 2)).await.unwrap();
     }
     let first: BTreeSet<String> = site.data_files().into_iter().collect();
-    let bytes: u64 = site.snapshot().live_files(&Selection::default()).iter().map(|f| f.bytes()).sum();
+    let bytes: u64 =
+        site.snapshot().live_files(&Selection::default()).iter().map(LiveFile::bytes).sum();
     drop(lake);
     // Room for the sources of a merge and a half.
     site.keep.bytes = bytes + bytes / 2;
@@ -159,7 +160,7 @@ async fn a_day_of_one_point_reads_a_day_and_not_the_table() {
         lake.settle().await.unwrap();
     }
     let snapshot = site.snapshot();
-    let all: u64 = snapshot.live_files(&Selection::default()).iter().map(|file| file.bytes()).sum();
+    let all: u64 = snapshot.live_files(&Selection::default()).iter().map(LiveFile::bytes).sum();
     let selection = Selection {
         points: vec![Selection::exactly("steelworks/site-1/m050/energy")],
         from: Some(Timestamp(START + 2 * DAY)),

@@ -13,7 +13,7 @@ use model::host::Clock;
 
 use super::{Site, plant, rows};
 use crate::entry::{Action, Operation};
-use crate::file;
+use crate::file::{self, Packing};
 use crate::lake::data_file;
 use crate::maintain::{FAN_IN, UNREADABLE_FOR};
 use crate::selection::Selection;
@@ -60,7 +60,7 @@ async fn merging_drops_replays_and_nothing_else() {
     let batches = batches.map(|batch| Ok(batch.unwrap()));
     let name = lake.name_file(0, CommitNumber(1));
     let path = site.path().join("_data").join(&name);
-    let facts = file::write(site.disk.as_ref(), &path, site.clock.now(), batches);
+    let facts = file::write(site.disk.as_ref(), &path, Packing::Quick, site.clock.now(), batches);
     let facts = Arc::new(facts.unwrap().unwrap());
     let file = data_file(name.clone(), 0, CommitNumber(1), &facts);
     let add = Action::Add { name, facts, data_change: true };

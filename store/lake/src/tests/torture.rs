@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use super::{Plant, Row, Site, plant, rows, rows_of_batch};
 use crate::{Damage, Lake, LakeError, Selection, Snapshot};
@@ -65,6 +66,7 @@ impl Harm {
         if harmed == bytes {
             return None;
         }
+        fs::remove_file(&path).unwrap();
         fs::write(&path, harmed).unwrap();
         Some(())
     }
@@ -83,6 +85,7 @@ struct Table {
 impl Table {
     async fn make() -> Self {
         let (site, plant) = (Site::new(), plant("north", 1));
+        site.disk.is_lazy.store(true, Ordering::Relaxed);
         let mut lake = site.open().await;
         lake.put_dictionary(&plant.dictionary).await.unwrap();
         let mut older = BTreeMap::new();
@@ -96,9 +99,7 @@ impl Table {
             }
         }
         drop(lake);
-        older.retain(|name, bytes| {
-            fs::read(site.path().join(name)).is_ok_and(|now| now != *bytes)
-        });
+        older.retain(|name, bytes| fs::read(site.path().join(name)).is_ok_and(|now| now != *bytes));
         let snapshot = site.snapshot();
         let rows = rows(&snapshot);
         assert_eq!(rows.len(), usize::try_from(COMMITS).unwrap() * ROWS);
@@ -123,14 +124,19 @@ impl Table {
         }
     }
 
-    /// A copy of the table.
+    /// A copy of the table: names of the same files, as nothing but the head is ever changed in place.
     fn copy(&self) -> Site {
         let copy = Site::new();
+        copy.disk.is_lazy.store(true, Ordering::Relaxed);
         copy.clock.forward(std::time::Duration::from_secs(1));
         for name in &self.files {
             let to = copy.path().join(name);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::copy(self.site.path().join(name), to).unwrap();
+            if name.ends_with("head") {
+                fs::copy(self.site.path().join(name), to).unwrap();
+            } else {
+                fs::hard_link(self.site.path().join(name), to).unwrap();
+            }
         }
         copy
     }
@@ -223,8 +229,7 @@ async fn running(table: &Table, name: &Path, harm: Harm) -> Option<()> {
 async fn go_on(table: &Table, site: &Site, lake: &mut Lake, from: u64, case: &str) {
     for sequence in from + 1..=from + MORE {
         if let Err(error) = lake.commit(table.plant.draft(sequence, 2)).await {
-            let is_damage =
-                matches!(error, LakeError::Damaged { .. } | LakeError::Changed { .. });
+            let is_damage = matches!(error, LakeError::Damaged { .. } | LakeError::Changed { .. });
             assert!(is_damage, "{case}: {error}");
         }
         if let Err(error) = lake.settle().await {
