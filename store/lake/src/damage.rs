@@ -100,9 +100,7 @@ impl fmt::Display for Damage {
             let (first, last) = (log.first.0, log.last.0);
             match log.generation.0 {
                 0 => write!(f, ", frames {first} to {last} of many logs")?,
-                generation => {
-                    write!(f, ", frames {first} to {last} of log generation {generation}")?
-                }
+                one => write!(f, ", frames {first} to {last} of log generation {one}")?,
             }
         }
         Ok(())
