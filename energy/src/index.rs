@@ -9,11 +9,13 @@ use crate::id::MeterId;
 use crate::number::Number;
 use crate::period::Span;
 use crate::plant::Meter;
-use crate::readings::{MeterReadings, ReadingCounts, ReadingsError, Register, distinct};
-use crate::validate::{Knot, OpenGap, Step, interpolate, knots};
+use crate::readings::{MeterReadings, ReadingCounts, ReadingsError, Register};
+use crate::validate::{Knot, OpenGap, Step, interpolate};
 
+mod builder;
 mod segment;
 
+pub use builder::{IndexBuilder, NotUsed};
 pub use segment::Segment;
 
 /// Length of a slot.
@@ -171,6 +173,7 @@ pub struct Index {
     register: Register,
     interpolation_max_micros: i64,
     counts: ReadingCounts,
+    not_used: Vec<NotUsed>,
     knots: Vec<Knot>,
 }
 
@@ -204,21 +207,19 @@ impl Index {
             let (expected, found) = (meter.unit, readings.unit);
             return Err(ReadingsError::Unit { meter: meter.id.clone(), expected, found });
         }
-        let register = Register::new(meter, readings.exponent, readings.modulus)?;
-        let (points, mut counts) =
-            distinct(&readings.readings, readings.exponent, register.raw_exponent)
-                .ok_or_else(|| ReadingsError::Digits { meter: meter.id.clone() })?;
-        let (knots, untrusted) = knots(&register, &points, interpolation_max_micros);
-        counts.untrusted = untrusted;
-        counts.used -= untrusted;
-        Ok(Self {
-            meter: meter.id.clone(),
-            unit: meter.unit,
-            register,
+        let mut sorted = readings.readings.clone();
+        sorted.sort_by_key(|reading| reading.time);
+        let mut builder = IndexBuilder::new(
+            meter,
             interpolation_max_micros,
-            counts,
-            knots,
-        })
+            readings.exponent,
+            readings.modulus,
+        )?
+        .keeping_all();
+        for reading in sorted {
+            builder.push(reading);
+        }
+        Ok(builder.finish())
     }
 
     /// Whose index it is.
@@ -250,6 +251,12 @@ impl Index {
     #[must_use]
     pub fn counts(&self) -> ReadingCounts {
         self.counts
+    }
+
+    /// Readings of the time that the builder was told of that were not used for their quality.
+    #[must_use]
+    pub fn not_used(&self) -> &[NotUsed] {
+        &self.not_used
     }
 
     /// Digits of energy as a number in the meter's unit.

@@ -26,7 +26,7 @@ mod validate;
 pub use coefficient::{Basis, Coefficient, MissingCoefficient, Registry, Resolved};
 pub use fact::{Fact, Facts};
 pub use figure::{Explanation, Explanations, Figure, FigureValue, explain};
-pub use index::{Class, Coverage, Index, PeriodEnergy, Segment, Slot};
+pub use index::{Class, Coverage, Index, IndexBuilder, NotUsed, PeriodEnergy, Segment, Slot};
 pub use number::{Number, Ratio};
 pub use period::{Period, Span};
 pub use plant::Plant;

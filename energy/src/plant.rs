@@ -155,6 +155,8 @@ pub struct Meter {
     pub modulus: Option<Decimal>,
     /// The most that the energy can rise in an hour, in `unit` after the ratio.
     pub rise_per_hour_max: Option<Decimal>,
+    /// Whether readings of Uncertain quality count too.
+    pub accept_uncertain: bool,
     /// By what readings are multiplied, from when; sorted, the first without a time.
     pub ratios: Vec<RatioChange>,
     /// Replacements, sorted by time.

@@ -1,8 +1,6 @@
 //! The readings of one meter as the store gives them, and the register they are readings of. Must never know in which
 //! order readings came: they are a set (INV-7).
 
-use std::collections::BTreeMap;
-
 use model::{Decimal, Generation, Quality, Sequence, Timestamp, Unit};
 use thiserror::Error;
 
@@ -21,8 +19,8 @@ pub struct Reading {
     pub time: Timestamp,
     /// The register's digits, at the exponent of [`MeterReadings`].
     pub mantissa: i64,
-    /// How far it can be trusted. Only Good readings count; others are counted as unusable, since an Uncertain one may
-    /// be the repetition of an old value.
+    /// How far it can be trusted. Only Good readings count, since an Uncertain one may be the repetition of an old value;
+    /// a meter may accept Uncertain ones. Others are counted as unusable.
     pub quality: Quality,
     /// Generation of the log it came by.
     pub generation: Generation,
@@ -30,10 +28,8 @@ pub struct Reading {
     pub sequence: Sequence,
 }
 
-/// All rows of one meter for the time that is asked for, and one reading on either side of it where there is one.
-///
-/// A caller may thin them out to the first and the last reading of each 15-minute slot, and all of a slot in which a
-/// ratio or the meter changes: borders of slots and periods are interpolated between exactly these.
+/// All rows of one meter for the time that is asked for, and one reading on either side of it where there is one. For more
+/// of them than memory should hold there is [`crate::index::IndexBuilder`].
 #[derive(Debug, Clone)]
 pub struct MeterReadings {
     /// Which meter.
@@ -91,8 +87,7 @@ pub enum ReadingsError {
     },
 }
 
-/// How readings of one point and time that disagree, repeat or cannot be used were dealt with: of those that were given,
-/// which a caller may have thinned out.
+/// How readings of one point and time that disagree, repeat or cannot be used were dealt with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadingCounts {
     /// Readings that the index is made of.
@@ -102,7 +97,7 @@ pub struct ReadingCounts {
     /// Another value at the same time; the winner has the higher generation, then the higher sequence. Both stay in the
     /// store.
     pub conflicts: u64,
-    /// Readings without a Good quality.
+    /// Readings without a quality that counts.
     pub unusable: u64,
     /// Good readings that are off the register's way and come back to it: dips to zero, spikes.
     pub untrusted: u64,
@@ -220,43 +215,8 @@ fn at_exponent_rounded_up(number: Decimal, exponent: i32) -> i128 {
     if digits >= 0 { mantissa.saturating_mul(power) } else { mantissa.div_euclid(power) + 1 }
 }
 
-/// One reading per time, in the order of time, and how the rest was dealt with. A pure function of the set (INV-7).
-///
-/// # Errors
-/// `None` when the digits do not fit.
-pub(crate) fn distinct(
-    readings: &[Reading],
-    exponent: i8,
-    raw_exponent: i32,
-) -> Option<(Vec<(Timestamp, i128)>, ReadingCounts)> {
+/// By how much a digit of readings at `exponent` counts in a register; `None` when the digits do not fit.
+pub(crate) fn power_of(exponent: i8, raw_exponent: i32) -> Option<i128> {
     let digits = i32::from(exponent) - raw_exponent;
-    if !(0..=DIGITS_MAX).contains(&digits) {
-        return None;
-    }
-    let power = 10_i128.pow(digits.unsigned_abs());
-    let mut counts = ReadingCounts::default();
-    let mut by_time: BTreeMap<Timestamp, Vec<&Reading>> = BTreeMap::new();
-    for reading in readings {
-        if reading.quality.is_good() {
-            by_time.entry(reading.time).or_default().push(reading);
-        } else {
-            counts.unusable += 1;
-        }
-    }
-    let mut points = Vec::with_capacity(by_time.len());
-    for (time, mut same) in by_time {
-        // R8: generation, then sequence. The mantissa makes the order total, whatever the caller hands in.
-        same.sort_by_key(|reading| (reading.generation, reading.sequence, reading.mantissa));
-        let Some(winner) = same.pop() else { continue };
-        counts.used += 1;
-        for other in same {
-            if other.mantissa == winner.mantissa {
-                counts.duplicates += 1;
-            } else {
-                counts.conflicts += 1;
-            }
-        }
-        points.push((time, i128::from(winner.mantissa) * power));
-    }
-    Some((points, counts))
+    (0..=DIGITS_MAX).contains(&digits).then(|| 10_i128.pow(digits.unsigned_abs()))
 }

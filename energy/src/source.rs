@@ -11,7 +11,7 @@ use levels::Wanted;
 
 use crate::fact::{Declared, Fact, Facts, Flow, Measure, Source};
 use crate::id::{MeterId, SubjectId};
-use crate::index::{Class, Coverage, Index, PeriodEnergy, Segment};
+use crate::index::{Class, Coverage, Index, NotUsed, PeriodEnergy, Segment};
 use crate::number::Number;
 use crate::period::{Period, Span};
 use crate::plant::{EnergyKind, Meter, MeterRole, Plant, RatioChange, Replacement};
@@ -59,6 +59,12 @@ impl Meters {
             }
         }
         if wrong.is_empty() { Ok(meters) } else { Err(wrong) }
+    }
+
+    /// Of indexes that were built one by one.
+    #[must_use]
+    pub fn of(indexes: impl IntoIterator<Item = Index>) -> Self {
+        Self { indexes: indexes.into_iter().map(|one| (one.meter().clone(), one)).collect() }
     }
 
     /// The index of a meter, where readings were given.
@@ -114,6 +120,9 @@ pub struct MeterPart {
     pub factor: Number,
     /// Its energy; `None` when no reading of it was given.
     pub energy: Option<PeriodEnergy>,
+    /// Readings of that time that were not used for their quality.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_used: Vec<NotUsed>,
 }
 
 /// A source that does not enter the total.
@@ -313,7 +322,11 @@ impl Inputs<'_> {
             let energy = index.map(|index| index.energy(span));
             let factor = kind.factor_from(meter.unit).unwrap_or_else(Number::zero);
             let known = energy.as_ref().and_then(|energy| energy.energy.as_ref());
-            let missing = known.is_none().then(|| format!("no energy of meter `{}`", meter.id));
+            let not_used = index.map(|index| index.not_used().to_vec()).unwrap_or_default();
+            let missing = known.is_none().then(|| {
+                let begin = format!("no energy of meter `{}`", meter.id);
+                not_used.iter().fold(begin, |text, one| format!("{text}, {one}"))
+            });
             Quantity {
                 missing: missing.into_iter().collect(),
                 value: known.map(|energy| energy * &factor),
@@ -334,6 +347,7 @@ impl Inputs<'_> {
                     span,
                     factor,
                     energy,
+                    not_used,
                 }],
                 ..Quantity::unknown()
             }

@@ -1,9 +1,14 @@
 //! From readings of a register to steps of energy: rollover, dip, spike, replacement, change of ratio, open gap. Must
 //! never decide by the order of arrival, and never books a fall as zero or as the new absolute value.
+//!
+//! Readings come in the order of time, one by one. What becomes of one depends on later ones over at most
+//! [`LOOK_AHEAD_MAX`] changes of the register, so no more of them than that are held; a register that stands still is held
+//! by the ends of its runs in each slot.
 
 use model::Timestamp;
 use serde::Serialize;
 
+use crate::index::SLOT_MICROS;
 use crate::readings::Register;
 
 /// Over how many changes of the register a return to its way is looked for, after a reading that does not follow. A
@@ -13,6 +18,9 @@ const LOOK_AHEAD_MAX: usize = 4096;
 /// it.
 const ROLLOVER_PART: i128 = 10;
 const HOUR_MICROS: i128 = 3_600_000_000;
+
+/// Readings that are walked over at a time.
+const CHUNK_POINTS: usize = 8 * LOOK_AHEAD_MAX;
 
 /// A reading at a time, in digits of the register.
 pub(crate) type Point = (Timestamp, i128);
@@ -59,28 +67,160 @@ pub struct OpenGap {
     pub to: Timestamp,
 }
 
-/// Trusted knots in the order of time, and how many readings were put aside.
-pub(crate) fn knots(
-    register: &Register,
-    points: &[Point],
-    interpolation_max_micros: i64,
-) -> (Vec<Knot>, u64) {
-    let mut way = Way { register, interpolation_max_micros, knots: Vec::new(), untrusted: 0 };
-    let mut rest = points;
-    for &(at, old_final, new_initial) in &register.replacements {
-        let before = rest.partition_point(|(time, _)| *time < at);
-        let (old, after) = rest.split_at(before);
-        way.walk(old);
-        if !way.knots.is_empty() {
-            way.close((at, old_final));
+/// What readings of one register came to.
+#[derive(Debug, Default)]
+pub(crate) struct Walked {
+    /// Trusted knots in the order of time.
+    pub(crate) knots: Vec<Knot>,
+    /// Readings that were put aside.
+    pub(crate) untrusted: u64,
+}
+
+/// Validates readings that come in the order of time, one for each time.
+#[derive(Debug)]
+pub(crate) struct Walker {
+    /// Readings whose fate is open, with the number of equal ones that each stands for beside itself.
+    points: Vec<Point>,
+    dropped: Vec<u32>,
+    /// Changes of the register among them.
+    changes: usize,
+    /// Replacements that are still to come.
+    replacements_done: usize,
+    /// Knots up to here need not be looked at again.
+    merged: usize,
+    keep_all: bool,
+    walked: Walked,
+}
+
+impl Walker {
+    /// Keeps everything, or of each slot the knots that its borders and events need.
+    pub(crate) fn new(keep_all: bool) -> Self {
+        Self {
+            points: Vec::new(),
+            dropped: Vec::new(),
+            changes: 0,
+            replacements_done: 0,
+            merged: 0,
+            keep_all,
+            walked: Walked::default(),
         }
-        way.begin((at, new_initial));
-        // At the very instant the event is the authority, not a reading of either meter.
-        let same = after.partition_point(|(time, _)| *time == at);
-        rest = after.get(same..).unwrap_or_default();
     }
-    way.walk(rest);
-    (way.knots, way.untrusted)
+
+    /// Takes the next reading.
+    pub(crate) fn push(&mut self, point: Point, register: &Register, interpolation_max: i64) {
+        if let Some(&(_, before)) = self.points.last() {
+            self.changes += usize::from(before != point.1);
+            if !self.keep_all && self.is_inside_run(point, register) {
+                // Of a register that stands still nothing lies between the ends of its run.
+                if let (Some(last), Some(dropped)) =
+                    (self.points.last_mut(), self.dropped.last_mut())
+                {
+                    *last = point;
+                    *dropped = dropped.saturating_add(1);
+                }
+                return;
+            }
+        }
+        self.points.push(point);
+        self.dropped.push(0);
+        let enough = self.points.len() >= CHUNK_POINTS && self.changes > 2 * LOOK_AHEAD_MAX;
+        if enough && !self.keep_all {
+            self.advance(register, interpolation_max, false);
+        }
+    }
+
+    /// Whether the last reading lies between two equal ones of its own slot, this being the second.
+    fn is_inside_run(&self, point: Point, register: &Register) -> bool {
+        let [.., first, last] = self.points.as_slice() else { return false };
+        let replaced = |at: Timestamp| first.0 <= at && at <= point.0;
+        first.1 == last.1
+            && last.1 == point.1
+            && slot_of(first.0) == slot_of(point.0)
+            && !register.replacements.iter().any(|one| replaced(one.0))
+    }
+
+    /// Readings that are held.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.points.len()
+    }
+
+    /// There are no more readings.
+    pub(crate) fn finish(mut self, register: &Register, interpolation_max: i64) -> Walked {
+        self.advance(register, interpolation_max, true);
+        self.walked
+    }
+
+    fn advance(&mut self, register: &Register, interpolation_max_micros: i64, last: bool) {
+        let Walked { knots, untrusted } = std::mem::take(&mut self.walked);
+        let mut way = Way { register, interpolation_max_micros, knots, untrusted };
+        let mut done = 0;
+        let newest = self.points.last().map(|point| point.0);
+        while let Some(&(at, old_final, new_initial)) =
+            register.replacements.get(self.replacements_done)
+        {
+            if !last && newest.is_none_or(|newest| newest <= at) {
+                break;
+            }
+            let rest = self.points.get(done..).unwrap_or_default();
+            let before = rest.partition_point(|(time, _)| *time < at);
+            let of_old = self.dropped.get(done..done + before).unwrap_or_default();
+            way.walk(rest.get(..before).unwrap_or_default(), of_old, true);
+            if !way.knots.is_empty() {
+                way.close((at, old_final));
+            }
+            way.begin((at, new_initial));
+            // At the very instant the event is the authority, not a reading of either meter.
+            let after = rest.get(before..).unwrap_or_default();
+            done += before + after.partition_point(|(time, _)| *time == at);
+            self.replacements_done += 1;
+        }
+        let rest = self.points.get(done..).unwrap_or_default();
+        done += way.walk(rest, self.dropped.get(done..).unwrap_or_default(), last);
+        self.points.drain(..done);
+        self.dropped.drain(..done);
+        self.changes = self.points.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
+        let Way { knots, untrusted, .. } = way;
+        self.walked = Walked { knots, untrusted };
+        if !self.keep_all {
+            self.merge();
+        }
+    }
+
+    /// Joins the rises inside a slot: its borders are interpolated between its first and its last knot and those of the
+    /// slots beside it.
+    fn merge(&mut self) {
+        let knots = &mut self.walked.knots;
+        let from = self.merged.max(1);
+        let mut kept = from;
+        for at in from..knots.len() {
+            let (before, knot) = (knots[kept - 1], knots[at]);
+            match knots.get_mut(at + 1) {
+                Some(next) if joins(&before, &knot, next) => next.rise += knot.rise,
+                _ => {
+                    knots[kept] = knot;
+                    kept += 1;
+                }
+            }
+        }
+        knots.truncate(kept);
+        // The last one may still be joined by what comes after it.
+        self.merged = kept.saturating_sub(1);
+    }
+}
+
+fn slot_of(time: Timestamp) -> i64 {
+    time.0.div_euclid(SLOT_MICROS)
+}
+
+/// Whether a knot between two others of its slot tells nothing that they do not.
+fn joins(before: &Knot, knot: &Knot, next: &Knot) -> bool {
+    let plain = |one: &Knot| one.step == Step::Rise && !one.estimated && one.raw == one.raw_before;
+    slot_of(before.time) == slot_of(next.time)
+        && plain(knot)
+        && plain(next)
+        && !before.estimated
+        && knot.ratio == next.ratio
 }
 
 struct Way<'a> {
@@ -95,24 +235,28 @@ impl Way<'_> {
         self.knots.last().map(|knot| (knot.time, knot.raw))
     }
 
-    /// Goes over the readings of one meter, from the last knot on.
-    fn walk(&mut self, points: &[Point]) {
+    /// Goes over the readings of one meter, from the last knot on, and says how many it is done with: all, or those whose
+    /// fate no further reading can change.
+    fn walk(&mut self, points: &[Point], dropped: &[u32], all: bool) -> usize {
+        let end = if all { points.len() } else { decided(points) };
         let fell = |(index, pair): (usize, &[Point])| (pair[1].1 < pair[0].1).then_some(index + 1);
         let falls: Vec<usize> = points.windows(2).enumerate().filter_map(fell).collect();
+        let mut falls = falls.into_iter().peekable();
         let mut at = 0;
-        while let Some(&point) = points.get(at) {
+        while let Some(&point) = points.get(at).filter(|_| at < end) {
             let Some(last) = self.last() else {
                 self.begin(point);
                 at += 1;
                 continue;
             };
             let later = points.get(at + 1..).unwrap_or_default();
-            let fall =
-                falls.get(falls.partition_point(|fall| *fall <= at)).map(|fall| fall - at - 1);
+            while falls.next_if(|fall| *fall <= at).is_some() {}
+            let fall = falls.peek().map(|fall| fall - at - 1);
             match self.next(last, point, later, fall) {
                 Next::Follow(step, rise) => self.push(point, step, rise),
                 Next::Skip(count) => {
-                    self.untrusted += u64::try_from(count).unwrap_or(u64::MAX);
+                    let skipped = dropped.get(at..at + count).unwrap_or_default();
+                    self.untrusted += skipped.iter().map(|more| 1 + u64::from(*more)).sum::<u64>();
                     at += count;
                     continue;
                 }
@@ -120,6 +264,7 @@ impl Way<'_> {
             }
             at += 1;
         }
+        at
     }
 
     /// What becomes of a reading: R1, R4, R4b, R6, R13. `fall` is the first of the later ones that is below the one
@@ -188,9 +333,11 @@ impl Way<'_> {
             };
             let follows = match self.rise(suspect, point) {
                 None => false,
-                // Without a bound any rise is possible; one that takes back most of the fall at once is the return.
+                // Without a bound any rise is possible; one that takes back most of the fall at once, to where the
+                // register was, is the return. One that does not cross that is climbing.
                 Some(_) if self.register.rise_per_hour_max.is_none() => {
-                    (point.1 - suspect.1).saturating_mul(2) <= fall
+                    let crosses = (suspect.1 < last.1) != (point.1 < last.1);
+                    !crosses || (point.1 - suspect.1).saturating_mul(2) <= fall
                 }
                 Some(_) => true,
             };
@@ -273,6 +420,18 @@ impl Way<'_> {
         steps.push(following(from, point, step, rise - done, self.register)?);
         Some(steps)
     }
+}
+
+/// How many readings have more than [`LOOK_AHEAD_MAX`] changes of the register behind them.
+fn decided(points: &[Point]) -> usize {
+    let mut changes = 0;
+    for (at, pair) in points.windows(2).enumerate().rev() {
+        changes += usize::from(pair[0].1 != pair[1].1);
+        if changes > LOOK_AHEAD_MAX + 1 {
+            return at + 1;
+        }
+    }
+    0
 }
 
 /// How many readings, `first` being the first, stand on a rise that a later one takes back: the register fell again by

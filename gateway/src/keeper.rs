@@ -1,6 +1,7 @@
 //! The keeper: one thread that owns the spool. It gathers emissions, cuts them into batches, makes them durable and
 //! only then shows them to the uplink (INV-2). Must never know MQTT or a protocol.
 
+mod ack_watch;
 mod command;
 mod keeping;
 mod last;

@@ -10,13 +10,18 @@ pub mod keeper;
 pub mod mqtt;
 pub mod plan;
 pub mod poll_groups;
+mod ports;
 pub mod run;
 pub mod settings;
 pub mod status;
+mod status_socket;
+mod status_view;
+pub mod supervise;
 pub mod uplink;
 mod uplink_conflict;
 mod uplink_open;
 mod uplink_task;
+mod verdict;
 
 pub use plan::{GatewayPlan, plan};
 pub use run::{GatewayHandle, Host, RunError, start};

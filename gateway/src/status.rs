@@ -1,21 +1,14 @@
-//! How the gateway does, as data. A running gateway answers on a Unix socket in its spool folder, so that `status`
-//! needs neither a file that is written all the time nor an open network port.
+//! The state of a gateway as data; `nengliu-gateway status` shows it. Fields are only ever added.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
-use tokio_util::sync::CancellationToken;
+
+pub use crate::status_socket::{ask, socket_path};
+pub use crate::verdict::{Concern, ConcernKind};
 
 /// Name and version of the text below; fields are only ever added.
 pub const STATUS_SCHEMA: &str = "nengliu.gateway-status.v1";
-/// Whoever asks and does not read is left after this time: others wait behind.
-const READER_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest status text that is read.
-const STATUS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How the gateway does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +31,42 @@ pub struct GatewayStatus {
     pub spool: SpoolStatus,
     /// The uplink.
     pub uplink: UplinkStatus,
+    /// The tasks of the program, by name.
+    #[serde(default)]
+    pub tasks: BTreeMap<String, TaskStatus>,
+    /// What is wrong, worst first; empty for a healthy gateway.
+    #[serde(default)]
+    pub concerns: Vec<Concern>,
+}
+
+/// One task of the gateway: a port, the keeper, the uplink, the status server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// Whether it runs.
+    pub state: TaskState,
+    /// Since when, milliseconds since the epoch.
+    pub since_ms: i64,
+    /// How often it panicked, or ended without being stopped, in this run.
+    pub failures: u64,
+    /// Why it did so last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+    /// When, milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure_ms: Option<i64>,
+}
+
+/// Whether a task runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// It runs.
+    #[default]
+    Running,
+    /// It failed and is started again in a moment.
+    Restarting,
+    /// It failed and stays so until the gateway is started again.
+    Dead,
 }
 
 /// How one device does.
@@ -106,8 +135,14 @@ pub struct SpoolStatus {
     pub frames_lost: u64,
     /// Samples in them.
     pub samples_lost: u64,
-    /// Samples given up in memory because the disk failed; they never got a sequence.
+    /// Samples of this run that were not kept because the disk failed; they never got a sequence.
     pub samples_refused: u64,
+    /// Of `samples_lost`, those lost in this run.
+    #[serde(default)]
+    pub samples_lost_in_run: u64,
+    /// How long frames have waited without any commit ack, in milliseconds; `None` when none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_ack_for_ms: Option<u64>,
     /// Whether reading back pauses because the spool is nearly full or cannot be written.
     pub read_back_paused: bool,
     /// Whether the disk will be full before the quota is.
@@ -152,62 +187,3 @@ pub struct UplinkStatus {
     /// When the last ack came that moved the watermark, milliseconds since the epoch.
     pub last_ack_ms: Option<i64>,
 }
-
-/// Where the gateway of this spool folder answers.
-#[must_use]
-pub fn socket_path(spool_folder: &Path) -> PathBuf {
-    spool_folder.join("status.sock")
-}
-
-/// Asks a running gateway.
-///
-/// # Errors
-/// Not found or refused when none runs on this spool; invalid data when the answer is not one of ours.
-pub async fn ask(spool_folder: &Path) -> std::io::Result<GatewayStatus> {
-    let mut stream = UnixStream::connect(socket_path(spool_folder)).await?;
-    let mut text = Vec::new();
-    (&mut stream).take(STATUS_BYTES_MAX).read_to_end(&mut text).await?;
-    serde_json::from_slice(&text)
-        .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))
-}
-
-/// Answers until `stop`; `status` is asked for each connection.
-pub(crate) async fn serve<F, S>(listener: UnixListener, stop: CancellationToken, status: F)
-where
-    F: Fn() -> S + Send,
-    S: Future<Output = Option<GatewayStatus>> + Send,
-{
-    let answer_all = async {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => answer(stream, &status).await,
-                Err(e) => {
-                    tracing::warn!(error = %e, "cannot take a status connection");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = answer_all => {}
-        () = stop.cancelled() => {}
-    }
-}
-
-async fn answer<F, S>(mut stream: UnixStream, status: &F)
-where
-    F: Fn() -> S + Send,
-    S: Future<Output = Option<GatewayStatus>> + Send,
-{
-    let Some(status) = status().await else { return };
-    let text = serde_json::to_vec(&status).expect("plain structs with text keys serialize to JSON");
-    // Whoever asked may have gone, or not read; that is no fault of ours.
-    match tokio::time::timeout(READER_TIMEOUT, stream.write_all(&text)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => tracing::debug!(error = %e, "status not delivered"),
-        Err(_) => tracing::debug!("status not delivered: nobody read it"),
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -80,7 +80,7 @@ async fn flood() {
 /// Every gateway sends one frame a second, each at a moment of its own.
 async fn paced() {
     let (acks, _, _) = run(PACED_GATEWAYS, PACED_FRAMES, Pace::EverySecond).await;
-    let interval = IngestSettings::new(BrokerSettings::Embedded { tcp_port: 0 }).commit_interval;
+    let interval = IngestSettings::new(BrokerSettings::embedded(0)).commit_interval;
     let all: Vec<f64> = acks.iter().map(|ack| ms(ack.acked - ack.sent)).collect();
     let load = f64::from(PACED_GATEWAYS) * SAMPLES_PER_FRAME as f64;
     println!("figure: paced load, samples/s = {load:.0}");
@@ -131,7 +131,7 @@ async fn run(gateways: u8, frames: usize, pace: Pace) -> (Vec<Acked>, Duration, 
 async fn start(dir: &Path) -> (Ingest, CancellationToken) {
     let clock: Arc<dyn Clock> = Arc::new(WallClock(Instant::now()));
     let lake = Lake::open(dir, LakeOptions::new(Arc::clone(&clock))).await.expect("a new lake");
-    let settings = IngestSettings::new(BrokerSettings::Embedded { tcp_port: 0 });
+    let settings = IngestSettings::new(BrokerSettings::embedded(0));
     let stop = CancellationToken::new();
     let host = IngestHost { clock, entropy: Arc::new(Chance) };
     let ingest = Ingest::start(settings, Box::new(lake), host, stop.clone()).await;

@@ -34,7 +34,7 @@ pub enum IngestError {
         tcp_port: u16,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: std::io::Error,
     },
     /// The URL is not one of a broker.
     #[error("broker url `{url}`: expected `mqtt://host:1883` or `mqtts://host:8883`")]
@@ -42,11 +42,32 @@ pub enum IngestError {
         /// What was given.
         url: String,
     },
+    /// A name or a password stands in the URL, which is shown in logs.
+    #[error(
+        "broker url has a name or password in it: give them as `user` and `password_file`, and leave them out of `url`"
+    )]
+    CredentialsInUrl,
     /// An encrypted connection without anything to trust.
-    #[error("broker url `{url}`: an `mqtts` broker needs `ca_file`, the certificates to trust")]
-    NoCertificates {
-        /// What was given.
-        url: String,
+    #[error(
+        "the system has no certificates to trust: install `ca-certificates`, or name a `ca_file`"
+    )]
+    NoSystemCertificates,
+    /// Others can read a password.
+    #[error(
+        "password file `{}` can be read by others (mode {mode:o}): run `chmod 600 {}`",
+        path.display(), path.display()
+    )]
+    OpenSecret {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A password file without a password.
+    #[error("password file `{}`: expected the password on its first line", path.display())]
+    NoSecret {
+        /// The file.
+        path: PathBuf,
     },
     /// A file could not be read.
     #[error("cannot read {what} `{}`", path.display())]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use model::GatewayId;
+use model::{GatewayId, topic};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 /// Most messages in the queue.
@@ -24,6 +24,8 @@ const GATEWAY_KIBIBYTES_MAX: u32 = 16 * 1_024;
 pub(crate) struct Inbound {
     pub(crate) gateway: GatewayId,
     pub(crate) message: Bytes,
+    /// Whether the message says that the gateway is there or gone; else it is of its uplink.
+    pub(crate) is_state: bool,
     _share: Share,
     _room: OwnedSemaphorePermit,
 }
@@ -125,6 +127,17 @@ pub(crate) fn inbox() -> (Inbox, InboxReader) {
 impl Inbox {
     /// Hands over a message, or drops and counts it.
     pub(crate) fn offer(&self, gateway: GatewayId, message: Bytes) {
+        self.put(gateway, message, false);
+    }
+
+    /// A gateway, or its will, says whether it is there. A message that is dropped here is made good by its silence.
+    pub(crate) fn presence(&self, gateway: GatewayId, message: &[u8]) {
+        let known = [topic::ONLINE, topic::OFFLINE].into_iter().find(|s| s.as_bytes() == message);
+        let Some(known) = known else { return self.no_gateway() };
+        self.put(gateway, Bytes::from_static(known.as_bytes()), true);
+    }
+
+    fn put(&self, gateway: GatewayId, message: Bytes, is_state: bool) {
         let kibibytes = u32::try_from(message.len() / 1_024 + 1).unwrap_or(u32::MAX);
         let place = || {
             let share = Share::take(&self.shares, &gateway, kibibytes)?;
@@ -132,7 +145,7 @@ impl Inbox {
             Some((share, room))
         };
         let taken = place().is_some_and(|(share, room)| {
-            let inbound = Inbound { gateway, message, _share: share, _room: room };
+            let inbound = Inbound { gateway, message, is_state, _share: share, _room: room };
             self.queue.try_send(inbound).is_ok()
         });
         if !taken {

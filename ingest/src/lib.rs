@@ -11,6 +11,7 @@
 
 pub mod admit;
 pub mod error;
+pub mod secret;
 pub mod settings;
 pub mod status;
 

@@ -110,14 +110,26 @@ impl Outbox {
             let payload =
                 serde_json::to_vec(&ack).expect("an ack is a plain struct with text keys").into();
             let topic = topic::ack(&gateway);
-            return Next::Send(Message { topic, payload, retain: false, at_least_once: true });
+            return Next::Send(Message {
+                topic,
+                payload,
+                retain: false,
+                at_least_once: true,
+                expiry: None,
+            });
         }
         if state.closed {
             return Next::End;
         }
         if let Some(live) = state.live.next(now) {
             let (topic, payload) = (live.topic, Bytes::from(live.payload));
-            return Next::Send(Message { topic, payload, retain: true, at_least_once: false });
+            return Next::Send(Message {
+                topic,
+                payload,
+                retain: true,
+                at_least_once: false,
+                expiry: None,
+            });
         }
         Next::Wait(state.live.due().map(|at| at.saturating_sub(now)))
     }

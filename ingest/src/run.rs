@@ -74,8 +74,8 @@ impl Ingest {
         let admit = Admit::new(admit_settings, name, watermarks, dictionaries);
 
         let (inbox, reader) = inbox();
-        let broker =
-            broker::start(&settings.broker, settings.retry_max, inbox, host.entropy).await?;
+        let (clock, retry_max) = (Arc::clone(&host.clock), settings.retry_max);
+        let broker = broker::start(&settings.broker, retry_max, inbox, clock, host.entropy).await?;
         let tcp_port = broker.tcp_port();
         let (work, work_queue) = mpsc::channel(1);
         let (done_sender, done) = mpsc::channel(1);
@@ -216,6 +216,7 @@ impl Core {
                 }
                 () = tokio::time::sleep(tick) => Event::Tick,
                 inbound = self.inbox.queue.recv() => match inbound {
+                    Some(Inbound { is_state: true, .. }) => Event::Tick,
                     Some(Inbound { gateway, message, .. }) => Event::Up { gateway, message },
                     None => return IngestEnded("the broker"),
                 },

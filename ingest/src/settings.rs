@@ -1,9 +1,13 @@
 //! What the composition root chooses for ingest. Must never read a file.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::GatewayId;
+
 use crate::error::IngestError;
+use crate::secret::Secret;
 
 /// Shortest interval between commits that is accepted.
 pub const COMMIT_INTERVAL_MIN: Duration = Duration::from_millis(50);
@@ -17,9 +21,19 @@ pub enum BrokerSettings {
     Embedded {
         /// TCP port; 0 lets the system choose ([`crate::Ingest::tcp_port`] tells which).
         tcp_port: u16,
+        /// The password of each gateway. Where there is one, only these gateways may send.
+        passwords: BTreeMap<GatewayId, Secret>,
     },
     /// Any MQTT 5 broker.
     Url(UrlBroker),
+}
+
+impl BrokerSettings {
+    /// An embedded broker where gateways need no password.
+    #[must_use]
+    pub const fn embedded(tcp_port: u16) -> Self {
+        Self::Embedded { tcp_port, passwords: BTreeMap::new() }
+    }
 }
 
 /// A broker elsewhere.
@@ -27,7 +41,7 @@ pub enum BrokerSettings {
 pub struct UrlBroker {
     /// `mqtt://host:1883` or `mqtts://host:8883`.
     pub url: String,
-    /// Certificates to trust, in PEM; needed for `mqtts`.
+    /// Certificates to trust with `mqtts`, in PEM; those of the system when left out.
     pub ca_file: Option<PathBuf>,
     /// User, and the file whose first line is the password.
     pub credentials: Option<(String, PathBuf)>,

@@ -3,8 +3,18 @@
 use crate::dictionary::{Place, PointInfo};
 use crate::id::GatewayId;
 
+/// First level of what gateways and ingest say to each other.
+pub const GATEWAY_ROOT: &str = "gw";
+/// First level of the live topics; its number is the version of the contract in `docs/mqtt.md`.
+pub const LIVE_ROOT: &str = "v1";
 /// Filter that matches the uplink of every gateway.
 pub const UP_FILTER: &str = "gw/+/up";
+/// Filter that matches the state of every gateway.
+pub const STATE_FILTER: &str = "gw/+/state";
+/// A gateway says that it is there.
+pub const ONLINE: &str = "online";
+/// A gateway, or its last will, says that it is gone.
+pub const OFFLINE: &str = "offline";
 
 /// Where a gateway sends its messages.
 #[must_use]
@@ -22,6 +32,19 @@ pub fn ack(gateway: &GatewayId) -> String {
 #[must_use]
 pub fn gateway_of_up(topic: &str) -> Option<GatewayId> {
     let id = topic.strip_prefix("gw/")?.strip_suffix("/up")?;
+    GatewayId::new(id).ok()
+}
+
+/// Where a gateway says that it is there, and its last will that it is gone: [`ONLINE`] or [`OFFLINE`], retained.
+#[must_use]
+pub fn state(gateway: &GatewayId) -> String {
+    format!("gw/{gateway}/state")
+}
+
+/// The gateway that a state topic belongs to; `None` for any other topic.
+#[must_use]
+pub fn gateway_of_state(topic: &str) -> Option<GatewayId> {
+    let id = topic.strip_prefix("gw/")?.strip_suffix("/state")?;
     GatewayId::new(id).ok()
 }
 
@@ -44,6 +67,8 @@ mod tests {
         let id = GatewayId::new("gw-01_a").unwrap();
         assert_eq!(up(&id), "gw/gw-01_a/up");
         assert_eq!(ack(&id), "gw/gw-01_a/ack");
+        assert_eq!(gateway_of_state(&state(&id)), Some(id.clone()));
+        assert_eq!(gateway_of_state(&up(&id)), None);
         assert_eq!(gateway_of_up(&up(&id)), Some(id.clone()));
         let others = [
             "",

@@ -11,6 +11,7 @@ mod first_steps;
 mod kills;
 mod modbus_meters;
 mod peers_alone;
+mod planted;
 mod polled;
 mod steel_year;
 mod survival;

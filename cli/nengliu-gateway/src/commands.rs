@@ -1,6 +1,7 @@
 //! The commands of `nengliu-gateway`: run, check, status. Prints and chooses exit codes; nothing below does.
 
 mod check;
+mod exit;
 mod run;
 mod status;
 
@@ -8,23 +9,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Done, healthy.
-pub const EXIT_OK: u8 = 0;
-/// Failed for a reason that has no code of its own.
-pub const EXIT_FAILED: u8 = 1;
-/// The configuration is invalid.
-pub const EXIT_CONFIG: u8 = 3;
-/// The uplink is not connected.
-pub const EXIT_UPLINK: u8 = 5;
-/// Access denied, or in use by another program.
-pub const EXIT_ACCESS: u8 = 6;
-/// Some devices do not answer.
-pub const EXIT_PARTIAL: u8 = 7;
+pub use exit::*;
+pub use run::run_on;
 
 /// Reads a factory's devices, keeps every reading on disk and forwards it until the store has it.
 /// 边缘网关：读取设备，先落盘，待中心入库确认后才释放。
 #[derive(Debug, Parser)]
-#[command(name = "nengliu-gateway", version)]
+#[command(name = "nengliu-gateway", version, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -20,7 +20,12 @@ fn main() -> ExitCode {
         tracing::debug!("a TLS provider was installed before");
     }
     match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => ExitCode::from(runtime.block_on(cli.run())),
+        Ok(runtime) => {
+            let code = runtime.block_on(cli.run());
+            // A look-up of a name server, or of a disk that hangs, must not keep a stopped program alive.
+            runtime.shutdown_background();
+            ExitCode::from(code)
+        }
         Err(e) => {
             eprintln!("error GW-A000: cannot start the runtime: {e}");
             ExitCode::FAILURE

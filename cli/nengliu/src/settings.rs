@@ -7,9 +7,13 @@
 //! [broker]                             # the embedded one …
 //! tcp_port = 1883                      # on loopback
 //! # url = "mqtt://127.0.0.1:1883"      # … or any MQTT 5 broker
-//! # ca_file = "ca.pem"
-//! # user = "ingest"
-//! # password_file = "password"
+//! # ca_file = "ca.pem"                 # with mqtts; the certificates of the system when left out
+//! # user = "nengliu"
+//! # password_file = "password"         # mode 0600
+//!
+//! [[gateway]]                          # with any, only those listed here may send to the embedded broker
+//! id = "gw-1"
+//! password_file = "gw-1.password"      # mode 0600; the gateway has the same as its `password_file`
 //!
 //! [ingest]
 //! commit_interval = "2s"               # frames gathered so long become one commit
@@ -23,11 +27,14 @@
 //!
 //! Must never start anything.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{Problem, Problems, SourceFile, Table, written};
+use config::{Problem, Problems, SourceFile, Spanned, Table, written};
+use ingest::secret::{self, Secret};
+use model::GatewayId;
 
 /// The settings of the centre.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +58,8 @@ pub(crate) enum BrokerSettings {
     Embedded {
         /// Its TCP port.
         tcp_port: u16,
+        /// The password of each gateway that may send; empty where gateways prove nothing.
+        passwords: BTreeMap<GatewayId, Secret>,
     },
     /// Another, by URL.
     External {
@@ -88,7 +97,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             lake: PathBuf::from("lake"),
-            broker: BrokerSettings::Embedded { tcp_port: 1883 },
+            broker: BrokerSettings::Embedded { tcp_port: 1883, passwords: BTreeMap::new() },
             commit_interval: COMMIT_INTERVAL_DEFAULT,
             retry_max: None,
             analytics: None,
@@ -125,9 +134,12 @@ fn read(file: &std::sync::Arc<SourceFile>, folder: &Path, problems: &mut Problem
         table.finish(problems);
     }
     let broker = root.optional::<Table>("broker", problems);
-    let broker = broker.map_or(BrokerSettings::Embedded { tcp_port: 1883 }, |found| {
-        read_broker(found.value, folder, problems)
-    });
+    let broker = match broker {
+        Some(found) => read_broker(found.value, folder, problems),
+        None => Settings::default().broker,
+    };
+    let gateways = root.tables("gateway", problems);
+    let broker = read_gateways(gateways, broker, folder, problems);
     let mut commit_interval = COMMIT_INTERVAL_DEFAULT;
     let mut retry_max = None;
     if let Some(mut table) = root.optional::<Table>("ingest", problems).map(|found| found.value) {
@@ -193,22 +205,81 @@ fn read_broker(mut table: Table, folder: &Path, problems: &mut Problems) -> Brok
         );
     }
     if let Some(url) = &url {
-        let secure = url.value.starts_with("mqtts://");
-        if !secure && !url.value.starts_with("mqtt://") {
-            let message =
-                format!("`url`: expected `mqtt://…` or `mqtts://…`, found `{}`", url.value);
-            let help = "for example mqtt://192.168.1.10:1883";
-            problems.push(url.problem("EN-C006", message).help(help));
-        }
-        if secure && ca_file.is_none() {
-            let message = "`ca_file` is missing: `mqtts://` needs the certificate to trust";
-            let help = "name the PEM file of the broker's authority";
-            problems.push(url.problem("EN-C010", message).help(help));
-        }
+        check_url(url, problems);
     }
     table.finish(problems);
     match url {
         Some(url) => BrokerSettings::External { url: url.value, ca_file, credentials },
-        None => BrokerSettings::Embedded { tcp_port: tcp_port.map_or(1883, |found| found.value) },
+        None => BrokerSettings::Embedded {
+            tcp_port: tcp_port.map_or(1883, |found| found.value),
+            passwords: BTreeMap::new(),
+        },
     }
+}
+
+fn check_url(url: &Spanned<String>, problems: &mut Problems) {
+    let rest = url.value.split_once("://").map_or("", |(_, rest)| rest);
+    let (host, behind) = rest.split_once('/').unwrap_or((rest, ""));
+    // The problem shows its line; the password in it is the writer's own.
+    if host.contains('@') || rest.contains('@') {
+        let message = "`url` has a name or password in it, and is shown in logs";
+        let help = "give them as `user` and `password_file`, and leave them out of `url`";
+        problems.push(Problem::new("EN-C011", message).help(help));
+    } else if !url.value.starts_with("mqtts://") && !url.value.starts_with("mqtt://") {
+        let message = format!("`url`: expected `mqtt://…` or `mqtts://…`, found `{}`", url.value);
+        let help = "for example mqtt://192.168.1.10:1883";
+        problems.push(url.problem("EN-C006", message).help(help));
+    } else if !behind.is_empty() || rest.contains(['?', '#']) {
+        let message = format!("`url`: nothing may follow host and TCP port, found `{}`", url.value);
+        problems.push(url.problem("EN-C006", message).help("for example mqtt://192.168.1.10:1883"));
+    }
+}
+
+/// `[[gateway]]`: who may send to the embedded broker.
+fn read_gateways(
+    tables: Vec<Table>,
+    broker: BrokerSettings,
+    folder: &Path,
+    problems: &mut Problems,
+) -> BrokerSettings {
+    let tcp_port = match broker {
+        BrokerSettings::Embedded { tcp_port, .. } => tcp_port,
+        BrokerSettings::External { .. } => {
+            if let Some(table) = tables.first() {
+                let message = "`[[gateway]]` belongs to the embedded broker, and `[broker] url` names another";
+                let help = "`nengliu acl mosquitto` prints what that broker needs";
+                problems.push(table.problem("EN-C012", message).help(help));
+            }
+            for mut table in tables {
+                // Taken, so that each is named as one problem and not as unknown keys.
+                table.optional::<String>("id", problems);
+                table.optional::<String>("password_file", problems);
+                table.finish(problems);
+            }
+            return broker;
+        }
+    };
+    let mut passwords = BTreeMap::new();
+    for mut table in tables {
+        let id = table.required::<String>("id", problems);
+        let file = table.required::<String>("password_file", problems);
+        table.finish(problems);
+        let (Some(id), Some(file)) = (id, file) else { continue };
+        let Ok(gateway) = GatewayId::new(&id.value) else {
+            let message = format!("`id` is `{}`: expected that of a gateway", id.value);
+            problems
+                .push(id.problem("EN-C013", message).help("as `[gateway] id` in its gateway.toml"));
+            continue;
+        };
+        match secret::read(&folder.join(&file.value)) {
+            Ok(password) => {
+                if passwords.insert(gateway, password).is_some() {
+                    let message = format!("gateway `{}` stands here twice", id.value);
+                    problems.push(id.problem("EN-C013", message).help("leave one of them out"));
+                }
+            }
+            Err(e) => problems.push(file.problem("EN-C014", e.to_string())),
+        }
+    }
+    BrokerSettings::Embedded { tcp_port, passwords }
 }

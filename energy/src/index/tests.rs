@@ -10,6 +10,7 @@ use crate::readings::Reading;
 
 mod segments;
 mod spikes;
+mod streaming;
 
 const THREE_DAYS: i64 = 3 * 24 * 3_600_000_000;
 

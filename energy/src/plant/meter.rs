@@ -40,6 +40,7 @@ pub(super) fn meter(
     let parent = optional_id::<MeterId>(table, "parent", problems);
     let modulus = optional_positive(table, "modulus", problems).map(|found| found.value);
     let rise = optional_positive(table, "rise_per_hour_max", problems).map(|found| found.value);
+    let accept_uncertain = table.or("accept_uncertain", false, problems);
     let ratios = ratios(table, problems);
     let replacements = replacements(table, problems);
     let (point, energy_kind, unit) = (point?, energy_kind?, unit?);
@@ -61,6 +62,7 @@ pub(super) fn meter(
         unit: unit.value,
         modulus,
         rise_per_hour_max: rise,
+        accept_uncertain,
         ratios,
         replacements,
     };

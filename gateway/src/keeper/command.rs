@@ -1,8 +1,11 @@
 //! What others may ask of the keeper. Must never touch the spool itself.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use model::wire::Open;
-use model::{HistoryMarks, LogId, Sequence};
+use model::{Cursor, HistoryMarks, LogId, PointIndex, Sequence};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -44,6 +47,7 @@ pub(super) enum Command {
     Open { from: Sequence, reply: oneshot::Sender<OpenInfo> },
     Free { upto: Sequence },
     Status { reply: oneshot::Sender<(SpoolStatus, LastSamples, HistoryMarks)> },
+    Resume { points: Arc<[PointIndex]>, reply: oneshot::Sender<HashMap<PointIndex, Cursor>> },
     Flush { reply: oneshot::Sender<()> },
     Stop,
 }
@@ -77,6 +81,15 @@ impl KeeperHandle {
     /// How the spool does, the last samples, and the durable history marks.
     pub async fn status(&self) -> Result<(SpoolStatus, LastSamples, HistoryMarks), KeeperClosed> {
         self.ask(|reply| Command::Status { reply }).await
+    }
+
+    /// A port with these points begins to read, the run before it having ended: gives their marks, which move from now
+    /// on even where a sample was refused before, because it is read back again.
+    pub async fn resume(
+        &self,
+        points: &Arc<[PointIndex]>,
+    ) -> Result<HashMap<PointIndex, Cursor>, KeeperClosed> {
+        self.ask(|reply| Command::Resume { points: Arc::clone(points), reply }).await
     }
 
     async fn ask<T>(

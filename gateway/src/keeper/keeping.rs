@@ -1,7 +1,7 @@
 //! What the keeper does, without its thread: gathers emissions, cuts them into batches, and makes them durable on
 //! whatever disk its spool stands on. Must never wait, nor know who asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -42,7 +42,7 @@ pub(super) struct Keeping {
     /// They do not fit a record of this segment size, which is told once.
     marks_too_long: bool,
     pub(super) durable_marks: HistoryMarks,
-    /// Points of which a sample was refused: their marks stand still.
+    /// Points of which a sample was refused: their marks stand still until their port begins again.
     frozen: BTreeSet<PointIndex>,
     pub(super) last: LastSamples,
     samples_appended: u64,
@@ -50,6 +50,8 @@ pub(super) struct Keeping {
     /// Those of `samples_refused` of which the log has told.
     refused_told: u64,
     found_at_start: SpoolFindings,
+    /// Samples given up before this run.
+    lost_before: u64,
     fault: Option<String>,
 }
 
@@ -79,7 +81,10 @@ impl Keeping {
         }
         let skipped = recovery.dictionaries.len().saturating_sub(DICTIONARIES_KEPT);
         let dictionaries = recovery.dictionaries.into_iter().skip(skipped).map(Bytes::from);
+        // What the last crash damaged is told as found at the start.
+        let lost_before = lost(&spool.status().losses).1;
         Self {
+            lost_before,
             spool,
             read_back_bytes: read_back_bytes(config),
             batcher: Batcher::new(dictionary.hash()),
@@ -191,12 +196,12 @@ impl Keeping {
     }
 
     /// Counts samples that were not kept (INV-6). The marks of their points go back to what the spool holds and stay
-    /// there in this run: the next one then reads back what is missing, as far as the device remembers it.
+    /// there until their port begins again, which then reads back what is missing, as far as the device remembers it.
     fn refuse(&mut self, samples: &[Sample], why: &dyn std::error::Error) {
         if self.samples_refused == self.refused_told {
             tracing::error!(
                 error = %why,
-                "readings are lost; those that a device remembers are read back after a restart"
+                "readings are lost; those that a device remembers are read back once the disk works"
             );
         }
         self.samples_refused = self.samples_refused.saturating_add(count(samples));
@@ -244,6 +249,24 @@ impl Keeping {
         }
     }
 
+    /// Points with a hole that can be read back now: the disk works, and only a new start of their port is missing.
+    pub(super) fn to_read_again(&self) -> BTreeSet<PointIndex> {
+        if self.is_failing() { BTreeSet::new() } else { self.frozen.clone() }
+    }
+
+    /// The marks of these points, where their port goes on; they move again even where a sample was refused.
+    pub(super) fn resume(&mut self, points: &[PointIndex]) -> HashMap<PointIndex, Cursor> {
+        let mut marks = HashMap::new();
+        for index in points {
+            self.frozen.remove(index);
+            let point = self.dictionary.point(*index);
+            if let Some(mark) = point.and_then(|point| self.marks.marks.get(&point.id)) {
+                marks.insert(*index, mark.clone());
+            }
+        }
+        marks
+    }
+
     /// Whether the disk failed at the last commit.
     pub(super) fn is_failing(&self) -> bool {
         self.fault.is_some()
@@ -280,7 +303,9 @@ impl Keeping {
             repeats_dropped: self.batcher.repeats_dropped(),
             frames_lost,
             samples_lost,
+            samples_lost_in_run: samples_lost.saturating_sub(self.lost_before),
             samples_refused: self.samples_refused,
+            no_ack_for_ms: None,
             read_back_paused: !self.read_back_allowed(),
             space_short: status.space_short,
             found_at_start: self.found_at_start,

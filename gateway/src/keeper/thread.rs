@@ -1,22 +1,32 @@
-//! The thread itself. Its runtime has one task: disk calls may block here, and nowhere else.
+//! The thread itself. Its runtime has one task: disk calls may block here, and nowhere else. When it panics, what it
+//! holds is still written if that goes, and the end is told: the process must not go on without it.
 
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use driver::Emission;
-use model::{Boot, Dictionary, HistoryMarks, LogId, Sequence};
+use driver::{EMISSIONS_QUEUED_MAX, Emission};
+use model::host::Clock;
+use model::{Boot, Cursor, Dictionary, LogId, PointIndex, Sequence};
 use spool::{Spool, SpoolConfig, SpoolError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::ack_watch::AckWatch;
 use super::command::{
     COMMANDS_QUEUED_MAX, Command, KeeperClosed, KeeperHandle, OpenInfo, SpoolView,
 };
 use super::keeping::Keeping;
 use crate::run::Host;
 use crate::settings::SpoolSettings;
+use crate::status::{SpoolStatus, TaskState};
+use crate::supervise::{Failure, TaskBoard};
 use crate::uplink_open;
+
+/// Name of the thread on the board.
+const TASK: &str = "keeper";
 
 /// Samples gathered before they are made durable without waiting for the interval.
 const CUT_SAMPLES: usize = 10_000;
@@ -46,10 +56,16 @@ pub struct Keeper {
     handle: KeeperHandle,
     view: watch::Receiver<SpoolView>,
     read_back: watch::Receiver<bool>,
+    to_read_again: watch::Receiver<Arc<BTreeSet<PointIndex>>>,
     log_id: LogId,
-    acked: Sequence,
-    marks: HistoryMarks,
-    ended: oneshot::Receiver<()>,
+    ended: watch::Receiver<Option<End>>,
+}
+
+/// How the thread ended.
+#[derive(Debug, Clone)]
+enum End {
+    Asked,
+    Failed(String),
 }
 
 impl Keeper {
@@ -57,16 +73,19 @@ impl Keeper {
     pub async fn start(
         settings: KeeperSettings,
         host: Host,
+        board: TaskBoard,
         emissions: mpsc::Receiver<Emission>,
     ) -> Result<Self, KeeperError> {
         let (ready, started) = oneshot::channel();
         let (commands, commands_rx) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (view_tx, view) = watch::channel(SpoolView::default());
         let (read_back_tx, read_back) = watch::channel(true);
-        let (end, ended) = oneshot::channel();
+        let (again_tx, to_read_again) = watch::channel(Arc::default());
+        let (end, ended) = watch::channel(None);
+        let shown = Shown { view: view_tx, read_back: read_back_tx, to_read_again: again_tx };
         let work = move || {
-            let opened = Worker::open(settings, &host, view_tx, read_back_tx);
-            let mut worker = match opened {
+            let opened = Worker::open(settings, &host, shown);
+            let worker = match opened {
                 Ok(worker) => worker,
                 Err(e) => return drop(ready.send(Err(e))),
             };
@@ -75,24 +94,23 @@ impl Keeper {
                 Ok(runtime) => runtime,
                 Err(e) => return drop(ready.send(Err(KeeperError::Thread(e)))),
             };
-            let status = worker.keeping.spool.status();
-            let first = (status.log_id, status.acked, worker.keeping.durable_marks.clone());
-            if ready.send(Ok(first)).is_ok() {
-                runtime.block_on(worker.run(emissions, commands_rx));
+            let log_id = worker.keeping.spool.status().log_id;
+            if ready.send(Ok(log_id)).is_err() {
+                return;
             }
-            drop(worker);
-            // Nobody may wait for it; that is no fault.
-            end.send(()).ok();
+            board.runs(TASK);
+            let how = worker.work(&runtime, emissions, commands_rx, &board);
+            end.send_replace(Some(how));
         };
         std::thread::Builder::new()
-            .name("keeper".to_owned())
+            .name(TASK.to_owned())
             .spawn(work)
             .map_err(KeeperError::Thread)?;
         let gone =
             || KeeperError::Thread(std::io::Error::other("the thread ended before it began"));
-        let (log_id, acked, marks) = started.await.map_err(|_| gone())??;
+        let log_id = started.await.map_err(|_| gone())??;
         let handle = KeeperHandle { commands };
-        Ok(Self { handle, view, read_back, log_id, acked, marks, ended })
+        Ok(Self { handle, view, read_back, to_read_again, log_id, ended })
     }
 
     /// Asks it things.
@@ -119,16 +137,26 @@ impl Keeper {
         self.log_id
     }
 
-    /// Watermark at the start.
+    /// Points of which samples were refused and could be read back now, by a port that begins again.
     #[must_use]
-    pub fn acked(&self) -> Sequence {
-        self.acked
+    pub fn to_read_again(&self) -> watch::Receiver<Arc<BTreeSet<PointIndex>>> {
+        self.to_read_again.clone()
     }
 
-    /// History marks at the start.
+    /// Whether the thread is gone.
     #[must_use]
-    pub fn marks(&self) -> &HistoryMarks {
-        &self.marks
+    pub fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some() || self.ended.has_changed().is_err()
+    }
+
+    /// Waits until the thread ends by itself, which is a failure, and says why.
+    pub async fn failed(&self) -> String {
+        let mut ended = self.ended.clone();
+        let end = ended.wait_for(Option::is_some).await.map(|end| end.clone());
+        match end {
+            Ok(Some(End::Failed(why))) => why,
+            _ => "ended without a word".to_owned(),
+        }
     }
 
     /// Returns when everything that was handed over is durable, all senders of emissions being gone.
@@ -140,26 +168,29 @@ impl Keeper {
 
     /// Ends the thread and waits until the spool is closed.
     pub async fn stop(self) {
-        if self.handle.commands.send(Command::Stop).await.is_ok() && self.ended.await.is_err() {
-            tracing::warn!("the spool's thread ended without a word");
+        if self.handle.commands.send(Command::Stop).await.is_ok() {
+            self.failed().await;
         }
     }
 }
 
-struct Worker {
-    keeping: Keeping,
-    commit_interval: Duration,
+/// What others see of the spool without asking.
+struct Shown {
     view: watch::Sender<SpoolView>,
     read_back: watch::Sender<bool>,
+    to_read_again: watch::Sender<Arc<BTreeSet<PointIndex>>>,
+}
+
+struct Worker {
+    keeping: Keeping,
+    clock: Arc<dyn Clock>,
+    commit_interval: Duration,
+    acks: AckWatch,
+    shown: Shown,
 }
 
 impl Worker {
-    fn open(
-        settings: KeeperSettings,
-        host: &Host,
-        view: watch::Sender<SpoolView>,
-        read_back: watch::Sender<bool>,
-    ) -> Result<Self, KeeperError> {
+    fn open(settings: KeeperSettings, host: &Host, shown: Shown) -> Result<Self, KeeperError> {
         let KeeperSettings { spool, dictionary, version } = settings;
         let config = SpoolConfig {
             segment_bytes: spool.segment.0,
@@ -176,14 +207,47 @@ impl Worker {
         };
         let mut keeping = Keeping::new(log, recovery, &config, dictionary);
         keeping.note_start(&boot)?;
-        let mut worker = Self { keeping, commit_interval: spool.commit_interval, view, read_back };
+        let mut worker = Self {
+            keeping,
+            clock: Arc::clone(&host.clock),
+            commit_interval: spool.commit_interval,
+            acks: AckWatch::default(),
+            shown,
+        };
         worker.show();
         Ok(worker)
     }
 
+    /// Runs to the end, and closes the spool.
+    fn work(
+        mut self,
+        runtime: &tokio::runtime::Runtime,
+        mut emissions: mpsc::Receiver<Emission>,
+        commands: mpsc::Receiver<Command>,
+        board: &TaskBoard,
+    ) -> End {
+        let run = || runtime.block_on(self.run(&mut emissions, commands));
+        let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { return End::Asked };
+        let failure = Failure::of_panic(&*payload);
+        board.failed(TASK, &failure, TaskState::Dead);
+        // What was being done is lost; what waits can perhaps be kept.
+        let rescue = || {
+            emissions.close();
+            while let Ok(emission) = emissions.try_recv() {
+                self.keeping.take(emission);
+            }
+            self.keeping.commit();
+        };
+        if catch_unwind(AssertUnwindSafe(rescue)).is_err() {
+            // A spool that is not closed is looked through at the next start.
+            std::mem::forget(self);
+        }
+        End::Failed(failure.to_string())
+    }
+
     async fn run(
         &mut self,
-        mut emissions: mpsc::Receiver<Emission>,
+        emissions: &mut mpsc::Receiver<Emission>,
         mut commands: mpsc::Receiver<Command>,
     ) {
         let mut commit_at: Option<Instant> = None;
@@ -195,6 +259,11 @@ impl Worker {
                 command = commands.recv() => match command {
                     Some(Command::Flush { reply }) => flushing.push(reply),
                     Some(Command::Stop) | None => break,
+                    Some(Command::Resume { points, reply }) => {
+                        self.take_queued(emissions);
+                        drop(reply.send(self.resume(&points)));
+                        commit_at.get_or_insert_with(|| Instant::now() + self.commit_interval);
+                    }
                     Some(command) => self.answer(command),
                 },
                 emission = emissions.recv(), if emitting => match emission {
@@ -206,7 +275,7 @@ impl Worker {
                 },
                 () = sleep_until(commit_at), if commit_at.is_some() => {}
                 // Others may have made room on the disk, of which nobody tells.
-                () = tokio::time::sleep(LOOK_AGAIN_AFTER), if !*self.read_back.borrow() => self.show(),
+                () = tokio::time::sleep(LOOK_AGAIN_AFTER), if self.looks_again() => self.show(),
             }
             let due = commit_at.is_some_and(|at| at <= Instant::now());
             if due || self.keeping.waiting() >= CUT_SAMPLES || (!emitting && commit_at.is_some()) {
@@ -247,13 +316,17 @@ impl Worker {
                 self.show();
             }
             Command::Status { reply } => {
+                let silent_for = self.acks.silent_for(self.clock.monotonic());
+                let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+                let status =
+                    SpoolStatus { no_ack_for_ms: silent_for.map(millis), ..self.keeping.status() };
                 drop(reply.send((
-                    self.keeping.status(),
+                    status,
                     self.keeping.last.clone(),
                     self.keeping.durable_marks.clone(),
                 )));
             }
-            Command::Flush { .. } | Command::Stop => {}
+            Command::Resume { .. } | Command::Flush { .. } | Command::Stop => {}
         }
     }
 
@@ -265,11 +338,41 @@ impl Worker {
         info
     }
 
+    /// Takes what a port that has ended still handed over, so that it counts before the port begins again.
+    fn take_queued(&mut self, emissions: &mut mpsc::Receiver<Emission>) {
+        for _ in 0..EMISSIONS_QUEUED_MAX {
+            let Ok(emission) = emissions.try_recv() else { return };
+            self.keeping.take(emission);
+        }
+    }
+
+    fn resume(&mut self, points: &[PointIndex]) -> HashMap<PointIndex, Cursor> {
+        let marks = self.keeping.resume(points);
+        // Before the answer: the port must not see an old wish of its own.
+        self.show();
+        marks
+    }
+
+    /// Whether something may change while nobody asks: room on the disk.
+    fn looks_again(&self) -> bool {
+        !*self.shown.read_back.borrow()
+    }
+
     fn show(&mut self) {
         let view = self.keeping.view();
-        self.view.send_if_modified(|known| std::mem::replace(known, view) != view);
+        let status = self.keeping.spool.status();
+        self.acks.note(status.durable, status.acked, self.clock.monotonic());
+        self.shown.view.send_if_modified(|known| std::mem::replace(known, view) != view);
         let allowed = self.keeping.read_back_allowed();
-        self.read_back.send_if_modified(|known| std::mem::replace(known, allowed) != allowed);
+        self.shown.read_back.send_if_modified(|known| std::mem::replace(known, allowed) != allowed);
+        let again = self.keeping.to_read_again();
+        self.shown.to_read_again.send_if_modified(|known| {
+            let is_new = **known != again;
+            if is_new {
+                *known = Arc::new(again);
+            }
+            is_new
+        });
     }
 }
 

@@ -9,6 +9,7 @@ use rumqttc::v5::MqttOptions;
 use super::*;
 use crate::keeper::{Keeper, KeeperSettings};
 use crate::settings::SpoolSettings;
+use crate::supervise::TaskBoard;
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,7 +58,14 @@ impl Bench {
         let settings = KeeperSettings { spool, dictionary, version: "test".to_owned() };
         let (emissions, emissions_rx) = mpsc::channel(1);
         drop(emissions);
-        let keeper = Keeper::start(settings, host.clone(), emissions_rx).await.unwrap();
+        let keeper = Keeper::start(
+            settings,
+            host.clone(),
+            TaskBoard::new(Arc::clone(&host.clock)),
+            emissions_rx,
+        )
+        .await
+        .unwrap();
         let stop = CancellationToken::new();
         let (connection, connection_rx) = watch::channel(Connection::default());
         let (acks, acks_rx) = mpsc::channel(8);
@@ -78,7 +86,7 @@ impl Bench {
             status: status_tx,
             stop: stop.clone(),
         };
-        let task = tokio::spawn(task.run(keeper.log_id(), keeper.acked()));
+        let task = tokio::spawn(task.run(keeper.log_id(), Sequence(0)));
         Self { _folder: folder, spool_folder, keeper, stop, connection, acks, status, task }
     }
 

@@ -1,37 +1,54 @@
-//! The broker inside this process: `mqtt5` on the loopback address, its sessions in memory only. Ingest sits in its
-//! publish hook, which is awaited before the PUBACK and therefore never waits. Must never know what a message means.
+//! The broker inside this process: `mqtt5` behind a listener of ours on the loopback address, its sessions in memory only.
+//! Ingest sits in its publish hook, which is awaited before the PUBACK and therefore never waits. Must never know what a
+//! message means.
+//!
+//! ```text
+//! TcpListener ─▶ connect: CONNECT read, bounded ─▶ guarded: packets bounded ─▶ mqtt5's handler ─▶ hook ─▶ inbox
+//! ```
 
-use std::error::Error;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use model::dictionary::DICTIONARY_POINTS_MAX;
-use model::{topic, wire};
+use model::{GatewayId, topic, wire};
 use mqtt5::QoS;
 use mqtt5::broker::auth::AuthResult;
+use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::config::StorageConfig;
-use mqtt5::broker::events::{ClientPublishEvent, PublishAction};
+use mqtt5::broker::events::{ClientDisconnectEvent, ClientPublishEvent, PublishAction};
 use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::storage::QueueLimits;
+use mqtt5::broker::sys_topics::BrokerStats;
+use mqtt5::broker::transport::BrokerTransport;
 use mqtt5::broker::{
-    AuthProvider, BrokerConfig, BrokerEventHandler, BrokerShutdownHandle, MqttBroker,
+    AuthProvider, BrokerConfig, BrokerEventHandler, ResourceLimits, ResourceMonitor,
 };
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::packet::publish::PublishPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
-use super::{Broker, Message, PublishError, rights};
+use super::connect::{self, KEEP_ALIVE_MAX};
+use super::framer::Framer;
+use super::guarded::Guarded;
+use super::half_read::HalfRead;
+use super::rights::{self, Denied, Rights, Subscription};
+use super::{Broker, Message, PublishError};
 use crate::error::IngestError;
 use crate::inbox::Inbox;
 use crate::live::TOPICS_MAX;
 
 /// Room for the MQTT header and the topic around a message of ours.
 const PACKET_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX + 4 * 1_024;
+/// Longest packet of a client that is no gateway: it only subscribes.
+const READER_PACKET_BYTES_MAX: usize = 64 * 1_024;
 /// Most connections at a time, where the system lets this process have so many files open.
 const CLIENTS_MAX: usize = 10_000;
 /// Open files that are not connections: the store's above all.
@@ -49,44 +66,184 @@ const CLIENT_BACKLOG_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 const RETAINED_BYTES_MAX: usize = 4 * 1_024;
 /// Subscriptions of one client.
 const SUBSCRIPTIONS_MAX: usize = 100;
-/// A session outlives its connection by this; a gateway does not rest on it.
-const SESSION_EXPIRY: Duration = Duration::from_hours(1);
+/// What the broker forgets with time is looked through this often.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+/// Wait after a connection that could not be accepted.
+const ACCEPT_WAIT: Duration = Duration::from_millis(50);
 /// Longest wait for slow clients per message; behind it the message waits in their queues.
 const ROUTE_WAIT_MAX: Duration = Duration::from_millis(100);
 /// Time for the last acks to reach the sockets before the connections are cut.
 const FAREWELL: Duration = Duration::from_millis(100);
 
+/// What all connections share.
+struct Shared {
+    router: Arc<MessageRouter>,
+    stats: Arc<BrokerStats>,
+    monitor: Arc<ResourceMonitor>,
+    rights: Arc<Rights>,
+    half_read: HalfRead,
+    /// For a gateway and for a reader, each also as it is where the keep alive was changed.
+    configs: [[Arc<BrokerConfig>; 2]; 2],
+    stop: broadcast::Sender<()>,
+}
+
 /// The embedded broker.
 pub(super) struct Embedded {
-    router: Arc<MessageRouter>,
-    shutdown: BrokerShutdownHandle,
+    shared: Arc<Shared>,
     tcp_port: u16,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Embedded {
-    pub(super) async fn start(tcp_port: u16, inbox: Inbox) -> Result<Self, IngestError> {
-        let failed =
-            |source: Box<dyn Error + Send + Sync>| IngestError::Embedded { tcp_port, source };
-        let broker = MqttBroker::with_config(config(tcp_port, inbox.clone()))
-            .await
-            .map_err(|e| failed(e.into()))?;
-        let mut broker = broker.with_auth_provider(Arc::new(Rights));
-        let address = broker.local_addr().ok_or_else(|| failed("it has no address".into()))?;
-        let (router, shutdown) = (broker.router(), broker.shutdown_handle());
-        let mut ready = broker.ready_receiver();
+    pub(super) async fn start(
+        tcp_port: u16,
+        rights: Rights,
+        inbox: Inbox,
+    ) -> Result<Self, IngestError> {
+        let failed = |source| IngestError::Embedded { tcp_port, source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, tcp_port)).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let clients = clients_max(files_max());
+        let shared = Arc::new(Shared::new(clients, rights, inbox.clone()));
         let ended = Ended(inbox.clone());
+        let accept = accept(listener, clients, Arc::clone(&shared));
         let task = tokio::spawn(async move {
-            if let Err(e) = broker.run().await {
-                tracing::error!(error = %e, "embedded broker ended");
-            }
+            accept.await;
             drop(ended);
         });
-        ready.wait_for(|ready| *ready).await.map_err(|e| failed(e.into()))?;
         inbox.connected();
         tracing::info!(%address, "embedded broker listens");
         let task = Mutex::new(Some(task));
-        Ok(Self { router, shutdown, tcp_port: address.port(), task })
+        Ok(Self { shared, tcp_port: address.port(), task })
+    }
+}
+
+impl Shared {
+    fn new(clients: usize, rights: Rights, inbox: Inbox) -> Self {
+        let hook: Arc<dyn BrokerEventHandler> = Arc::new(Hook { inbox });
+        let limits = QueueLimits {
+            max_messages: CLIENT_BACKLOG_MESSAGES_MAX,
+            max_bytes: CLIENT_BACKLOG_BYTES_MAX,
+        };
+        let router = MessageRouter::new()
+            .with_fallback_queue_limits(limits)
+            .with_event_handler(Arc::clone(&hook))
+            .with_retained_limits(TOPICS_MAX, RETAINED_BYTES_MAX);
+        let monitor = ResourceMonitor::new(ResourceLimits {
+            max_connections: clients,
+            max_connections_per_ip: clients,
+            ..ResourceLimits::default()
+        });
+        let config = |packet_bytes_max, keep_alive| {
+            let mut config = config(packet_bytes_max, Arc::clone(&hook));
+            config.server_keep_alive = keep_alive;
+            Arc::new(config)
+        };
+        let configs = [PACKET_BYTES_MAX, READER_PACKET_BYTES_MAX]
+            .map(|bytes| [config(bytes, None), config(bytes, Some(KEEP_ALIVE_MAX))]);
+        Self {
+            router: Arc::new(router),
+            stats: Arc::new(BrokerStats::new()),
+            monitor: Arc::new(monitor),
+            rights: Arc::new(rights),
+            half_read: HalfRead::default(),
+            configs,
+            stop: broadcast::Sender::new(1),
+        }
+    }
+
+    /// One client, from its CONNECT to its end.
+    async fn serve(&self, mut stream: TcpStream, address: SocketAddr) {
+        let mut arrived = match connect::read(&mut stream).await {
+            Ok(arrived) => arrived,
+            Err(e) => return tracing::debug!(%address, error = %e, "no connection"),
+        };
+        let packet = &mut arrived.packet;
+        let client = packet.client_id.clone();
+        let who =
+            self.rights.identify(&client, packet.username.as_deref(), packet.password.as_deref());
+        if let Err(denied @ (Denied::Password | Denied::Unlisted)) = who {
+            tracing::warn!(client, reason = %denied, "client refused");
+        }
+        let gateway = who.ok().flatten();
+        let changed = connect::change(packet, gateway.as_ref());
+        if let Some(will) = changed.will {
+            tracing::warn!(
+                client,
+                will,
+                "will dropped: only a gateway may write, and only its own topics"
+            );
+        }
+        let [of_gateway, of_reader] = &self.configs;
+        let [plain, with_keep_alive] = if gateway.is_some() { of_gateway } else { of_reader };
+        let config = if changed.keep_alive { with_keep_alive } else { plain };
+        let framer = Framer::new(gateway, packet.protocol_version);
+        let guarded = connect::encode(packet).map_err(|e| e.to_string()).and_then(|connect| {
+            let share = self.half_read.share();
+            Guarded::new(stream, connect, &arrived.behind, framer, share).map_err(|e| e.to_string())
+        });
+        let guarded = match guarded {
+            Ok(guarded) => guarded,
+            Err(error) => return tracing::debug!(client, error, "no connection"),
+        };
+        let handler = ClientHandler::new(
+            BrokerTransport::WebSocket(Box::new(guarded)),
+            address,
+            Arc::clone(config),
+            Arc::clone(&self.router),
+            Arc::clone(&self.rights) as Arc<dyn AuthProvider>,
+            None,
+            Arc::clone(&self.stats),
+            Arc::clone(&self.monitor),
+            self.stop.subscribe(),
+        );
+        if let Err(e) = handler.run().await {
+            tracing::debug!(client, error = %e, "connection ended");
+        }
+    }
+}
+
+/// Takes connections until told to stop.
+async fn accept(listener: TcpListener, clients: usize, shared: Arc<Shared>) {
+    let room = Arc::new(Semaphore::new(clients));
+    let mut stop = shared.stop.subscribe();
+    let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = sweep.tick() => {
+                shared.router.sweep_sessions().await;
+                shared.monitor.cleanup_expired_windows().await;
+                continue;
+            }
+            _ = stop.recv() => return,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(e) => {
+                // Mostly no file descriptor: another connection must end first.
+                tracing::warn!(error = %e, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_WAIT).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            tracing::debug!(%address, clients, "connection refused: there are as many as may be");
+            continue;
+        };
+        if let Err(e) = stream.set_nodelay(true) {
+            tracing::debug!(error = %e, "small messages may be delayed");
+        }
+        let (shared, mut stop) = (Arc::clone(&shared), shared.stop.subscribe());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = shared.serve(stream, address) => {}
+                // The handler has its own ear for this; it is cut where it does not end.
+                () = async { drop(stop.recv().await); tokio::time::sleep(FAREWELL).await; } => {}
+            }
+            drop(place);
+        });
     }
 }
 
@@ -119,17 +276,11 @@ impl Drop for Ended {
     }
 }
 
-fn config(tcp_port: u16, inbox: Inbox) -> BrokerConfig {
+fn config(packet_bytes_max: usize, hook: Arc<dyn BrokerEventHandler>) -> BrokerConfig {
     // No storage: what is retained and queued lives in memory, and nothing is written beside the store.
-    let storage = StorageConfig::default()
-        .with_persistence(false)
-        .with_max_queued_messages_per_client(CLIENT_BACKLOG_MESSAGES_MAX)
-        .with_max_queued_bytes_per_client(CLIENT_BACKLOG_BYTES_MAX);
+    let storage = StorageConfig::default().with_persistence(false);
     BrokerConfig::default()
-        .with_bind_address((Ipv4Addr::LOCALHOST, tcp_port))
-        .with_max_clients(clients_max(files_max()))
-        .with_session_expiry(SESSION_EXPIRY)
-        .with_max_packet_size(PACKET_BYTES_MAX)
+        .with_max_packet_size(packet_bytes_max)
         .with_maximum_qos(1)
         .with_server_receive_maximum(RECEIVE_MAX)
         .with_client_channel_capacity(CLIENT_QUEUE_MAX)
@@ -138,7 +289,7 @@ fn config(tcp_port: u16, inbox: Inbox) -> BrokerConfig {
         .with_max_retained_message_size(RETAINED_BYTES_MAX)
         .with_sys_topics_enabled(false)
         .with_storage(storage)
-        .with_event_handler(Arc::new(Hook { inbox }))
+        .with_event_handler(hook)
 }
 
 #[async_trait]
@@ -148,7 +299,7 @@ impl Broker for Embedded {
         let packet =
             PublishPacket::new(message.topic, message.payload, qos).with_retain(message.retain);
         let deadline = tokio::time::Instant::now() + ROUTE_WAIT_MAX;
-        self.router.route_message_with_deadline(&packet, None, deadline).await;
+        self.shared.router.route_message_with_deadline(&packet, None, deadline).await;
         Ok(())
     }
 
@@ -160,7 +311,8 @@ impl Broker for Embedded {
         let task = self.task.lock().ok().and_then(|mut task| task.take());
         let Some(task) = task else { return };
         tokio::time::sleep(FAREWELL).await;
-        self.shutdown.shutdown();
+        // Without a receiver there is nobody to stop.
+        drop(self.shared.stop.send(()));
         let abort = task.abort_handle();
         if tokio::time::timeout(limit, task).await.is_err() {
             abort.abort();
@@ -174,63 +326,73 @@ struct Hook {
     inbox: Inbox,
 }
 
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 impl BrokerEventHandler for Hook {
-    fn on_client_publish<'a>(
-        &'a self,
-        event: ClientPublishEvent,
-    ) -> Pin<Box<dyn Future<Output = PublishAction> + Send + 'a>> {
+    fn on_client_publish(&self, event: ClientPublishEvent) -> Answer<'_, PublishAction> {
         // PUBACK promises nothing (INV-5): it goes at once, whatever became of the message.
-        let action = match topic::gateway_of_up(&event.topic) {
-            Some(gateway) => {
-                self.inbox.offer(gateway, event.payload);
-                PublishAction::Handled
-            }
-            None => PublishAction::Continue,
+        let action = if let Some(gateway) = topic::gateway_of_up(&event.topic) {
+            self.inbox.offer(gateway, event.payload);
+            PublishAction::Handled
+        } else if let Some(gateway) = topic::gateway_of_state(&event.topic) {
+            self.inbox.presence(gateway, &event.payload);
+            PublishAction::Handled
+        } else {
+            PublishAction::Continue
         };
         Box::pin(std::future::ready(action))
     }
+
+    fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Answer<'_, ()> {
+        if let Some(gateway) = event.user_id.as_deref().and_then(|id| GatewayId::new(id).ok()) {
+            self.inbox.presence(gateway, topic::OFFLINE.as_bytes());
+        }
+        Box::pin(std::future::ready(()))
+    }
 }
 
-/// [`rights`] in the words of the broker.
-struct Rights;
-
-type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
+/// [`rights`] in the words of the broker. The user of a connection is the gateway that it is of.
 impl AuthProvider for Rights {
     fn authenticate<'a>(
         &'a self,
         connect: &'a ConnectPacket,
         _address: SocketAddr,
     ) -> Answer<'a, mqtt5::Result<AuthResult>> {
-        let name = &connect.client_id;
-        let will = connect.will.as_ref().map(|will| will.topic.as_str());
-        let result = if !rights::may_connect(name) {
-            AuthResult::fail(ReasonCode::ClientIdentifierNotValid)
-        } else if will.is_some_and(|topic| !rights::may_publish(name, topic)) {
-            AuthResult::fail_with_reason(ReasonCode::NotAuthorized, "will on a foreign topic")
-        } else {
-            AuthResult::success()
+        let (user, password) = (connect.username.as_deref(), connect.password.as_deref());
+        let result = match self.identify(&connect.client_id, user, password) {
+            Ok(Some(gateway)) => AuthResult::success_with_user(gateway.as_str()),
+            Ok(None) => AuthResult::success(),
+            Err(Denied::ClientId) => AuthResult::fail(ReasonCode::ClientIdentifierNotValid),
+            Err(Denied::Password | Denied::Unlisted) => {
+                AuthResult::fail(ReasonCode::BadUsernameOrPassword)
+            }
         };
         Box::pin(std::future::ready(Ok(result)))
     }
 
     fn authorize_publish<'a>(
         &'a self,
-        client_id: &str,
-        _user: Option<&'a str>,
+        _client_id: &str,
+        user: Option<&'a str>,
         topic: &'a str,
     ) -> Answer<'a, bool> {
-        Box::pin(std::future::ready(rights::may_publish(client_id, topic)))
+        Box::pin(std::future::ready(rights::may_publish(gateway_of(user).as_ref(), topic)))
     }
 
     fn authorize_subscribe<'a>(
         &'a self,
-        client_id: &str,
-        _user: Option<&'a str>,
+        _client_id: &str,
+        user: Option<&'a str>,
         filter: &'a str,
     ) -> Answer<'a, bool> {
-        Box::pin(std::future::ready(rights::may_subscribe(client_id, filter)))
+        let subscription = rights::subscription(gateway_of(user).as_ref(), filter);
+        // The framer narrowed it before; what would still have to be narrowed did not pass by there.
+        Box::pin(std::future::ready(subscription == Subscription::As))
     }
+}
+
+fn gateway_of(user: Option<&str>) -> Option<GatewayId> {
+    user.and_then(|user| GatewayId::new(user).ok())
 }
 
 #[cfg(test)]

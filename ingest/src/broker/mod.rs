@@ -1,15 +1,21 @@
 //! What ingest needs of a broker, and the two kinds there are. A broker feeds the inbox and never waits for it. It may
 //! lose anything at any time: nothing rests on it. Must never know admission.
 
+mod connect;
 mod embedded;
 mod external;
+mod framer;
+mod guarded;
+mod half_read;
+mod options;
 mod rights;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use model::host::Entropy;
+use model::host::{Clock, Entropy};
 use thiserror::Error;
 
 use crate::error::IngestError;
@@ -24,6 +30,8 @@ pub(crate) struct Message {
     pub(crate) retain: bool,
     /// QoS 1, otherwise 0.
     pub(crate) at_least_once: bool,
+    /// After so long a broker elsewhere forgets it.
+    pub(crate) expiry: Option<Duration>,
 }
 
 /// Why a message was not published.
@@ -31,6 +39,8 @@ pub(crate) struct Message {
 pub(crate) enum PublishError {
     #[error("no connection to the broker")]
     NotConnected,
+    #[error("message of {bytes} bytes: the broker accepts {max}")]
+    TooLarge { bytes: usize, max: usize },
 }
 
 /// A broker that runs or is connected to.
@@ -49,14 +59,16 @@ pub(crate) async fn start(
     settings: &BrokerSettings,
     retry_max: Duration,
     inbox: Inbox,
-    entropy: std::sync::Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
 ) -> Result<Box<dyn Broker>, IngestError> {
     Ok(match settings {
-        BrokerSettings::Embedded { tcp_port } => {
-            Box::new(embedded::Embedded::start(*tcp_port, inbox).await?)
+        BrokerSettings::Embedded { tcp_port, passwords } => {
+            let rights = rights::Rights::new(passwords);
+            Box::new(embedded::Embedded::start(*tcp_port, rights, inbox).await?)
         }
         BrokerSettings::Url(url) => {
-            Box::new(external::External::start(url, retry_max, inbox, entropy)?)
+            Box::new(external::External::start(url, retry_max, inbox, clock, entropy)?)
         }
     })
 }

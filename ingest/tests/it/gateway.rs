@@ -166,7 +166,21 @@ impl Gateway {
 
     /// Connects as `id` and subscribes `filter`.
     pub(crate) async fn connect_to(tcp_port: u16, id: &str, log_id: LogId, filter: &str) -> Self {
+        Self::connect_as(tcp_port, id, log_id, filter, None).await
+    }
+
+    /// Connects as `id` with a password.
+    pub(crate) async fn connect_as(
+        tcp_port: u16,
+        id: &str,
+        log_id: LogId,
+        filter: &str,
+        password: Option<&str>,
+    ) -> Self {
         let mut options = MqttOptions::new(id, "127.0.0.1", tcp_port);
+        if let Some(password) = password {
+            options.set_credentials(id, password);
+        }
         options.set_max_packet_size(Some(64 * 1024));
         let (client, mut eventloop) = AsyncClient::new(options, 100);
         let (sender, received) = mpsc::channel(10_000);

@@ -23,7 +23,7 @@ use crate::gateway::{
 use crate::rows::{expected, rows};
 
 const LOG: LogId = LogId([5; 16]);
-const EMBEDDED: BrokerSettings = BrokerSettings::Embedded { tcp_port: 0 };
+const EMBEDDED: BrokerSettings = BrokerSettings::embedded(0);
 
 fn durable(dir: &std::path::Path) -> u64 {
     let snapshot = Snapshot::open(dir).unwrap();
@@ -97,7 +97,7 @@ async fn a_tcp_port_that_is_taken_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let tcp_port = taken.local_addr().unwrap().port();
-    let settings = settings(BrokerSettings::Embedded { tcp_port });
+    let settings = settings(BrokerSettings::embedded(tcp_port));
     let store = Box::new(lake(dir.path()).await);
     let started = ingest::Ingest::start(settings, store, host(), CancellationToken::new()).await;
     let text = started.unwrap_err().to_string();

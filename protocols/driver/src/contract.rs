@@ -97,9 +97,13 @@ pub struct Exclusive {
 
 /// The task of one port.
 #[async_trait]
-pub trait Port: Send {
+pub trait Port: Send + Sync {
     /// Reads until `link.stop` is cancelled. Mends its own connections; returns early only when stopped.
     async fn run(self: Box<Self>, link: PortLink);
+
+    /// The same port once more, as it was planned: it is started when this one has panicked, and when something has to
+    /// be read back again.
+    fn again(&self) -> Box<dyn Port>;
 }
 
 /// Samples, and the history marks that are true once these samples are durable.

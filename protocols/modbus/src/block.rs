@@ -16,6 +16,7 @@ use crate::request::{Point, Request};
 const RELEARN_WAITS: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
 
 /// Points that one request reads, as long as the device accepts it.
+#[derive(Clone)]
 pub(crate) struct Block {
     /// Which of the device's points.
     pub(crate) points: Range<usize>,
@@ -42,6 +43,7 @@ pub(crate) enum News {
 }
 
 /// What reading the parts of a refused block has taught.
+#[derive(Clone)]
 struct Learned {
     parts: Vec<Part>,
     forget_at: Duration,

@@ -17,6 +17,7 @@ use crate::request::{Limits, Point, Request, plan, probes};
 const SILENT_BLOCKS_MAX: u32 = 2;
 
 /// A device and what is known of it.
+#[derive(Clone)]
 pub(crate) struct Device {
     pub(crate) id: String,
     pub(crate) unit: u8,

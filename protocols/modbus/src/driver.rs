@@ -163,6 +163,7 @@ fn points_of(
     spec.points.iter().filter_map(|wanted| point(wanted, problems)).collect()
 }
 
+#[derive(Clone)]
 struct ModbusPort {
     id: String,
     settings: PortSettings,
@@ -176,6 +177,10 @@ impl Port for ModbusPort {
         let Self { id, settings, devices, groups } = *self;
         let client = Client::new(id, settings, Arc::clone(&link.clock));
         poll_until_stopped(devices, groups, client, link).await;
+    }
+
+    fn again(&self) -> Box<dyn Port> {
+        Box::new(self.clone())
     }
 }
 

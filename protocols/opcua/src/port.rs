@@ -45,6 +45,10 @@ impl Port for OpcUaPort {
     async fn run(self: Box<Self>, link: PortLink) {
         Worker::new(self.plan, link).run().await;
     }
+
+    fn again(&self) -> Box<dyn Port> {
+        Box::new(Self::new(Arc::clone(&self.plan)))
+    }
 }
 
 /// How a point is asked for.

@@ -10,6 +10,8 @@ use super::{SOON, Site, wait_for_frames};
 
 /// Exit code of a program that may not have what another one holds, or must not touch it.
 const EXIT_ACCESS: Option<i32> = Some(6);
+/// Exit code of a gateway whose spool another process holds.
+const EXIT_LOCKED: Option<i32> = Some(4);
 
 #[test]
 fn a_second_gateway_on_one_spool_is_refused_and_the_first_goes_on() {
@@ -17,7 +19,7 @@ fn a_second_gateway_on_one_spool_is_refused_and_the_first_goes_on() {
     let mut site = Site::start(folder.path());
     let file = site.gateway.settings_file();
     let second = run("nengliu-gateway", ["run", "-c", file.to_str().unwrap()]).unwrap();
-    assert_eq!(second.code, EXIT_ACCESS, "{second:?}");
+    assert_eq!(second.code, EXIT_LOCKED, "{second:?}");
     assert!(second.errors.contains(&site.gateway.id().to_string()), "{}", second.errors);
     site.check_nothing_is_lost();
 }

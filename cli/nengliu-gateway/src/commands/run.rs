@@ -9,10 +9,19 @@ use gateway::status::SpoolStatus;
 use spool::SpoolError;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{EXIT_ACCESS, EXIT_CONFIG, EXIT_FAILED, EXIT_OK, print_error, print_words};
+use super::{
+    EXIT_ACCESS, EXIT_CONFIG, EXIT_DISK, EXIT_DISK_FULL, EXIT_FAILED, EXIT_LOCKED, EXIT_OK,
+    EXIT_TASK, print_error, print_words,
+};
 use crate::{LoadError, host, load, render_problems};
 
 pub(super) async fn run(path: &Path) -> u8 {
+    run_on(path, host()).await
+}
+
+/// Runs the gateway of this configuration on `host` until a signal ends it; returns the exit code. A test brings a host
+/// that fails.
+pub async fn run_on(path: &Path, host: gateway::Host) -> u8 {
     let mut problems = Problems::default();
     let plan = load(path, &mut problems);
     if !problems.0.is_empty() {
@@ -29,7 +38,7 @@ pub(super) async fn run(path: &Path) -> u8 {
         eprintln!("error GW-A001: cannot listen for signals");
         return EXIT_FAILED;
     };
-    let handle = match gateway::start(plan, host()).await {
+    let handle = match gateway::start(plan, host).await {
         Ok(handle) => handle,
         Err(e) => return start_error(&e),
     };
@@ -37,15 +46,20 @@ pub(super) async fn run(path: &Path) -> u8 {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        why = handle.keeper_failed() => return keeper_failed(&why),
     }
     tracing::info!("gateway stops: committing what was read");
     match handle.stop_quickly().await {
         Ok(status) => stopped(&status.spool, status.uplink.frames_waiting),
-        Err(e) => {
-            print_error("GW-S001", &e, "look for the disk's fault above");
-            EXIT_FAILED
-        }
+        Err(e) => keeper_failed(&e.to_string()),
     }
+}
+
+/// Nothing can be kept without it, so the process ends, and a service manager starts it again.
+fn keeper_failed(why: &str) -> u8 {
+    let words = format!("the keeper of the spool {why}; readings cannot be kept without it");
+    print_words("GW-A006", &words, "start the gateway again, and report this with the log");
+    EXIT_TASK
 }
 
 pub(super) fn config_error(error: &LoadError) -> u8 {
@@ -62,12 +76,26 @@ pub(super) fn config_error(error: &LoadError) -> u8 {
 fn stopped(spool: &SpoolStatus, waiting: u64) -> u8 {
     tracing::info!(waiting, durable = spool.durable, "gateway stopped");
     let Some(fault) = &spool.fault else { return EXIT_OK };
-    let words = format!("the last readings are not on disk and are gone: {fault}");
+    let refused = spool.samples_refused;
+    let words = format!(
+        "the last readings are not on disk and are gone, {refused} were refused before: {fault}"
+    );
     print_words("GW-S001", &words, DISK_HELP);
-    EXIT_FAILED
+    disk_exit(fault)
 }
 
 const DISK_HELP: &str = "look for the disk's fault: is it full, read-only or failing?";
+
+/// The code for a fault of the spool that is known as text only.
+pub(super) fn disk_exit(fault: &str) -> u8 {
+    let full = std::io::Error::from_raw_os_error(ENOSPC).to_string();
+    let quota = std::io::Error::from_raw_os_error(EDQUOT).to_string();
+    if fault.contains(&full) || fault.contains(&quota) { EXIT_DISK_FULL } else { EXIT_DISK }
+}
+
+/// No space left on device; disk quota exceeded. The same numbers on every Linux.
+const ENOSPC: i32 = 28;
+const EDQUOT: i32 = 122;
 
 fn start_error(error: &RunError) -> u8 {
     let (code, exit, help) = match error {
@@ -88,33 +116,43 @@ fn start_error(error: &RunError) -> u8 {
 
 /// Code, exit code and what to do about a spool that cannot be opened.
 fn spool_advice(error: &SpoolError) -> (&'static str, u8, &'static str) {
-    let is_denied = |source: &std::io::Error| {
-        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-        matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem)
-    };
+    use std::io::ErrorKind;
     match error {
         SpoolError::Locked { .. } => {
-            ("GW-S002", EXIT_ACCESS, "stop the other program, or choose another `spool.folder`")
+            ("GW-S002", EXIT_LOCKED, "stop the other program, or choose another `spool.folder`")
         }
         SpoolError::Version { .. } | SpoolError::Foreign { .. } => {
-            ("GW-S003", EXIT_ACCESS, "nothing in the folder was changed")
+            ("GW-S003", EXIT_FAILED, "nothing in the folder was changed")
         }
-        SpoolError::SegmentBytes { .. }
-        | SpoolError::QuotaTooSmall { .. }
-        | SpoolError::NoSpace { .. } => ("GW-S004", EXIT_CONFIG, "correct `[spool]`"),
+        SpoolError::NoSpace { .. } => {
+            ("GW-S006", EXIT_DISK_FULL, "free some space, or lower `[spool] quota`")
+        }
+        SpoolError::SegmentBytes { .. } | SpoolError::QuotaTooSmall { .. } => {
+            ("GW-S004", EXIT_CONFIG, "correct `[spool]`")
+        }
         SpoolError::RecordTooLong { .. } | SpoolError::PreambleTooLong { .. } => (
             "GW-S004",
             EXIT_CONFIG,
             "raise `spool.segment`: the names of so many points must fit a fifth of it",
         ),
-        SpoolError::Io { source, .. } if is_denied(source) => {
-            ("GW-S005", EXIT_ACCESS, "`spool.folder` must be writable for this user")
-        }
-        SpoolError::Io { .. }
-        | SpoolError::Failing(_)
-        | SpoolError::MemoryFull { .. }
+        SpoolError::Io { source, .. } => match source.kind() {
+            ErrorKind::PermissionDenied => {
+                ("GW-S005", EXIT_ACCESS, "`spool.folder` must be writable for this user")
+            }
+            ErrorKind::ReadOnlyFilesystem => (
+                "GW-S001",
+                EXIT_DISK,
+                "the file system is read-only: has the kernel found a fault (`dmesg`)?",
+            ),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                ("GW-S006", EXIT_DISK_FULL, "free some space on the disk of `spool.folder`")
+            }
+            _ => ("GW-S001", EXIT_DISK, DISK_HELP),
+        },
+        SpoolError::Failing(fault) => ("GW-S001", disk_exit(fault), DISK_HELP),
+        SpoolError::MemoryFull { .. }
         | SpoolError::LossesFull
-        | SpoolError::AckBeyondDurable { .. } => ("GW-S001", EXIT_FAILED, DISK_HELP),
+        | SpoolError::AckBeyondDurable { .. } => ("GW-S001", EXIT_DISK, DISK_HELP),
     }
 }
 
@@ -128,8 +166,11 @@ mod tests {
     fn a_last_commit_that_failed_is_not_a_good_end() {
         let mut spool = SpoolStatus::default();
         assert_eq!(stopped(&spool, 7), EXIT_OK);
-        spool.fault = Some("spool cannot write: no space left on device".to_owned());
-        assert_eq!(stopped(&spool, 7), EXIT_FAILED);
+        let fault = |errno| Error::from_raw_os_error(errno).to_string();
+        spool.fault = Some(format!("spool cannot write: {}", fault(ENOSPC)));
+        assert_eq!(stopped(&spool, 7), EXIT_DISK_FULL);
+        spool.fault = Some(format!("spool cannot write: {}", fault(30)));
+        assert_eq!(stopped(&spool, 7), EXIT_DISK);
     }
 
     #[test]
@@ -145,14 +186,15 @@ mod tests {
             assert_eq!((found, found_exit), (code, exit), "{error}");
             assert!(help.contains(word), "{error}: {help}");
         };
-        check(&locked, "GW-S002", EXIT_ACCESS, "stop the other program");
-        check(&version, "GW-S003", EXIT_ACCESS, "nothing");
+        check(&locked, "GW-S002", EXIT_LOCKED, "stop the other program");
+        check(&version, "GW-S003", EXIT_FAILED, "nothing");
         check(&size, "GW-S004", EXIT_CONFIG, "[spool]");
-        check(&space, "GW-S004", EXIT_CONFIG, "[spool]");
+        check(&space, "GW-S006", EXIT_DISK_FULL, "quota");
         check(&long, "GW-S004", EXIT_CONFIG, "spool.segment");
         check(&io(ErrorKind::PermissionDenied), "GW-S005", EXIT_ACCESS, "writable");
-        check(&io(ErrorKind::ReadOnlyFilesystem), "GW-S005", EXIT_ACCESS, "writable");
-        check(&io(ErrorKind::StorageFull), "GW-S001", EXIT_FAILED, "full");
-        check(&SpoolError::Failing("no".to_owned()), "GW-S001", EXIT_FAILED, "disk");
+        check(&io(ErrorKind::ReadOnlyFilesystem), "GW-S001", EXIT_DISK, "read-only");
+        check(&io(ErrorKind::StorageFull), "GW-S006", EXIT_DISK_FULL, "free some space");
+        check(&io(ErrorKind::Other), "GW-S001", EXIT_DISK, "disk");
+        check(&SpoolError::Failing("no".to_owned()), "GW-S001", EXIT_DISK, "disk");
     }
 }

@@ -114,8 +114,8 @@ pub(super) async fn start(
         .await
         .map_err(StartError::Lake)?;
     let broker = match &settings.broker {
-        settings::BrokerSettings::Embedded { tcp_port } => {
-            BrokerSettings::Embedded { tcp_port: *tcp_port }
+        settings::BrokerSettings::Embedded { tcp_port, passwords } => {
+            BrokerSettings::Embedded { tcp_port: *tcp_port, passwords: passwords.clone() }
         }
         settings::BrokerSettings::External { url, ca_file, credentials } => {
             BrokerSettings::Url(UrlBroker {

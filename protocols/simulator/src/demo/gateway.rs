@@ -26,6 +26,8 @@ site = "{SITE}"                   # enterprise/site; every point id begins with 
 
 [uplink]
 url = "{uplink}"
+user = "gw-1"                          # the centre lets only this gateway send, by its password
+password_file = "gw-1.password"
 
 # Modbus TCP: one endpoint, a unit id for each machine behind it.
 [[port]]

@@ -1,6 +1,8 @@
 //! Starts and stops everything that the demo consists of, and asks it for figures. Must never print.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use analytics::{FiguresError, LakeView, PlantFiles};
@@ -8,7 +10,10 @@ use config::Problems;
 use energy::{BasisChoice, Period, Table1};
 use gateway::{GatewayHandle, GatewayStatus};
 use ingest::Ingest;
+use ingest::secret::Secret;
 use lake::Snapshot;
+use model::GatewayId;
+use model::host::Entropy;
 use nengliu_gateway::{host, load, render_problems};
 use simulator::{Month, Running, Simulation, SimulationConfig, SimulatorError, write_demo_files};
 use tokio_util::sync::CancellationToken;
@@ -84,9 +89,13 @@ impl DemoPlant {
         let pki = args.folder.join("simulator-certificates");
         let config = SimulationConfig::new(args.seed, host.clock.clone(), pki);
         let simulation = Simulation::start(config).await?;
+        let (gateway, password) = gateway_password(&args.folder, host.entropy.as_ref())?;
         let settings = Settings {
             lake: args.folder.join("lake"),
-            broker: BrokerSettings::Embedded { tcp_port: 0 },
+            broker: BrokerSettings::Embedded {
+                tcp_port: 0,
+                passwords: BTreeMap::from([(gateway, password)]),
+            },
             ..Settings::default()
         };
         let stop_ingest = CancellationToken::new();
@@ -188,4 +197,23 @@ impl DemoPlant {
         };
         tokio::task::spawn_blocking(work).await?
     }
+}
+
+/// Makes a password for the demo's gateway, in the file that its `gateway.toml` names.
+fn gateway_password(
+    folder: &Path,
+    entropy: &dyn Entropy,
+) -> Result<(GatewayId, Secret), DemoError> {
+    let mut random = [0; 16];
+    entropy.fill(&mut random);
+    let password = format!("{:032x}", u128::from_le_bytes(random));
+    let path = folder.join("gw-1.password");
+    let write = || {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&path)?.write_all(password.as_bytes())
+    };
+    write().map_err(|source| DemoError::Folder { path: path.clone(), source })?;
+    Ok((GatewayId::new("gw-1").expect("letters and digits"), Secret::new(password)))
 }

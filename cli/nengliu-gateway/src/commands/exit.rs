@@ -1,0 +1,46 @@
+//! The exit codes: one meaning, one code; `--help` lists them. A service manager or a script can tell by them what to do.
+
+/// Done, healthy.
+pub const EXIT_OK: u8 = 0;
+/// Failed for a reason that has no code of its own.
+pub const EXIT_FAILED: u8 = 1;
+/// The configuration is invalid.
+pub const EXIT_CONFIG: u8 = 3;
+/// Another process has the spool open.
+pub const EXIT_LOCKED: u8 = 4;
+/// The broker is not connected.
+pub const EXIT_UPLINK: u8 = 5;
+/// Access denied.
+pub const EXIT_ACCESS: u8 = 6;
+/// Some devices do not answer.
+pub const EXIT_PARTIAL: u8 = 7;
+/// The broker is connected, but nothing is committed, or the centre refuses this log.
+pub const EXIT_NO_ACK: u8 = 8;
+/// The disk is full.
+pub const EXIT_DISK_FULL: u8 = 10;
+/// The disk cannot be written: it is read-only, failing or hanging.
+pub const EXIT_DISK: u8 = 11;
+/// Readings were lost or refused since the start.
+pub const EXIT_LOST: u8 = 12;
+/// A task of the gateway failed; for `run` the one that owns the spool.
+pub const EXIT_TASK: u8 = 13;
+/// The gateway does not answer.
+pub const EXIT_NO_ANSWER: u8 = 14;
+
+/// For `--help`.
+pub(super) const EXIT_CODES: &str = "\
+Exit codes (several things wrong: the worst; the text lists all)
+   0  done; `status`: healthy
+   1  failed for another reason
+   2  wrong arguments
+   3  the configuration is invalid
+   4  another process uses the spool
+   5  the broker is not connected
+   6  access denied
+   7  some devices do not answer
+   8  connected, but nothing is committed, or the centre refuses this log
+  10  the disk is full
+  11  the disk cannot be written: read-only, failing or hanging
+  12  readings were lost or refused since the start
+  13  a task failed and does not run; `run`: the keeper of the spool failed, start it again
+  14  the gateway does not answer";

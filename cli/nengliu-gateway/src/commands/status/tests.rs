@@ -1,0 +1,158 @@
+//! What stands in the way is told to people, on terminals of 80 and 100 columns, and to scripts by the exit code.
+
+use std::collections::BTreeMap;
+
+use gateway::status::{
+    Concern, DeviceStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, TaskState, TaskStatus,
+    UplinkStatus,
+};
+
+use super::*;
+use crate::commands::{EXIT_DISK, EXIT_DISK_FULL};
+
+#[test]
+fn only_where_no_gateway_runs_one_is_told_to_start_it() {
+    let check = |kind: ErrorKind, exit: u8, word: &str| {
+        let (words, help, found) =
+            advice(&kind.into(), Path::new("spool"), Path::new("gateway.toml"));
+        assert_eq!(found, exit, "{words}");
+        assert_eq!(help.contains("start it"), word == "start it", "{help}");
+        assert!(help.contains(word), "{help}");
+    };
+    check(ErrorKind::NotFound, EXIT_FAILED, "start it");
+    check(ErrorKind::ConnectionRefused, EXIT_FAILED, "start it");
+    check(ErrorKind::PermissionDenied, EXIT_ACCESS, "as the user");
+    check(ErrorKind::InvalidData, EXIT_FAILED, "version");
+    check(ErrorKind::TimedOut, EXIT_NO_ANSWER, "log");
+}
+
+fn healthy() -> GatewayStatus {
+    let point = |metric: &str, value: &str, unit: &str| PointStatus {
+        point: format!("acme/nb-1/main-meter/{metric}"),
+        value: Some(value.to_owned()),
+        unit: unit.to_owned(),
+        quality: Some("Good".to_owned()),
+        source_time_ms: Some(3_599_000),
+        durable_source_time_ms: Some(3_599_000),
+        history_mark_ms: None,
+    };
+    let device = DeviceStatus {
+        answering: Some(true),
+        since_ms: 0,
+        latency_ms: None,
+        answered: 1,
+        failed: 0,
+        late: 0,
+        code: None,
+        message: None,
+    };
+    GatewayStatus {
+        schema: STATUS_SCHEMA.to_owned(),
+        gateway: "gw-1".to_owned(),
+        version: "0.1.0".to_owned(),
+        started_ms: 0,
+        now_ms: 3_600_000,
+        devices: BTreeMap::from([("main-meter".to_owned(), device)]),
+        points: vec![point("e_import", "12345.67", "kWh"), point("p_total", "-17.5", "kW")],
+        spool: SpoolStatus {
+            next: 8,
+            durable: 7,
+            acked: 7,
+            quota_bytes: 1 << 30,
+            ..SpoolStatus::default()
+        },
+        uplink: UplinkStatus {
+            url: "mqtt://127.0.0.1:1883".to_owned(),
+            connected: true,
+            ..UplinkStatus::default()
+        },
+        tasks: BTreeMap::from([("keeper".to_owned(), TaskStatus::default())]),
+        concerns: Vec::new(),
+    }
+}
+
+/// With everything that can be wrong at once.
+fn troubled() -> GatewayStatus {
+    let mut status = healthy();
+    status.spool.read_back_paused = true;
+    status.spool.space_short = true;
+    status.spool.found_at_start.frames_damaged = 3;
+    status.spool.found_at_start.samples_damaged = 40;
+    let device = status.devices.get_mut("main-meter").unwrap();
+    device.code = Some("GW-M204".to_owned());
+    device.message = Some("address 7 is refused".to_owned());
+    status.uplink.fault =
+        Some("the centre has frames of this spool that were never here: an old copy of the spool was put back".to_owned());
+    status.points[0].history_mark_ms = Some(1_514_764_800_000);
+    let task = TaskStatus {
+        state: TaskState::Running,
+        failures: 2,
+        last_failure: Some("panicked: index out of bounds".to_owned()),
+        last_failure_ms: Some(1_514_764_800_000),
+        ..TaskStatus::default()
+    };
+    status.tasks.insert("port meters".to_owned(), task);
+    let text = status.uplink.fault.clone().unwrap();
+    status.concerns = vec![Concern { kind: ConcernKind::Halted, text }];
+    status
+}
+
+#[test]
+fn a_healthy_gateway_is_one_screen() {
+    insta::assert_snapshot!(words::screen(&healthy(), Some(80)), @r"
+    ● gw-1   v0.1.0   up 60 min   1 of 1 devices answer
+      uplink  mqtt://127.0.0.1:1883   connected   0 frames wait for a commit ack
+      spool   0 of 1048576 KiB   frames 0..7 held   acked 7
+      acme/nb-1/main-meter/e_import       12345.67 kWh    Good          1 s
+      acme/nb-1/main-meter/p_total           -17.5 kW     Good          1 s
+    ");
+}
+
+#[test]
+fn what_stands_in_the_way_is_told_to_people() {
+    let quiet = words::screen(&healthy(), None);
+    let expected = [
+        "an old copy of the spool was put back",
+        "reading back",
+        "history up to",
+        "GW-M204",
+        "3 frames with 40 readings damaged",
+        "the disk has less room",
+        "port meters failed 2 times",
+    ];
+    assert!(expected.iter().all(|word| !quiet.contains(word)), "{quiet}");
+    let told = words::screen(&troubled(), None);
+    assert!(expected.iter().all(|word| told.contains(word)), "{told}");
+    assert_eq!((exit_code(&healthy()), exit_code(&troubled())), (EXIT_OK, EXIT_NO_ACK));
+}
+
+#[test]
+fn no_line_is_longer_than_the_terminal_is_wide() {
+    for columns in [80, 100] {
+        let told = words::screen(&troubled(), Some(columns));
+        let longest = told.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(columns), "{columns}:\n{told}");
+    }
+}
+
+/// brk-09: each of these was exit 0.
+#[test]
+fn each_kind_of_concern_has_an_exit_code() {
+    let full = std::io::Error::from_raw_os_error(28).to_string();
+    let check = |kind, text: &str, expected| {
+        let mut status = healthy();
+        status.concerns = vec![
+            Concern { kind, text: text.to_owned() },
+            Concern { kind: ConcernKind::Lost, text: String::new() },
+        ];
+        assert_eq!(exit_code(&status), expected, "{kind:?}");
+    };
+    check(ConcernKind::Spool, &full, EXIT_DISK_FULL);
+    check(ConcernKind::Spool, "the spool has not answered for 2 s: its disk hangs", EXIT_DISK);
+    check(ConcernKind::Task, "", EXIT_TASK);
+    check(ConcernKind::Halted, "", EXIT_NO_ACK);
+    check(ConcernKind::NotConnected, "", EXIT_UPLINK);
+    check(ConcernKind::NoAck, "", EXIT_NO_ACK);
+    check(ConcernKind::Device, "", EXIT_PARTIAL);
+    check(ConcernKind::Lost, "", EXIT_LOST);
+}

@@ -1,0 +1,171 @@
+//! The status as a person reads it. On a terminal long lines are wrapped at its width; elsewhere a line stays a line.
+
+use std::fmt::Write as _;
+
+use gateway::GatewayStatus;
+use gateway::status::{PointStatus, SpoolStatus, UplinkStatus};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Space before the second line of what does not fit one.
+const HANGING_INDENT: usize = 4;
+/// A terminal narrower than this is treated as this wide.
+const COLUMNS_MIN: usize = 40;
+/// Most columns for the name of a point.
+const NAME_COLUMNS_MAX: usize = 40;
+
+/// Everything, for a terminal of so many columns.
+pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| {
+        let columns = columns.map(|columns| columns.max(COLUMNS_MIN));
+        text.push_str(&wrapped(&line, columns));
+        text.push('\n');
+    };
+    let good = status.devices.values().filter(|device| device.answering == Some(true)).count();
+    let sign = if status.concerns.is_empty() { "●" } else { "◐" };
+    line(format!(
+        "{sign} {}   v{}   up {}   {good} of {} devices answer",
+        status.gateway,
+        status.version,
+        span(status.now_ms - status.started_ms),
+        status.devices.len()
+    ));
+    for concern in &status.concerns {
+        line(format!("! {}", concern.text));
+    }
+    for (name, device) in &status.devices {
+        // Also where it answers, but not for every point.
+        if let Some(message) = &device.message {
+            let code = device.code.as_deref().unwrap_or_default();
+            line(format!("! {name}   {code}: {message}"));
+        }
+    }
+    for (name, task) in status.tasks.iter().filter(|(_, task)| task.failures > 0) {
+        let why = task.last_failure.as_deref().unwrap_or_default();
+        let at = task.last_failure_ms.map_or_else(String::new, local_time);
+        line(format!("  task    {name} failed {} times, last {at}: {why}", task.failures));
+    }
+    uplink(&status.uplink, &mut line);
+    spool(&status.spool, &mut line);
+    let widest = status.points.iter().map(|point| point.point.chars().count()).max();
+    let name_columns = widest.unwrap_or(0).min(NAME_COLUMNS_MAX);
+    for shown in &status.points {
+        line(point(shown, name_columns, status.now_ms));
+    }
+    text
+}
+
+fn point(point: &PointStatus, name_columns: usize, now_ms: i64) -> String {
+    let value = point.value.as_deref().unwrap_or("—");
+    let quality = point.quality.as_deref().unwrap_or("no sample yet");
+    let age = point.source_time_ms.map_or_else(String::new, |at| age(now_ms - at));
+    let mut text = format!(
+        "  {:<name_columns$} {value:>14} {:<6} {quality:<9} {age:>7}",
+        point.point, point.unit
+    );
+    if let Some(mark) = point.history_mark_ms {
+        write!(text, "   history up to {}", local_time(mark)).expect("a String takes all");
+    }
+    text
+}
+
+fn uplink(uplink: &UplinkStatus, line: &mut impl FnMut(String)) {
+    let state = match (&uplink.connected, &uplink.reason) {
+        (true, _) => "connected",
+        (false, Some(_)) => "not connected",
+        (false, None) => "connecting",
+    };
+    let last_ack = uplink
+        .last_ack_ms
+        .map_or_else(String::new, |at| format!("   last commit ack {}", local_time(at)));
+    line(format!(
+        "  uplink  {}   {state}   {} frames wait for a commit ack{last_ack}",
+        uplink.url, uplink.frames_waiting
+    ));
+}
+
+/// What the spool holds, lost and suffers from.
+fn spool(spool: &SpoolStatus, line: &mut impl FnMut(String)) {
+    line(format!(
+        "  spool   {} of {} KiB   frames {}..{} held   acked {}",
+        spool.bytes / 1024,
+        spool.quota_bytes / 1024,
+        spool.oldest,
+        spool.next.saturating_sub(1),
+        spool.acked
+    ));
+    if spool.frames_lost > 0 {
+        line(format!(
+            "  lost    {} frames with {} readings in the life of this spool",
+            spool.frames_lost, spool.samples_lost
+        ));
+    }
+    let found = &spool.found_at_start;
+    if found.frames_damaged > 0 || found.frames_cut > 0 {
+        line(format!(
+            "! spool   found at the start: {} frames with {} readings damaged, {} with {} cut off by a crash",
+            found.frames_damaged, found.samples_damaged, found.frames_cut, found.samples_cut
+        ));
+    }
+    if spool.space_short {
+        line(
+            "! spool   the disk has less room than the quota: free some, or lower `[spool] quota`"
+                .to_owned(),
+        );
+    }
+    if spool.read_back_paused {
+        line(
+            "! spool   reading back what devices remember pauses: there is too little room"
+                .to_owned(),
+        );
+    }
+}
+
+/// Breaks at spaces where the line is longer than `columns`.
+fn wrapped(line: &str, columns: Option<usize>) -> String {
+    let Some(columns) = columns else { return line.to_owned() };
+    if line.chars().count() <= columns {
+        return line.to_owned();
+    }
+    let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+    let (mut text, mut used) = (indent.clone(), indent.chars().count());
+    for (index, word) in line.trim_start().split(' ').enumerate() {
+        let length = word.chars().count();
+        if index > 0 && used + 1 + length > columns {
+            text.truncate(text.trim_end().len());
+            text.push('\n');
+            text.push_str(&indent);
+            text.push_str(&" ".repeat(HANGING_INDENT));
+            used = indent.chars().count() + HANGING_INDENT;
+        } else if index > 0 {
+            text.push(' ');
+            used += 1;
+        }
+        text.push_str(word);
+        used += length;
+    }
+    text
+}
+
+/// How long something lasts, in the largest unit that says enough.
+fn span(millis: i64) -> String {
+    let seconds = millis / 1_000;
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A time of a clock that is ahead has no age.
+fn age(millis: i64) -> String {
+    if millis < -1_000 { "ahead".to_owned() } else { span(millis.max(0)) }
+}
+
+fn local_time(millis: i64) -> String {
+    Timestamp::from_millisecond(millis)
+        .map(|time| time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string())
+        .unwrap_or_default()
+}

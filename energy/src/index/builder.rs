@@ -1,0 +1,171 @@
+//! Makes the index of one meter of readings that come in the order of time, without holding them: what it holds grows
+//! with slots and events, not with readings. Must never know where readings come from.
+//!
+//! The index is that of all readings: of each slot those knots stay that its borders and events need, after each reading
+//! was looked at, so a register that goes through its modulus or starts again within a slot counts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use model::{Decimal, Quality};
+use serde::Serialize;
+
+use super::Index;
+use crate::period::Span;
+use crate::plant::Meter;
+use crate::readings::{Reading, ReadingCounts, ReadingsError, Register, power_of};
+use crate::validate::Walker;
+
+/// Qualities that are counted apart; the others are counted together.
+const QUALITIES_MAX: usize = 32;
+
+/// Readings of one quality that were not used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotUsed {
+    /// The quality, by its OPC UA name.
+    pub quality: String,
+    /// How many.
+    pub readings: u64,
+}
+
+impl fmt::Display for NotUsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} readings are {} and were not used", self.readings, self.quality)
+    }
+}
+
+/// Takes the readings of one meter one by one.
+#[derive(Debug)]
+pub struct IndexBuilder<'a> {
+    meter: &'a Meter,
+    register: Register,
+    interpolation_max_micros: i64,
+    /// By how much a digit of a reading counts in the register.
+    power: i128,
+    /// The time in which readings that are not used are counted by quality.
+    span: Option<Span>,
+    /// The reading that counts at the newest time, and the digits of the others at that time.
+    newest: Option<Reading>,
+    others: Vec<i64>,
+    counts: ReadingCounts,
+    not_used: BTreeMap<u32, u64>,
+    walker: Walker,
+}
+
+impl<'a> IndexBuilder<'a> {
+    /// For readings whose digits are at `exponent`; `modulus` is what the device profile states.
+    ///
+    /// # Errors
+    /// When the numbers of the meter do not fit together.
+    pub fn new(
+        meter: &'a Meter,
+        interpolation_max_micros: i64,
+        exponent: i8,
+        modulus: Option<Decimal>,
+    ) -> Result<Self, ReadingsError> {
+        let register = Register::new(meter, exponent, modulus)?;
+        let power = power_of(exponent, register.raw_exponent)
+            .ok_or_else(|| ReadingsError::Digits { meter: meter.id.clone() })?;
+        Ok(Self {
+            meter,
+            register,
+            interpolation_max_micros,
+            power,
+            span: None,
+            newest: None,
+            others: Vec::new(),
+            counts: ReadingCounts::default(),
+            not_used: BTreeMap::new(),
+            walker: Walker::new(false),
+        })
+    }
+
+    /// Counts readings that are not used within a time by their quality.
+    #[must_use]
+    pub fn counting_in(self, span: Span) -> Self {
+        Self { span: Some(span), ..self }
+    }
+
+    /// Keeps every knot, so that the energy of any time can be asked for, not only that of whole slots.
+    #[must_use]
+    pub(crate) fn keeping_all(self) -> Self {
+        Self { walker: Walker::new(true), ..self }
+    }
+
+    /// Takes a reading; none may be older than the one before it.
+    pub fn push(&mut self, reading: Reading) {
+        let quality = reading.quality;
+        if !quality.is_good() && (quality.is_bad() || !self.meter.accept_uncertain) {
+            self.put_aside(&reading);
+            return;
+        }
+        match self.newest {
+            Some(newest) if newest.time == reading.time => {
+                // R8: generation, then sequence. The digits make the order total, whatever the caller hands in.
+                let rank = |one: &Reading| (one.generation, one.sequence, one.mantissa);
+                let (winner, other) = if rank(&reading) > rank(&newest) {
+                    (reading, newest)
+                } else {
+                    (newest, reading)
+                };
+                self.newest = Some(winner);
+                self.others.push(other.mantissa);
+            }
+            newest => {
+                debug_assert!(
+                    newest.is_none_or(|newest| newest.time < reading.time),
+                    "INV-7: readings come in the order of time"
+                );
+                self.settle();
+                self.newest = Some(reading);
+            }
+        }
+    }
+
+    fn put_aside(&mut self, reading: &Reading) {
+        self.counts.unusable += 1;
+        if self.span.is_some_and(|span| span.from <= reading.time && reading.time < span.to) {
+            let Quality(code) = reading.quality;
+            let known = self.not_used.contains_key(&code) || self.not_used.len() < QUALITIES_MAX;
+            let code = if known { code } else { Quality::UNCERTAIN.0 };
+            *self.not_used.entry(code).or_default() += 1;
+        }
+    }
+
+    /// All readings of the newest time are there.
+    fn settle(&mut self) {
+        let Some(winner) = self.newest.take() else { return };
+        self.counts.used += 1;
+        for other in self.others.drain(..) {
+            if other == winner.mantissa {
+                self.counts.duplicates += 1;
+            } else {
+                self.counts.conflicts += 1;
+            }
+        }
+        let point = (winner.time, i128::from(winner.mantissa) * self.power);
+        self.walker.push(point, &self.register, self.interpolation_max_micros);
+    }
+
+    /// There are no more readings.
+    #[must_use]
+    pub fn finish(mut self) -> Index {
+        self.settle();
+        let walked = self.walker.finish(&self.register, self.interpolation_max_micros);
+        self.counts.untrusted = walked.untrusted;
+        self.counts.used -= walked.untrusted;
+        let not_used = self
+            .not_used
+            .into_iter()
+            .map(|(code, readings)| NotUsed { quality: Quality(code).to_string(), readings });
+        Index {
+            meter: self.meter.id.clone(),
+            unit: self.meter.unit,
+            register: self.register,
+            interpolation_max_micros: self.interpolation_max_micros,
+            counts: self.counts,
+            not_used: not_used.collect(),
+            knots: walked.knots,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The socket against readers that ask and never read, and against a gateway that does not answer.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::status::{PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// More than a socket takes without a reader.
+fn long() -> GatewayStatus {
+    let point = PointStatus {
+        point: "x".repeat(1_000),
+        value: None,
+        unit: "kWh".to_owned(),
+        quality: None,
+        source_time_ms: None,
+        durable_source_time_ms: None,
+        history_mark_ms: None,
+    };
+    GatewayStatus {
+        schema: STATUS_SCHEMA.to_owned(),
+        gateway: "gw-1".to_owned(),
+        version: "0.1.0".to_owned(),
+        started_ms: 0,
+        now_ms: 0,
+        devices: BTreeMap::new(),
+        points: vec![point; 2_000],
+        spool: SpoolStatus::default(),
+        uplink: UplinkStatus::default(),
+        tasks: BTreeMap::new(),
+        concerns: Vec::new(),
+    }
+}
+
+/// A server of long answers in a folder of its own.
+fn start() -> (tempfile::TempDir, CancellationToken, tokio::task::JoinHandle<()>) {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = Arc::new(UnixListener::bind(socket_path(folder.path())).unwrap());
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(serve(listener, stop.clone(), || async { long() }));
+    (folder, stop, served)
+}
+
+/// brk-09: each of twenty such readers held up the next one for a second.
+#[tokio::test]
+async fn twenty_readers_that_do_not_read_hold_up_nobody() {
+    let (folder, stop, served) = start();
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        let reader = UnixStream::connect(socket_path(folder.path())).await.unwrap();
+        reader.readable().await.unwrap();
+        idle.push(reader);
+    }
+    let asked = std::time::Instant::now();
+    let told = ask(folder.path()).await.unwrap();
+    assert_eq!(told.points.len(), 2_000);
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, served).await.unwrap().unwrap();
+}
+
+/// More than are served at the same time: they are left one after the other, and an honest reader has its turn.
+#[tokio::test]
+async fn more_readers_than_are_served_wait_and_do_not_block_for_ever() {
+    let (folder, stop, served) = start();
+    let mut idle = Vec::new();
+    for _ in 0..2 * READERS_MAX {
+        idle.push(UnixStream::connect(socket_path(folder.path())).await.unwrap());
+    }
+    let answer = async {
+        loop {
+            if let Ok(status) = ask(folder.path()).await {
+                return status;
+            }
+        }
+    };
+    let told = tokio::time::timeout(PATIENCE, answer).await.unwrap();
+    assert_eq!(told.points.len(), 2_000);
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, served).await.unwrap().unwrap();
+}
+
+/// brk-09: a gateway that hangs; the kernel still takes connections for it.
+#[tokio::test]
+async fn a_gateway_that_does_not_answer_is_left_after_a_few_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let _listener = UnixListener::bind(socket_path(folder.path())).unwrap();
+    let error = ask_within(folder.path(), Duration::from_millis(50)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(error.to_string(), "no answer within 50ms");
+    assert!(ASK_TIMEOUT <= Duration::from_secs(5), "a few seconds");
+}

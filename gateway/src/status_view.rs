@@ -1,0 +1,108 @@
+//! Puts the status of a running gateway together. Always gives one within a few seconds: what cannot be asked now is
+//! shown as it was known last. Must never change anything.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use model::host::Clock;
+use model::{Cursor, Dictionary, HistoryMarks, Timestamp, ValueType};
+use tokio::sync::watch;
+
+use crate::health::HealthBoard;
+use crate::keeper::{KeeperHandle, LastSamples};
+use crate::status::{GatewayStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
+use crate::supervise::TaskBoard;
+use crate::verdict::concerns;
+
+/// A keeper that does not answer for so long waits for its disk.
+const KEEPER_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a status is made of.
+pub(crate) struct StatusView {
+    pub(crate) gateway: String,
+    pub(crate) url: String,
+    pub(crate) started: Timestamp,
+    pub(crate) resend_after: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) health: Arc<HealthBoard>,
+    pub(crate) tasks: TaskBoard,
+    pub(crate) keeper: KeeperHandle,
+    pub(crate) uplink: watch::Receiver<UplinkStatus>,
+    pub(crate) dictionary: Arc<Dictionary>,
+    /// What the keeper said last.
+    pub(crate) known: Mutex<(SpoolStatus, LastSamples, HistoryMarks)>,
+}
+
+impl StatusView {
+    pub(crate) async fn status(&self) -> GatewayStatus {
+        let asked = tokio::time::timeout(KEEPER_ANSWER_TIMEOUT, self.keeper.status()).await;
+        let silence = match asked {
+            Ok(Ok(known)) => {
+                *self.known() = known;
+                None
+            }
+            Ok(Err(closed)) => Some(closed.to_string()),
+            Err(_) => Some(format!(
+                "the spool has not answered for {} s: its disk hangs",
+                KEEPER_ANSWER_TIMEOUT.as_secs()
+            )),
+        };
+        let known = self.known();
+        let (spool, last, marks) = &*known;
+        let spool = SpoolStatus { fault: silence.or_else(|| spool.fault.clone()), ..spool.clone() };
+        let points = self.dictionary.points.iter().zip(last.iter());
+        let points = points.map(|(point, (sample, durable))| PointStatus {
+            point: point.id.to_string(),
+            value: sample
+                .as_ref()
+                .and_then(|sample| sample.value.as_ref())
+                .map(|value| in_text(value, point.value_type)),
+            unit: point.unit.to_string(),
+            quality: sample.as_ref().map(|sample| sample.quality.to_string()),
+            source_time_ms: sample.as_ref().map(|sample| sample.source_time.as_millis()),
+            durable_source_time_ms: durable.map(Timestamp::as_millis),
+            history_mark_ms: marks
+                .marks
+                .get(&point.id)
+                .and_then(Cursor::time)
+                .map(Timestamp::as_millis),
+        });
+        let uplink = UplinkStatus {
+            url: self.url.clone(),
+            frames_waiting: spool.next.saturating_sub(1).saturating_sub(spool.acked),
+            ..self.uplink.borrow().clone()
+        };
+        let mut status = GatewayStatus {
+            schema: STATUS_SCHEMA.to_owned(),
+            gateway: self.gateway.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: self.started.as_millis(),
+            now_ms: self.clock.now().as_millis(),
+            devices: self.health.snapshot(),
+            points: points.collect(),
+            spool,
+            uplink,
+            tasks: self.tasks.snapshot(),
+            concerns: Vec::new(),
+        };
+        status.concerns = concerns(&status, self.resend_after);
+        status
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, (SpoolStatus, LastSamples, HistoryMarks)> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A value as people write it, with every digit that it has.
+fn in_text(value: &model::Value, value_type: ValueType) -> String {
+    match (value, value_type) {
+        (model::Value::Decimal(mantissa), ValueType::Decimal { exponent }) => {
+            model::Decimal { mantissa: *mantissa, exponent }.to_string()
+        }
+        (model::Value::Decimal(mantissa), _) => mantissa.to_string(),
+        (model::Value::Float(value), _) => value.to_string(),
+        (model::Value::Bool(value), _) => value.to_string(),
+        (model::Value::Text(value), _) => value.to_string(),
+    }
+}

@@ -1,0 +1,120 @@
+//! What is wrong with a gateway, worst first: `status` prints it and takes its exit code from the first entry. A pure
+//! function of the status, so that people, programs and tests hear the same.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::status::{GatewayStatus, SpoolStatus, TaskState, UplinkStatus};
+
+/// Frames may wait this long for a commit ack, also where `resend_after` is shorter: a centre commits every few seconds.
+const ACK_GRACE_MIN: Duration = Duration::from_secs(10);
+/// Names that one line lists.
+const NAMES_MAX: usize = 5;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concern {
+    /// What kind of thing.
+    pub kind: ConcernKind,
+    /// What it is and what to do.
+    pub text: String,
+}
+
+/// Kinds of [`Concern`], worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConcernKind {
+    /// The spool cannot be written, or its disk does not answer.
+    Spool,
+    /// A task of the program failed and does not run.
+    Task,
+    /// The uplink sends nothing any more, or the centre refuses this log.
+    Halted,
+    /// The broker is not connected.
+    NotConnected,
+    /// The broker is connected, but nothing was committed for too long.
+    NoAck,
+    /// Devices do not answer.
+    Device,
+    /// Readings were lost or refused since the start.
+    Lost,
+}
+
+/// Everything that is wrong; `resend_after` is that of the uplink.
+#[must_use]
+pub(crate) fn concerns(status: &GatewayStatus, resend_after: Duration) -> Vec<Concern> {
+    let mut found = Vec::new();
+    let mut push = |kind, text: String| found.push(Concern { kind, text });
+    if let Some(fault) = &status.spool.fault {
+        push(ConcernKind::Spool, fault.clone());
+    }
+    for (name, task) in status.tasks.iter().filter(|(_, task)| task.state != TaskState::Running) {
+        let failure = task.last_failure.as_deref().unwrap_or("no reason known");
+        let next = match task.state {
+            TaskState::Dead => "it stays so until the gateway is started again",
+            _ => "it is started again",
+        };
+        push(ConcernKind::Task, format!("task `{name}` {failure}; {next}"));
+    }
+    uplink(&status.uplink, &status.spool, resend_after, &mut push);
+    let silent: Vec<&str> = status
+        .devices
+        .iter()
+        .filter(|(_, device)| device.answering == Some(false))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if !silent.is_empty() {
+        let (count, all) = (silent.len(), status.devices.len());
+        push(
+            ConcernKind::Device,
+            format!("{count} of {all} devices do not answer: {}", listed(&silent)),
+        );
+    }
+    let spool = &status.spool;
+    if spool.samples_lost_in_run > 0 || spool.samples_refused > 0 {
+        let text = format!(
+            "since the start {} readings were given up and {} were refused",
+            spool.samples_lost_in_run, spool.samples_refused
+        );
+        push(ConcernKind::Lost, text);
+    }
+    found.sort_by_key(|concern: &Concern| concern.kind);
+    found
+}
+
+fn uplink(
+    uplink: &UplinkStatus,
+    spool: &SpoolStatus,
+    resend_after: Duration,
+    push: &mut impl FnMut(ConcernKind, String),
+) {
+    if let Some(fault) = &uplink.fault {
+        push(ConcernKind::Halted, fault.clone());
+    }
+    if !uplink.connected {
+        let reason = uplink.reason.as_deref().unwrap_or("connecting");
+        push(ConcernKind::NotConnected, format!("the broker is not connected: {reason}"));
+        return;
+    }
+    let silent_for = spool.no_ack_for_ms.map(Duration::from_millis);
+    if let Some(silent_for) = silent_for.filter(|span| *span > resend_after.max(ACK_GRACE_MIN)) {
+        let text = format!(
+            "no commit ack for {} s while {} frames wait: does the centre (`nengliu serve`) run, and has its disk room?",
+            silent_for.as_secs(),
+            uplink.frames_waiting
+        );
+        push(ConcernKind::NoAck, text);
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    let shown = names.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(NAMES_MAX) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

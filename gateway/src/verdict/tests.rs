@@ -1,0 +1,95 @@
+//! brk-09: the gateway was healthy whatever happened to what it read.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::status::{DeviceStatus, STATUS_SCHEMA, TaskStatus};
+
+const RESEND_AFTER: Duration = Duration::from_secs(10);
+
+fn healthy() -> GatewayStatus {
+    GatewayStatus {
+        schema: STATUS_SCHEMA.to_owned(),
+        gateway: "gw-1".to_owned(),
+        version: "0".to_owned(),
+        started_ms: 0,
+        now_ms: 0,
+        devices: BTreeMap::from([("m".to_owned(), DeviceStatus::default())]),
+        points: Vec::new(),
+        spool: SpoolStatus::default(),
+        uplink: UplinkStatus { connected: true, ..UplinkStatus::default() },
+        tasks: BTreeMap::from([("keeper".to_owned(), TaskStatus::default())]),
+        concerns: Vec::new(),
+    }
+}
+
+fn check(change: impl FnOnce(&mut GatewayStatus), expected: &[(ConcernKind, &str)]) {
+    let mut status = healthy();
+    change(&mut status);
+    let found = concerns(&status, RESEND_AFTER);
+    let kinds: Vec<ConcernKind> = found.iter().map(|concern| concern.kind).collect();
+    assert_eq!(kinds, expected.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), "{found:?}");
+    for (concern, (_, word)) in found.iter().zip(expected) {
+        assert!(concern.text.contains(word), "{concern:?}");
+    }
+}
+
+#[test]
+fn a_broker_without_a_centre_is_told_after_the_grace_period() {
+    check(|_| {}, &[]);
+    check(|status| status.spool.no_ack_for_ms = Some(10_000), &[]);
+    check(|status| status.spool.no_ack_for_ms = Some(10_001), &[(ConcernKind::NoAck, "10 s")]);
+    // Without a broker there can be no ack: one line says enough.
+    let disconnected = |status: &mut GatewayStatus| {
+        status.spool.no_ack_for_ms = Some(60_000);
+        status.uplink.connected = false;
+        status.uplink.reason = Some("refused".to_owned());
+    };
+    check(disconnected, &[(ConcernKind::NotConnected, "refused")]);
+}
+
+#[test]
+fn a_disk_that_fails_and_readings_that_are_gone_are_told() {
+    let fails = |status: &mut GatewayStatus| {
+        status.spool.fault = Some("spool cannot write: full".to_owned());
+        status.spool.samples_refused = 82_000;
+    };
+    check(fails, &[(ConcernKind::Spool, "full"), (ConcernKind::Lost, "82000")]);
+    check(|status| status.spool.samples_lost_in_run = 49, &[(ConcernKind::Lost, "49")]);
+    // What an earlier run lost is shown and is no concern of today.
+    check(|status| status.spool.samples_lost = 49, &[]);
+}
+
+#[test]
+fn a_task_that_does_not_run_and_a_centre_that_refuses_are_told() {
+    let task = |state| TaskStatus {
+        state,
+        failures: 1,
+        last_failure: Some("panicked: no".to_owned()),
+        ..TaskStatus::default()
+    };
+    let dead = |status: &mut GatewayStatus| {
+        status.tasks.insert("keeper".to_owned(), task(TaskState::Dead));
+        status.tasks.insert("port a".to_owned(), task(TaskState::Restarting));
+        status.tasks.insert("port b".to_owned(), task(TaskState::Running));
+        status.uplink.fault = Some("put back".to_owned());
+    };
+    let expected = [
+        (ConcernKind::Task, "keeper"),
+        (ConcernKind::Task, "`port a` panicked: no; it is started again"),
+        (ConcernKind::Halted, "put back"),
+    ];
+    check(dead, &expected);
+}
+
+#[test]
+fn many_silent_devices_are_one_line() {
+    let silent = |status: &mut GatewayStatus| {
+        let device = DeviceStatus { answering: Some(false), ..DeviceStatus::default() };
+        status.devices.extend((0..9).map(|n| (format!("d{n}"), device.clone())));
+    };
+    check(
+        silent,
+        &[(ConcernKind::Device, "9 of 10 devices do not answer: d0, d1, d2, d3, d4 and 4 more")],
+    );
+}

@@ -1,0 +1,85 @@
+//! Passwords from files: read only where nobody else can read them, and shown nowhere. Must never know what they are for.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::error::IngestError;
+
+/// A password. Its debug text does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a text as a password.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Reads the first line of a password file.
+///
+/// # Errors
+/// Refuses a file that others than its owner can read, and one whose first line is empty.
+pub fn read(path: &Path) -> Result<Secret, IngestError> {
+    let what = "the password file";
+    let named = |source| IngestError::File { what, path: path.to_owned(), source };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let mode = std::fs::metadata(path).map_err(named)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(IngestError::OpenSecret { path: path.to_owned(), mode });
+        }
+    }
+    let text = std::fs::read_to_string(path).map_err(named)?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(Secret(line.to_owned())),
+        _ => Err(IngestError::NoSecret { path: path.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_password_file_that_others_can_read_is_refused_with_the_command_that_mends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, "secret\nsecond line").unwrap();
+        for (mode, is_good) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            match read(&path) {
+                Ok(secret) => {
+                    assert!(is_good, "{mode:o}");
+                    assert_eq!(secret.expose(), "secret");
+                    assert_eq!(format!("{secret:?}"), "Secret(…)");
+                }
+                Err(e) => {
+                    assert!(!is_good, "{mode:o}");
+                    let text = e.to_string();
+                    assert!(text.contains(&format!("chmod 600 {}", path.display())), "{text}");
+                }
+            }
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&path, "\n").unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("first line"));
+    }
+}
