@@ -76,11 +76,12 @@ pub(crate) enum DataType {
     F32,
     F64,
     Bool,
+    Text,
 }
 
 impl DataType {
     /// All types with their names.
-    pub(crate) const ALL: [(&'static str, Self); 9] = [
+    pub(crate) const ALL: [(&'static str, Self); 10] = [
         ("u16", Self::U16),
         ("i16", Self::I16),
         ("u32", Self::U32),
@@ -90,12 +91,13 @@ impl DataType {
         ("f32", Self::F32),
         ("f64", Self::F64),
         ("bool", Self::Bool),
+        ("text", Self::Text),
     ];
 
-    /// Registers of one value; a bool takes one register or one bit.
+    /// Registers of one value; a bool takes one register or one bit, a text as many as its point says.
     pub(crate) const fn registers(self) -> u16 {
         match self {
-            Self::U16 | Self::I16 | Self::Bool => 1,
+            Self::U16 | Self::I16 | Self::Bool | Self::Text => 1,
             Self::U32 | Self::I32 | Self::F32 => 2,
             Self::U64 | Self::I64 | Self::F64 => 4,
         }
@@ -109,7 +111,7 @@ impl DataType {
 
 impl FromToml for DataType {
     const EXPECTED: &'static str =
-        "one of `u16`, `i16`, `u32`, `i32`, `u64`, `i64`, `f32`, `f64`, `bool`";
+        "one of `u16`, `i16`, `u32`, `i32`, `u64`, `i64`, `f32`, `f64`, `bool`, `text`";
     fn from_item(item: Item) -> Result<Self, String> {
         let Item::Text(text) = &item else { return Err(item.describe()) };
         let found = Self::ALL.into_iter().find(|(name, _)| name == text);
@@ -229,6 +231,8 @@ pub(crate) struct Address {
     pub(crate) area: Area,
     /// Its first register or bit, as on the wire.
     pub(crate) start: u16,
+    /// Registers or bits that it takes.
+    pub(crate) count: u16,
     /// How it is coded.
     pub(crate) data_type: DataType,
     /// In which order its bytes come.
@@ -242,7 +246,7 @@ pub(crate) struct Address {
 impl Address {
     /// Registers or bits that it takes.
     pub(crate) const fn count(&self) -> u16 {
-        self.data_type.registers()
+        self.count
     }
 
     /// One past its last register or bit.
@@ -264,13 +268,15 @@ impl Address {
         raw.check_form(data_type, problems);
         let absent = raw.absent(area, data_type, options, problems);
         let register = raw.register.as_ref()?.value;
-        raw.check_range(options.address_base, data_type, problems);
+        let count = raw.count(data_type, options, problems);
+        raw.check_range(options.address_base, count, problems);
         if problems.0.len() > before {
             return None;
         }
         Some(Self {
             area,
             start: u16::try_from(register - u32::from(options.address_base)).ok()?,
+            count,
             data_type,
             order: raw.order.map_or_else(|| options.order(data_type), |order| order.value),
             bit: raw.bit.map(|bit| bit.value),
@@ -289,6 +295,7 @@ struct RawAddress<'a> {
     order: Option<Spanned<Order>>,
     bit: Option<Spanned<u8>>,
     absent: Option<Spanned<AbsentNumbers>>,
+    length: Option<Spanned<u16>>,
 }
 
 impl<'a> RawAddress<'a> {
@@ -302,6 +309,7 @@ impl<'a> RawAddress<'a> {
             order: table.optional("order", problems),
             bit: table.optional("bit", problems),
             absent: table.optional("absent", problems),
+            length: table.optional("length", problems),
         };
         table.finish(problems);
         raw
@@ -373,6 +381,27 @@ impl<'a> RawAddress<'a> {
         }
     }
 
+    /// Registers that it takes: a text says how many, and all of them fit into one request.
+    fn count(&self, data_type: DataType, options: &ProfileOptions, problems: &mut Problems) -> u16 {
+        let max = options.limits.registers_max;
+        let is_text = data_type == DataType::Text;
+        match &self.length {
+            Some(length) if is_text && (1..=max).contains(&length.value) => return length.value,
+            Some(length) => {
+                let message =
+                    format!("`{}`: length `{}` cannot be taken here", self.metric, length.value);
+                let help = format!("`length` is 1 to {max} registers and needs `type = \"text\"`");
+                problems.push(length.problem(CODE_ADDRESS, message).help(help));
+            }
+            None if is_text => {
+                let problem = self.at_type(" does not say how long the text is");
+                problems.push(problem.help("add `length = 10`, in registers of two characters"));
+            }
+            None => {}
+        }
+        data_type.registers()
+    }
+
     /// The point's own absent values, else those of its type.
     fn absent(
         &self,
@@ -382,7 +411,8 @@ impl<'a> RawAddress<'a> {
         problems: &mut Problems,
     ) -> Absent {
         let Some(own) = &self.absent else { return options.absent(area, data_type) };
-        let bits = if area.is_bits() { 0 } else { u32::from(data_type.registers()) * 16 };
+        let none = area.is_bits() || data_type == DataType::Text;
+        let bits = if none { 0 } else { u32::from(data_type.registers()) * 16 };
         if bits > 0
             && let Ok(absent) = Absent::new(&own.value.0, bits)
         {
@@ -410,11 +440,11 @@ impl<'a> RawAddress<'a> {
     }
 
     /// All registers of the value exist.
-    fn check_range(&self, address_base: u8, data_type: DataType, problems: &mut Problems) {
+    fn check_range(&self, address_base: u8, count: u16, problems: &mut Problems) {
         let Some(register) = &self.register else { return };
         let base = u32::from(address_base);
         let max = u32::from(u16::MAX) + base;
-        let last = register.value.saturating_add(u32::from(data_type.registers()) - 1);
+        let last = register.value.saturating_add(u32::from(count) - 1);
         if register.value < base || last > max {
             let which = if last == register.value {
                 format!("register {last} does not exist")

@@ -248,7 +248,7 @@ impl Reader<'_, '_> {
         let now = self.round.link.clock.now();
         self.round.samples.extend(run.iter().map(|point| {
             let at = usize::from(point.address.start.saturating_sub(request.start));
-            match decode(words.get(at..).unwrap_or_default(), &point.address, &point.scaling) {
+            match decode(words.get(at..).unwrap_or_default(), &point.address, &point.form) {
                 Ok((value, quality)) => Sample::new(point.index, now, now, quality, value),
                 Err(quality) => Sample::without_value(point.index, now, now, quality),
             }

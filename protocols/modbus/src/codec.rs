@@ -2,9 +2,31 @@
 //! came from.
 
 use driver::Scaling;
-use model::{Quality, Value};
+use model::{Quality, Text, Value, ValueType};
 
 use crate::address::{Address, DataType};
+
+/// How the registers of a point become its values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Form {
+    /// A number in the unit of the point.
+    Number(Scaling),
+    /// On or off.
+    Bool,
+    /// A text, two characters a register.
+    Text,
+}
+
+impl Form {
+    /// How the values are held.
+    pub(crate) fn value_type(&self) -> ValueType {
+        match self {
+            Self::Number(scaling) => scaling.value_type(),
+            Self::Bool => ValueType::Bool,
+            Self::Text => ValueType::Text,
+        }
+    }
+}
 
 /// The value that `words` hold, in the unit of its point, and how far it can be trusted: a float too small for any
 /// measurement is most often no float, but an integer or a mark of the device that the profile does not know.
@@ -15,11 +37,42 @@ use crate::address::{Address, DataType};
 pub(crate) fn decode(
     words: &[u16],
     address: &Address,
+    form: &Form,
+) -> Result<(Value, Quality), Quality> {
+    let words = words.get(..usize::from(address.count())).ok_or(Quality::BAD_DECODING_ERROR)?;
+    match form {
+        Form::Number(scaling) => number(words, address, scaling),
+        Form::Bool => {
+            let bits = gather(words, address);
+            if !address.area.is_bits() && address.absent.contains(bits) {
+                return Err(Quality::BAD_OUT_OF_RANGE);
+            }
+            Ok((Value::Bool(bits >> address.bit.unwrap_or(0) & 1 == 1), Quality::GOOD))
+        }
+        Form::Text => text(words, address),
+    }
+}
+
+/// A text ends at its first zero byte; blanks behind it, and registers that nobody ever wrote, are no part of it.
+fn text(words: &[u16], address: &Address) -> Result<(Value, Quality), Quality> {
+    let swapped = address.order.places().next() == Some(1);
+    let bytes = words.iter().flat_map(|word| {
+        let word = if swapped { word.swap_bytes() } else { *word };
+        word.to_be_bytes()
+    });
+    let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b' ' | 0xFF));
+    let bytes = bytes.get(..end.map_or(0, |end| end + 1)).unwrap_or_default();
+    let text = std::str::from_utf8(bytes).map_err(|_| Quality::BAD_DECODING_ERROR)?;
+    let text = Text::new(text).map_err(|_| Quality::BAD_OUT_OF_RANGE)?;
+    Ok((Value::Text(text), Quality::GOOD))
+}
+
+fn number(
+    words: &[u16],
+    address: &Address,
     scaling: &Scaling,
 ) -> Result<(Value, Quality), Quality> {
-    if words.len() < usize::from(address.count()) {
-        return Err(Quality::BAD_DECODING_ERROR);
-    }
     let bits = gather(words, address);
     if address.absent.contains(bits) {
         return Err(Quality::BAD_OUT_OF_RANGE);
@@ -48,7 +101,7 @@ pub(crate) fn decode(
             let raw = f64::from_bits(bits);
             float(raw, raw.is_subnormal())
         }
-        DataType::Bool => integer((bits >> address.bit.unwrap_or(0) & 1) as i64),
+        DataType::Bool | DataType::Text => Err(Quality::BAD_DECODING_ERROR),
     }
 }
 

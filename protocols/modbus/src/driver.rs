@@ -12,10 +12,11 @@ use driver::{
     DeviceSpec, Plan, PollGroup, Port, PortLink, PortSpec, Protocol, RawKind, Scaling, poll_groups,
     poll_until_stopped,
 };
-use model::{PointIndex, ValueType};
+use model::{Decimal, PointIndex, ValueType};
 
-use crate::address::Address;
+use crate::address::{Address, DataType};
 use crate::client::Client;
+use crate::codec::Form;
 use crate::device::Device;
 use crate::request::Point;
 use crate::settings::{DeviceKeys, PortSettings, ProfileOptions, device_keys};
@@ -80,7 +81,7 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<Plan> {
 }
 
 fn value_type(point: &Point) -> (PointIndex, ValueType) {
-    (point.index, point.scaling.value_type())
+    (point.index, point.form.value_type())
 }
 
 fn check_unit(
@@ -139,6 +140,19 @@ fn check_overlaps(profile: &DeviceProfile, options: &ProfileOptions, problems: &
     }
 }
 
+/// What is no number has no scale.
+fn check_no_scale(profile: &ProfilePoint, form: &Form, problems: &mut Problems) {
+    let plain = profile.scale.normalized() == Decimal::ONE
+        && profile.offset.normalized() == Decimal::ZERO
+        && profile.resolution.is_none();
+    if plain || matches!(form, Form::Number(_)) {
+        return;
+    }
+    let message = format!("`{}` is no number, and has no scale", profile.metric);
+    let problem = profile.address.problem("GW-C064", message);
+    problems.push(problem.help("remove `scale`, `offset` and `resolution`, or read it as `u16`"));
+}
+
 fn points_of(
     spec: &DeviceSpec,
     options: &ProfileOptions,
@@ -155,10 +169,17 @@ fn points_of(
     let point = |point: &driver::PointSpec, problems: &mut Problems| {
         let profile = &point.profile;
         let address = Address::read(profile.address.clone(), &profile.metric, options, problems)?;
-        let kind = if address.data_type.is_float() { RawKind::Float } else { RawKind::Integer };
-        let scaling = Scaling::new(profile, kind);
-        let scaling = scaling.map_err(|problem: Problem| problems.push(problem)).ok()?;
-        Some((Point { index: point.index, address, scaling }, point.poll))
+        let form = match address.data_type {
+            DataType::Bool => Form::Bool,
+            DataType::Text => Form::Text,
+            number => {
+                let kind = if number.is_float() { RawKind::Float } else { RawKind::Integer };
+                let scaling = Scaling::new(profile, kind);
+                Form::Number(scaling.map_err(|problem: Problem| problems.push(problem)).ok()?)
+            }
+        };
+        check_no_scale(profile, &form, problems);
+        Some((Point { index: point.index, address, form }, point.poll))
     };
     spec.points.iter().filter_map(|wanted| point(wanted, problems)).collect()
 }

@@ -45,7 +45,8 @@
 //! ```toml
 //! area = "input"                       # input: function 4, holding: 3, coil: 1, discrete: 2
 //! register = 52                        # counted from `address_base`
-//! type = "f32"                         # u16 i16 u32 i32 u64 i64 f32 f64 bool
+//! type = "f32"                         # u16 i16 u32 i32 u64 i64 f32 f64 bool text
+//! length = 10                          # of a text: registers, two characters each, most significant first (or order "BA")
 //! order = "CDAB"                       # 2, 4 or 8 letters, as many as the value has bytes
 //! bit = 3                              # of a register that is read as `bool`; 0 is the least significant
 //! absent = 0x7FFF                      # what means that there is no value: bits or an integer, one or a list, `[]` for none

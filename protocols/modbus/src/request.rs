@@ -4,10 +4,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use driver::Scaling;
 use model::PointIndex;
 
 use crate::address::{Address, Area};
+use crate::codec::Form;
 
 /// Registers that one request may ask for at most.
 ///
@@ -54,8 +54,8 @@ pub(crate) struct Point {
     pub(crate) index: PointIndex,
     /// Where it stands.
     pub(crate) address: Address,
-    /// From raw to its unit.
-    pub(crate) scaling: Scaling,
+    /// From raw to its values.
+    pub(crate) form: Form,
 }
 
 /// One question to a device.

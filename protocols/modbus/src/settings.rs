@@ -386,7 +386,7 @@ fn absent_of_types(table: &mut Table, problems: &mut Problems) -> Vec<(DataType,
     let Some(section) = table.optional::<Table>("absent", problems) else { return Vec::new() };
     let mut section = section.value;
     let mut found = Vec::new();
-    for (name, data_type) in DataType::ALL {
+    for (name, data_type) in DataType::ALL.into_iter().filter(|(_, of)| *of != DataType::Text) {
         let Some(numbers) = section.optional::<AbsentNumbers>(name, problems) else { continue };
         match Absent::new(&numbers.value.0, u32::from(data_type.registers()) * 16) {
             Ok(absent) => found.push((data_type, absent)),

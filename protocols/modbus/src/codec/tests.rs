@@ -1,7 +1,7 @@
 //! Words to values and back, in every order and type.
 
 use config::{FromToml, Item};
-use model::{Decimal, PointKind, Unit};
+use model::{Decimal, PointKind, Text, Unit};
 use proptest::prelude::*;
 
 use super::*;
@@ -14,10 +14,24 @@ fn order(letters: &str) -> Order {
 
 fn address(data_type: DataType, letters: &str) -> Address {
     let order = order(letters);
-    Address { area: Area::Input, start: 0, data_type, order, bit: None, absent: Absent::default() }
+    let count = data_type.registers();
+    Address {
+        area: Area::Input,
+        start: 0,
+        count,
+        data_type,
+        order,
+        bit: None,
+        absent: Absent::default(),
+    }
 }
 
-fn scaling(data_type: DataType) -> Scaling {
+fn form(data_type: DataType) -> Form {
+    match data_type {
+        DataType::Bool => return Form::Bool,
+        DataType::Text => return Form::Text,
+        _ => {}
+    }
     let point = device_profiles::ProfilePoint {
         metric: "m".to_owned(),
         unit: Unit::One,
@@ -32,11 +46,11 @@ fn scaling(data_type: DataType) -> Scaling {
         address: config::Table::empty(&config::SourceFile::new("p", "")),
     };
     let kind = if data_type.is_float() { RawKind::Float } else { RawKind::Integer };
-    Scaling::new(&point, kind).unwrap()
+    Form::Number(Scaling::new(&point, kind).unwrap())
 }
 
 fn read(data_type: DataType, letters: &str, words: &[u16]) -> Result<Value, Quality> {
-    let (value, quality) = decode(words, &address(data_type, letters), &scaling(data_type))?;
+    let (value, quality) = decode(words, &address(data_type, letters), &form(data_type))?;
     assert!(quality == Quality::GOOD || data_type.is_float(), "{quality:?}");
     Ok(value)
 }
@@ -75,31 +89,51 @@ fn each_type_has_its_sign_and_width() {
 #[test]
 fn a_bit_and_an_absent_value() {
     let mut address = address(DataType::Bool, "AB");
-    let scaling = scaling(DataType::Bool);
-    for (bit, expected) in [(0, 1), (1, 0), (15, 1)] {
+    let form = form(DataType::Bool);
+    for (bit, expected) in [(0, true), (1, false), (15, true)] {
         address.bit = Some(bit);
-        let good = Ok((Value::Decimal(expected), Quality::GOOD));
-        assert_eq!(decode(&[0x8001], &address, &scaling), good);
+        let good = Ok((Value::Bool(expected), Quality::GOOD));
+        assert_eq!(decode(&[0x8001], &address, &form), good);
     }
+    let integer = self::form(DataType::I16);
     for number in [-32_768, 0x8000] {
         let absent = Absent::new(&[1, number], 16).unwrap();
         address = Address { absent, data_type: DataType::I16, bit: None, ..address };
-        assert_eq!(decode(&[0x8000], &address, &scaling), Err(Quality::BAD_OUT_OF_RANGE));
+        assert_eq!(decode(&[0x8000], &address, &integer), Err(Quality::BAD_OUT_OF_RANGE));
         let good = Ok((Value::Decimal(-32_767), Quality::GOOD));
-        assert_eq!(decode(&[0x8001], &address, &scaling), good);
+        assert_eq!(decode(&[0x8001], &address, &integer), good);
     }
     // A bit of a register that is absent as a whole.
     address = Address { data_type: DataType::Bool, bit: Some(0), ..address };
-    assert_eq!(decode(&[0x8000], &address, &scaling), Err(Quality::BAD_OUT_OF_RANGE));
+    assert_eq!(decode(&[0x8000], &address, &form), Err(Quality::BAD_OUT_OF_RANGE));
+}
+
+#[test]
+fn a_text_ends_where_the_device_ends_it() {
+    let check = |letters: &str, words: &[u16], expected: &str| {
+        let mut address = address(DataType::Text, letters);
+        address.count = u16::try_from(words.len()).unwrap();
+        let text = Value::Text(Text::new(expected).unwrap());
+        assert_eq!(decode(words, &address, &Form::Text), Ok((text, Quality::GOOD)), "{expected}");
+    };
+    check("AB", &[0x534E, 0x3132, 0x3400, 0x5858], "SN124");
+    check("BA", &[0x4E53, 0x3231, 0x0034], "SN124");
+    check("AB", &[0x534E, 0x2020], "SN");
+    check("AB", &[0xFFFF, 0xFFFF], "");
+    check("AB", &[0xE58E, 0x8BE7, 0xBCA9], "压缩");
+    let mut gbk = address(DataType::Text, "AB");
+    gbk.count = 2;
+    assert_eq!(decode(&[0xD1B9, 0xCBF5], &gbk, &Form::Text), Err(Quality::BAD_DECODING_ERROR));
+    assert_eq!(decode(&[0x534E], &gbk, &Form::Text), Err(Quality::BAD_DECODING_ERROR));
 }
 
 #[test]
 fn what_a_meter_cannot_measure_is_no_value() {
     let mut float = address(DataType::F32, "ABCD");
-    let scaling = scaling(DataType::F32);
+    let form = form(DataType::F32);
     let mut read = |words: [u16; 2], absent: &[i64]| {
         float.absent = Absent::new(absent, 32).unwrap();
-        decode(&words, &float, &scaling)
+        decode(&words, &float, &form)
     };
     let schneider = [0x8000_8000];
     assert_eq!(read([0x8000, 0x8000], &schneider), Err(Quality::BAD_OUT_OF_RANGE));
@@ -165,7 +199,7 @@ proptest! {
         }
         let mut address = address(DataType::Bool, "AB");
         address.bit = Some(bit);
-        let bit = decode(&words, &address, &scaling(DataType::Bool));
+        let bit = decode(&words, &address, &form(DataType::Bool));
         prop_assert_eq!(bit.is_ok(), !words.is_empty());
     }
 }

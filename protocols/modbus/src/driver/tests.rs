@@ -65,6 +65,14 @@ fn says_what_is_wrong_with_an_address() {
     check(input, &["register = 0\norder = \"ABCD\""], "expected an order of 2 letters, found 4");
     check("area = \"coil\"", &["register = 0\ntype = \"u16\""], "a coil holds one bit");
     check("area = \"coil\"", &["register = 0"], "");
+    check(input, &["register = 0\ntype = \"text\"\nlength = 10"], "");
+    check(input, &["register = 0\ntype = \"text\""], "`m0` does not say how long the text is");
+    check(input, &["register = 0\ntype = \"text\"\nlength = 126"], "length `126` cannot be taken");
+    check(input, &["register = 0\nlength = 2"], "length `2` cannot be taken here");
+    check(input, &["register = 65530\ntype = \"text\"\nlength = 10"], "do not exist");
+    let text = "register = 0\ntype = \"text\"\nlength = 2";
+    check(input, &[text, "register = 1"], "GW-C065");
+    check(input, &["register = 0\ntype = \"text\"\nlength = 1\nscale = 2"], "is no number");
     let f32_absent = "register = 0\ntype = \"f32\"\nabsent = ";
     check(input, &[&format!("{f32_absent}0x80008000")], "");
     check(input, &[&format!("{f32_absent}[0x80008000, 0x7FC00000]")], "");

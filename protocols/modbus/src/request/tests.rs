@@ -1,7 +1,7 @@
 //! From points to requests: limits, holes and poll groups.
 
 use config::{Problems, SourceFile, Table};
-use driver::RawKind;
+use driver::{RawKind, Scaling};
 use model::{Decimal, PointKind, Unit};
 use proptest::prelude::*;
 
@@ -25,8 +25,16 @@ fn point(index: u32, area: Area, start: u16, data_type: DataType) -> Point {
     let order = Order::big_endian(2);
     Point {
         index: PointIndex(index),
-        address: Address { area, start, data_type, order, bit: None, absent: Absent::default() },
-        scaling: Scaling::new(&profile, RawKind::Integer).unwrap(),
+        address: Address {
+            area,
+            start,
+            count: data_type.registers(),
+            data_type,
+            order,
+            bit: None,
+            absent: Absent::default(),
+        },
+        form: Form::Number(Scaling::new(&profile, RawKind::Integer).unwrap()),
     }
 }
 

@@ -59,7 +59,7 @@ async fn reads_bits_of_coils() {
     let (mut running, log) = run_one(&profile, |_, _| Act::Answer).await;
     let samples = running.next().await;
     for (sample, at) in samples.iter().zip(3..) {
-        assert_eq!(sample.value, Some(Value::Decimal(i64::from(register(3, 1, at) & 1))), "{at}");
+        assert_eq!(sample.value, Some(Value::Bool(register(3, 1, at) & 1 == 1)), "{at}");
     }
     assert_eq!(log.lock().unwrap()[0], Asked { unit: 3, function: 1, start: 3, count: 17 });
     running.stop().await;
