@@ -2,13 +2,16 @@
 //! only then shows them to the uplink (INV-2). Must never know MQTT or a protocol.
 
 mod ack_watch;
+mod clock_watch;
 mod command;
+mod fitness;
 mod keeping;
 mod last;
+mod refusals;
 #[cfg(test)]
 mod tests;
 mod thread;
 
-pub use command::{KeeperClosed, KeeperHandle, OpenInfo, SpoolView};
+pub use command::{KeeperClosed, KeeperHandle, KeeperStatus, OpenInfo, SpoolView};
 pub use last::LastSamples;
 pub use thread::{Keeper, KeeperError, KeeperSettings};

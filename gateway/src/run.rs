@@ -132,8 +132,8 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
     tasks.spawn(supervisor.clone().keep_alive("uplink", stop.clone(), move || {
         let (parts, handle, view) = (uplink_parts.clone(), handle.clone(), spool_view.clone());
         async move {
-            if let Ok((spool, ..)) = handle.status().await {
-                parts.run(log_id, model::Sequence(spool.acked), handle, view).await;
+            if let Ok(known) = handle.status().await {
+                parts.run(log_id, model::Sequence(known.spool.acked), handle, view).await;
             }
         }
     }));

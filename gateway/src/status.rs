@@ -34,9 +34,41 @@ pub struct GatewayStatus {
     /// The tasks of the program, by name.
     #[serde(default)]
     pub tasks: BTreeMap<String, TaskStatus>,
+    /// What is known of the host's clock.
+    #[serde(default)]
+    pub clock: ClockStatus,
     /// What is wrong, worst first; empty for a healthy gateway.
     #[serde(default)]
     pub concerns: Vec<Concern>,
+}
+
+/// The wall clock of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// Whether the time could be true. While it could not, readings carry the flag `clock_unsynchronised`.
+    pub is_plausible: bool,
+    /// How often it was set in this run.
+    pub steps: u64,
+    /// The last of these steps, milliseconds; below 0 where it was set back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_step_ms: Option<i64>,
+}
+
+impl Default for ClockStatus {
+    fn default() -> Self {
+        Self { is_plausible: true, steps: 0, last_step_ms: None }
+    }
+}
+
+/// A point whose readings do not fit it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnfitPoint {
+    /// The point.
+    pub point: String,
+    /// Its readings that were refused in this run.
+    pub samples: u64,
+    /// Why: what was expected and what was found.
+    pub why: String,
 }
 
 /// One task of the gateway: a port, the keeper, the uplink, the status server.
@@ -135,8 +167,15 @@ pub struct SpoolStatus {
     pub frames_lost: u64,
     /// Samples in them.
     pub samples_lost: u64,
-    /// Samples of this run that were not kept because the disk failed; they never got a sequence.
+    /// Samples of this run that were not kept, because the disk failed or because they did not fit their point. A LOSS
+    /// record without a sequence tells the centre of them.
     pub samples_refused: u64,
+    /// Those of `samples_refused` that no LOSS record tells of yet, because none could be written.
+    #[serde(default)]
+    pub samples_refused_unrecorded: u64,
+    /// Points whose readings did not fit them, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfit: Vec<UnfitPoint>,
     /// Of `samples_lost`, those lost in this run.
     #[serde(default)]
     pub samples_lost_in_run: u64,

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::host::Clock;
-use model::{Cursor, Dictionary, HistoryMarks, Timestamp, ValueType};
+use model::{Cursor, Dictionary, Timestamp, ValueType};
 use tokio::sync::watch;
 
 use crate::health::HealthBoard;
-use crate::keeper::{KeeperHandle, LastSamples};
+use crate::keeper::{KeeperHandle, KeeperStatus};
 use crate::status::{GatewayStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
 use crate::supervise::TaskBoard;
 use crate::verdict::concerns;
@@ -30,7 +30,7 @@ pub(crate) struct StatusView {
     pub(crate) uplink: watch::Receiver<UplinkStatus>,
     pub(crate) dictionary: Arc<Dictionary>,
     /// What the keeper said last.
-    pub(crate) known: Mutex<(SpoolStatus, LastSamples, HistoryMarks)>,
+    pub(crate) known: Mutex<KeeperStatus>,
 }
 
 impl StatusView {
@@ -48,7 +48,7 @@ impl StatusView {
             )),
         };
         let known = self.known();
-        let (spool, last, marks) = &*known;
+        let KeeperStatus { spool, clock, last, marks } = &*known;
         let spool = SpoolStatus { fault: silence.or_else(|| spool.fault.clone()), ..spool.clone() };
         let points = self.dictionary.points.iter().zip(last.iter());
         let points = points.map(|(point, (sample, durable))| PointStatus {
@@ -83,13 +83,14 @@ impl StatusView {
             spool,
             uplink,
             tasks: self.tasks.snapshot(),
+            clock: *clock,
             concerns: Vec::new(),
         };
         status.concerns = concerns(&status, self.resend_after);
         status
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, (SpoolStatus, LastSamples, HistoryMarks)> {
+    fn known(&self) -> std::sync::MutexGuard<'_, KeeperStatus> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

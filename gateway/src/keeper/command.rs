@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use super::last::LastSamples;
-use crate::status::SpoolStatus;
+use crate::status::{ClockStatus, SpoolStatus};
 
 /// Requests that may wait for the keeper.
 pub(super) const COMMANDS_QUEUED_MAX: usize = 64;
@@ -42,11 +42,24 @@ pub struct OpenInfo {
     pub dictionaries: Vec<Bytes>,
 }
 
+/// What the keeper knows.
+#[derive(Debug, Clone, Default)]
+pub struct KeeperStatus {
+    /// How the spool does.
+    pub spool: SpoolStatus,
+    /// What is known of the host's clock.
+    pub clock: ClockStatus,
+    /// The last sample of each point.
+    pub last: LastSamples,
+    /// The durable history marks.
+    pub marks: HistoryMarks,
+}
+
 pub(super) enum Command {
     Read { from: Sequence, bytes_max: usize, reply: oneshot::Sender<Vec<(Sequence, Bytes)>> },
     Open { from: Sequence, reply: oneshot::Sender<OpenInfo> },
     Free { upto: Sequence },
-    Status { reply: oneshot::Sender<(SpoolStatus, LastSamples, HistoryMarks)> },
+    Status { reply: oneshot::Sender<KeeperStatus> },
     Resume { points: Arc<[PointIndex]>, reply: oneshot::Sender<HashMap<PointIndex, Cursor>> },
     Flush { reply: oneshot::Sender<()> },
     Stop,
@@ -79,7 +92,7 @@ impl KeeperHandle {
     }
 
     /// How the spool does, the last samples, and the durable history marks.
-    pub async fn status(&self) -> Result<(SpoolStatus, LastSamples, HistoryMarks), KeeperClosed> {
+    pub async fn status(&self) -> Result<KeeperStatus, KeeperClosed> {
         self.ask(|reply| Command::Status { reply }).await
     }
 

@@ -7,20 +7,27 @@ use std::sync::Arc;
 use bytes::Bytes;
 use driver::Emission;
 use model::codec;
+use model::host::Clock;
 use model::record::{JsonRecord, Loss};
 use model::{
-    Batch, Boot, Cursor, Dictionary, HistoryMarks, PointIndex, RecordType, Sample, Timestamp,
+    Batch, Boot, Cursor, Dictionary, HistoryMarks, PointIndex, RecordType, Sample, SampleFlags,
+    Timestamp,
 };
 use spool::{Draft, LossTotals, Recovery, Spool, SpoolConfig, SpoolError};
 
+use super::clock_watch::ClockWatch;
 use super::command::SpoolView;
+use super::fitness::unfit;
 use super::last::LastSamples;
+use super::refusals::Refusals;
 use crate::batcher::Batcher;
-use crate::status::{SpoolFindings, SpoolStatus};
+use crate::status::{ClockStatus, SpoolFindings, SpoolStatus, UnfitPoint};
 
 /// Reading back pauses when fewer segments than this are free before the spool would drop; a small quota has no more
 /// than a part of its own to spare.
 const READ_BACK_SEGMENTS_FREE: u64 = 2;
+/// Points whose readings do not fit them that are named, in the log and in the status; more are counted.
+const UNFIT_TOLD_MAX: usize = 20;
 /// Dictionaries told at the opening of a session, at most.
 const DICTIONARIES_KEPT: usize = 16;
 
@@ -46,9 +53,11 @@ pub(super) struct Keeping {
     frozen: BTreeSet<PointIndex>,
     pub(super) last: LastSamples,
     samples_appended: u64,
-    samples_refused: u64,
-    /// Those of `samples_refused` of which the log has told.
+    refusals: Refusals,
+    /// Those of `refusals` of which the log has told.
     refused_told: u64,
+    clock: Arc<dyn Clock>,
+    clock_watch: ClockWatch,
     found_at_start: SpoolFindings,
     /// Samples given up before this run.
     lost_before: u64,
@@ -62,6 +71,7 @@ impl Keeping {
         recovery: Recovery,
         config: &SpoolConfig,
         dictionary: Arc<Dictionary>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         let marks = recovery.history.as_deref().map(HistoryMarks::from_record);
         let marks = marks.and_then(|read| {
@@ -97,8 +107,10 @@ impl Keeping {
             marks,
             frozen: BTreeSet::new(),
             samples_appended: 0,
-            samples_refused: 0,
+            refusals: Refusals::default(),
             refused_told: 0,
+            clock,
+            clock_watch: ClockWatch::default(),
             found_at_start,
             fault: None,
         }
@@ -113,8 +125,18 @@ impl Keeping {
         self.dictionaries.retain(|known| *known != body);
         self.dictionaries.push(body);
         self.set_preamble()?;
+        self.look_at_clock();
         self.spool.commit()?;
         Ok(())
+    }
+
+    /// Notes in the log what the wall clock did.
+    fn look_at_clock(&mut self) {
+        let look = self.clock_watch.look(self.clock.now(), self.clock.monotonic());
+        let Some(record) = look else { return };
+        if let Err(e) = self.spool.append(small(RecordType::Clock, record.to_record())) {
+            tracing::warn!(error = %e, "what the clock did is not noted");
+        }
     }
 
     fn set_preamble(&mut self) -> Result<(), SpoolError> {
@@ -130,12 +152,18 @@ impl Keeping {
 
     /// Takes what a port handed over.
     pub(super) fn take(&mut self, emission: Emission) {
+        let flags = if self.clock_watch.is_synchronised() {
+            SampleFlags::default()
+        } else {
+            SampleFlags::CLOCK_UNSYNCHRONISED
+        };
         for sample in emission.samples {
-            let sample = Sample {
-                source_time: storable(sample.source_time),
-                gateway_time: storable(sample.gateway_time),
-                ..sample
-            };
+            if let Some(why) = unfit(&sample, &self.dictionary) {
+                self.refuse_unfit(&sample, &why);
+                continue;
+            }
+            let gateway_time = storable(sample.gateway_time);
+            let sample = Sample { gateway_time, ..sample }.flagged(flags);
             self.last.note(&sample);
             self.batcher.push(sample);
         }
@@ -157,7 +185,12 @@ impl Keeping {
     /// which takes a prefix, never finds a mark without them.
     pub(super) fn commit(&mut self) {
         // While the disk fails, memory may be full: what is in it goes first, for only then is there room for more.
-        let tried = if self.is_failing() { self.spool.commit().map(drop) } else { Ok(()) };
+        let was_failing = self.is_failing();
+        let tried = if was_failing { self.spool.commit().map(drop) } else { Ok(()) };
+        self.look_at_clock();
+        if tried.is_ok() {
+            self.record_refusals(was_failing);
+        }
         for batch in self.batcher.cut() {
             self.offer(batch);
         }
@@ -171,6 +204,51 @@ impl Keeping {
                 self.fault = Some(e.to_string());
             }
         }
+    }
+
+    /// The last commit: leaves nothing to tell where the spool takes it.
+    pub(super) fn commit_last(&mut self) {
+        self.commit();
+        if !self.is_failing() && self.refusals.unrecorded() > 0 {
+            self.record_refusals(true);
+            self.commit();
+        }
+    }
+
+    /// A task failed with an unknown number of samples in its hands.
+    pub(super) fn lose_unknown(&mut self) {
+        let now = storable(self.clock.now());
+        self.refusals.note_unknown(now, now);
+    }
+
+    /// Tells the centre of what was refused, by LOSS records that are samples' only trace.
+    fn record_refusals(&mut self, at_once: bool) {
+        let now = self.clock.monotonic();
+        let drafts = self.refusals.to_record(now, at_once);
+        if drafts.is_empty() {
+            return;
+        }
+        for draft in drafts {
+            if let Err(e) = self.spool.append(draft) {
+                tracing::debug!(error = %e, "LOSS record not taken; tried again");
+                return;
+            }
+        }
+        self.refusals.recorded(now);
+    }
+
+    /// A sample that its dictionary does not allow is counted, and named once per point.
+    fn refuse_unfit(&mut self, sample: &Sample, why: &str) {
+        if self.refusals.note_unfit(sample, why) && self.refusals.unfit().count() <= UNFIT_TOLD_MAX
+        {
+            let point = self.dictionary.point(sample.point).map(|point| point.id.to_string());
+            let point = point.unwrap_or_else(|| format!("number {}", sample.point.0));
+            tracing::error!(
+                point,
+                "reading refused, {why}; further ones of this point are only counted"
+            );
+        }
+        self.refused_told = self.refusals.samples();
     }
 
     /// Hands one batch to the spool; one that is too long for this segment size goes in halves.
@@ -198,13 +276,13 @@ impl Keeping {
     /// Counts samples that were not kept (INV-6). The marks of their points go back to what the spool holds and stay
     /// there until their port begins again, which then reads back what is missing, as far as the device remembers it.
     fn refuse(&mut self, samples: &[Sample], why: &dyn std::error::Error) {
-        if self.samples_refused == self.refused_told {
+        if self.refusals.samples() == self.refused_told {
             tracing::error!(
                 error = %why,
                 "readings are lost; those that a device remembers are read back once the disk works"
             );
         }
-        self.samples_refused = self.samples_refused.saturating_add(count(samples));
+        self.refusals.note(samples);
         for sample in samples {
             if !self.frozen.insert(sample.point) {
                 continue;
@@ -242,8 +320,8 @@ impl Keeping {
                 tracing::warn!(error = %e, "history marks are not repeated in the next segment");
             }
         }
-        let refused = self.samples_refused - self.refused_told;
-        self.refused_told = self.samples_refused;
+        let refused = self.refusals.samples() - self.refused_told;
+        self.refused_told = self.refusals.samples();
         if self.fault.take().is_some() {
             tracing::info!(samples_refused = refused, "spool writes again");
         }
@@ -287,6 +365,23 @@ impl Keeping {
         !self.is_failing() && !self.spool.would_drop_within(self.read_back_bytes)
     }
 
+    /// What is known of the host's clock.
+    pub(super) fn clock_status(&self) -> ClockStatus {
+        let (steps, last_step_micros) = self.clock_watch.steps();
+        let is_plausible = self.clock_watch.is_synchronised();
+        ClockStatus { is_plausible, steps, last_step_ms: last_step_micros.map(|step| step / 1_000) }
+    }
+
+    fn unfit_points(&self) -> Vec<UnfitPoint> {
+        let shown = self.refusals.unfit().take(UNFIT_TOLD_MAX);
+        let shown = shown.map(|(index, samples, why)| {
+            let point = self.dictionary.point(index).map(|point| point.id.to_string());
+            let point = point.unwrap_or_else(|| format!("number {}", index.0));
+            UnfitPoint { point, samples, why: why.to_owned() }
+        });
+        shown.collect()
+    }
+
     /// How the spool does.
     pub(super) fn status(&self) -> SpoolStatus {
         let status = self.spool.status();
@@ -304,7 +399,9 @@ impl Keeping {
             frames_lost,
             samples_lost,
             samples_lost_in_run: samples_lost.saturating_sub(self.lost_before),
-            samples_refused: self.samples_refused,
+            samples_refused: self.refusals.samples(),
+            samples_refused_unrecorded: self.refusals.unrecorded(),
+            unfit: self.unfit_points(),
             no_ack_for_ms: None,
             read_back_paused: !self.read_back_allowed(),
             space_short: status.space_short,
@@ -326,7 +423,7 @@ fn findings(recovery: &Recovery) -> SpoolFindings {
     }
 }
 
-/// A clock before 1970 or after 2200 is set to the end of what every store admits; the sample itself is kept.
+/// A host's clock before 1970 or after 2200 is set to the end of what every store admits; the sample itself is kept.
 fn storable(time: Timestamp) -> Timestamp {
     time.clamp(Timestamp::MIN, Timestamp::MAX)
 }

@@ -2,13 +2,15 @@
 //! a device remembers is read back. Must never need a thread or a clock.
 
 mod disk;
+mod refused;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use driver::Emission;
 use model::dictionary::{DisplayName, Place, PointInfo, PointKind};
-use model::host::Entropy;
+use model::host::{Clock, Entropy};
 use model::{
     Boot, Dictionary, PointId, PointIndex, Quality, RecordType, Sample, Sequence, Timestamp, Unit,
     Value, ValueType,
@@ -28,6 +30,15 @@ struct Fixed;
 impl Entropy for Fixed {
     fn fill(&self, bytes: &mut [u8]) {
         bytes.fill(7);
+    }
+}
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_800_000_000_000_000)
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
@@ -55,6 +66,10 @@ fn dictionary() -> Arc<Dictionary> {
 }
 
 fn open(disk: &TestDisk, segments: u64) -> Keeping {
+    open_by(disk, segments, Arc::new(Fixed))
+}
+
+fn open_by(disk: &TestDisk, segments: u64, clock: Arc<dyn Clock>) -> Keeping {
     let config = SpoolConfig {
         dir: "/simulated".into(),
         quota_bytes: segments * SEGMENT,
@@ -67,7 +82,7 @@ fn open(disk: &TestDisk, segments: u64) -> Keeping {
         at: Timestamp(0),
         last_sequence: spool.status().durable,
     };
-    let mut keeping = Keeping::new(spool, recovery, &config, dictionary());
+    let mut keeping = Keeping::new(spool, recovery, &config, dictionary(), clock);
     keeping.note_start(&boot).unwrap();
     keeping
 }

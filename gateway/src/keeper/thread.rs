@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::ack_watch::AckWatch;
 use super::command::{
-    COMMANDS_QUEUED_MAX, Command, KeeperClosed, KeeperHandle, OpenInfo, SpoolView,
+    COMMANDS_QUEUED_MAX, Command, KeeperClosed, KeeperHandle, KeeperStatus, OpenInfo, SpoolView,
 };
 use super::keeping::Keeping;
 use crate::run::Host;
@@ -205,7 +205,7 @@ impl Worker {
             at: host.clock.now(),
             last_sequence: log.status().durable,
         };
-        let mut keeping = Keeping::new(log, recovery, &config, dictionary);
+        let mut keeping = Keeping::new(log, recovery, &config, dictionary, Arc::clone(&host.clock));
         keeping.note_start(&boot)?;
         let mut worker = Self {
             keeping,
@@ -236,7 +236,8 @@ impl Worker {
             while let Ok(emission) = emissions.try_recv() {
                 self.keeping.take(emission);
             }
-            self.keeping.commit();
+            self.keeping.lose_unknown();
+            self.keeping.commit_last();
         };
         if catch_unwind(AssertUnwindSafe(rescue)).is_err() {
             // A spool that is not closed is looked through at the next start.
@@ -289,7 +290,7 @@ impl Worker {
                 }
             }
         }
-        self.keeping.commit();
+        self.keeping.commit_last();
     }
 
     fn answer(&mut self, command: Command) {
@@ -320,11 +321,12 @@ impl Worker {
                 let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
                 let status =
                     SpoolStatus { no_ack_for_ms: silent_for.map(millis), ..self.keeping.status() };
-                drop(reply.send((
-                    status,
-                    self.keeping.last.clone(),
-                    self.keeping.durable_marks.clone(),
-                )));
+                drop(reply.send(KeeperStatus {
+                    spool: status,
+                    clock: self.keeping.clock_status(),
+                    last: self.keeping.last.clone(),
+                    marks: self.keeping.durable_marks.clone(),
+                }));
             }
             Command::Resume { .. } | Command::Flush { .. } | Command::Stop => {}
         }

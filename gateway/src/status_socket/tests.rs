@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::status::{PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
+use crate::status::{ClockStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,6 +30,7 @@ fn long() -> GatewayStatus {
         spool: SpoolStatus::default(),
         uplink: UplinkStatus::default(),
         tasks: BTreeMap::new(),
+        clock: ClockStatus::default(),
         concerns: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::status::{DeviceStatus, STATUS_SCHEMA, TaskStatus};
+use crate::status::{ClockStatus, DeviceStatus, STATUS_SCHEMA, TaskStatus};
 
 const RESEND_AFTER: Duration = Duration::from_secs(10);
 
@@ -19,6 +19,7 @@ fn healthy() -> GatewayStatus {
         spool: SpoolStatus::default(),
         uplink: UplinkStatus { connected: true, ..UplinkStatus::default() },
         tasks: BTreeMap::from([("keeper".to_owned(), TaskStatus::default())]),
+        clock: ClockStatus::default(),
         concerns: Vec::new(),
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gateway::status::{
-    Concern, DeviceStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, TaskState, TaskStatus,
-    UplinkStatus,
+    ClockStatus, Concern, DeviceStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, TaskState,
+    TaskStatus, UplinkStatus,
 };
 
 use super::*;
@@ -67,6 +67,7 @@ fn healthy() -> GatewayStatus {
             ..UplinkStatus::default()
         },
         tasks: BTreeMap::from([("keeper".to_owned(), TaskStatus::default())]),
+        clock: ClockStatus::default(),
         concerns: Vec::new(),
     }
 }

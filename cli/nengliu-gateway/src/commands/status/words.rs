@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use gateway::GatewayStatus;
-use gateway::status::{PointStatus, SpoolStatus, UplinkStatus};
+use gateway::status::{ClockStatus, PointStatus, SpoolStatus, UplinkStatus};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -48,6 +48,7 @@ pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
     }
     uplink(&status.uplink, &mut line);
     spool(&status.spool, &mut line);
+    clock(&status.clock, status.now_ms, &mut line);
     let widest = status.points.iter().map(|point| point.point.chars().count()).max();
     let name_columns = widest.unwrap_or(0).min(NAME_COLUMNS_MAX);
     for shown in &status.points {
@@ -101,6 +102,15 @@ fn spool(spool: &SpoolStatus, line: &mut impl FnMut(String)) {
             spool.frames_lost, spool.samples_lost
         ));
     }
+    if spool.samples_refused_unrecorded > 0 {
+        line(format!(
+            "! spool   {} refused readings are not recorded yet: the centre hears of them once the disk works",
+            spool.samples_refused_unrecorded
+        ));
+    }
+    for unfit in &spool.unfit {
+        line(format!("! {}   {} readings refused: {}", unfit.point, unfit.samples, unfit.why));
+    }
     let found = &spool.found_at_start;
     if found.frames_damaged > 0 || found.frames_cut > 0 {
         line(format!(
@@ -119,6 +129,20 @@ fn spool(spool: &SpoolStatus, line: &mut impl FnMut(String)) {
             "! spool   reading back what devices remember pauses: there is too little room"
                 .to_owned(),
         );
+    }
+}
+
+fn clock(clock: &ClockStatus, now_ms: i64, line: &mut impl FnMut(String)) {
+    if !clock.is_plausible {
+        line(format!(
+            "! clock   {} cannot be the time: set the host's clock, readings are flagged until then",
+            local_time(now_ms)
+        ));
+    }
+    if let Some(step_ms) = clock.last_step_ms {
+        let way = if step_ms < 0 { "back" } else { "forward" };
+        let by = span(step_ms.saturating_abs());
+        line(format!("  clock   was set {} times, last {way} by {by}", clock.steps));
     }
 }
 
