@@ -1,24 +1,35 @@
 //! The one task that owns the store: commits what it is given, and maintains the store in between. Must never know who
 //! is told about it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::Committed;
+use contract::{Committed, LogKey, Watermark};
 use tokio::sync::mpsc;
 
 use crate::admit::Work;
+use crate::quarantine::Quarantine;
 use contract::{Store, StoreError};
 
 /// The store is maintained at least this often, also when nothing is committed.
 const IDLE_MAINTENANCE: Duration = Duration::from_mins(1);
 
 /// What became of a commit.
-pub(crate) type Outcome = Result<Committed, String>;
+pub(crate) type Outcome = Result<Committed, Failed>;
+
+/// A commit that failed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: String,
+    /// Where each log stands now, where the store could say so: it may have gone back.
+    pub(crate) watermarks: Option<BTreeMap<LogKey, Watermark>>,
+}
 
 /// Commits until `work` ends, one at a time; answers each before it maintains the store.
 pub(crate) async fn run(
     mut store: Box<dyn Store>,
+    quarantine: Option<Quarantine>,
     mut work: mpsc::Receiver<Arc<Work>>,
     done: mpsc::Sender<Outcome>,
 ) {
@@ -26,9 +37,15 @@ pub(crate) async fn run(
         let next = tokio::time::timeout(IDLE_MAINTENANCE, work.recv()).await;
         match next {
             Ok(Some(work)) => {
-                let outcome = commit(store.as_mut(), &work).await;
+                let outcome = match commit(store.as_mut(), &work, quarantine.as_ref()).await {
+                    Ok(committed) => Ok(committed),
+                    Err(e) => {
+                        let watermarks = store.watermarks().await.ok();
+                        Err(Failed { error: in_words(e.as_ref()), watermarks })
+                    }
+                };
                 drop(work);
-                if done.send(outcome.map_err(|e| in_words(e.as_ref()))).await.is_err() {
+                if done.send(outcome).await.is_err() {
                     return;
                 }
             }
@@ -47,7 +64,16 @@ pub(crate) async fn run(
     }
 }
 
-async fn commit(store: &mut dyn Store, work: &Work) -> Result<Committed, StoreError> {
+async fn commit(
+    store: &mut dyn Store,
+    work: &Arc<Work>,
+    quarantine: Option<&Quarantine>,
+) -> Result<Committed, StoreError> {
+    if let Some(quarantine) = quarantine.filter(|_| !work.quarantined.is_empty()) {
+        let (quarantine, work) = (quarantine.clone(), Arc::clone(work));
+        let put = move || work.quarantined.iter().try_for_each(|frame| quarantine.put(frame));
+        tokio::task::spawn_blocking(put).await??;
+    }
     for (_, dictionary) in &work.dictionaries {
         store.put_dictionary(dictionary).await?;
     }

@@ -27,6 +27,9 @@ pub enum IngestError {
     /// The store could not tell what it has.
     #[error("cannot read the watermarks of the store")]
     Store(#[source] StoreError),
+    /// The quarantine cannot be read.
+    #[error("cannot read the quarantine")]
+    Quarantine(#[source] std::io::Error),
     /// The embedded broker could not start.
     #[error("cannot start the embedded broker on 127.0.0.1:{tcp_port}; is the TCP port taken?")]
     Embedded {

@@ -11,6 +11,7 @@
 
 pub mod admit;
 pub mod error;
+pub mod quarantine;
 pub mod secret;
 pub mod settings;
 pub mod status;
@@ -23,6 +24,7 @@ mod outbox;
 mod run;
 
 pub use error::{IngestEnded, IngestError};
+pub use live::LiveMessage;
 pub use run::{Ingest, IngestHost};
-pub use settings::{BrokerSettings, IngestSettings, UrlBroker};
+pub use settings::{BrokerSettings, IngestSettings, LiveSettings, UrlBroker};
 pub use status::{CommitNotice, IngestStatus, LogStatus};

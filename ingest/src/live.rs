@@ -1,189 +1,451 @@
-//! The live topics: the newest value of each point ([`Sample::replaces`]), at most one message a second each. Pure; time
-//! comes in. Must never know MQTT.
+//! The live topics: the newest value of each point ([`Sample::replaces`]) as soon as it is admitted, what describes it, and
+//! whether its gateway is there. Pure; time comes in. Must never know MQTT.
 //!
-//! ```json
-//! {"ts":1795330800123,"v":1283441.60,"unit":"kWh","q":"Good"}
-//! {"ts":1795330801123,"unit":"kWh","q":"BadTimeout","bad":"timeout"}
+//! ```text
+//! frame ─▶ learn (its dictionary) ─▶ take: newest wins ─▶ dirty points of a device ─▶ next: by turns, within the budget
 //! ```
-//! `ts` is the source time in milliseconds. `v` is exact: the digits of a decimal point are all there. Without a value
-//! there is `bad`, the reason.
+//!
+//! Where the budget is not enough, each device has its turn, and says once a second in one message per poll group what
+//! its topics cannot say in time.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write as _;
+mod device;
+mod presence;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use contract::AdmittedFrame;
-use model::{Decimal, PointInfo, Quality, Sample, Timestamp, Value, ValueType, topic};
+use contract::{AdmittedFrame, LogKey};
+use model::{Dictionary, DictionaryHash, GatewayId, PointId, Sample, Sequence, Timestamp, topic};
 
 use crate::admit::CLOCK_AHEAD_MAX_US;
+use crate::settings::LiveSettings;
+
+use device::{Device, Point};
+use presence::Gateways;
+use text::Origin;
 
 /// Most topics; a point beyond them is not published, and counted.
 pub(crate) const TOPICS_MAX: usize = 200_000;
-/// Time between two messages on one topic.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// Dictionaries whose points are at hand; all are looked up again when there are more.
+const LAYOUTS_MAX: usize = 1_000;
+/// Messages beside the values that wait: descriptions, states, cleared topics.
+const OTHERS_MAX: usize = 2 * TOPICS_MAX;
+/// A device whose values waited so long for the budget speaks for its groups.
+const OVERLOADED_AFTER: Duration = Duration::from_secs(1);
+/// Time between two messages of one device for its groups.
+const GROUP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked for what has become old.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// A point that brought nothing for so long is gone: its topic is cleared.
+const GONE_AFTER: Duration = Duration::from_hours(7 * 24);
 
-/// A message for a live topic.
+/// A message for a live topic. An empty payload clears the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LiveMessage {
-    pub(crate) topic: String,
-    pub(crate) payload: String,
+pub struct LiveMessage {
+    /// The topic.
+    pub topic: String,
+    /// JSON.
+    pub payload: String,
+    /// Whether a broker keeps it for those who come later.
+    pub retain: bool,
+    /// QoS 1, otherwise 0.
+    pub at_least_once: bool,
 }
 
-#[derive(Debug)]
-struct Topic {
-    sample: Sample,
-    payload: String,
-    sent_at: Option<Duration>,
-    /// It stands in the queue.
-    waits: bool,
+/// Counts of the live topics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LiveCounts {
+    pub(crate) topics: usize,
+    /// Values of points that have no topic, because there are too many.
+    pub(crate) left_out: u64,
+    /// Values that a newer one replaced before they could be sent.
+    pub(crate) held_back: u64,
+    /// Other messages that found no room.
+    pub(crate) others_dropped: u64,
 }
+
+/// The place of a point: its device, and its number there.
+type Place = (usize, usize);
 
 /// State of the live topics.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Live {
-    topics: BTreeMap<String, Topic>,
-    /// Topics with a payload that was not sent, each once. One that is sent too often delays those behind it by less
-    /// than the interval.
-    queue: VecDeque<String>,
-    left_out: u64,
+    settings: LiveSettings,
+    devices: Vec<Device>,
+    by_topic: BTreeMap<String, usize>,
+    by_id: BTreeMap<PointId, Place>,
+    /// The points of a dictionary, by their indexes.
+    layouts: BTreeMap<DictionaryHash, Arc<Vec<Option<Place>>>>,
+    gateways: Gateways,
+    /// Descriptions, states and cleared topics, before the values.
+    others: VecDeque<LiveMessage>,
+    /// Devices that have something to send, by turns.
+    ready: VecDeque<usize>,
+    /// Devices whose next topic may not be sent yet.
+    waiting: BTreeSet<(Duration, usize)>,
+    /// Messages that may go out now, and since when.
+    tokens: (f64, Duration),
+    swept_at: Duration,
+    counts: LiveCounts,
 }
 
 impl Live {
-    /// Takes frames that are durable now, at the wall time `wall`.
-    pub(crate) fn update(&mut self, frames: &[AdmittedFrame], wall: Timestamp) {
-        for frame in frames {
-            for of_point in frame.batch.samples.chunk_by(|a, b| a.point == b.point) {
-                let newest = of_point.iter().reduce(|known, new| {
-                    let newer = match (is_ahead(new, wall), is_ahead(known, wall)) {
-                        (false, true) => true,
-                        (true, false) => false,
-                        _ => new.replaces(known),
-                    };
-                    if newer { new } else { known }
-                });
-                let point = newest.and_then(|sample| frame.dictionary.point(sample.point));
-                if let (Some(sample), Some(point)) = (newest, point) {
-                    self.take(point, sample, wall);
-                }
+    pub(crate) fn new(settings: LiveSettings) -> Self {
+        let tokens = (f64::from(settings.budget), Duration::ZERO);
+        Self {
+            settings,
+            devices: Vec::new(),
+            by_topic: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            layouts: BTreeMap::new(),
+            gateways: Gateways::default(),
+            others: VecDeque::new(),
+            ready: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            tokens,
+            swept_at: Duration::ZERO,
+            counts: LiveCounts::default(),
+        }
+    }
+
+    /// Takes a frame that was admitted; what is in it may not be durable yet.
+    pub(crate) fn update(&mut self, frame: &AdmittedFrame, now: Duration, wall: Timestamp) {
+        if !self.settings.enabled {
+            return;
+        }
+        let layout = self.layout(&frame.gateway, frame.batch.dictionary, &frame.dictionary);
+        self.presence(&frame.gateway, true, now, wall);
+        if let Some(first) = frame.dictionary.points.first() {
+            self.gateways.is_at(&frame.gateway, &first.place);
+        }
+        let origin = Origin { boot: frame.log_id, sequence: frame.sequence };
+        for of_point in frame.batch.samples.chunk_by(|a, b| a.point == b.point) {
+            let newest = of_point
+                .iter()
+                .reduce(|known, new| if is_newer(known, new, wall) { new } else { known });
+            let Some(sample) = newest else { continue };
+            let index = usize::try_from(sample.point.0).unwrap_or(usize::MAX);
+            match layout.get(index).copied().flatten() {
+                Some(place) => self.take(place, sample, origin, now, wall),
+                None => self.counts.left_out = self.counts.left_out.saturating_add(1),
             }
+        }
+    }
+
+    /// A gateway, its will or its connection says whether it is there.
+    pub(crate) fn presence(
+        &mut self,
+        gateway: &GatewayId,
+        online: bool,
+        now: Duration,
+        wall: Timestamp,
+    ) {
+        if self.settings.enabled && self.gateways.heard(gateway, online, now, wall) {
+            self.mark_stale(now);
+            self.flush_gateways(now);
+        }
+    }
+
+    /// Everything of a log up to here is in the store.
+    pub(crate) fn durable(&mut self, (gateway, log_id): &LogKey, upto: Sequence) {
+        if self.settings.enabled {
+            self.gateways.durable(gateway, *log_id, upto);
         }
     }
 
     /// The next message that may go out at `now`.
-    pub(crate) fn next(&mut self, now: Duration) -> Option<LiveMessage> {
-        let first = self.queue.front()?;
-        let topic = self.topics.get_mut(first)?;
-        if topic.sent_at.is_some_and(|at| now.saturating_sub(at) < INTERVAL) {
+    pub(crate) fn next(&mut self, now: Duration, wall: Timestamp) -> Option<LiveMessage> {
+        if !self.settings.enabled {
             return None;
         }
-        topic.sent_at = Some(now);
-        topic.waits = false;
-        let payload = topic.payload.clone();
-        let topic = self.queue.pop_front()?;
-        Some(LiveMessage { topic, payload })
+        if now.saturating_sub(self.swept_at) >= SWEEP_INTERVAL {
+            self.swept_at = now;
+            self.sweep(now, wall);
+        }
+        self.flush_gateways(now);
+        if let Some(message) = self.others.pop_front() {
+            return Some(message);
+        }
+        self.refill(now);
+        while let Some((due, device)) = self.waiting.first().copied().filter(|(due, _)| *due <= now)
+        {
+            self.waiting.remove(&(due, device));
+            self.ready.push_back(device);
+        }
+        while self.tokens.0 >= 1.0 {
+            let device = self.ready.pop_front()?;
+            if let Some(message) = self.turn(device, now) {
+                self.tokens.0 -= 1.0;
+                return Some(message);
+            }
+        }
+        None
     }
 
-    /// When [`Self::next`] has something; `None` while nothing waits.
-    pub(crate) fn due(&self) -> Option<Duration> {
-        let topic = self.topics.get(self.queue.front()?)?;
-        Some(topic.sent_at.map_or(Duration::ZERO, |at| at.saturating_add(INTERVAL)))
+    /// When [`Self::next`] may have something.
+    pub(crate) fn due(&self, now: Duration) -> Option<Duration> {
+        if !self.settings.enabled {
+            return None;
+        }
+        let sweep = self.swept_at.saturating_add(SWEEP_INTERVAL);
+        let waiting = self.waiting.first().map_or(sweep, |(due, _)| *due);
+        let token = if self.tokens.0 >= 1.0 {
+            now
+        } else {
+            let missing = (1.0 - self.tokens.0) / f64::from(self.settings.budget);
+            self.tokens.1.saturating_add(Duration::from_secs_f64(missing))
+        };
+        let values = if self.ready.is_empty() { waiting.max(token) } else { token };
+        let gateways = self.gateways.due().unwrap_or(sweep);
+        Some(values.min(sweep).min(gateways))
     }
 
     /// The broker came, perhaps without what it had retained: everything must be sent again.
-    pub(crate) fn send_all(&mut self) {
-        for (name, topic) in &mut self.topics {
-            if !std::mem::replace(&mut topic.waits, true) {
-                self.queue.push_back(name.clone());
+    pub(crate) fn send_all(&mut self, now: Duration) {
+        self.gateways.say_again();
+        for device in 0..self.devices.len() {
+            self.describe(device);
+            if let Some(known) = self.devices.get_mut(device) {
+                known.mark_all(now);
+            }
+            self.is_ready(device);
+        }
+    }
+
+    pub(crate) fn counts(&self) -> LiveCounts {
+        LiveCounts { topics: self.by_id.len(), ..self.counts }
+    }
+
+    fn refill(&mut self, now: Duration) {
+        let budget = f64::from(self.settings.budget);
+        let passed = now.saturating_sub(self.tokens.1).as_secs_f64();
+        self.tokens = ((self.tokens.0 + passed * budget).min(budget), now);
+    }
+
+    /// One message of a device whose turn it is, and its place behind the others.
+    fn turn(&mut self, index: usize, now: Duration) -> Option<LiveMessage> {
+        let device = self.devices.get_mut(index)?;
+        let waited = device.waits_since.is_some_and(|at| now.saturating_sub(at) > OVERLOADED_AFTER);
+        let speaks = self.settings.groups || waited;
+        let rested =
+            device.groups_sent_at.is_none_or(|at| now.saturating_sub(at) >= GROUP_INTERVAL);
+        if speaks && rested {
+            device.groups_sent_at = Some(now);
+            let at_least_once = self.settings.at_least_once;
+            for (group, payload) in device.groups() {
+                self.tokens.0 -= 1.0;
+                let topic = format!("{}/m/{group}", device.topic);
+                push(
+                    &mut self.others,
+                    &mut self.counts,
+                    LiveMessage { topic, payload, retain: false, at_least_once },
+                );
             }
         }
-        let sent_at = |name: &String| self.topics.get(name).and_then(|topic| topic.sent_at);
-        self.queue.make_contiguous().sort_by_key(sent_at);
+        let (message, due) = device.next(now, &self.settings);
+        match due {
+            Some(due) if due <= now => self.ready.push_back(index),
+            Some(due) => drop(self.waiting.insert((due, index))),
+            None => device.is_queued = false,
+        }
+        message.or_else(|| self.others.pop_front())
     }
 
-    /// Topics, and values that were left out because there are too many.
-    pub(crate) fn counts(&self) -> (usize, u64) {
-        (self.topics.len(), self.left_out)
-    }
-
-    fn take(&mut self, point: &PointInfo, sample: &Sample, wall: Timestamp) {
-        let name = topic::live_value(point);
-        let full = self.topics.len() >= TOPICS_MAX;
-        let known = self.topics.get_mut(&name);
-        // A clock that jumped ahead must not hold the topic until that time has come. What is ahead is shown all the
-        // same: where a clock stays ahead there is nothing else.
-        let holds = |known: &Sample| {
-            let is_newer = is_ahead(known, wall) && !is_ahead(sample, wall);
-            !is_newer && !sample.replaces(known)
+    fn is_ready(&mut self, index: usize) {
+        let Some(device) = self.devices.get_mut(index).filter(|device| device.has_waiting()) else {
+            return;
         };
-        if known.as_ref().is_some_and(|known| holds(&known.sample)) {
+        if !std::mem::replace(&mut device.is_queued, true) {
+            self.ready.push_back(index);
+        }
+    }
+
+    fn take(
+        &mut self,
+        place: Place,
+        sample: &Sample,
+        origin: Origin,
+        now: Duration,
+        wall: Timestamp,
+    ) {
+        let Some(device) = self.devices.get_mut(place.0) else { return };
+        let Some(point) = device.points.get_mut(place.1) else { return };
+        point.arrived = now;
+        // What is ahead is shown all the same: where a clock stays ahead there is nothing else.
+        let takes_place = |known: &Sample| {
+            (is_ahead(known, wall) && !is_ahead(sample, wall)) || sample.replaces(known)
+        };
+        if point.sample.as_ref().is_some_and(|known| !takes_place(known)) {
             return;
         }
-        let payload = payload(point, sample);
-        match known {
-            Some(known) if known.payload == payload => known.sample = sample.clone(),
-            Some(known) => {
-                known.sample = sample.clone();
-                known.payload = payload;
-                if !std::mem::replace(&mut known.waits, true) {
-                    self.queue.push_back(name);
-                }
-            }
-            None if full => {
-                self.left_out = self.left_out.saturating_add(1);
-            }
-            None => {
-                let topic = Topic { sample: sample.clone(), payload, sent_at: None, waits: true };
-                self.topics.insert(name.clone(), topic);
-                // Never sent: before those that were.
-                self.queue.push_front(name);
-            }
+        let same = point.sample.as_ref().is_some_and(|known| known == sample) && !point.stale;
+        let skip = same || device::within_deadband(point, sample, &self.settings);
+        (point.sample, point.origin) = (Some(sample.clone()), Some(origin));
+        point.stale = !self.gateways.is_online(&device.gateway);
+        if skip {
+            return;
         }
+        if point.waits {
+            self.counts.held_back = self.counts.held_back.saturating_add(1);
+        }
+        device.waits(place.1, now);
+        self.is_ready(place.0);
+    }
+
+    /// Where the points of a dictionary are, after it was learnt.
+    fn layout(
+        &mut self,
+        gateway: &GatewayId,
+        hash: DictionaryHash,
+        dictionary: &Arc<Dictionary>,
+    ) -> Arc<Vec<Option<Place>>> {
+        if let Some(known) = self.layouts.get(&hash) {
+            return Arc::clone(known);
+        }
+        if self.layouts.len() >= LAYOUTS_MAX {
+            self.layouts.clear();
+        }
+        let layout = Arc::new(self.learn(gateway, dictionary));
+        self.layouts.insert(hash, Arc::clone(&layout));
+        layout
+    }
+
+    /// Makes room for the points of a dictionary; clears the topics of those that it renames or no longer has.
+    fn learn(&mut self, gateway: &GatewayId, dictionary: &Arc<Dictionary>) -> Vec<Option<Place>> {
+        let mut touched = BTreeSet::new();
+        let mut layout = Vec::with_capacity(dictionary.points.len());
+        for (index, point) in dictionary.points.iter().enumerate() {
+            let topic = format!("{}{}", self.settings.prefix, topic::live_device(point));
+            if !self.settings.wants(&topic::live_device(point)) {
+                layout.push(None);
+                continue;
+            }
+            let device = *self.by_topic.entry(topic.clone()).or_insert_with(|| {
+                self.devices.push(Device::new(gateway.clone(), topic));
+                self.devices.len() - 1
+            });
+            let known = self.by_id.get(&point.id).copied();
+            let moved = known.filter(|place| {
+                let at = self.devices.get(place.0).and_then(|known| known.points.get(place.1));
+                place.0 != device || at.is_none_or(|at| at.info().metric != point.metric)
+            });
+            if let Some(place) = moved {
+                self.remove(place);
+            }
+            let full = self.by_id.len() >= TOPICS_MAX;
+            let place = match known.filter(|_| moved.is_none()) {
+                Some(place) => Some(place),
+                None if full => None,
+                None => self
+                    .devices
+                    .get_mut(device)
+                    .map(|at| (device, at.add(Point::new(Arc::clone(dictionary), index)))),
+            };
+            if let Some(place) = place {
+                if let Some(at) = self.devices.get_mut(device) {
+                    at.gateway = gateway.clone();
+                    at.points[place.1].means(Arc::clone(dictionary), index);
+                }
+                self.by_id.insert(point.id.clone(), place);
+                touched.insert(device);
+            }
+            layout.push(place);
+        }
+        for device in touched {
+            let gone = self.devices.get(device).map(|known| known.not_of(dictionary));
+            for point in gone.unwrap_or_default() {
+                self.remove((device, point));
+            }
+            self.describe(device);
+        }
+        layout
+    }
+
+    /// Clears the topic of a point.
+    fn remove(&mut self, place: Place) {
+        let Some(device) = self.devices.get_mut(place.0) else { return };
+        let Some(point) = device.points.get_mut(place.1) else { return };
+        let id = &point.info().id;
+        if self.by_id.get(id) == Some(&place) {
+            self.by_id.remove(id);
+        }
+        // Its number may be given again.
+        self.layouts.clear();
+        if let Some(topic) = device.clear(place.1) {
+            let message =
+                LiveMessage { topic, payload: String::new(), retain: true, at_least_once: true };
+            push(&mut self.others, &mut self.counts, message);
+        }
+    }
+
+    fn describe(&mut self, device: usize) {
+        let Some(device) = self.devices.get(device) else { return };
+        let payload = device.meta().unwrap_or_default();
+        let topic = format!("{}/$meta", device.topic);
+        push(
+            &mut self.others,
+            &mut self.counts,
+            LiveMessage { topic, payload, retain: true, at_least_once: true },
+        );
+    }
+
+    fn flush_gateways(&mut self, now: Duration) {
+        for message in self.gateways.messages(&self.settings.prefix, now) {
+            push(&mut self.others, &mut self.counts, message);
+        }
+    }
+
+    /// Looks for gateways that fell silent, values that became old and points that are gone.
+    fn sweep(&mut self, now: Duration, wall: Timestamp) {
+        self.gateways.sweep(now, wall);
+        self.mark_stale(now);
+        let mut gone = Vec::new();
+        for (at, device) in self.devices.iter().enumerate() {
+            let old = |point: &Point| {
+                point.sample.is_some() && now.saturating_sub(point.arrived) > GONE_AFTER
+            };
+            let points = device.points.iter().enumerate().filter(|(_, point)| old(point));
+            gone.extend(points.map(|(point, _)| (at, point)));
+        }
+        for place in gone {
+            self.remove(place);
+        }
+    }
+
+    /// Says of each value anew whether it is stale, where that changed, and sends again what would expire.
+    fn mark_stale(&mut self, now: Duration) {
+        for index in 0..self.devices.len() {
+            let Some(device) = self.devices.get_mut(index) else { continue };
+            let online = self.gateways.is_online(&device.gateway);
+            device.mark_stale(online, now, self.settings.expiry / 2);
+            self.is_ready(index);
+        }
+    }
+}
+
+fn push(others: &mut VecDeque<LiveMessage>, counts: &mut LiveCounts, message: LiveMessage) {
+    if others.len() < OTHERS_MAX {
+        others.push_back(message);
+    } else {
+        counts.others_dropped = counts.others_dropped.saturating_add(1);
+    }
+}
+
+/// Whether `new` takes the place of `known`, of the same frame. A clock that jumped ahead must not hold the topic until that
+/// time has come.
+fn is_newer(known: &Sample, new: &Sample, wall: Timestamp) -> bool {
+    match (is_ahead(new, wall), is_ahead(known, wall)) {
+        (false, true) => true,
+        (true, false) => false,
+        _ => new.replaces(known),
     }
 }
 
 /// Whether a clock was wrong when the sample was taken.
 fn is_ahead(sample: &Sample, wall: Timestamp) -> bool {
     sample.source_time.max(sample.gateway_time).micros_since(wall) > CLOCK_AHEAD_MAX_US
-}
-
-fn payload(point: &PointInfo, sample: &Sample) -> String {
-    let mut text = format!("{{\"ts\":{}", sample.source_time.as_millis());
-    match (&sample.value, point.value_type) {
-        (Some(Value::Decimal(mantissa)), ValueType::Decimal { exponent }) => {
-            write!(text, ",\"v\":{}", Decimal { mantissa: *mantissa, exponent })
-        }
-        // The shortest text that reads back as the same double; a finite one always has such a text in JSON.
-        (Some(Value::Float(value)), _) => write!(text, ",\"v\":{value:?}"),
-        (Some(Value::Bool(value)), _) => write!(text, ",\"v\":{value}"),
-        (Some(Value::Text(value)), _) => {
-            let quoted = serde_json::to_string(value.as_str()).expect("a text has a JSON form");
-            write!(text, ",\"v\":{quoted}")
-        }
-        _ => Ok(()),
-    }
-    .and_then(|()| {
-        write!(text, ",\"unit\":\"{}\",\"q\":\"{}\"", point.unit, sample.quality)?;
-        if sample.value.is_none() {
-            write!(text, ",\"bad\":\"{}\"", reason(sample.quality))?;
-        }
-        text.write_char('}')
-    })
-    .expect("writing to a String does not fail");
-    text
-}
-
-/// Why there is no value, in the words of the topics.
-fn reason(quality: Quality) -> &'static str {
-    match quality {
-        Quality::BAD_TIMEOUT => "timeout",
-        Quality::BAD_DECODING_ERROR => "crc",
-        Quality::BAD_OUT_OF_RANGE => "out_of_range",
-        Quality::BAD_NOT_CONNECTED | Quality::BAD_COMMUNICATION_ERROR => "not_connected",
-        Quality::BAD_CONFIGURATION_ERROR | Quality::BAD_TYPE_MISMATCH => "not_configured",
-        Quality::BAD_NODE_ID_UNKNOWN | Quality::BAD_NOT_SUPPORTED => "not_offered",
-        Quality::BAD_DEVICE_FAILURE | Quality::BAD_RESOURCE_UNAVAILABLE => "device_failure",
-        _ => "bad",
-    }
 }
 
 #[cfg(test)]

@@ -2,22 +2,25 @@
 //! them. Must never wait for the broker while admission waits for it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use contract::{AdmittedFrame, LogKey};
 use model::host::Clock;
-use model::{Ack, GatewayId, Timestamp, topic};
-use tokio::sync::Notify;
+use model::{Ack, GatewayId, Sequence, Timestamp, topic};
+use tokio::sync::{Notify, broadcast};
 
 use crate::broker::{Broker, Message};
-use crate::live::Live;
+use crate::live::{Live, LiveCounts, LiveMessage};
+use crate::settings::LiveSettings;
 
 /// Wait after a message that the broker did not take.
 const REFUSED_WAIT: Duration = Duration::from_millis(100);
 
-#[derive(Debug, Default)]
+/// Live messages that a program in this process may be behind; then it misses some, and is told so.
+const STREAM_MESSAGES_MAX: usize = 8_192;
+
+#[derive(Debug)]
 struct State {
     acks: BTreeMap<LogKey, Ack>,
     live: Live,
@@ -31,21 +34,33 @@ enum Next {
 }
 
 /// The messages that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
     changed: Notify,
+    /// Live messages as they are published, for programs in this process.
+    stream: broadcast::Sender<Arc<LiveMessage>>,
+    expiry: Duration,
 }
 
 impl Outbox {
+    pub(crate) fn new(live: LiveSettings) -> Self {
+        let expiry = live.expiry;
+        let state = State { acks: BTreeMap::new(), live: Live::new(live), closed: false };
+        let stream = broadcast::Sender::new(STREAM_MESSAGES_MAX);
+        Self { state: Mutex::new(state), changed: Notify::new(), stream, expiry }
+    }
+
+    /// The live messages from now on.
+    pub(crate) fn stream(&self) -> broadcast::Sender<Arc<LiveMessage>> {
+        self.stream.clone()
+    }
+
     /// Puts an ack in the place of an older one for the same log. A request in the older one is kept: it was not sent.
     pub(crate) fn ack(&self, gateway: GatewayId, mut ack: Ack) {
         let mut state = self.lock();
         let key = (gateway, ack.log_id);
         if let Some(older) = state.acks.get(&key) {
-            if older.durable_upto > ack.durable_upto {
-                (ack.durable_upto, ack.hash) = (older.durable_upto, older.hash);
-            }
             if ack.want.is_empty() {
                 ack.want.clone_from(&older.want);
                 ack.want.retain(|want| want.first > ack.durable_upto);
@@ -57,20 +72,38 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Takes frames that are durable now, at the wall time `wall`, for the live topics.
-    pub(crate) fn committed(&self, frames: &[AdmittedFrame], wall: Timestamp) {
-        self.lock().live.update(frames, wall);
+    /// Takes a frame that was admitted, for the live topics.
+    pub(crate) fn admitted(&self, frame: &AdmittedFrame, now: Duration, wall: Timestamp) {
+        self.lock().live.update(frame, now, wall);
+        self.changed.notify_one();
+    }
+
+    /// Frames of a log are durable up to here.
+    pub(crate) fn durable(&self, log: &LogKey, upto: Sequence) {
+        self.lock().live.durable(log, upto);
+        self.changed.notify_one();
+    }
+
+    /// A gateway came or went.
+    pub(crate) fn presence(
+        &self,
+        gateway: &GatewayId,
+        online: bool,
+        now: Duration,
+        wall: Timestamp,
+    ) {
+        self.lock().live.presence(gateway, online, now, wall);
         self.changed.notify_one();
     }
 
     /// The broker came, perhaps without what it had retained.
-    pub(crate) fn connected(&self) {
-        self.lock().live.send_all();
+    pub(crate) fn connected(&self, now: Duration) {
+        self.lock().live.send_all(now);
         self.changed.notify_one();
     }
 
-    /// Live topics, and values left out of them.
-    pub(crate) fn live_counts(&self) -> (usize, u64) {
+    /// Counts of the live topics.
+    pub(crate) fn live_counts(&self) -> LiveCounts {
         self.lock().live.counts()
     }
 
@@ -83,7 +116,7 @@ impl Outbox {
     /// Publishes until closed.
     pub(crate) async fn run(&self, broker: &dyn Broker, clock: &dyn Clock) {
         loop {
-            let next = self.next(clock.monotonic());
+            let next = self.next(clock.monotonic(), clock.now());
             match next {
                 Next::Send(message) => {
                     // An ack that is lost here is announced when the broker comes again.
@@ -104,7 +137,7 @@ impl Outbox {
         }
     }
 
-    fn next(&self, now: Duration) -> Next {
+    fn next(&self, now: Duration, wall: Timestamp) -> Next {
         let mut state = self.lock();
         if let Some(((gateway, _), ack)) = state.acks.pop_first() {
             let payload =
@@ -121,17 +154,21 @@ impl Outbox {
         if state.closed {
             return Next::End;
         }
-        if let Some(live) = state.live.next(now) {
-            let (topic, payload) = (live.topic, Bytes::from(live.payload));
-            return Next::Send(Message {
-                topic,
-                payload,
-                retain: true,
-                at_least_once: false,
-                expiry: None,
-            });
+        if let Some(live) = state.live.next(now, wall) {
+            drop(state);
+            return Next::Send(self.live_message(live));
         }
-        Next::Wait(state.live.due().map(|at| at.saturating_sub(now)))
+        Next::Wait(state.live.due(now).map(|at| at.saturating_sub(now)))
+    }
+
+    fn live_message(&self, live: LiveMessage) -> Message {
+        if self.stream.receiver_count() > 0 {
+            // Without a receiver in this moment there is nobody to miss it.
+            drop(self.stream.send(Arc::new(live.clone())));
+        }
+        let LiveMessage { topic, payload, retain, at_least_once } = live;
+        let expiry = (retain && !payload.is_empty()).then_some(self.expiry);
+        Message { topic, payload: payload.into(), retain, at_least_once, expiry }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -4,19 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::host::{Clock, Entropy};
-use tokio::sync::{mpsc, watch};
+use model::topic;
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Action, Admit, AdmitSettings, Event, Notice, NoticeKind, Now, Work};
 use crate::broker::{self, Broker};
-use crate::committer::{self, Outcome, in_words};
+use crate::committer::{self, Failed, Outcome, in_words};
 use crate::error::{IngestEnded, IngestError};
 use crate::inbox::{Inbound, InboxReader, inbox};
+use crate::live::LiveMessage;
 use crate::outbox::Outbox;
+use crate::quarantine::{QUARANTINE_BYTES_MAX, QUARANTINE_FRAMES_MAX, Quarantine, Used};
 use crate::settings::IngestSettings;
 use crate::status::{CommitNotice, IngestStatus, LogStatus};
-use contract::{Dictionaries, Store};
+use contract::{AdmittedFrame, Dictionaries, Store};
 
 /// The status is at most this old.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
@@ -40,6 +43,7 @@ pub struct Ingest {
     status: watch::Receiver<IngestStatus>,
     commits: watch::Receiver<CommitNotice>,
     tcp_port: Option<u16>,
+    live: broadcast::Sender<Arc<LiveMessage>>,
     failure: watch::Receiver<Option<IngestEnded>>,
     task: JoinHandle<()>,
 }
@@ -54,14 +58,17 @@ impl Ingest {
         stop: CancellationToken,
     ) -> Result<Self, IngestError> {
         settings.check()?;
+        let identity = store.identity().await.map_err(IngestError::Store)?;
         let watermarks = store.watermarks().await.map_err(IngestError::Store)?;
         let last_commit = store.commit_number().await.map_err(IngestError::Store)?;
+        let quarantine = settings.quarantine.clone().map(Quarantine::new);
         let mut name = [0; 8];
         host.entropy.fill(&mut name);
         let admit_settings = AdmitSettings {
             commit_interval: settings.commit_interval,
             retry_max: settings.retry_max,
             samples_max: settings.samples_max,
+            quarantine_room: room_of(quarantine.as_ref())?,
         };
         let name = format!("{:016x}", u64::from_le_bytes(name));
         let dictionaries = store.dictionaries().await.unwrap_or_else(|e| {
@@ -71,7 +78,7 @@ impl Ingest {
             );
             Dictionaries::new()
         });
-        let admit = Admit::new(admit_settings, name, watermarks, dictionaries);
+        let admit = Admit::new(admit_settings, name, identity, watermarks, dictionaries);
 
         let (inbox, reader) = inbox();
         let (clock, retry_max) = (Arc::clone(&host.clock), settings.retry_max);
@@ -79,17 +86,19 @@ impl Ingest {
         let tcp_port = broker.tcp_port();
         let (work, work_queue) = mpsc::channel(1);
         let (done_sender, done) = mpsc::channel(1);
-        let committer = tokio::spawn(committer::run(store, work_queue, done_sender));
+        let committer = tokio::spawn(committer::run(store, quarantine, work_queue, done_sender));
         let (status_sender, status) =
             watch::channel(IngestStatus { last_commit, ..IngestStatus::default() });
         let commit_notice = CommitNotice { commit: last_commit, rows: 0 };
         let (commits_sender, commits) = watch::channel(commit_notice);
         let (failure_sender, failure) = watch::channel(None);
+        let outbox = Arc::new(Outbox::new(settings.live));
+        let live = outbox.stream();
         let core = Core {
             admit,
             clock: host.clock,
             inbox: reader,
-            outbox: Arc::new(Outbox::default()),
+            outbox,
             work,
             under_way: None,
             done,
@@ -99,7 +108,7 @@ impl Ingest {
             failure: failure_sender,
         };
         let task = tokio::spawn(core.run(broker.into(), committer, stop));
-        Ok(Self { status, commits, tcp_port, failure, task })
+        Ok(Self { status, commits, tcp_port, live, failure, task })
     }
 
     /// How it is, at most half a second old.
@@ -112,6 +121,12 @@ impl Ingest {
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<CommitNotice> {
         self.commits.clone()
+    }
+
+    /// The live messages from now on, as they are published. Whoever falls behind misses some, and is told how many.
+    #[must_use]
+    pub fn live(&self) -> broadcast::Receiver<Arc<LiveMessage>> {
+        self.live.subscribe()
     }
 
     /// The TCP port of the embedded broker.
@@ -133,6 +148,16 @@ impl Ingest {
             tracing::error!(error = %e, "ingest ended abnormally");
         }
     }
+}
+
+/// What a quarantine still takes.
+fn room_of(quarantine: Option<&Quarantine>) -> Result<Used, IngestError> {
+    let Some(quarantine) = quarantine else { return Ok(Used::default()) };
+    let used = quarantine.used().map_err(IngestError::Quarantine)?;
+    Ok(Used {
+        frames: QUARANTINE_FRAMES_MAX.saturating_sub(used.frames),
+        bytes: QUARANTINE_BYTES_MAX.saturating_sub(used.bytes),
+    })
 }
 
 struct Core {
@@ -216,7 +241,11 @@ impl Core {
                 }
                 () = tokio::time::sleep(tick) => Event::Tick,
                 inbound = self.inbox.queue.recv() => match inbound {
-                    Some(Inbound { is_state: true, .. }) => Event::Tick,
+                    Some(Inbound { gateway, message, is_state: true, .. }) => {
+                        let online = message == topic::ONLINE.as_bytes();
+                        self.outbox.presence(&gateway, online, self.clock.monotonic(), self.clock.now());
+                        Event::Tick
+                    }
                     Some(Inbound { gateway, message, .. }) => Event::Up { gateway, message },
                     None => return IngestEnded("the broker"),
                 },
@@ -244,7 +273,7 @@ impl Core {
         if !connection.is_up {
             return Event::Tick;
         }
-        self.outbox.connected();
+        self.outbox.connected(self.clock.monotonic());
         Event::Connected
     }
 
@@ -259,14 +288,15 @@ impl Core {
                     status.last_commit = committed.commit;
                     status.last_commit_at = Some(at);
                 });
-                if let Some(work) = work {
-                    self.outbox.committed(&work.draft.frames, at);
+                for moved in work.iter().flat_map(|work| &work.draft.watermarks) {
+                    let log = (moved.gateway.clone(), moved.log_id);
+                    self.outbox.durable(&log, moved.durable_upto);
                 }
                 Event::Committed
             }
-            Err(text) => {
-                self.status.send_modify(|status| status.store_error = Some(text.clone()));
-                Event::CommitFailed(text)
+            Err(Failed { error, watermarks }) => {
+                self.status.send_modify(|status| status.store_error = Some(error.clone()));
+                Event::CommitFailed { error, watermarks }
             }
         }
     }
@@ -274,7 +304,9 @@ impl Core {
     fn step(&mut self, event: Event) {
         let now = Now { monotonic: self.clock.monotonic(), wall: self.clock.now() };
         let is_commit = matches!(event, Event::Committed);
-        for action in self.admit.step(now, event) {
+        let outbox = Arc::clone(&self.outbox);
+        let mut admitted = |frame: &AdmittedFrame| outbox.admitted(frame, now.monotonic, now.wall);
+        for action in self.admit.step_with(now, event, &mut admitted) {
             match action {
                 Action::Ack { gateway, ack } => self.outbox.ack(gateway, ack),
                 Action::Notice(notice) => log(&notice),
@@ -300,7 +332,7 @@ impl Core {
         let mut counters = *self.admit.counters();
         counters.dropped.queue_full = self.inbox.queue_full();
         counters.dropped.no_gateway = self.inbox.no_gateway();
-        let (live_topics, live_left_out) = self.outbox.live_counts();
+        let live = self.outbox.live_counts();
         let logs = self.admit.logs().map(|log| LogStatus {
             gateway: log.gateway,
             log_id: log.log_id,
@@ -313,8 +345,10 @@ impl Core {
         let logs = logs.collect();
         self.status.send_modify(|status| {
             status.counters = counters;
-            status.live_topics = live_topics as u64;
-            status.live_left_out = live_left_out;
+            status.live_topics = live.topics as u64;
+            status.live_left_out = live.left_out;
+            status.live_held_back = live.held_back;
+            status.live_others_dropped = live.others_dropped;
             status.logs = logs;
         });
     }
@@ -334,6 +368,14 @@ fn log(notice: &Notice) {
                 "message refused, its log waits for a good one: {text}"
             );
         }
+        NoticeKind::Quarantined => {
+            tracing::error!(
+                gateway,
+                log_id,
+                "frame cannot be read, is in quarantine and counts as lost: {text}"
+            );
+        }
+        NoticeKind::StoreWentBack => tracing::error!("store went back: {text}"),
         NoticeKind::Forked => tracing::error!(gateway, log_id, waits_for, "log refused: {text}"),
         NoticeKind::Unaccounted => {
             tracing::error!(gateway, log_id, waits_for, "frames lost: {text}");

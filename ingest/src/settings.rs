@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::GatewayId;
+use model::topic::LIVE_ROOT;
 
 use crate::error::IngestError;
 use crate::secret::Secret;
@@ -47,8 +48,59 @@ pub struct UrlBroker {
     pub credentials: Option<(String, PathBuf)>,
 }
 
+/// The live topics (`docs/mqtt.md`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveSettings {
+    /// Whether anything is published.
+    pub enabled: bool,
+    /// In front of `v1`: empty, or levels that end with a slash.
+    pub prefix: String,
+    /// Places, as `acme/nb-1/melting`: only what lies below one of them. Empty: everything.
+    pub only: Vec<String>,
+    /// Messages a second for all values together.
+    pub budget: u32,
+    /// Shortest time between two messages on one topic.
+    pub rate: Duration,
+    /// Percent of the value that was published last; a smaller change is not published.
+    pub deadband: f64,
+    /// Values at QoS 1, otherwise 0.
+    pub at_least_once: bool,
+    /// Whether groups are always published, and not only where the budget is not enough.
+    pub groups: bool,
+    /// After so long a broker elsewhere forgets a value that was not published again.
+    pub expiry: Duration,
+}
+
+impl Default for LiveSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            prefix: String::new(),
+            only: Vec::new(),
+            budget: 5_000,
+            rate: Duration::from_millis(500),
+            deadband: 0.0,
+            at_least_once: false,
+            groups: false,
+            expiry: Duration::from_hours(1),
+        }
+    }
+}
+
+impl LiveSettings {
+    /// Whether the device with this topic (without prefix) is published.
+    pub(crate) fn wants(&self, topic: &str) -> bool {
+        let below = |place: &String| {
+            let rest = topic.strip_prefix(LIVE_ROOT).and_then(|rest| rest.strip_prefix('/'));
+            let rest = rest.and_then(|rest| rest.strip_prefix(place.as_str()));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.only.is_empty() || self.only.iter().any(below)
+    }
+}
+
 /// What ingest is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct IngestSettings {
     /// How long frames of all gateways are gathered for one commit.
     pub commit_interval: Duration,
@@ -58,6 +110,10 @@ pub struct IngestSettings {
     pub samples_max: u64,
     /// The broker.
     pub broker: BrokerSettings,
+    /// The live topics.
+    pub live: LiveSettings,
+    /// Where frames go that cannot be read; without it their logs wait.
+    pub quarantine: Option<PathBuf>,
 }
 
 impl IngestSettings {
@@ -69,6 +125,8 @@ impl IngestSettings {
             retry_max: Duration::from_secs(30),
             samples_max: 4_000_000,
             broker,
+            live: LiveSettings::default(),
+            quarantine: None,
         }
     }
 

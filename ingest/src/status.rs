@@ -41,6 +41,10 @@ pub struct IngestStatus {
     pub live_topics: u64,
     /// Values left out of the live topics because there are too many.
     pub live_left_out: u64,
+    /// Values that a newer one replaced before the budget or the rate of the live topics let them out.
+    pub live_held_back: u64,
+    /// Descriptions and states that found no room.
+    pub live_others_dropped: u64,
     /// All logs, by gateway.
     pub logs: Vec<LogStatus>,
 }

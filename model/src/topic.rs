@@ -48,13 +48,25 @@ pub fn gateway_of_state(topic: &str) -> Option<GatewayId> {
     GatewayId::new(id).ok()
 }
 
+/// Where everything about a device begins: `v1/{enterprise}/{site}/{area}/{line}/{device}`.
+#[must_use]
+pub fn live_device(point: &PointInfo) -> String {
+    let Place { enterprise, site, area, line } = &point.place;
+    let (area, line) = (area.as_deref().unwrap_or("_"), line.as_deref().unwrap_or("_"));
+    format!("{LIVE_ROOT}/{enterprise}/{site}/{area}/{line}/{}", point.device)
+}
+
+/// Where everything about a gateway begins: `v1/{enterprise}/{site}/_/_/{gateway}`.
+#[must_use]
+pub fn live_gateway(enterprise: &str, site: &str, gateway: &GatewayId) -> String {
+    format!("{LIVE_ROOT}/{enterprise}/{site}/_/_/{gateway}")
+}
+
 /// Where the last value of a point is kept, retained:
 /// `v1/{enterprise}/{site}/{area}/{line}/{device}/v/{metric}`.
 #[must_use]
 pub fn live_value(point: &PointInfo) -> String {
-    let Place { enterprise, site, area, line } = &point.place;
-    let (area, line) = (area.as_deref().unwrap_or("_"), line.as_deref().unwrap_or("_"));
-    format!("v1/{enterprise}/{site}/{area}/{line}/{}/v/{}", point.device, point.metric)
+    format!("{}/v/{}", live_device(point), point.metric)
 }
 
 #[cfg(test)]

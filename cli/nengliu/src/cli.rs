@@ -27,6 +27,64 @@ enum Command {
     Explain(ExplainArgs),
     /// Print samples. 查询采样值
     Query(QueryArgs),
+    /// List, show and drop frames that could not be read. 隔离区
+    Quarantine(QuarantineArgs),
+    /// Print the rights that another broker must have. 消息代理权限
+    Acl(AclArgs),
+}
+
+/// `nengliu quarantine`.
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineArgs {
+    /// The settings of the centre; the lake is taken from them.
+    #[arg(short, long, global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder of the lake.
+    #[arg(long, global = true)]
+    pub(crate) lake: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: QuarantineCommand,
+}
+
+/// What to do with the quarantine.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// One line for each frame: name, time, samples, what is wrong.
+    List,
+    /// What is known of one frame.
+    Show {
+        /// Its name, as `list` gives it.
+        name: String,
+        /// Write the frame into this file.
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+    },
+    /// Remove one frame. Its samples stay counted as lost. The room counts after the next start of `serve`.
+    Drop {
+        /// Its name, as `list` gives it.
+        name: String,
+    },
+}
+
+/// `nengliu acl`.
+#[derive(Debug, Args)]
+pub(crate) struct AclArgs {
+    /// Which broker.
+    #[arg(value_enum)]
+    pub(crate) broker: AclBroker,
+    /// User name of the centre.
+    #[arg(long, default_value = "nengliu")]
+    pub(crate) user: String,
+    /// As `[live] prefix`.
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+}
+
+/// Brokers whose rights can be printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AclBroker {
+    /// Eclipse Mosquitto: its `acl_file`.
+    Mosquitto,
 }
 
 /// `nengliu demo`.
@@ -191,6 +249,12 @@ impl Cli {
                 commands::blocking(move || commands::explain::explain(&args)).await
             }
             Command::Query(args) => commands::blocking(move || commands::query::query(&args)).await,
+            Command::Quarantine(args) => {
+                commands::blocking(move || commands::quarantine::quarantine(&args)).await
+            }
+            Command::Acl(args) => {
+                commands::acl::acl(args.broker, &args.user, args.prefix.as_deref())
+            }
         }
     }
 }

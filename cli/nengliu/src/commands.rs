@@ -1,8 +1,10 @@
 //! The commands, one file each. They print and choose exit codes; nothing below does.
 
+pub(crate) mod acl;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod kpi;
+pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod serve;
 mod source;

@@ -15,6 +15,11 @@
 //! id = "gw-1"
 //! password_file = "gw-1.password"      # mode 0600; the gateway has the same as its `password_file`
 //!
+//! [live]                               # values for screens and other programs: docs/mqtt.md
+//! enabled = true
+//! budget = 5000                        # messages a second in all
+//! rate = "500ms"                       # shortest time between two messages on one topic
+//!
 //! [ingest]
 //! commit_interval = "2s"               # frames gathered so long become one commit
 //! retry_max = "30s"                    # longest wait between two tries to commit or to reach the broker
@@ -27,17 +32,21 @@
 //!
 //! Must never start anything.
 
+mod gateways;
+mod live;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Problem, Problems, SourceFile, Spanned, Table, written};
-use ingest::secret::{self, Secret};
+use ingest::LiveSettings;
+use ingest::secret::Secret;
 use model::GatewayId;
 
 /// The settings of the centre.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     /// Where the lake lies.
     pub(crate) lake: PathBuf,
@@ -47,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) commit_interval: Duration,
     /// Longest wait between two attempts to commit or to reach the broker; `None` for the usual one.
     pub(crate) retry_max: Option<Duration>,
+    /// The live topics.
+    pub(crate) live: LiveSettings,
     /// Figures on a timer, where wanted.
     pub(crate) analytics: Option<AnalyticsSettings>,
 }
@@ -100,6 +111,7 @@ impl Default for Settings {
             broker: BrokerSettings::Embedded { tcp_port: 1883, passwords: BTreeMap::new() },
             commit_interval: COMMIT_INTERVAL_DEFAULT,
             retry_max: None,
+            live: LiveSettings::default(),
             analytics: None,
         }
     }
@@ -139,7 +151,11 @@ fn read(file: &std::sync::Arc<SourceFile>, folder: &Path, problems: &mut Problem
         None => Settings::default().broker,
     };
     let gateways = root.tables("gateway", problems);
-    let broker = read_gateways(gateways, broker, folder, problems);
+    let broker = gateways::read(gateways, broker, folder, problems);
+    let live = root.optional::<Table>("live", problems);
+    let live = live.map_or_else(LiveSettings::default, |found| {
+        live::read(found.value, matches!(broker, BrokerSettings::Embedded { .. }), problems)
+    });
     let mut commit_interval = COMMIT_INTERVAL_DEFAULT;
     let mut retry_max = None;
     if let Some(mut table) = root.optional::<Table>("ingest", problems).map(|found| found.value) {
@@ -159,7 +175,7 @@ fn read(file: &std::sync::Arc<SourceFile>, folder: &Path, problems: &mut Problem
         Some(AnalyticsSettings { plant, every, figures_folder: folder.join(figures) })
     });
     root.finish(problems);
-    Settings { lake, broker, commit_interval, retry_max, analytics }
+    Settings { lake, broker, commit_interval, retry_max, live, analytics }
 }
 
 fn duration(
@@ -233,53 +249,4 @@ fn check_url(url: &Spanned<String>, problems: &mut Problems) {
         let message = format!("`url`: nothing may follow host and TCP port, found `{}`", url.value);
         problems.push(url.problem("EN-C006", message).help("for example mqtt://192.168.1.10:1883"));
     }
-}
-
-/// `[[gateway]]`: who may send to the embedded broker.
-fn read_gateways(
-    tables: Vec<Table>,
-    broker: BrokerSettings,
-    folder: &Path,
-    problems: &mut Problems,
-) -> BrokerSettings {
-    let tcp_port = match broker {
-        BrokerSettings::Embedded { tcp_port, .. } => tcp_port,
-        BrokerSettings::External { .. } => {
-            if let Some(table) = tables.first() {
-                let message = "`[[gateway]]` belongs to the embedded broker, and `[broker] url` names another";
-                let help = "`nengliu acl mosquitto` prints what that broker needs";
-                problems.push(table.problem("EN-C012", message).help(help));
-            }
-            for mut table in tables {
-                // Taken, so that each is named as one problem and not as unknown keys.
-                table.optional::<String>("id", problems);
-                table.optional::<String>("password_file", problems);
-                table.finish(problems);
-            }
-            return broker;
-        }
-    };
-    let mut passwords = BTreeMap::new();
-    for mut table in tables {
-        let id = table.required::<String>("id", problems);
-        let file = table.required::<String>("password_file", problems);
-        table.finish(problems);
-        let (Some(id), Some(file)) = (id, file) else { continue };
-        let Ok(gateway) = GatewayId::new(&id.value) else {
-            let message = format!("`id` is `{}`: expected that of a gateway", id.value);
-            problems
-                .push(id.problem("EN-C013", message).help("as `[gateway] id` in its gateway.toml"));
-            continue;
-        };
-        match secret::read(&folder.join(&file.value)) {
-            Ok(password) => {
-                if passwords.insert(gateway, password).is_some() {
-                    let message = format!("gateway `{}` stands here twice", id.value);
-                    problems.push(id.problem("EN-C013", message).help("leave one of them out"));
-                }
-            }
-            Err(e) => problems.push(file.problem("EN-C014", e.to_string())),
-        }
-    }
-    BrokerSettings::Embedded { tcp_port, passwords }
 }

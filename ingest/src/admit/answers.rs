@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use contract::LogKey;
 use model::ack::ACK_VERSION;
+use model::ack::AckFault;
 use model::{
     Ack, DurabilityClass, Epoch, GatewayId, Lane, LogId, Sequence, SequenceRange, StoreId,
 };
 
+use super::frame::FORKED;
 use super::log::Log;
 use super::{
     Action, Admit, DropReason, GATEWAY_FRAMES_MAX, LOGS_PER_GATEWAY_MAX, Notice, NoticeKind, Now,
@@ -21,32 +23,54 @@ pub(super) const ASK_MAX: Duration = Duration::from_secs(1);
 pub(super) const NOTICE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What an ack says beside the watermark.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Tell {
     Watermark,
     Want(Sequence),
     Open,
+    /// Why the log does not go on, for programs and for people.
+    Fault(&'static str, String),
 }
 
-pub(super) fn ack(ingest: &str, key: &LogKey, durable_upto: Sequence, tell: Tell) -> Action {
-    let want = if let Tell::Want(want) = tell { SequenceRange::new(want, want) } else { None };
-    let ack = Ack {
-        v: ACK_VERSION,
-        log_id: key.1,
-        store: StoreId::new("unknown").expect("letters"),
-        epoch: Epoch(0),
-        ingest: ingest.to_owned(),
-        durable_upto,
-        hash: None,
-        class: DurabilityClass::D2,
-        have: Vec::new(),
-        want: want.into_iter().collect(),
-        lane: Lane::Backlog,
-        open: matches!(tell, Tell::Open),
-        slow_ms: 0,
-        fault: None,
-    };
-    Action::Ack { gateway: key.0.clone(), ack }
+/// Who speaks: this run of ingest, and the store behind it.
+#[derive(Debug)]
+pub(super) struct Voice {
+    pub(super) ingest: String,
+    pub(super) store: StoreId,
+    pub(super) epoch: Epoch,
+}
+
+impl Voice {
+    /// What a gateway is told about a log; about one that is not looked after, that nothing of it is durable.
+    pub(super) fn ack(&self, key: &LogKey, log: Option<&Log>, tell: Tell) -> Action {
+        let (durable_upto, hash) =
+            log.map_or((Sequence(0), None), |log| (log.watermark, log.durable_hash));
+        let last_held = log.map_or(Sequence(0), |log| Sequence(log.next.0.saturating_sub(1)));
+        let want = if let Tell::Want(want) = tell { SequenceRange::new(want, want) } else { None };
+        let open = matches!(tell, Tell::Open);
+        let fault = if let Tell::Fault(code, text) = tell {
+            Some(AckFault { code: code.to_owned(), text })
+        } else {
+            None
+        };
+        let ack = Ack {
+            v: ACK_VERSION,
+            log_id: key.1,
+            store: self.store.clone(),
+            epoch: self.epoch,
+            ingest: self.ingest.clone(),
+            durable_upto,
+            hash,
+            class: DurabilityClass::D2,
+            have: SequenceRange::new(durable_upto.next(), last_held).into_iter().collect(),
+            want: want.into_iter().collect(),
+            lane: Lane::Backlog,
+            open,
+            slow_ms: 0,
+            fault,
+        };
+        Action::Ack { gateway: key.0.clone(), ack }
+    }
 }
 
 impl Admit {
@@ -59,11 +83,9 @@ impl Admit {
         out: &mut Vec<Action>,
     ) {
         let log = self.logs.get_mut(key);
-        if log.as_ref().is_some_and(|log| log.is_forked()) {
-            return;
-        }
-        let watermark = log.as_ref().map_or(Sequence(0), |log| log.watermark);
         let tell = match (reason, log) {
+            (DropReason::Forked, _) => Tell::Fault("forked", FORKED.to_owned()),
+            (_, Some(log)) if log.is_forked() => Tell::Fault("forked", FORKED.to_owned()),
             (DropReason::NotOpened | DropReason::NoDictionary, log) => {
                 if let Some(log) = log {
                     log.behind = true;
@@ -93,7 +115,7 @@ impl Admit {
             _ => return,
         };
         if self.asked.allows(key.clone(), now.monotonic) {
-            out.push(ack(&self.ingest, key, watermark, tell));
+            out.push(self.voice.ack(key, self.logs.get(key), tell));
         }
     }
 

@@ -85,6 +85,10 @@ pub struct Counters {
     pub frames_lost: u64,
     /// Samples in them, as far as they are known.
     pub samples_lost: u64,
+    /// Frames that could not be read and are in quarantine; they count as lost.
+    pub frames_quarantined: u64,
+    /// Times that the store went back to an earlier state of itself under this run.
+    pub rewinds: u64,
     /// Frames whose `prev_hash` does not name the frame before them.
     pub chain_breaks: u64,
     /// Samples whose gateway time is more than 400 days old or more than 10 minutes ahead (delivery limits).

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::{CommitDraft, LogKey, WatermarkMove};
-use model::{DictionaryHash, Sequence};
+use model::{DictionaryHash, FrameHash, Sequence};
 
 use contract::Dictionaries;
 
 use super::Work;
 use super::log::{Held, Log, Weight};
+use crate::quarantine::Quarantined;
 
 /// Samples after which a draft is full; the rest waits for the next one.
 const DRAFT_SAMPLES: u64 = 1_000_000;
@@ -35,6 +36,7 @@ pub(super) enum Due {
 pub(super) struct Moved {
     pub(super) key: LogKey,
     pub(super) upto: Sequence,
+    pub(super) hash: Option<FrameHash>,
     pub(super) weight: Weight,
     pub(super) lost_frames: u64,
     pub(super) lost_samples: u64,
@@ -130,6 +132,19 @@ impl Drafts {
         work
     }
 
+    /// Gives the draft under way up: it does not fit the store any more.
+    pub(super) fn abandon(&mut self, logs: &BTreeMap<LogKey, Log>) {
+        self.under_way = None;
+        self.retry_at = None;
+        self.retry_wait = Duration::ZERO;
+        self.failing = false;
+        // The store may have lost what it had of them.
+        self.stored.clear();
+        if !logs.values().any(Log::is_dirty) {
+            self.gathering_since = None;
+        }
+    }
+
     /// The draft under way is durable.
     pub(super) fn done(&mut self) -> Option<UnderWay> {
         let under_way = self.under_way.take()?;
@@ -164,12 +179,15 @@ impl Drafts {
             keys.rotate_left(start);
         }
         let (mut draft, mut moves) = (CommitDraft::default(), Vec::new());
+        let mut quarantined = Vec::new();
         let mut dictionaries = Dictionaries::new();
         let mut room = DRAFT_SAMPLES;
         for key in keys {
             let Some(log) = logs.get_mut(&key) else { continue };
             match take_log(key, log, &mut room, &mut draft, &mut dictionaries) {
                 Some(of_log) => {
+                    let is_in = |frame: &mut Quarantined| frame.label.sequence <= of_log.upto;
+                    quarantined.extend(log.aside.extract_if(.., is_in));
                     self.last_log = Some(of_log.key.clone());
                     moves.push(of_log);
                 }
@@ -178,7 +196,8 @@ impl Drafts {
         }
         dictionaries.retain(|hash, _| !self.stored.contains(hash));
         let dictionaries = dictionaries.into_iter().collect();
-        UnderWay { work: Arc::new(Work { draft: Arc::new(draft), dictionaries }), moves }
+        let work = Work { draft: Arc::new(draft), dictionaries, quarantined };
+        UnderWay { work: Arc::new(work), moves }
     }
 }
 
@@ -224,13 +243,13 @@ fn take_log(
     draft.watermarks.push(WatermarkMove {
         gateway,
         log_id,
-        stood: log.watermark,
+        stood: log.stored,
         durable_upto: upto,
         lost_frames: log.lost_frames,
         lost_samples: log.lost_samples,
         last_hash,
     });
-    Some(Moved { key, upto, weight, lost_frames, lost_samples })
+    Some(Moved { key, upto, hash: last_hash, weight, lost_frames, lost_samples })
 }
 
 #[cfg(test)]
@@ -249,7 +268,7 @@ mod tests {
             batch.samples = vec![batch.samples[0].clone(); samples];
             let dictionary = Arc::new(dictionary());
             let frame = AdmittedFrame { gateway, log_id, sequence, dictionary, batch };
-            Held::Data { bytes: 1, hash: 1, frame }
+            Held::Data { bytes: 1, hash: FrameHash([1; 32]), frame }
         };
         let mark = |upto: u64| contract::Watermark {
             durable_upto: Sequence(upto),

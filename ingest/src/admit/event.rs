@@ -1,13 +1,15 @@
 //! What admission is told and what it says. Must never decide anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use contract::CommitDraft;
+use contract::{CommitDraft, LogKey, Watermark};
 use model::{Ack, Dictionary, DictionaryHash, GatewayId, LogId, Sequence, Timestamp};
 
 use super::Notice;
+use crate::quarantine::{Quarantined, Used};
 
 /// What the composition root chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct AdmitSettings {
     pub retry_max: Duration,
     /// Most samples held uncommitted for all gateways together: what bounds memory.
     pub samples_max: u64,
+    /// Room in quarantine for frames that cannot be read; none without a quarantine.
+    pub quarantine_room: Used,
 }
 
 /// The moment of an event.
@@ -45,8 +49,13 @@ pub enum Event {
     Tick,
     /// The draft under way is durable.
     Committed,
-    /// The draft under way could not be made durable, and why.
-    CommitFailed(String),
+    /// The draft under way could not be made durable.
+    CommitFailed {
+        /// Why.
+        error: String,
+        /// Where each log stands in the store now, where it could be asked.
+        watermarks: Option<BTreeMap<LogKey, Watermark>>,
+    },
     /// Commit at once what is held: the program is about to end.
     Flush,
 }
@@ -74,6 +83,8 @@ pub struct Work {
     pub draft: Arc<CommitDraft>,
     /// Dictionaries that must be durable before the rows that name them.
     pub dictionaries: Vec<(DictionaryHash, Arc<Dictionary>)>,
+    /// Frames that must be in quarantine before their loss is durable.
+    pub quarantined: Vec<Quarantined>,
 }
 
 /// One log, for the status.

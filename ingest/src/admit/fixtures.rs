@@ -4,11 +4,16 @@ use model::frame::encode_frame;
 use model::wire::{Open, UpMessage};
 use model::{
     Batch, DestinationId, Dictionary, Epoch, FrameHeader, GatewayId, Lane, LogId, Loss, LossReason,
-    Place, PointIndex, PointInfo, PointKind, Quality, RecordType, Sample, Sequence, Timestamp,
-    Unit, Value, ValueType,
+    Place, PointIndex, PointInfo, PointKind, Quality, RecordType, Sample, Sequence, StoreId,
+    Timestamp, Unit, Value, ValueType,
 };
 
 use super::Event;
+
+/// The store of these tests.
+pub(crate) fn store() -> (StoreId, Epoch) {
+    (StoreId::new("store-1").unwrap(), Epoch(0))
+}
 
 pub(crate) fn gateway(name: &str) -> GatewayId {
     GatewayId::new(name).unwrap()

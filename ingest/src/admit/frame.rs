@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use contract::{AdmittedFrame, LogKey};
 use model::frame::{hash_of_frame, hash_of_log_start};
-use model::{Dictionary, Frame, LogId, RecordType, Sequence, Timestamp};
+use model::{Dictionary, Frame, FrameHash, LogId, RecordType, Sequence, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::log::{Held, Log, Named, Session};
@@ -28,7 +28,7 @@ pub(super) fn hold(
             Some(format!("sequence {sequence} is too large")),
         ));
     }
-    let hash = short_hash(&hash_of_frame(frame.bytes));
+    let hash = FrameHash(hash_of_frame(frame.bytes));
     let mut dictionary = None;
     match frame.header.record_type {
         RecordType::Data => {
@@ -77,24 +77,19 @@ pub(super) fn learn(log: &mut Log, record: &[u8]) -> Result<(Named, u64), Refusa
     Ok((named, bytes))
 }
 
-/// What is kept of the hash of a frame to know it again: its first 63 bits, which fit a signed number of the store.
-pub(super) fn short_hash(hash: &[u8; 32]) -> u64 {
-    hash.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte)) >> 1
-}
-
 /// Whether the frame names another frame before it than the one that was admitted. After a loss there is nothing to
 /// compare with.
 pub(super) fn breaks_chain(log: &Log, log_id: LogId, frame: &Frame<'_>) -> bool {
     let first = (frame.header.sequence == Sequence(1)).then(|| hash_of_log_start(log_id));
-    let expected = first.map(|hash| short_hash(&hash)).or(log.last_hash);
-    expected.is_some_and(|expected| expected != short_hash(&frame.prev_hash))
+    let expected = first.map(FrameHash).or(log.last_hash);
+    expected.is_some_and(|expected| expected.0 != frame.prev_hash)
 }
 
 /// A frame comes again: the last one that was admitted must be the same.
 pub(super) fn compare_with_last(log: &mut Log, frame: &Frame<'_>) -> Result<(), Refusal> {
     let last_hash = log.last_hash.filter(|_| frame.header.sequence.next() == log.next);
     let Some(last_hash) = last_hash else { return Ok(()) };
-    if last_hash != short_hash(&hash_of_frame(frame.bytes)) {
+    if last_hash.0 != hash_of_frame(frame.bytes) {
         let sequence = frame.header.sequence;
         return Err(forked(log, &format!("its frame {sequence} is not the one that was here")));
     }
@@ -107,7 +102,7 @@ pub(super) fn compare_with_last(log: &mut Log, frame: &Frame<'_>) -> Result<(), 
 pub(super) fn refuse_fork(log: &mut Log, frame: &Frame<'_>) -> Result<(), Refusal> {
     let is_data = frame.header.record_type == RecordType::Data;
     let forks = match log.last_hash {
-        Some(last_hash) if last_hash == short_hash(&frame.prev_hash) => false,
+        Some(last_hash) if last_hash.0 == frame.prev_hash => false,
         Some(_) => log.is_forked() || (log.is_joint && is_data),
         None => log.is_forked(),
     };
@@ -118,11 +113,11 @@ pub(super) fn refuse_fork(log: &mut Log, frame: &Frame<'_>) -> Result<(), Refusa
     Ok(())
 }
 
+/// What is the matter with such a log, for gateways and people.
+pub(super) const FORKED: &str = "the spool is an old copy or a second one; stop the gateway, move its spool folder away and start it, so that a new log begins";
+
 /// Closes a log whose spool is another one than before.
 pub(super) fn forked(log: &mut Log, evidence: &str) -> Refusal {
     log.session = Session::Refused;
-    let text = format!(
-        "{evidence}: the spool is an old copy or a second one; stop the gateway, move its spool folder away and start it, so that a new log begins"
-    );
-    Refusal(DropReason::Forked, Some(text))
+    Refusal(DropReason::Forked, Some(format!("{evidence}: {FORKED}")))
 }

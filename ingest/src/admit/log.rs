@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use contract::{AdmittedFrame, Watermark};
 use model::wire::Open;
-use model::{Dictionary, DictionaryHash, Loss, Sequence};
+
+use model::{Dictionary, DictionaryHash, FrameHash, Loss, Sequence};
+
+use crate::quarantine::Quarantined;
 
 /// Dictionaries that one log keeps at hand; the oldest gives way, and the gateway is asked for it when it is needed again.
 const DICTIONARIES_MAX: usize = 16;
@@ -21,8 +24,8 @@ pub(super) enum Held {
     Data {
         /// Its bytes on the wire.
         bytes: u64,
-        /// Its short hash.
-        hash: u64,
+        /// Its hash.
+        hash: FrameHash,
         /// What the store gets.
         frame: AdmittedFrame,
     },
@@ -30,8 +33,8 @@ pub(super) enum Held {
     Record {
         /// Its bytes on the wire.
         bytes: u64,
-        /// Its short hash.
-        hash: u64,
+        /// Its hash.
+        hash: FrameHash,
         /// Its sequence.
         sequence: Sequence,
         /// What it holds, if it is a dictionary.
@@ -45,6 +48,8 @@ pub(super) enum Held {
         frames: u64,
         /// Samples in them.
         samples: u64,
+        /// Hash of the frame at its end, where it was here.
+        hash: Option<FrameHash>,
     },
 }
 
@@ -58,11 +63,11 @@ impl Held {
         }
     }
 
-    /// Short hash of the frame at its end, where there is one.
-    pub(super) fn hash(&self) -> Option<u64> {
+    /// Hash of the frame at its end, where there is one.
+    pub(super) fn hash(&self) -> Option<FrameHash> {
         match self {
             Self::Data { hash, .. } | Self::Record { hash, .. } => Some(*hash),
-            Self::Lost { .. } => None,
+            Self::Lost { hash, .. } => *hash,
         }
     }
 
@@ -125,12 +130,19 @@ pub(super) enum Session {
 }
 
 /// State of one log.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about one log")]
 #[derive(Debug)]
 pub(super) struct Log {
     /// Everything up to here is in the store.
     pub(super) watermark: Sequence,
     /// The sequence that is admitted next.
     pub(super) next: Sequence,
+    /// Where it stands in the store; 0 where the store never saw it.
+    pub(super) stored: Sequence,
+    /// Frames that were put aside and are in no commit yet.
+    pub(super) aside: Vec<Quarantined>,
+    /// A dictionary of it could not be read: frames that name an unknown one are not waited for.
+    pub(super) has_bad_dictionary: bool,
     /// Admitted and in no commit yet.
     pub(super) held: VecDeque<Held>,
     /// Frames lost, in all, as the store will know with the commit that was made last.
@@ -145,8 +157,10 @@ pub(super) struct Log {
     pub(super) behind: bool,
     /// A frame was refused since then: sending it again would bring the same refusal.
     pub(super) refused: bool,
-    /// Short hash of the frame before `next`, where it is known.
-    pub(super) last_hash: Option<u64>,
+    /// Hash of the frame before `next`, where it is known.
+    pub(super) last_hash: Option<FrameHash>,
+    /// Hash of the frame at the watermark, where there is one.
+    pub(super) durable_hash: Option<FrameHash>,
     /// No frame was admitted since the opening.
     pub(super) is_joint: bool,
     /// Losses that reach to `next` or above, ascending.
@@ -161,6 +175,8 @@ impl Log {
             lost_frames: watermark.lost_frames,
             lost_samples: watermark.lost_samples,
             last_hash: watermark.last_hash,
+            durable_hash: watermark.last_hash,
+            stored: watermark.durable_upto,
             ..Self::starting_behind(watermark.durable_upto)
         }
     }
@@ -169,6 +185,9 @@ impl Log {
         Self {
             watermark,
             next: watermark.next(),
+            stored: Sequence(0),
+            aside: Vec::new(),
+            has_bad_dictionary: false,
             held: VecDeque::new(),
             lost_frames: 0,
             lost_samples: 0,
@@ -177,6 +196,7 @@ impl Log {
             behind: false,
             refused: false,
             last_hash: None,
+            durable_hash: None,
             is_joint: true,
             losses: VecDeque::new(),
             dictionaries: VecDeque::new(),
@@ -233,6 +253,33 @@ impl Log {
         self.session = Session::Open;
         self.is_joint = false;
         self.skip_losses();
+    }
+
+    /// Passes the frame at `next`, which cannot be read, and keeps it for the quarantine.
+    pub(super) fn put_aside(&mut self, frame: Quarantined, at: FrameHash) {
+        debug_assert_eq!(frame.label.sequence, self.next, "INV-2: in sequence");
+        self.pass(self.next, 1, frame.label.samples);
+        self.last_hash = Some(at);
+        if let Some(Held::Lost { hash, .. }) = self.held.back_mut() {
+            *hash = Some(at);
+        }
+        self.aside.push(frame);
+        self.behind = false;
+        self.refused = false;
+        self.session = Session::Open;
+        self.is_joint = false;
+        self.skip_losses();
+    }
+
+    /// Stands where the store stands, which is not where it stood: what was admitted since is asked for again.
+    pub(super) fn rewind(&mut self, stored: Option<&Watermark>) {
+        let upto = stored.map_or(Sequence(0), |mark| mark.durable_upto);
+        let dictionaries = std::mem::take(&mut self.dictionaries);
+        let session = self.session;
+        *self = stored.map_or_else(|| Self::starting_behind(upto), |mark| Self::known(*mark));
+        self.dictionaries = dictionaries;
+        // The gateway must say anew what it has: only then what is gone can be counted.
+        self.session = if session == Session::Refused { session } else { Session::None };
     }
 
     /// Whether the gateway opened it in this run, and is listened to.
@@ -297,13 +344,13 @@ impl Log {
         self.next = to.next();
         self.last_hash = None;
         // One entry for all that is lost between two frames, so that what is held stays bounded (INV-5).
-        if let Some(Held::Lost { last, frames, samples }) = self.held.back_mut() {
-            *last = to;
+        if let Some(Held::Lost { last, frames, samples, hash }) = self.held.back_mut() {
+            (*last, *hash) = (to, None);
             *frames = frames.saturating_add(more_frames);
             *samples = samples.saturating_add(more_samples);
         } else {
             let (last, frames, samples) = (to, more_frames, more_samples);
-            self.held.push_back(Held::Lost { last, frames, samples });
+            self.held.push_back(Held::Lost { last, frames, samples, hash: None });
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) mod fixtures;
 mod frame;
 mod log;
 mod notice;
+mod rescue;
 #[cfg(test)]
 mod tests;
 
@@ -29,11 +30,11 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use contract::{LogKey, Watermark};
+use contract::{AdmittedFrame, LogKey, Watermark};
 use model::dictionary::DICTIONARY_BYTES_MAX;
 use model::frame::decode_frame;
 use model::wire::{Open, UpMessage};
-use model::{GatewayId, LogId, RecordType, Sequence};
+use model::{Epoch, GatewayId, LogId, RecordType, Sequence, StoreId};
 
 use contract::Dictionaries;
 
@@ -42,10 +43,10 @@ pub use counters::{Counters, DropReason, Dropped};
 pub use event::{Action, AdmitSettings, Event, LogState, Now, Work};
 pub use notice::{Notice, NoticeKind};
 
-use answers::{ASK_MAX, ASK_MIN, NOTICE_INTERVAL, Tell, ack};
+use answers::{ASK_MAX, ASK_MIN, NOTICE_INTERVAL, Tell, Voice};
 use drafts::{Drafts, Due};
 use frame::{breaks_chain, compare_with_last, forked, hold, learn, refuse_fork};
-use log::{Log, Session, Weight};
+use log::{Held, Log, Session, Weight};
 use notice::Limiter;
 
 /// Frames that a gateway sends without a commit ack; the bound must not be lower.
@@ -70,8 +71,7 @@ const FAR_BEHIND: u64 = 256;
 #[derive(Debug)]
 pub struct Admit {
     settings: AdmitSettings,
-    /// Name of this run.
-    ingest: String,
+    voice: Voice,
     logs: BTreeMap<LogKey, Log>,
     /// Logs that their gateways opened in this run.
     logs_opened: usize,
@@ -122,12 +122,13 @@ impl Admit {
     pub fn new(
         settings: AdmitSettings,
         ingest: String,
+        (store, epoch): (StoreId, Epoch),
         watermarks: impl IntoIterator<Item = (LogKey, Watermark)>,
         dictionaries: Dictionaries,
     ) -> Self {
         Self {
             settings,
-            ingest,
+            voice: Voice { ingest, store, epoch },
             logs_opened: 0,
             live: BTreeMap::new(),
             logs: watermarks.into_iter().map(|(key, mark)| (key, Log::known(mark))).collect(),
@@ -143,17 +144,29 @@ impl Admit {
 
     /// Takes one event and says what to do.
     pub fn step(&mut self, now: Now, event: Event) -> Vec<Action> {
+        self.step_with(now, event, &mut |_| ())
+    }
+
+    /// As [`Self::step`]; a frame of readings that is admitted is shown to `admitted`.
+    pub fn step_with(
+        &mut self,
+        now: Now,
+        event: Event,
+        admitted: &mut dyn FnMut(&AdmittedFrame),
+    ) -> Vec<Action> {
         let mut out = Vec::new();
         match event {
-            Event::Up { gateway, message } => self.up(now, gateway, &message, &mut out),
+            Event::Up { gateway, message } => self.up(now, gateway, &message, &mut out, admitted),
             Event::Connected => {
                 for (key, log) in self.logs.iter().filter(|(_, log)| !log.is_forked()) {
-                    out.push(ack(&self.ingest, key, log.watermark, Tell::Watermark));
+                    out.push(self.voice.ack(key, Some(log), Tell::Watermark));
                 }
             }
             Event::Tick => {}
             Event::Committed => self.committed(now, &mut out),
-            Event::CommitFailed(error) => self.commit_failed(now, error, &mut out),
+            Event::CommitFailed { error, watermarks } => {
+                self.commit_failed(now, error, watermarks, &mut out);
+            }
             Event::Flush => self.drafts.flush(),
         }
         if self.drafts.due(self.pressure()).is_some_and(|at| at <= now.monotonic) {
@@ -210,7 +223,14 @@ impl Admit {
         }
     }
 
-    fn up(&mut self, now: Now, gateway: GatewayId, message: &[u8], out: &mut Vec<Action>) {
+    fn up(
+        &mut self,
+        now: Now,
+        gateway: GatewayId,
+        message: &[u8],
+        out: &mut Vec<Action>,
+        admitted: &mut dyn FnMut(&AdmittedFrame),
+    ) {
         self.counters.messages = self.counters.messages.saturating_add(1);
         let (log_id, _, message) = match model::wire::decode(message) {
             Ok(decoded) => decoded,
@@ -221,7 +241,7 @@ impl Admit {
         let result = match message {
             UpMessage::Open(open) => self.open(now, &key, open, out),
             UpMessage::Dictionary(record) => self.dictionary(&key, record),
-            UpMessage::Frame(bytes) => self.frame(now, &key, bytes, out),
+            UpMessage::Frame(bytes) => self.frame(now, &key, bytes, out, admitted),
         };
         if let Err(refusal) = result {
             self.answer_drop(now, &key, refusal.0, out);
@@ -255,14 +275,14 @@ impl Admit {
             let (next, last, watermark) =
                 (open.next, Sequence(log.next.0.saturating_sub(1)), log.watermark);
             if next.0.saturating_add(FAR_BEHIND) <= watermark.0 {
-                out.push(ack(&self.ingest, key, watermark, Tell::Watermark));
+                out.push(self.voice.ack(key, Some(log), Tell::Watermark));
             }
             return Err(forked(log, &format!("its next frame is {next}, but {last} was here")));
         }
         let new_here = !self.logs.contains_key(key);
         let log = self.logs.entry(key.clone()).or_insert_with(|| Log::unknown(&open));
         let unaccounted = log.open(open, new_here);
-        let (watermark, forked, dirty) = (log.watermark, log.is_forked(), log.is_dirty());
+        let (forked, dirty) = (log.is_forked(), log.is_dirty());
         if dirty {
             self.drafts.holds(now.monotonic);
         }
@@ -271,13 +291,14 @@ impl Admit {
             self.notice(now, &key.0, Some(key.1), NoticeKind::Unaccounted, text, out);
         }
         if !forked {
-            out.push(ack(&self.ingest, key, watermark, Tell::Watermark));
+            out.push(self.voice.ack(key, self.logs.get(key), Tell::Watermark));
         }
         Ok(())
     }
 
     fn dictionary(&mut self, key: &LogKey, record: &[u8]) -> Result<(), Refusal> {
-        learn(opened(&mut self.logs, key)?, record)?;
+        let log = opened(&mut self.logs, key)?;
+        learn(log, record).inspect_err(|_| log.has_bad_dictionary = true)?;
         self.bound_dictionaries(key);
         Ok(())
     }
@@ -308,6 +329,7 @@ impl Admit {
         key: &LogKey,
         bytes: &[u8],
         out: &mut Vec<Action>,
+        admitted: &mut dyn FnMut(&AdmittedFrame),
     ) -> Result<(), Refusal> {
         let frame = decode_frame(bytes).map_err(|e| refused(&e))?;
         if frame.bytes.len() != bytes.len() {
@@ -334,9 +356,21 @@ impl Admit {
         if full {
             return Err(DropReason::Bound.into());
         }
-        let held = hold(log, &self.stored, key, &frame, now.wall, &mut self.counters)?;
+        let held = match hold(log, &self.stored, key, &frame, now.wall, &mut self.counters) {
+            Ok(held) => held,
+            Err(Refusal(DropReason::Refused, Some(reason))) => {
+                return self.put_aside(now, key, &frame, reason, out);
+            }
+            Err(Refusal(DropReason::NoDictionary, Some(reason))) if log.has_bad_dictionary => {
+                return self.put_aside(now, key, &frame, reason, out);
+            }
+            Err(refusal) => return Err(refusal),
+        };
         let broken = breaks_chain(log, key.1, &frame);
         let weight = held.weight();
+        if let Held::Data { frame, .. } = &held {
+            admitted(frame);
+        }
         log.admit(held);
         if frame.header.record_type == RecordType::Dictionary {
             self.bound_dictionaries(key);
@@ -380,20 +414,36 @@ impl Admit {
                 log.watermark < moved.upto,
                 "INV-5: a commit moves its watermarks forward"
             );
-            log.watermark = moved.upto;
+            (log.watermark, log.durable_hash) = (moved.upto, moved.hash);
+            log.stored = moved.upto;
             log.unsaid.0 = log.unsaid.0.saturating_add(moved.lost_frames);
             log.unsaid.1 = log.unsaid.1.saturating_add(moved.lost_samples);
             if !log.is_forked() {
                 let ask = log.behind && !log.refused;
                 let tell = if ask { Tell::Want(log.next) } else { Tell::Watermark };
-                out.push(ack(&self.ingest, &moved.key, log.watermark, tell));
+                out.push(self.voice.ack(&moved.key, Some(log), tell));
             }
             self.say_lost(now, &moved.key, out);
         }
     }
 
-    fn commit_failed(&mut self, now: Now, error: String, out: &mut Vec<Action>) {
+    fn commit_failed(
+        &mut self,
+        now: Now,
+        error: String,
+        watermarks: Option<BTreeMap<LogKey, Watermark>>,
+        out: &mut Vec<Action>,
+    ) {
         self.counters.commit_failures = self.counters.commit_failures.saturating_add(1);
+        let upto = |stored: &BTreeMap<LogKey, Watermark>, key: &LogKey| {
+            stored.get(key).map_or(Sequence(0), |mark| mark.durable_upto)
+        };
+        let went_back = |stored: &BTreeMap<LogKey, Watermark>| {
+            self.logs.iter().any(|(key, log)| upto(stored, key) < log.stored)
+        };
+        if let Some(stored) = watermarks.filter(went_back) {
+            return self.rewind(&stored, out);
+        }
         if self.drafts.failed(now.monotonic) {
             out.push(Action::Notice(Notice::commits_fail(error)));
         }

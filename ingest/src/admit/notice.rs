@@ -13,6 +13,10 @@ const ENTRIES_MAX: usize = 10_000;
 pub enum NoticeKind {
     /// A message cannot be read, or breaks the rules; the watermark stays below it.
     Refused,
+    /// A frame cannot be read and is in quarantine; its log goes on.
+    Quarantined,
+    /// The store stands lower than it did: it was put back. The gateways are asked for what it lacks.
+    StoreWentBack,
     /// A frame does not name the one before it.
     ChainBreak,
     /// A spool goes on differently from what is committed of it: an old copy, or a second one. Nothing of it is
@@ -52,6 +56,10 @@ pub struct Notice {
 impl Notice {
     pub(super) fn commits_fail(error: String) -> Self {
         Self::of_store(NoticeKind::CommitsFail, error)
+    }
+
+    pub(super) fn store_went_back(text: String) -> Self {
+        Self::of_store(NoticeKind::StoreWentBack, text)
     }
 
     pub(super) fn commits_again() -> Self {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{CommitNumber, DictionaryHash, GatewayId, Generation, LogId, Sequence};
+use model::{CommitNumber, DictionaryHash, FrameHash, GatewayId, Generation, LogId, Sequence};
 
 use crate::draft::{CommitDraft, LogKey, Watermark, WatermarkMove};
 use crate::error::{DraftError, DraftFault};
@@ -14,8 +14,10 @@ const DURABLE_UPTO: &str = "wm";
 const GENERATION: &str = "gen";
 const LOST_FRAMES: &str = "lost-frames";
 const LOST_SAMPLES: &str = "lost-samples";
-/// 0 where the last frame is not known.
-const LAST_HASH: &str = "hash";
+/// The hash of the last frame, 7 bytes in each number so that it fits a positive one; all 0 where it is not known.
+const LAST_HASH: [&str; HASH_PARTS] = ["hash", "hash2", "hash3", "hash4", "hash5"];
+const HASH_PARTS: usize = 5;
+const HASH_PART_BYTES: usize = 7;
 /// `dict/{gateway}/{log_id}/{sequence}/{hash}` = commit: from this frame on the log follows this dictionary.
 const DICTIONARY: &str = "dict";
 
@@ -89,17 +91,22 @@ impl LogBook {
                 of_log.insert(from, (hash, CommitNumber(number)));
                 continue;
             }
-            if ![DURABLE_UPTO, GENERATION, LOST_FRAMES, LOST_SAMPLES, LAST_HASH].contains(&kind) {
+            let part = LAST_HASH.iter().position(|name| *name == kind);
+            let numbers = [DURABLE_UPTO, GENERATION, LOST_FRAMES, LOST_SAMPLES];
+            if part.is_none() && !numbers.contains(&kind) {
                 continue;
             }
             let gateway = GatewayId::new(gateway).map_err(|_| name.clone())?;
             let log_id = LogId::try_from(log_id.to_owned()).map_err(|_| name.clone())?;
             let mark = book.logs.entry((gateway, log_id)).or_insert(UNSEEN);
+            if let Some(part) = part {
+                mark.last_hash = with_part(mark.last_hash, part, number);
+                continue;
+            }
             match kind {
                 DURABLE_UPTO => mark.durable_upto = Sequence(number),
                 GENERATION => mark.generation = Generation(number),
                 LOST_FRAMES => mark.lost_frames = number,
-                LAST_HASH => mark.last_hash = Some(number).filter(|hash| *hash > 0),
                 _ => mark.lost_samples = number,
             }
         }
@@ -241,9 +248,10 @@ impl LogBook {
                 (DURABLE_UPTO, old.durable_upto.0, new.durable_upto.0),
                 (LOST_FRAMES, old.lost_frames, new.lost_frames),
                 (LOST_SAMPLES, old.lost_samples, new.lost_samples),
-                (LAST_HASH, old.last_hash.unwrap_or(0), new.last_hash.unwrap_or(0)),
             ];
-            for (kind, old, new) in numbers {
+            let hashes = LAST_HASH.iter().zip(parts(old.last_hash)).zip(parts(new.last_hash));
+            let hashes = hashes.map(|((kind, old), new)| (*kind, old, new));
+            for (kind, old, new) in numbers.into_iter().chain(hashes) {
                 if old != new {
                     changes.push((format!("{kind}/{gateway}/{log_id}"), new));
                 }
@@ -251,6 +259,25 @@ impl LogBook {
         }
         changes
     }
+}
+
+/// A hash as numbers.
+fn parts(hash: Option<FrameHash>) -> [u64; HASH_PARTS] {
+    let mut parts = [0; HASH_PARTS];
+    let bytes = hash.map_or([0; 32], |hash| hash.0);
+    for (part, bytes) in parts.iter_mut().zip(bytes.chunks(HASH_PART_BYTES)) {
+        *part = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    }
+    parts
+}
+
+/// A hash with one of its numbers; none of it where all are 0.
+fn with_part(hash: Option<FrameHash>, part: usize, number: u64) -> Option<FrameHash> {
+    let mut bytes = hash.map_or([0; 32], |hash| hash.0);
+    let of_part = bytes.chunks_mut(HASH_PART_BYTES).nth(part)?;
+    let skipped = size_of::<u64>().saturating_sub(of_part.len());
+    of_part.copy_from_slice(number.to_be_bytes().get(skipped..)?);
+    (bytes != [0; 32]).then_some(FrameHash(bytes))
 }
 
 /// Which log follows which dictionary from which frame on, from the name of a transaction.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Batch, CommitNumber, Dictionary, GatewayId, Generation, LogId, PointInfo, Sample, Sequence,
+    Batch, CommitNumber, Dictionary, FrameHash, GatewayId, Generation, LogId, PointInfo, Sample,
+    Sequence,
 };
 
 use crate::error::{DraftError, DraftFault};
@@ -23,8 +24,8 @@ pub struct Watermark {
     pub lost_frames: u64,
     /// Samples in those frames, as far as they are known, in all.
     pub lost_samples: u64,
-    /// What the caller knows the last frame by, where it is known.
-    pub last_hash: Option<u64>,
+    /// SHA-256 of the frame at `durable_upto`; `None` after a loss, and where no frame was committed.
+    pub last_hash: Option<FrameHash>,
 }
 
 /// Where one log shall stand after a commit. The losses are totals, not increments, so that a replay changes nothing.
@@ -43,8 +44,8 @@ pub struct WatermarkMove {
     pub lost_frames: u64,
     /// Samples in those frames, in all.
     pub lost_samples: u64,
-    /// 63 bits of the hash of the frame at `durable_upto`, to know it again; `None` where there is no such frame.
-    pub last_hash: Option<u64>,
+    /// SHA-256 of the frame at `durable_upto`, to know it again; `None` where there is no such frame.
+    pub last_hash: Option<FrameHash>,
 }
 
 /// One DATA frame that passed admission.

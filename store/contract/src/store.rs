@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{CommitNumber, Dictionary, DictionaryHash};
+use model::{CommitNumber, Dictionary, DictionaryHash, Epoch, StoreId};
 
 use crate::draft::{CommitDraft, Committed, LogKey, Watermark};
 use crate::error::StoreError;
@@ -18,6 +18,8 @@ pub type Dictionaries = BTreeMap<DictionaryHash, Arc<Dictionary>>;
 /// same draft, and rows that it had stored all the same must not be stored again (INV-4).
 #[async_trait]
 pub trait Store: Send {
+    /// Which store it is, and how often it went back to an earlier state of itself. Gateways hear both in every ack.
+    async fn identity(&mut self) -> Result<(StoreId, Epoch), StoreError>;
     /// How far each log is durable.
     async fn watermarks(&mut self) -> Result<BTreeMap<LogKey, Watermark>, StoreError>;
     /// The last commit; 0 when there was none.

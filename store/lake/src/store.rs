@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{CommitDraft, Committed, Dictionaries, LogKey, Store, StoreError, Watermark};
-use model::{CommitNumber, Dictionary};
+use model::{CommitNumber, Dictionary, Epoch, StoreId};
 
 use crate::Lake;
 
 #[async_trait]
 impl Store for Lake {
+    async fn identity(&mut self) -> Result<(StoreId, Epoch), StoreError> {
+        // A lake that was put back is noticed by its history; nothing rewinds one on purpose yet.
+        Ok((StoreId::new(Lake::table_id(self).await?)?, Epoch(0)))
+    }
+
     async fn watermarks(&mut self) -> Result<BTreeMap<LogKey, Watermark>, StoreError> {
         Ok(Lake::watermarks(self).await?.clone())
     }

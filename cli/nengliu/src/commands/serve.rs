@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServeArgs;
+use crate::commands::quarantine;
 use crate::exit;
 use crate::settings::{self, AnalyticsSettings, Settings};
 
@@ -126,7 +127,12 @@ pub(super) async fn start(
         }
     };
     let commit_interval = settings.commit_interval;
-    let ingest = IngestSettings { commit_interval, ..IngestSettings::new(broker) };
+    let ingest = IngestSettings {
+        commit_interval,
+        live: settings.live.clone(),
+        quarantine: Some(quarantine::folder(&settings.lake)),
+        ..IngestSettings::new(broker)
+    };
     let ingest = match settings.retry_max {
         Some(retry_max) => IngestSettings { retry_max, ..ingest },
         None => ingest,

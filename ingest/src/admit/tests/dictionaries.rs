@@ -56,7 +56,10 @@ fn a_log_goes_on_with_a_dictionary_that_only_the_store_has() {
     let second = b.chain_upto(2)[1].clone();
     // Another run of ingest; the gateway offers the dictionary of its newest configuration only.
     let known = [((gateway("g1"), LOG), watermark)];
-    b = Bench { admit: Admit::new(settings(), "run-2".into(), known, stored), ..Bench::new() };
+    b = Bench {
+        admit: Admit::new(settings(), "run-2".into(), store(), known, stored),
+        ..Bench::new()
+    };
     b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 3, vec![]))));
     b.step(0, up("g1", LOG, &UpMessage::Frame(&second)));
     b.step(2, Event::Tick);

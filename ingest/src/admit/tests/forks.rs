@@ -46,6 +46,9 @@ fn a_spool_put_back_from_a_copy_gets_no_ack_for_frames_that_were_never_here() {
     b.step(9, Event::Tick);
     assert!(b.work.is_none() && b.admit.is_idle());
     assert_eq!(b.acks, [], "any ack would free frames that were not stored");
+    // The gateway hears why, so that it can begin a new log and tell its people.
+    let codes: Vec<_> = b.faults.iter().filter_map(|ack| ack.fault.as_ref()).collect();
+    assert!(!codes.is_empty() && codes.iter().all(|fault| fault.code == "forked"), "{codes:?}");
     assert_eq!(b.admit.counters().frames_admitted, 10);
     assert!(b.admit.counters().dropped.forked >= 4);
 }
@@ -110,7 +113,7 @@ fn another_run_of_ingest_knows_the_last_frame_again() {
     let run = |frames: &[Vec<u8>]| {
         let known = [((gateway("g1"), LOG), watermark)];
         let mut b = Bench {
-            admit: Admit::new(settings(), "run-2".into(), known, Dictionaries::new()),
+            admit: Admit::new(settings(), "run-2".into(), store(), known, Dictionaries::new()),
             ..Bench::new()
         };
         b.open(1, 13, vec![]);

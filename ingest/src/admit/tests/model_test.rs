@@ -75,7 +75,7 @@ struct Stored {
     watermark: u64,
     lost_frames: u64,
     lost_samples: u64,
-    last_hash: Option<u64>,
+    last_hash: Option<model::FrameHash>,
 }
 
 struct World {
@@ -97,7 +97,7 @@ impl World {
     fn new() -> Self {
         let count = LOGS.len();
         Self {
-            admit: Admit::new(model_settings(), "run-0".into(), [], Dictionaries::new()),
+            admit: Admit::new(model_settings(), "run-0".into(), store(), [], Dictionaries::new()),
             seconds: 0,
             work: None,
             store: vec![Stored::default(); count],
@@ -162,7 +162,7 @@ impl World {
     fn commit(&mut self, well: bool) {
         let Some(work) = self.work.take() else { return };
         if !well {
-            return self.step(Event::CommitFailed("disk full".into()));
+            return self.step(Event::CommitFailed { error: "disk full".into(), watermarks: None });
         }
         self.land(&work);
         self.step(Event::Committed);
@@ -188,8 +188,13 @@ impl World {
                 ((gateway(name), *log_id), watermark)
             })
             .collect();
-        self.admit =
-            Admit::new(model_settings(), format!("run-{}", self.runs), known, Dictionaries::new());
+        self.admit = Admit::new(
+            model_settings(),
+            format!("run-{}", self.runs),
+            store(),
+            known,
+            Dictionaries::new(),
+        );
         self.step(Event::Connected);
     }
 

@@ -1,0 +1,154 @@
+//! Frames that cannot be read go into quarantine and stop nobody; a store that goes back is asked again where it stands.
+
+use contract::Watermark;
+use model::Generation;
+
+use super::*;
+use crate::quarantine::Used;
+
+fn with_room() -> Bench {
+    let room = Used { frames: 2, bytes: 1_000_000 };
+    let settings = AdmitSettings { quarantine_room: room, ..settings() };
+    Bench {
+        admit: Admit::new(settings, "run-1".into(), store(), [], Dictionaries::new()),
+        ..Bench::new()
+    }
+}
+
+/// A frame whose body is of a version that nobody knows.
+fn unreadable(sequence: u64, before: [u8; 32]) -> Vec<u8> {
+    let mut body = model::codec::encode(&batch(1)).unwrap();
+    body[0] = 99;
+    frame_of(RecordType::Data, sequence, 5, before, &body)
+}
+
+fn mark(upto: u64) -> Watermark {
+    Watermark {
+        durable_upto: Sequence(upto),
+        generation: Generation(1),
+        lost_frames: 0,
+        lost_samples: 0,
+        last_hash: None,
+    }
+}
+
+#[test]
+fn a_frame_that_cannot_be_read_goes_into_quarantine_and_its_log_goes_on() {
+    let mut b = with_room();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    let bad = unreadable(2, [9; 32]);
+    b.step(0, up("g1", LOG, &UpMessage::Frame(&bad)));
+    b.frame(0, 3);
+    let work = b.due(2);
+    assert_eq!(work.quarantined.len(), 1);
+    assert_eq!(work.quarantined[0].bytes, bad);
+    let label = &work.quarantined[0].label;
+    assert_eq!((label.sequence, label.samples), (Sequence(2), 5));
+    assert!(label.reason.contains("99"), "{}", label.reason);
+    let moved = &work.draft.watermarks[0];
+    assert_eq!((moved.durable_upto, moved.lost_frames, moved.lost_samples), (Sequence(3), 1, 5));
+    b.commit(2);
+    assert_eq!(b.acks.last().unwrap().durable_upto, Sequence(3));
+    assert!(b.notices.contains(&NoticeKind::Quarantined));
+    assert_eq!(b.admit.counters().frames_quarantined, 1);
+}
+
+#[test]
+fn a_log_that_ends_with_such_a_frame_has_its_hash_and_waits_only_when_the_quarantine_is_full() {
+    let mut b = with_room();
+    b.open(1, 1, vec![]);
+    for sequence in 1..=2 {
+        let bad = unreadable(sequence, [9; 32]);
+        b.step(0, up("g1", LOG, &UpMessage::Frame(&bad)));
+    }
+    b.due(2);
+    b.commit(2);
+    let ack = b.acks.last().unwrap();
+    let expected = model::FrameHash(hash_of_frame(&unreadable(2, [9; 32])));
+    assert_eq!((ack.durable_upto, ack.hash), (Sequence(2), Some(expected)));
+    b.step(3, up("g1", LOG, &UpMessage::Frame(&unreadable(3, [9; 32]))));
+    b.step(6, Event::Tick);
+    assert_eq!(b.acks.last().unwrap().durable_upto, Sequence(2));
+    assert!(b.notices.contains(&NoticeKind::Refused));
+}
+
+/// A dictionary that cannot be read, and the frames that name it.
+#[test]
+fn frames_of_a_dictionary_that_cannot_be_read_are_not_waited_for() {
+    let mut b = with_room();
+    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 9, vec![]))));
+    let bad = frame_of(RecordType::Dictionary, 1, 0, [0; 32], b"no dictionary");
+    b.step(0, up("g1", LOG, &UpMessage::Frame(&bad)));
+    let names_it = frame(2, hash_of_frame(&bad), &batch(1));
+    b.step(0, up("g1", LOG, &UpMessage::Frame(&names_it)));
+    let work = b.due(2);
+    assert_eq!(work.quarantined.len(), 2);
+    assert_eq!(work.draft.watermarks[0].durable_upto, Sequence(2));
+}
+
+/// Trial brk-03: the folder of the lake was put back under a running serve, and 33 600 samples were missing from the count.
+#[test]
+fn a_store_that_goes_back_is_never_passed_over() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    for sequence in 1..=5 {
+        b.frame(0, sequence);
+    }
+    b.due(2);
+    b.commit(2);
+    b.frame(3, 6);
+    b.due(5);
+    // The store is the one of an hour ago.
+    let key = (gateway("g1"), LOG);
+    let watermarks = Some(BTreeMap::from([(key, mark(2))]));
+    let error = "does not join".to_owned();
+    b.step(5, Event::CommitFailed { error, watermarks });
+    let ack = b.acks.last().unwrap();
+    assert_eq!((ack.durable_upto, ack.open), (Sequence(2), true));
+    assert_ne!(ack.ingest, "run-1", "the gateway begins again from the watermark");
+    assert!(b.notices.contains(&NoticeKind::StoreWentBack));
+    // The gateway freed the first five: three of them are lost, and counted.
+    b.open(6, 6, vec![]);
+    b.frame(6, 6);
+    let work = b.due(20);
+    let moved = &work.draft.watermarks[0];
+    assert_eq!((moved.stood, moved.durable_upto, moved.lost_frames), (Sequence(2), Sequence(6), 3));
+    assert!(b.notices.contains(&NoticeKind::Unaccounted));
+}
+
+/// A relative of brk-03: a failed commit of a store that stands where it stood changes nothing.
+#[test]
+fn a_store_that_only_failed_gets_the_same_draft_again() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    let first = b.due(2);
+    let watermarks = Some(BTreeMap::new());
+    b.step(2, Event::CommitFailed { error: "full".into(), watermarks });
+    let again = b.due(60);
+    assert!(Arc::ptr_eq(&first, &again));
+}
+
+/// What the contract's joined draft would refuse for ever: a log that begins above 1 in a store that never saw it.
+#[test]
+fn a_log_that_another_centre_had_before_begins_where_its_gateway_begins() {
+    let mut b = Bench::new();
+    b.open(500, 500, vec![]);
+    b.frame(0, 500);
+    let work = b.due(2);
+    assert_eq!(work.draft.watermarks[0].stood, Sequence(0));
+    assert_eq!(work.draft.watermarks[0].durable_upto, Sequence(500));
+}
+
+#[test]
+fn every_ack_names_the_store_and_the_frame_at_its_watermark() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    b.due(2);
+    b.commit(2);
+    let ack = b.acks.last().unwrap();
+    assert_eq!((ack.store.as_str(), ack.epoch), ("store-1", model::Epoch(0)));
+    assert_eq!(ack.hash, Some(model::FrameHash(hash_of_frame(&b.chain[0]))));
+}
