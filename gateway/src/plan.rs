@@ -76,6 +76,12 @@ pub fn plan(
             point.value_type = *value_type;
         }
     }
+    for (index, interval) in ports.iter().flat_map(|(_, planned)| &planned.intervals) {
+        let point = usize::try_from(index.0).ok().and_then(|at| points.get_mut(at));
+        if let Some(point) = point {
+            point.interval_ms = u64::try_from(interval.as_millis()).ok();
+        }
+    }
     if problems.is_fatal() {
         return None;
     }
@@ -209,18 +215,12 @@ fn device_spec(
             modulus: point.modulus,
             states: Vec::new(),
             interval_ms: None,
-            profile: None,
+            profile: Some(profile.id.clone()),
         });
         let (poll, history) = (interval(device, point), device.history);
         specs.push(PointSpec { index, profile: point.clone(), poll, history });
     }
-    DeviceSpec {
-        id: device.id.clone(),
-        settings: device.rest.clone(),
-        profile,
-        poll: device.poll,
-        points: specs,
-    }
+    DeviceSpec { id: device.id.clone(), settings: device.rest.clone(), profile, points: specs }
 }
 
 /// Two devices of one id would share their points; the ids are checked, so this guards the rule itself (INV-4).

@@ -46,8 +46,6 @@ pub struct DeviceSpec {
     pub settings: Table,
     /// What it offers.
     pub profile: Arc<DeviceProfile>,
-    /// How often points are read that state no interval of their own; each point carries the one that holds for it.
-    pub poll: Duration,
     /// The points that are wanted, in the order of the profile.
     pub points: Vec<PointSpec>,
 }
@@ -80,6 +78,8 @@ pub struct Plan {
     pub port: Box<dyn Port>,
     /// How the values of each point are held.
     pub value_types: Vec<(PointIndex, ValueType)>,
+    /// How often a value of each point is expected; without those that come when they change.
+    pub intervals: Vec<(PointIndex, Duration)>,
     /// One line per request and cycle, for `check` and logs: "comp-1: input 0..=79 every 1s".
     pub summary: Vec<String>,
     /// What no second port may use at the same time, such as a serial line.

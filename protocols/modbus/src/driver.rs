@@ -47,7 +47,7 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<Plan> {
     let settings = PortSettings::read(port.settings, problems);
     let mut units: HashMap<u8, (String, Spanned<u8>)> = HashMap::new();
     let mut devices = Vec::with_capacity(port.devices.len());
-    let mut value_types = Vec::new();
+    let (mut value_types, mut intervals) = (Vec::new(), Vec::new());
     let mut summary = Vec::new();
     for spec in port.devices {
         let framing = settings.as_ref().map(|settings| settings.framing);
@@ -59,6 +59,7 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<Plan> {
         check_overlaps(&spec.profile, &options, problems);
         let points = points_of(&spec, &options, problems);
         value_types.extend(points.iter().map(|(point, _)| value_type(point)));
+        intervals.extend(points.iter().map(|(point, interval)| (point.index, *interval)));
         let Some(DeviceKeys { unit, reply_unit }) = keys else { continue };
         let id = spec.id.value;
         let device = Device::new(
@@ -77,7 +78,7 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<Plan> {
     let settings = settings?;
     let exclusive = settings.exclusive.clone();
     let port = ModbusPort { id: port.id.value, settings, devices, groups };
-    Some(Plan { port: Box::new(port), value_types, summary, exclusive })
+    Some(Plan { port: Box::new(port), value_types, intervals, summary, exclusive })
 }
 
 fn value_type(point: &Point) -> (PointIndex, ValueType) {

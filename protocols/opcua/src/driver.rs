@@ -86,7 +86,7 @@ impl Protocol for OpcUa {
             .collect();
         let summary = summary(&plan);
         let port = Box::new(OpcUaPort::new(Arc::new(plan)));
-        Some(Plan { port, value_types, summary, exclusive: None })
+        Some(Plan { port, value_types, intervals: Vec::new(), summary, exclusive: None })
     }
 }
 

@@ -138,6 +138,8 @@ fn the_plan_says_what_is_asked_how_often() {
     assert_eq!(plan.summary, expected);
     let expected = [(PointIndex(0), ValueType::Float), (PointIndex(1), ValueType::Float)];
     assert_eq!(plan.value_types, expected);
+    let second = Duration::from_secs(1);
+    assert_eq!(plan.intervals, [(PointIndex(0), second), (PointIndex(1), second)]);
 }
 
 #[test]

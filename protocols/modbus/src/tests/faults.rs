@@ -312,6 +312,16 @@ async fn rtu_reads_a_well_behaved_line() {
     assert_eq!(good, 50 * 60);
 }
 
+/// A converter that hears itself, and some that do so now and then.
+#[tokio::test]
+async fn rtu_a_line_that_echoes_is_read() {
+    let good = rtu_trial("echo", "2s", &[1, 2], 10, |_, _| Act::Echo).await;
+    assert_eq!(good, 10 * 40);
+    let sometimes = |n: usize, _| if drawn(n).is_multiple_of(3) { Act::Echo } else { Act::Answer };
+    let good = rtu_trial("echo now and then", "2s", &[1, 2], 10, sometimes).await;
+    assert_eq!(good, 10 * 40);
+}
+
 #[tokio::test]
 async fn rtu_a_late_reply_never_becomes_a_value() {
     let late = |n: usize, _| if n % 7 == 6 { Act::Late(45) } else { Act::Answer };

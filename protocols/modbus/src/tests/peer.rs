@@ -28,6 +28,8 @@ pub(super) enum Act {
     Garbage,
     Noise,
     Twice,
+    /// A line that brings back what is sent on it.
+    Echo,
     HangUp,
 }
 
@@ -289,6 +291,7 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
                 Act::Garbage => garble(&mut bytes),
                 Act::Noise => bytes = noise(n),
                 Act::Twice => bytes.extend(bytes.clone()),
+                Act::Echo => bytes = [frame.as_slice(), bytes.as_slice()].concat(),
                 _ => {}
             }
             let now = Instant::now();

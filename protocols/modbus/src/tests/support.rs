@@ -107,7 +107,7 @@ pub(crate) fn port_spec(keys: &str, devices: &[TestDevice<'_>]) -> PortSpec {
         });
         let points = points.collect();
         let settings = table(device.keys);
-        DeviceSpec { id: named(device.id), settings, profile, poll: device.poll, points }
+        DeviceSpec { id: named(device.id), settings, profile, points }
     };
     let devices = devices.iter().map(device).collect();
     PortSpec { id: named("port-1"), settings: table(keys), devices }

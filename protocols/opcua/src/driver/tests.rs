@@ -52,7 +52,6 @@ fn port(port: &str, device: &str, point: &str) -> PortSpec {
         id: spanned("plc-1"),
         settings: table(device),
         profile: Arc::new(profile),
-        poll: Duration::from_secs(5),
         points: vec![PointSpec {
             index: PointIndex(0),
             profile: point,

@@ -124,7 +124,6 @@ impl Rig {
                 id: named("d"),
                 settings: table(&keys),
                 profile: Arc::new(profile),
-                poll: Duration::from_millis(100),
                 points,
             }],
         };
