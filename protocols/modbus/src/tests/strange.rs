@@ -21,6 +21,8 @@ const POLL: Duration = Duration::from_millis(50);
 struct Strange {
     /// Closes a connection after so many replies.
     closes_after: Option<u32>,
+    /// Closes it so much later than its last reply, and reads nothing in between.
+    closes_late: Duration,
     /// Closes a connection that is idle for so long.
     closes_idle: Option<Duration>,
     /// Throws away what comes within this time after a connection was opened.
@@ -133,6 +135,7 @@ impl Strange {
             }
             replies += 1;
             if self.closes_after.is_some_and(|max| replies >= max) {
+                tokio::time::sleep(self.closes_late).await;
                 return;
             }
         }
@@ -181,6 +184,16 @@ async fn a_device_that_closes_after_each_reply_is_read_at_each_poll() {
     comes_well(&mut running, 4).await;
     let asked = seen.counts().split_off(before);
     assert!(asked.iter().all(|count| *count == 3), "no probe is needed: {asked:?}");
+    running.stop().await;
+}
+
+/// The next request is on its way when the connection is closed, each time: only who closes it first is served.
+#[tokio::test]
+async fn a_device_that_closes_a_moment_after_each_reply_is_read_at_each_poll() {
+    let closes_late = Duration::from_millis(10);
+    let device = Strange { closes_after: Some(1), closes_late, ..Strange::default() };
+    let (mut running, _) = read(device, "timeout = \"500ms\"", "unit = 1").await;
+    comes_well(&mut running, 10).await;
     running.stop().await;
 }
 
