@@ -9,6 +9,7 @@ mod bad_input;
 mod figures_from_files;
 mod first_steps;
 mod kills;
+mod lake_readers;
 mod modbus_meters;
 mod peers_alone;
 mod planted;

@@ -6,17 +6,35 @@ Must never list the folder by itself: what the log does not name is not in the t
 """
 
 import argparse
+import datetime
 import json
 
 import duckdb
 import pyarrow
 import pyarrow.compute
-from deltalake import DeltaTable
+import pyarrow.dataset
+from deltalake import DeltaTable, QueryBuilder
 
 
 def plain(value):
     """JSON for what SQL can return; whole decimals and times become text rather than lose digits."""
     return value if isinstance(value, (int, float, str, bool, type(None))) else str(value)
+
+
+def filtered(table, column, operator, text):
+    """How many rows three readers find: two of deltalake, one of DuckDB over the data set that deltalake prunes."""
+    value = json.loads(text)
+    if column in ("ts", "gateway_ts"):
+        value = datetime.datetime.fromisoformat(value)
+    by_frame = table.to_pyarrow_table(filters=[(column, operator, value)]).num_rows
+    database = duckdb.connect()
+    lake = table.to_pyarrow_dataset()  # DuckDB finds it by its name
+    sql = f"SELECT count(*) FROM lake WHERE {column} {operator} ?"
+    by_duckdb = database.execute(sql, [value]).fetchone()[0]
+    literal = f"TIMESTAMP '{value.isoformat()}'" if column in ("ts", "gateway_ts") else repr(value)
+    builder = QueryBuilder().register("lake", table)
+    rows = pyarrow.table(builder.execute(f"SELECT count(*) AS n FROM lake WHERE {column} {operator} {literal}").read_all())
+    return [by_frame, by_duckdb, rows["n"][0].as_py()]
 
 
 def main():
@@ -26,6 +44,11 @@ def main():
     parser.add_argument("--transaction", action="append", default=[], metavar="APP_ID")
     parser.add_argument("--sql")
     parser.add_argument("--rows", action="store_true", help="also every row, in the order of the files")
+    parser.add_argument(
+        "--filter", nargs=3, action="append", default=[], metavar=("COLUMN", "OPERATOR", "JSON"),
+        help="rows that deltalake and DuckDB find with each filter alone, pruned by the statistics of the log",
+    )
+    parser.add_argument("--glob", action="store_true", help="rows of *.parquet in the folder, by DuckDB and by pyarrow")
     args = parser.parse_args()
 
     table = DeltaTable(args.table, version=args.version)
@@ -52,6 +75,12 @@ def main():
         lake.create_view("lake")
         answer = database.execute(args.sql)
         report["result"] = [[plain(value) for value in row] for row in answer.fetchall()]
+    report["filtered"] = [filtered(table, *one) for one in args.filter]
+    if args.glob:
+        pattern = args.table.rstrip("/") + "/*.parquet"
+        by_name = duckdb.connect().execute("SELECT count(*) FROM read_parquet(?)", [pattern])
+        by_folder = pyarrow.dataset.dataset(args.table, format="parquet").count_rows()
+        report["glob"] = [by_name.fetchone()[0], by_folder]
     print(json.dumps(report))
 
 

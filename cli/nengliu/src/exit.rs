@@ -10,6 +10,10 @@ pub(crate) const CONFIG: u8 = 3;
 pub(crate) const BROKER: u8 = 5;
 /// Access denied, or in use by another program.
 pub(crate) const ACCESS: u8 = 6;
+/// The disk is full.
+pub(crate) const DISK_FULL: u8 = 7;
+/// The lake is damaged, or not one that this program reads.
+pub(crate) const LAKE: u8 = 8;
 /// Figures are there, but not all: a coefficient is missing.
 pub(crate) const MISSING_COEFFICIENT: u8 = 9;
 

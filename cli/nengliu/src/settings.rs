@@ -3,6 +3,10 @@
 //! ```toml
 //! [lake]
 //! folder = "lake"                      # relative to this file
+//! keep = "1d"                          # how long replaced files stay for readers of older versions …
+//! keep_size = "20 GiB"                 # … and how much of them, whichever is reached first
+//! free = "64 MiB"                      # no commit is begun with less free space
+//! group = "energy"                     # may read the lake; others see nothing of it
 //!
 //! [broker]                             # the embedded one …
 //! tcp_port = 1883                      # on loopback
@@ -33,6 +37,7 @@
 //! Must never start anything.
 
 mod gateways;
+mod keeping;
 mod live;
 
 use std::collections::BTreeMap;
@@ -45,11 +50,15 @@ use ingest::LiveSettings;
 use ingest::secret::Secret;
 use model::GatewayId;
 
+pub(crate) use keeping::Keeping;
+
 /// The settings of the centre.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     /// Where the lake lies.
     pub(crate) lake: PathBuf,
+    /// How it is kept.
+    pub(crate) keeping: Keeping,
     /// Which broker.
     pub(crate) broker: BrokerSettings,
     /// How long frames are gathered.
@@ -108,6 +117,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             lake: PathBuf::from("lake"),
+            keeping: Keeping::default(),
             broker: BrokerSettings::Embedded { tcp_port: 1883, passwords: BTreeMap::new() },
             commit_interval: COMMIT_INTERVAL_DEFAULT,
             retry_max: None,
@@ -140,9 +150,10 @@ impl Settings {
 
 fn read(file: &std::sync::Arc<SourceFile>, folder: &Path, problems: &mut Problems) -> Settings {
     let mut root = Table::parse(file, problems);
-    let mut lake = folder.join("lake");
+    let (mut lake, mut keeping) = (folder.join("lake"), Keeping::default());
     if let Some(mut table) = root.optional::<Table>("lake", problems).map(|found| found.value) {
         lake = folder.join(table.or("folder", "lake".to_owned(), problems));
+        keeping = keeping::read(&mut table, problems);
         table.finish(problems);
     }
     let broker = root.optional::<Table>("broker", problems);
@@ -175,7 +186,7 @@ fn read(file: &std::sync::Arc<SourceFile>, folder: &Path, problems: &mut Problem
         Some(AnalyticsSettings { plant, every, figures_folder: folder.join(figures) })
     });
     root.finish(problems);
-    Settings { lake, broker, commit_interval, retry_max, live, analytics }
+    Settings { lake, keeping, broker, commit_interval, retry_max, live, analytics }
 }
 
 fn duration(

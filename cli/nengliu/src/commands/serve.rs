@@ -91,11 +91,17 @@ impl StartError {
     pub(super) fn show(&self) -> u8 {
         match self {
             Self::Lake(e) => {
-                // The other errors say themselves what to do.
-                let in_use = matches!(e, LakeError::Locked { .. });
-                let help = if in_use { "or name another `[lake] folder`" } else { "" };
+                let (help, code) = match e {
+                    LakeError::Locked { .. } => ("or name another `[lake] folder`", exit::ACCESS),
+                    e if e.is_disk_full() => ("free some space on its disk", exit::DISK_FULL),
+                    e if e.is_permission_denied() => {
+                        ("give this user the right to write there", exit::ACCESS)
+                    }
+                    // The other errors say themselves what to do.
+                    _ => ("", exit::LAKE),
+                };
                 exit::show("EN-L005", e, help);
-                exit::ACCESS
+                code
             }
             Self::Ingest(e) => {
                 exit::show("EN-U001", e, "correct `[broker]` in nengliu.toml");
@@ -111,9 +117,11 @@ pub(super) async fn start(
     stop: CancellationToken,
 ) -> Result<Ingest, StartError> {
     let gateway::Host { clock, entropy } = host();
-    let lake = Lake::open(&settings.lake, LakeOptions::new(clock.clone()))
-        .await
-        .map_err(StartError::Lake)?;
+    let keeping = settings.keeping;
+    let mut options = LakeOptions::new(clock.clone());
+    (options.keep, options.group) = (keeping.keep, keeping.group);
+    options.free_bytes_min = keeping.free_bytes_min;
+    let lake = Lake::open(&settings.lake, options).await.map_err(StartError::Lake)?;
     let broker = match &settings.broker {
         settings::BrokerSettings::Embedded { tcp_port, passwords } => {
             BrokerSettings::Embedded { tcp_port: *tcp_port, passwords: passwords.clone() }
