@@ -2,11 +2,15 @@
 //! figures, queries and screens read. Must never name an engine, a file or a table format.
 //!
 //! An engine keeps the [`LogBook`] in the same transaction as the rows, so that a reading is stored exactly once, and
-//! passes the `conformance` suite.
+//! passes the `conformance` suite (feature `conformance`).
 
 pub mod book;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod draft;
 pub mod error;
+#[cfg(feature = "conformance")]
+pub mod memory;
 pub mod readings;
 pub mod store;
 
