@@ -1,15 +1,21 @@
-//! A plant file with its declared facts, and the figures made of them and of a lake. Must never render.
+//! A plant file with its declared facts, and what figures are made of from them and from a store. Must never render.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{Problem, Problems, SourceFile};
+use contract::Cancel;
 use energy::plant::Plant;
-use energy::unit_product::UnitProduct;
-use energy::{BasisChoice, Facts, Inputs, Meters, Period, ReadingsError, SourceError, Table1};
+use energy::{BasisChoice, Facts, Inputs, Meters, Period, SourceError, Table1};
+use model::CommitNumber;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::readings::{LakeView, ReadError};
+use crate::readings::{Metered, ReadError, StoreView};
+
+/// What a plant file and what was declared about the plant are known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PlantHash([u8; 32]);
 
 /// A plant and what was declared about it.
 #[derive(Debug, Clone)]
@@ -20,6 +26,8 @@ pub struct PlantFiles {
     pub facts: Facts,
     /// The plant file, for places in messages.
     pub path: PathBuf,
+    /// SHA-256 of all files.
+    pub hash: PlantHash,
 }
 
 /// Why there are no figures.
@@ -28,26 +36,19 @@ pub enum FiguresError {
     /// The readings could not be had.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Readings do not fit their meters.
-    #[error("readings do not fit the plant file:{}", listed(.0))]
-    Readings(Vec<ReadingsError>),
     /// A quantity is given twice.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The plant file names meters that the lake does not know.
+    /// The plant file names meters that the store does not know.
     #[error("{0}")]
     UnknownPoints(Problems),
-}
-
-fn listed(errors: &[ReadingsError]) -> String {
-    errors.iter().fold(String::new(), |text, error| text + "\n  " + &error.to_string())
 }
 
 impl PlantFiles {
     /// Reads a plant file and the CSV files that it names; all problems at once.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let plant =
-            Plant::read(&read(path, "EN-C000", "name the plant file with --plant plant.toml")?)?;
+        let file = read(path, "EN-C000", "name the plant file with --plant plant.toml")?;
+        let plant = Plant::read(&file)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut problems = Problems::default();
         let mut files = Vec::new();
@@ -65,49 +66,55 @@ impl PlantFiles {
             return Err(problems);
         }
         let facts = Facts::read(&plant, &files)?;
-        Ok(Self { plant, facts, path: path.to_owned() })
+        let hash = hash_of(std::iter::once(&file).chain(&files));
+        Ok(Self { plant, facts, path: path.to_owned(), hash })
     }
 
-    /// The validated meters for one period; none without a lake.
+    /// The validated meters for one period; none without a store.
     ///
     /// # Errors
     /// A meter whose point no gateway ever announced is an error: a wrong name must not look like missing readings.
-    pub fn meters(&self, lake: Option<&LakeView>, period: Period) -> Result<Meters, FiguresError> {
-        let Some(lake) = lake else { return Ok(Meters::default()) };
-        let unknown = self.plant.check_points(|point| lake.knows(point));
+    pub fn metered(
+        &self,
+        store: Option<&StoreView>,
+        period: Period,
+        cancel: &Cancel,
+    ) -> Result<Metered, FiguresError> {
+        let Some(store) = store else { return Ok(Metered::default()) };
+        let unknown = self.plant.check_points(|point| store.knows(point));
         if unknown.is_fatal() {
             return Err(FiguresError::UnknownPoints(unknown));
         }
-        let readings = lake.readings(&self.plant, period)?;
-        Meters::build(&self.plant, &readings).map_err(FiguresError::Readings)
+        Ok(store.meters(&self.plant, period.span(&self.plant.time_zone), cancel)?)
     }
 
-    /// Table 1 for one period.
+    /// Table 1 for one period, for whoever wants it as such; see [`crate::FigureService`] for figures of all kinds.
     pub fn table1(
         &self,
-        lake: Option<&LakeView>,
+        store: Option<&StoreView>,
         period: Period,
         basis: BasisChoice,
     ) -> Result<Table1, FiguresError> {
-        let meters = self.meters(lake, period)?;
-        Ok(energy::table1(&self.inputs(&meters, lake), period, basis)?)
+        let metered = self.metered(store, period, &Cancel::default())?;
+        let commit = store.map(StoreView::commit);
+        Ok(energy::table1(&self.inputs(&metered.meters, commit), period, basis)?)
     }
 
-    /// Unit-product energy for one period.
-    pub fn unit_products(
-        &self,
-        lake: Option<&LakeView>,
-        period: Period,
-        basis: BasisChoice,
-    ) -> Result<UnitProduct, FiguresError> {
-        let meters = self.meters(lake, period)?;
-        Ok(energy::unit_product::unit_product(&self.inputs(&meters, lake), period, basis)?)
-    }
-
-    fn inputs<'a>(&'a self, meters: &'a Meters, lake: Option<&LakeView>) -> Inputs<'a> {
-        let commit = lake.map(LakeView::commit);
+    /// What figures are made of.
+    #[must_use]
+    pub fn inputs<'a>(&'a self, meters: &'a Meters, commit: Option<CommitNumber>) -> Inputs<'a> {
         Inputs { plant: &self.plant, facts: &self.facts, meters, commit }
     }
+}
+
+/// Each file with its length, so that no two lists of files have one text.
+fn hash_of<'a>(files: impl Iterator<Item = &'a Arc<SourceFile>>) -> PlantHash {
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update((file.text.len() as u64).to_be_bytes());
+        hash.update(&file.text);
+    }
+    PlantHash(hash.finalize().into())
 }
 
 fn read(path: &Path, code: &'static str, help: &str) -> Result<Arc<SourceFile>, Problems> {

@@ -1,49 +1,44 @@
-//! The readings of a plant's meters from the lake, thinned by polars to what the energy arithmetic needs. Must never
-//! compute energy.
+//! The meters of a plant from a store: one pass over the rows of all of them, each reading taken as it comes. Must never
+//! compute energy; `energy` does, row by row.
+//!
+//! A figure is made of the readings of its period and of a margin on either side, so that a border inside a gap can be
+//! interpolated and a register that is off its way at the border is known to be. Most meters simply climb, and a day
+//! tells as much as forty: the wide margin is read for those alone of which the near one does not tell enough.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use contract::{
+    Cancel, Cost, DamagedRange, Points, Readings, Request, RowChoice, StoreError, column,
+};
 use energy::plant::{Meter, Plant};
-use energy::readings::{MeterReadings, Reading};
-use energy::{Period, Span};
-use lake::Snapshot;
-use model::{CommitNumber, PointId, Quality, Timestamp, Unit};
-use polars::prelude::*;
+use energy::{Index, Meters, ReadingsError, Span};
+use model::{CommitNumber, PointId, Timestamp};
 use thiserror::Error;
 
-use crate::meanings::{Meanings, PointMeanings};
-use crate::rows::{self, Row, RowFilter, RowsError};
+use crate::columns::{Columns, ColumnsError};
+use crate::meanings::Meanings;
+use crate::meter_scan::{MeterScan, Settled};
 
-/// Microseconds of a slot.
-const SLOT_US: i64 = 15 * 60 * 1_000_000;
-/// How far before and after a period readings are taken, so that a border inside a gap can be interpolated.
-const MARGIN_US: i64 = 40 * 24 * 3_600 * 1_000_000;
+/// How far before and after a period readings are taken at first.
+const MARGIN_NEAR_US: i64 = 24 * 3_600 * 1_000_000;
+/// How far they are taken where the near margin does not tell enough.
+const MARGIN_WIDE_US: i64 = 40 * MARGIN_NEAR_US;
 
 /// Why readings could not be had.
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// The lake cannot be read.
+    /// The store cannot be read.
+    #[error("the store cannot be read")]
+    Store(#[source] StoreError),
+    /// A column is not what the contract says.
     #[error(transparent)]
-    Lake(#[from] lake::LakeError),
-    /// Its rows cannot be read.
-    #[error(transparent)]
-    Rows(#[from] RowsError),
-    /// All that a meter's point holds for the period are doubles, which are not exact.
+    Columns(#[from] ColumnsError),
+    /// All that a meter's point holds for the period are values without an exact decimal.
     #[error(
         "meter `{meter}`: point `{point}` holds floating-point values; state its `resolution` in the device profile"
     )]
     NotExact {
-        /// The meter.
-        meter: String,
-        /// Its point.
-        point: PointId,
-    },
-    /// The unit of its readings is not known.
-    #[error(
-        "meter `{meter}`: the unit of point `{point}` was changed, and the lake does not say which readings are from \
-         before; name a period after the change"
-    )]
-    Unit {
         /// The meter.
         meter: String,
         /// Its point.
@@ -57,22 +52,53 @@ pub enum ReadError {
         /// Its point.
         point: PointId,
     },
+    /// Readings do not fit their meters.
+    #[error("readings do not fit the plant file:{}", listed(.0))]
+    Readings(Vec<ReadingsError>),
+    /// Nobody wants the answer any more.
+    #[error("reading was cancelled")]
+    Cancelled,
 }
 
-/// What a lake knows at one commit, for computing figures.
-pub struct LakeView {
-    files: Vec<PathBuf>,
-    meanings: Meanings,
+fn listed(errors: &[ReadingsError]) -> String {
+    errors.iter().fold(String::new(), |text, error| text + "\n  " + &error.to_string())
+}
+
+/// The indexes of a plant's meters, and what it took to make them.
+#[derive(Debug, Default)]
+pub struct Metered {
+    /// The indexes.
+    pub meters: Meters,
+    /// What was wanted and could not be read.
+    pub damaged: Vec<DamagedRange>,
+    /// What was read.
+    pub cost: Cost,
+    /// Rows that were looked at.
+    pub rows: u64,
+}
+
+/// What a store knows at one commit, for computing figures.
+pub struct StoreView {
+    readings: Arc<dyn Readings>,
+    meanings: Arc<Meanings>,
     commit: CommitNumber,
 }
 
-impl LakeView {
-    /// The lake of this snapshot as of `as_of`, or as of its newest commit.
-    pub fn new(snapshot: &Snapshot, as_of: Option<CommitNumber>) -> Result<Self, ReadError> {
-        let newest = snapshot.commit_number();
+impl StoreView {
+    /// The store as of `as_of`, or as of its newest commit.
+    pub fn new(
+        readings: Arc<dyn Readings>,
+        as_of: Option<CommitNumber>,
+    ) -> Result<Self, ReadError> {
+        let newest = readings.commit_number();
         let commit = as_of.unwrap_or(newest).min(newest);
-        let meanings = Meanings::of(snapshot, commit)?;
-        Ok(Self { files: snapshot.files(), meanings, commit })
+        let meanings = Meanings::of(readings.as_ref(), commit).map_err(ReadError::Store)?;
+        Ok(Self { readings, meanings: Arc::new(meanings), commit })
+    }
+
+    /// The same commit of another version of the same store.
+    pub(crate) fn with(&self, readings: Arc<dyn Readings>) -> Self {
+        Self { readings, meanings: Arc::clone(&self.meanings), commit: self.commit }
     }
 
     /// The commit that figures are made as of.
@@ -87,120 +113,163 @@ impl LakeView {
         self.meanings.knows(point.as_str())
     }
 
-    /// The readings of every meter of the plant that the lake knows, for one period.
-    pub fn readings(&self, plant: &Plant, period: Period) -> Result<Vec<MeterReadings>, ReadError> {
-        let span = period.span(&plant.time_zone);
+    /// The indexes of all meters of the plant that the store knows, for one time.
+    pub fn meters(&self, plant: &Plant, span: Span, cancel: &Cancel) -> Result<Metered, ReadError> {
+        let mut metered = Metered::default();
         let known = plant.meters.iter().filter(|meter| self.knows(&meter.point.value));
-        known.map(|meter| self.readings_of(meter, span)).collect()
-    }
-
-    fn readings_of(&self, meter: &Meter, span: Span) -> Result<MeterReadings, ReadError> {
-        let named = || (meter.id.to_string(), meter.point.value.clone());
-        let point = self.meanings.point(meter.point.value.as_str());
-        let rows =
-            rows::rows_of(&rows::collect(thinned(self.rows(meter, span)?, &events(meter)))?)?;
-        if rows.is_empty() && self.has_doubles(meter, span)? {
-            let (meter, point) = named();
-            return Err(ReadError::NotExact { meter, point });
+        let mut scans: Vec<MeterScan<'_>> =
+            known.map(|meter| self.begin(plant, meter, span)).collect();
+        let mut indexes: Vec<Index> = Vec::new();
+        let mut wrong = Vec::new();
+        let (mut margin, mut finest) = (MARGIN_NEAR_US, 0);
+        while !scans.is_empty() {
+            let around = Span {
+                from: Timestamp(span.from.0.saturating_sub(margin)),
+                to: Timestamp(span.to.0.saturating_add(margin)),
+            };
+            self.scan(&mut scans, around, cancel, &mut metered)?;
+            let wider = if margin == MARGIN_NEAR_US {
+                self.need_more(&scans, span, cancel, &mut metered)?
+            } else {
+                Vec::new()
+            };
+            let mut again = Vec::new();
+            for (at, scan) in scans.into_iter().enumerate() {
+                if let Some(exponent) = scan.finer_exponent() {
+                    // Another row was finer than those before it: all are taken again at its scale.
+                    finest += 1;
+                    again.push(self.begin(plant, scan.meter(), span).at_exponent(exponent));
+                } else if wider.get(at).copied().unwrap_or(false) {
+                    again.push(self.begin(plant, scan.meter(), span));
+                } else {
+                    match scan.finish()? {
+                        Ok(index) => indexes.push(index),
+                        Err(error) => wrong.push(error),
+                    }
+                }
+            }
+            scans = again;
+            // What is scanned again for its scale may need the wide margin too.
+            margin = MARGIN_WIDE_US;
         }
-        let (unit, rows) = in_unit_of(meter, &point, rows).ok_or_else(|| {
-            let (meter, point) = named();
-            ReadError::Unit { meter, point }
-        })?;
-        let exponents = rows.iter().filter_map(|row| row.decimal).map(|value| value.exponent);
-        let exponent = exponents.min().unwrap_or(0);
-        let readings: Option<Vec<Reading>> =
-            rows.iter().map(|row| reading_of(row, exponent)).collect();
-        let readings = readings.ok_or_else(|| {
-            let (meter, point) = named();
-            ReadError::Scale { meter, point }
-        })?;
-        let modulus = point.modulus();
-        Ok(MeterReadings { meter: meter.id.clone(), exponent, unit, modulus, readings })
+        if !wrong.is_empty() {
+            return Err(ReadError::Readings(wrong));
+        }
+        tracing::debug!(
+            rows = metered.rows,
+            files = metered.cost.files,
+            bytes = metered.cost.bytes,
+            scanned_again = finest,
+            "meters read"
+        );
+        metered.meters = Meters::of(indexes);
+        Ok(metered)
     }
 
-    /// The Good rows of a meter for a time and its margins.
-    fn rows(&self, meter: &Meter, span: Span) -> Result<LazyFrame, RowsError> {
-        let filter = RowFilter {
-            points: Vec::new(),
-            from: Some(Timestamp(span.from.0.saturating_sub(MARGIN_US))),
-            to: Some(Timestamp(span.to.0.saturating_add(MARGIN_US))),
-            as_of: Some(self.commit),
+    fn begin<'a>(&self, plant: &Plant, meter: &'a Meter, span: Span) -> MeterScan<'a> {
+        let modulus = self.meanings.modulus(meter.point.value.as_str());
+        MeterScan::new(meter, plant.interpolation_max_micros, modulus, span)
+    }
+
+    /// Which of the scans need the wide margin: those that do not climb, and those without a reading beyond a border
+    /// that have one further out.
+    fn need_more(
+        &self,
+        scans: &[MeterScan<'_>],
+        span: Span,
+        cancel: &Cancel,
+        metered: &mut Metered,
+    ) -> Result<Vec<bool>, ReadError> {
+        let settled: Vec<Settled> = scans.iter().map(MeterScan::settled).collect();
+        let mut further = vec![false; scans.len()];
+        let before = Span {
+            from: Timestamp(span.from.0.saturating_sub(MARGIN_WIDE_US)),
+            to: Timestamp(span.from.0.saturating_sub(MARGIN_NEAR_US)),
         };
-        let id = lit(meter.point.value.as_str().to_owned());
-        let good = col("status").lt(lit(i64::from(Quality::UNCERTAIN.0)));
-        Ok(rows::scan(&self.files, &filter)?.filter(col("point").eq(id).and(good)))
+        let after = Span {
+            from: Timestamp(span.to.0.saturating_add(MARGIN_NEAR_US)),
+            to: Timestamp(span.to.0.saturating_add(MARGIN_WIDE_US)),
+        };
+        for (side, lacks) in [
+            (before, (|one: &Settled| !one.climbs || !one.before) as fn(&Settled) -> bool),
+            (after, |one: &Settled| !one.climbs || !one.after),
+        ] {
+            let lacking: Vec<usize> =
+                (0..scans.len()).filter(|at| lacks(&settled[*at]) && !further[*at]).collect();
+            let points: Vec<PointId> =
+                lacking.iter().map(|at| scans[*at].meter().point.value.clone()).collect();
+            if points.is_empty() {
+                continue;
+            }
+            let request =
+                Request { columns: vec![column::POINT], ..self.request(points, side, cancel) };
+            let mut rows = self.readings.last_rows(&request).map_err(ReadError::Store)?;
+            for batch in rows.by_ref() {
+                let batch = batch.map_err(ReadError::Store)?;
+                let columns = Columns::new(&batch)?;
+                for (point, _) in columns.points() {
+                    for at in &lacking {
+                        further[*at] |= scans[*at].meter().point.value.as_str() == point;
+                    }
+                }
+            }
+            metered.note(rows.as_ref());
+        }
+        Ok(further)
     }
 
-    fn has_doubles(&self, meter: &Meter, span: Span) -> Result<bool, RowsError> {
-        let doubles = self.rows(meter, span)?;
-        let doubles = doubles.filter(col("value").is_not_null().and(col("mantissa").is_null()));
-        Ok(rows::collect(doubles.limit(1))?.height() > 0)
+    fn request(&self, points: Vec<PointId>, time: Span, cancel: &Cancel) -> Request {
+        Request {
+            points: Points::Exactly(points),
+            from: Some(time.from),
+            to: Some(time.to),
+            as_of: Some(self.commit),
+            choice: RowChoice::All,
+            columns: Vec::new(),
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// Hands each scan the rows of its point.
+    fn scan(
+        &self,
+        scans: &mut [MeterScan<'_>],
+        time: Span,
+        cancel: &Cancel,
+        metered: &mut Metered,
+    ) -> Result<(), ReadError> {
+        let mut by_point: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, scan) in scans.iter().enumerate() {
+            by_point.entry(scan.meter().point.value.to_string()).or_default().push(at);
+        }
+        let points = scans.iter().map(|scan| scan.meter().point.value.clone()).collect();
+        let columns = MeterScan::COLUMNS.to_vec();
+        let request = Request { columns, ..self.request(points, time, cancel) };
+        let mut rows = self.readings.rows(&request).map_err(ReadError::Store)?;
+        for batch in rows.by_ref() {
+            let batch = batch.map_err(ReadError::Store)?;
+            metered.rows += batch.num_rows() as u64;
+            let columns = Columns::new(&batch)?;
+            for (point, range) in columns.points() {
+                for at in by_point.get(point).into_iter().flatten() {
+                    scans[*at].take(&columns, range.clone())?;
+                }
+            }
+        }
+        metered.note(rows.as_ref());
+        if cancel.is_cancelled() { Err(ReadError::Cancelled) } else { Ok(()) }
     }
 }
 
-/// The rows that are in the unit of the meter, and that unit. Others are left out with a warning, so that their time
-/// lacks coverage: a corrected unit says nothing about the rows before it. When none is in the meter's unit, all stay
-/// in the one that they have, for the plant file to be corrected; `None` when that is not known.
-fn in_unit_of(
-    meter: &Meter,
-    point: &PointMeanings<'_>,
-    rows: Vec<Row>,
-) -> Option<(Unit, Vec<Row>)> {
-    let unit_of = |row: &Row| point.unit(row.generation, row.sequence);
-    let (kept, others): (Vec<Row>, Vec<Row>) =
-        rows.into_iter().partition(|row| unit_of(row) == Some(meter.unit));
-    let Some(other) = others.iter().max_by_key(|row| row.source_time) else {
-        let unit = if kept.is_empty() { point.last_unit()? } else { meter.unit };
-        return Some((unit, kept));
-    };
-    if kept.is_empty() {
-        return Some((others.iter().find_map(unit_of)?, others));
+impl Metered {
+    fn note(&mut self, rows: &dyn contract::Rows) {
+        let cost = rows.cost();
+        self.cost.files += cost.files;
+        self.cost.bytes += cost.bytes;
+        for damaged in rows.damaged() {
+            if !self.damaged.contains(&damaged) {
+                self.damaged.push(damaged);
+            }
+        }
     }
-    tracing::warn!(
-        meter = %meter.id,
-        point = %meter.point.value,
-        unit = meter.unit.symbol(),
-        other_unit = unit_of(other).map_or("unknown", Unit::symbol),
-        last_in_other_unit = %other.source_time,
-        "readings in another unit than the meter's are left out of figures"
-    );
-    Some((meter.unit, kept))
-}
-
-/// Instants at which a reading begins to mean something else.
-fn events(meter: &Meter) -> Vec<Timestamp> {
-    let ratios = meter.ratios.iter().filter_map(|ratio| ratio.from);
-    ratios.chain(meter.replacements.iter().map(|replacement| replacement.at)).collect()
-}
-
-/// The rows with a decimal value at the first and at the last source time of each 15-minute slot: borders of slots and
-/// periods are interpolated between exactly these. All rows of such a time are kept, so that a conflict between them is
-/// seen, and all rows of a slot with an event in it: the energy before a change of ratio counts otherwise than after it.
-fn thinned(rows: LazyFrame, events: &[Timestamp]) -> LazyFrame {
-    // Source times are stored from 1970 on, so the remainder is never negative.
-    let micros = col("ts").cast(DataType::Int64);
-    let slot = micros.clone() - micros % lit(SLOT_US);
-    let decimals = rows.filter(col("mantissa").is_not_null()).with_column(slot.alias("slot"));
-    let borders = decimals
-        .clone()
-        .group_by([col("slot")])
-        .agg([col("ts").min().alias("first"), col("ts").max().alias("last")]);
-    let border = col("ts").eq(col("first")).or(col("ts").eq(col("last")));
-    let wanted = events.iter().fold(border, |wanted, event| {
-        wanted.or(col("slot").eq(lit(event.0 - event.0.rem_euclid(SLOT_US))))
-    });
-    decimals
-        .join(borders, [col("slot")], [col("slot")], JoinArgs::new(JoinType::Inner))
-        .filter(wanted)
-}
-
-fn reading_of(row: &Row, exponent: i8) -> Option<Reading> {
-    Some(Reading {
-        time: row.source_time,
-        mantissa: row.decimal?.mantissa_at(exponent)?,
-        quality: row.quality,
-        generation: row.generation,
-        sequence: row.sequence,
-    })
 }

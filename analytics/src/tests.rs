@@ -1,42 +1,32 @@
-//! Queries and readings over a real lake in a temporary folder.
+//! Queries, readings and figures over the store in memory.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use config::SourceFile;
+use contract::conformance::plant::{Plant as Source, rows_of};
+use contract::memory::MemoryStore;
+use contract::{Cancel, Points, Readings, Request, RowChoice, Store};
 use energy::plant::Plant;
-use energy::{BasisChoice, Inputs, Meters, Period};
-use lake::{AdmittedFrame, CommitDraft, Lake, LakeOptions, Snapshot, WatermarkMove};
+use energy::{BasisChoice, Facts, Figure, Inputs, Meters, Period};
 use model::dictionary::DisplayName;
-use model::host::Clock;
 use model::{
-    Batch, CommitNumber, Dictionary, GatewayId, LogId, Place, PointId, PointIndex, PointInfo,
-    PointKind, Quality, Sample, Sequence, Timestamp, Unit, Value, ValueType,
+    CommitNumber, Dictionary, GatewayId, LogId, Place, PointId, PointIndex, PointInfo, PointKind,
+    Quality, Sample, Timestamp, Unit, Value, ValueType,
 };
+use polars::prelude::{ParquetReader, SerReader};
 
 mod changes;
 mod reports;
-mod windows;
+mod scale;
+mod services;
+mod slots;
 
 use crate::query::{QueryFormat, query};
-use crate::readings::LakeView;
-use crate::rows::{RowFilter, rows_sharing_identity};
+use crate::readings::StoreView;
 
 const SLOT_US: i64 = 900_000_000;
 /// 2018-01-01T00:00 in Seoul.
 const YEAR_START: Timestamp = Timestamp(1_514_732_400_000_000);
-
-struct StandingClock;
-
-impl Clock for StandingClock {
-    fn now(&self) -> Timestamp {
-        YEAR_START
-    }
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-}
 
 fn dictionary() -> Dictionary {
     Dictionary::new(vec![point()]).unwrap()
@@ -54,129 +44,178 @@ fn point() -> PointInfo {
         kind: PointKind::Counter,
         value_type: ValueType::Decimal { exponent: -2 },
         modulus: None,
-        states: Vec::new(),
+        states: vec![],
         interval_ms: None,
         profile: None,
     }
 }
 
 /// One commit per batch of (source time, mantissa; none for a Bad sample), all of one log.
-fn lake_of(folder: &Path, batches: &[Vec<(i64, Option<i64>)>]) -> Snapshot {
+fn store_of(batches: &[Vec<(i64, Option<i64>)>]) -> MemoryStore {
     let dictionary = Arc::new(dictionary());
     let decimal = |&(time, mantissa): &(i64, Option<i64>)| (time, mantissa.map(Value::Decimal));
     let frames = batches
         .iter()
         .map(|batch| (Arc::clone(&dictionary), batch.iter().map(decimal).collect::<Vec<_>>()));
-    lake_of_frames(folder, &frames.collect::<Vec<_>>())
+    store_of_frames(&frames.collect::<Vec<_>>())
 }
 
 /// What a frame holds: the dictionary it follows; source time and value, none for a Bad sample.
 type Frame = (Arc<Dictionary>, Vec<(i64, Option<Value>)>);
 
 /// One commit per frame, all of one log.
-fn lake_of_frames(folder: &Path, frames: &[Frame]) -> Snapshot {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+fn store_of_frames(frames: &[Frame]) -> MemoryStore {
+    let mut store = MemoryStore::default();
+    for (sequence, (dictionary, samples)) in (1..).zip(frames) {
+        let sample = |(time, value): &(i64, Option<Value>)| {
+            let (point, time) = (PointIndex(0), Timestamp(*time));
+            match value {
+                Some(value) => Sample::new(point, time, time, Quality::GOOD, value.clone()),
+                None => Sample::without_value(point, time, time, Quality::BAD_TIMEOUT),
+            }
+        };
+        commit(&mut store, sequence, dictionary, samples.iter().map(sample).collect());
+    }
+    store
+}
+
+fn commit(store: &mut MemoryStore, sequence: u64, of: &Arc<Dictionary>, samples: Vec<Sample>) {
+    let source = Source {
+        gateway: GatewayId::new("gw-1").unwrap(),
+        log_id: LogId([1; 16]),
+        dictionary: Arc::clone(of),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let mut lake = Lake::open(folder, LakeOptions::new(Arc::new(StandingClock))).await.unwrap();
-        for (sequence, frame) in (1..).map(Sequence).zip(frames) {
-            commit(&mut lake, sequence, frame).await;
-        }
+        store.put_dictionary(of).await.unwrap();
+        let draft = source.draft(sequence - 1, vec![source.frame_of(sequence, samples)]);
+        store.commit(draft).await.unwrap();
     });
-    Snapshot::open(folder).unwrap()
 }
 
-async fn commit(lake: &mut Lake, sequence: Sequence, (dictionary, samples): &Frame) {
-    let (gateway, log_id) = (GatewayId::new("gw-1").unwrap(), LogId([1; 16]));
-    lake.put_dictionary(dictionary).await.unwrap();
-    let sample = |(time, value): &(i64, Option<Value>)| {
-        let (point, time) = (PointIndex(0), Timestamp(*time));
-        match value {
-            Some(value) => Sample::new(point, time, time, Quality::GOOD, value.clone()),
-            None => Sample::without_value(point, time, time, Quality::BAD_TIMEOUT),
-        }
-    };
-    let mut samples: Vec<Sample> = samples.iter().map(sample).collect();
-    samples.sort_by_key(|sample| sample.source_time);
-    let frame = AdmittedFrame {
-        gateway: gateway.clone(),
-        log_id,
-        sequence,
-        dictionary: Arc::clone(dictionary),
-        batch: Batch { dictionary: dictionary.hash(), samples },
-    };
-    let watermark = WatermarkMove {
-        gateway,
-        log_id,
-        stood: Sequence(0),
-        durable_upto: sequence,
-        lost_frames: 0,
-        lost_samples: 0,
-        last_hash: None,
-    };
-    let draft = CommitDraft { frames: vec![frame], watermarks: vec![watermark] };
-    lake.commit(draft).await.unwrap();
-}
-
-fn csv(snapshot: &Snapshot, filter: &RowFilter, all: bool) -> Vec<String> {
+fn csv(readings: &dyn Readings, request: &Request) -> Vec<String> {
     let mut out = Vec::new();
-    query(snapshot, filter, all, QueryFormat::Csv, &mut out).unwrap();
+    query(readings, request, QueryFormat::Csv, &mut out).unwrap();
     String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect()
 }
 
 /// INV-4: both rows stay; the reader's rule takes the one of the higher sequence.
 #[test]
 fn of_two_values_for_one_time_the_later_sequence_is_read_and_both_stay() {
-    let folder = tempfile::tempdir().unwrap();
-    let snapshot =
-        lake_of(folder.path(), &[vec![(1_000_000, Some(100))], vec![(1_000_000, Some(250))]]);
-    let by_rule = csv(&snapshot, &RowFilter::default(), false);
+    let store = store_of(&[vec![(1_000_000, Some(100))], vec![(1_000_000, Some(250))]]);
+    let readings = store.readings();
+    let by_rule = csv(readings.as_ref(), &Request::default());
     assert_eq!(by_rule, ["acme/nb-1/main/e_import,1970-01-01T00:00:01.000000Z,2.50,kWh,Good"]);
-    assert_eq!(csv(&snapshot, &RowFilter::default(), true).len(), 2);
-    assert_eq!(rows_sharing_identity(&snapshot.files()).unwrap(), 0);
-    let as_of = RowFilter { as_of: Some(CommitNumber(1)), ..RowFilter::default() };
+    let all = Request { choice: RowChoice::All, ..Request::default() };
+    assert_eq!(csv(readings.as_ref(), &all).len(), 2);
+    assert_eq!(crate::soundness::rows_sharing_identity(readings.as_ref()).unwrap(), 0);
+    let as_of = Request { as_of: Some(CommitNumber(1)), ..Request::default() };
     assert_eq!(
-        csv(&snapshot, &as_of, false),
+        csv(readings.as_ref(), &as_of),
         ["acme/nb-1/main/e_import,1970-01-01T00:00:01.000000Z,1.00,kWh,Good"]
     );
 }
 
 #[test]
+fn a_row_that_is_there_twice_is_found() {
+    let twice = vec![(1, Some(1)), (1, Some(2)), (2, Some(3))];
+    let store = store_of(&[twice, vec![(1, Some(1))]]);
+    assert_eq!(crate::soundness::rows_sharing_identity(store.readings().as_ref()).unwrap(), 1);
+}
+
+#[test]
 fn a_query_takes_a_prefix_and_a_half_open_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let snapshot = lake_of(folder.path(), &[vec![(1, Some(1)), (2, Some(2)), (3, None)]]);
-    let count = |filter: &RowFilter| csv(&snapshot, filter, false).len();
+    let store = store_of(&[vec![(1, Some(1)), (2, Some(2)), (3, None)]]);
+    let readings = store.readings();
+    let beginning = |prefix: &str| Request {
+        points: Points::Prefixes(vec![prefix.to_owned()]),
+        ..Request::default()
+    };
+    assert_eq!(csv(readings.as_ref(), &beginning("acme/nb-1/main")).len(), 3);
+    assert_eq!(csv(readings.as_ref(), &beginning("acme/nb-2")).len(), 0);
+    let span = Request { from: Some(Timestamp(2)), to: Some(Timestamp(3)), ..Request::default() };
     assert_eq!(
-        count(&RowFilter { points: vec!["acme/nb-1/main".into()], ..RowFilter::default() }),
-        3
-    );
-    assert_eq!(count(&RowFilter { points: vec!["acme/nb-2".into()], ..RowFilter::default() }), 0);
-    let span =
-        RowFilter { from: Some(Timestamp(2)), to: Some(Timestamp(3)), ..RowFilter::default() };
-    assert_eq!(
-        csv(&snapshot, &span, false),
+        csv(readings.as_ref(), &span),
         ["acme/nb-1/main/e_import,1970-01-01T00:00:00.000002Z,0.02,kWh,Good"]
     );
-    let bad = RowFilter { from: Some(Timestamp(3)), ..RowFilter::default() };
+    let bad = Request { from: Some(Timestamp(3)), ..Request::default() };
     assert_eq!(
-        csv(&snapshot, &bad, false),
+        csv(readings.as_ref(), &bad),
         ["acme/nb-1/main/e_import,1970-01-01T00:00:00.000003Z,,kWh,BadTimeout"]
     );
 }
 
 #[test]
-fn parquet_and_json_hold_the_same_rows() {
-    let folder = tempfile::tempdir().unwrap();
-    let snapshot = lake_of(folder.path(), &[vec![(1, Some(1)), (2, Some(2))]]);
-    let mut parquet = Vec::new();
-    let filter = RowFilter::default();
-    assert_eq!(query(&snapshot, &filter, false, QueryFormat::Parquet, &mut parquet).unwrap(), 2);
-    assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
+fn parquet_arrow_and_json_hold_the_same_rows() {
+    let store = store_of(&[vec![(1, Some(1)), (2, Some(2))]]);
+    let readings = store.readings();
+    let written = |format| {
+        let mut out = Vec::new();
+        let queried = query(readings.as_ref(), &Request::default(), format, &mut out).unwrap();
+        assert_eq!(queried.rows, 2);
+        out
+    };
+    let parquet = bytes_of(written(QueryFormat::Parquet));
+    // Whoever reads Parquet reads it: here polars.
+    let frame = ParquetReader::new(std::io::Cursor::new(parquet.clone())).finish().unwrap();
+    let values = frame.column("value").unwrap().f64().unwrap().to_vec();
+    assert_eq!((frame.height(), values), (2, vec![Some(0.01), Some(0.02)]));
+    let rows = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(parquet, 100);
+    let from_parquet: Vec<_> = rows.unwrap().map(Result::unwrap).collect();
+    let arrow = std::io::Cursor::new(written(QueryFormat::Arrow));
+    let stream = arrow_ipc::reader::StreamReader::try_new(arrow, None).unwrap();
+    let from_arrow: Vec<_> = stream.map(Result::unwrap).collect();
+    assert_eq!(from_parquet[0].columns(), from_arrow[0].columns());
+    let expected = rows_of(readings.as_ref(), &Request::default());
+    let mantissas = from_arrow[0].column_by_name("mantissa").unwrap();
+    use arrow_array::cast::AsArray;
+    let mantissas = mantissas.as_primitive::<arrow_array::types::Int64Type>();
+    let found: Vec<_> = mantissas.iter().map(|one| one.map(|one| (one, -2))).collect();
+    assert_eq!(found, expected.iter().map(|row| row.decimal).collect::<Vec<_>>());
+    let all = Request { choice: RowChoice::All, ..Request::default() };
     let mut json = Vec::new();
-    query(&snapshot, &filter, true, QueryFormat::Json, &mut json).unwrap();
+    query(readings.as_ref(), &all, QueryFormat::Json, &mut json).unwrap();
     let first = json.split(|byte| *byte == b'\n').next().unwrap();
     let first: serde_json::Value = serde_json::from_slice(first).unwrap();
     assert_eq!(first["value"], "0.01");
     assert_eq!(first["sequence"], 1);
+}
+
+fn bytes_of(bytes: Vec<u8>) -> bytes::Bytes {
+    bytes.into()
+}
+
+/// Someone who has seen enough.
+struct Pipe {
+    bytes: usize,
+}
+
+impl std::io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes += bytes.len();
+        if self.bytes > 9_000 {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        } else {
+            Ok(bytes.len())
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_closes_its_pipe_ends_the_query() {
+    // More than any buffer on the way holds.
+    let store = store_of(&[(0..600).map(|at| (at, Some(at))).collect()]);
+    for format in [QueryFormat::Csv, QueryFormat::Json] {
+        let mut pipe = Pipe { bytes: 0 };
+        let error =
+            query(store.readings().as_ref(), &Request::default(), format, &mut pipe).unwrap_err();
+        let crate::query::QueryError::Write(error) = error else { panic!("{error}") };
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    }
 }
 
 const PLANT: &str = r#"
@@ -207,71 +246,17 @@ fn plant(text: &str) -> Plant {
     }
 }
 
-/// What a day's row of electricity says of these readings.
-fn quantity(plant: &Plant, readings: &[energy::MeterReadings], day: Period) -> energy::Figure {
-    let facts = energy::Facts::read(plant, &[]).unwrap();
-    let meters = Meters::build(plant, readings).unwrap();
-    let inputs = Inputs { plant, facts: &facts, meters: &meters, commit: None };
-    energy::table1(&inputs, day, BasisChoice::Equivalent).unwrap().rows[0].quantity.clone()
+/// The row of electricity in Table 1 of these meters.
+fn quantity(plant: &Plant, meters: &Meters, period: Period) -> Figure {
+    let facts = Facts::read(plant, &[]).unwrap();
+    let inputs = Inputs { plant, facts: &facts, meters, commit: None };
+    energy::table1(&inputs, period, BasisChoice::Equivalent).unwrap().rows[0].quantity.clone()
 }
 
-/// Thinning keeps all that a figure is made of: with it and without it the figures are the same.
-fn check_thinning(
-    plant: &Plant,
-    samples: Vec<(i64, Option<i64>)>,
-    rows_max: usize,
-    expected: &str,
-) {
-    let reading = |(time, mantissa): &(i64, Option<i64>)| {
-        Some(energy::Reading {
-            time: Timestamp(*time),
-            mantissa: (*mantissa)?,
-            quality: Quality::GOOD,
-            generation: model::Generation(1),
-            sequence: Sequence(1),
-        })
-    };
-    let all: Vec<energy::Reading> = samples.iter().filter_map(reading).collect();
-    let folder = tempfile::tempdir().unwrap();
-    let snapshot = lake_of(folder.path(), &[samples]);
-    let period: Period = "2018-01-01".parse().unwrap();
-    let thinned = LakeView::new(&snapshot, None).unwrap().readings(plant, period).unwrap();
-    assert!(thinned[0].readings.len() <= rows_max, "{}", thinned[0].readings.len());
-    let mut whole = thinned.clone();
-    whole[0].readings = all;
-    let [thinned, whole] = [thinned, whole].map(|readings| quantity(plant, &readings, period));
-    assert_eq!(thinned, whole);
-    assert_eq!(thinned.exact().map(ToString::to_string).as_deref(), Some(expected));
-}
-
-#[test]
-fn thinned_readings_give_the_same_figures_as_all() {
-    // Every minute from an hour before the day to an hour after it, with a missing hour and two Bad samples in it.
-    let minute = |at: i64| (YEAR_START.0 + at * 60_000_000, Some(1_000_000 + at * 7 + at % 3));
-    let mut samples: Vec<_> =
-        (-60..1_500).filter(|at| !(600..660).contains(at)).map(minute).collect();
-    for bad in [100, 900] {
-        samples[bad].1 = None;
-    }
-    let slots = usize::try_from(1_560 * 60_000_000 / SLOT_US).unwrap();
-    check_thinning(&plant(PLANT), samples, 2 * (slots + 2), "100.8");
-}
-
-/// Current transformers are changed at 10:05 with the power off: 1 kWh before it at 40, nothing at 60.
-#[test]
-fn a_change_of_ratio_inside_a_slot_counts_what_came_before_it_at_the_old_ratio() {
-    let ratios = r#"
-[[meter.ratio]]
-ct = "40"
-
-[[meter.ratio]]
-from = "2018-01-01T10:05:00+09:00"
-ct = "60"
-"#;
-    let minute = |at: i64| {
-        let kwh = 10_000 + 20 * (at - 600).clamp(0, 5);
-        (YEAR_START.0 + at * 60_000_000, Some(kwh))
-    };
-    let samples = (-15..1_455).map(minute).collect();
-    check_thinning(&plant(&format!("{PLANT}{ratios}")), samples, 2 * 99 + 13, "40");
+/// The same, of what a store holds.
+fn figure(store: &MemoryStore, plant: &Plant, period: &str) -> Figure {
+    let period: Period = period.parse().unwrap();
+    let view = StoreView::new(store.readings(), None).unwrap();
+    let span = period.span(&plant.time_zone);
+    quantity(plant, &view.meters(plant, span, &Cancel::default()).unwrap().meters, period)
 }

@@ -1,8 +1,6 @@
-//! Points whose dictionary was changed: each row keeps the meaning that its own frame had.
+//! Points whose dictionary was changed: each row keeps the unit that its own frame stated.
 
 use super::*;
-
-use energy::MeterReadings;
 
 use crate::ReadError;
 
@@ -23,37 +21,34 @@ fn two_days(day: i64, begin: i64, per_hour: i64) -> Vec<(i64, Option<Value>)> {
     (0..=48).map(hour).collect()
 }
 
-fn readings(snapshot: &Snapshot, plant: &Plant, day: &str) -> Result<MeterReadings, ReadError> {
-    let view = LakeView::new(snapshot, None).unwrap();
-    Ok(view.readings(plant, day.parse().unwrap())?.remove(0))
+fn meters(store: &MemoryStore, text: &str, day: &str) -> Result<Meters, ReadError> {
+    let plant = plant(text);
+    let view = StoreView::new(store.readings(), None).unwrap();
+    let period: Period = day.parse().unwrap();
+    Ok(view.meters(&plant, period.span(&plant.time_zone), &Cancel::default())?.meters)
 }
 
-/// What a year of readings after two changes gives: the unit, the modulus, how many there are.
-fn after(frames: &[Frame], plant_text: &str) -> (Unit, Option<String>, usize) {
-    let folder = tempfile::tempdir().unwrap();
-    let snapshot = lake_of_frames(folder.path(), frames);
-    let found = readings(&snapshot, &plant(plant_text), "2018-01-03").unwrap();
-    (found.unit, found.modulus.map(|modulus| modulus.to_string()), found.readings.len())
+/// The modulus of the only meter, and how many readings it has.
+fn after(frames: &[Frame], text: &str) -> (Option<String>, u64) {
+    let store = store_of_frames(frames);
+    let found = meters(&store, text, "2018-01-03").unwrap();
+    let index = found.index(&plant(text).meters[0].id).unwrap();
+    (index.modulus().map(|modulus| modulus.to_string()), index.counts().used)
 }
 
 #[test]
 fn a_stated_resolution_ends_the_complaint_about_doubles() {
     let doubles = dictionary_of(|point| point.value_type = ValueType::Float);
     let float = |&(time, _): &(i64, Option<Value>)| (time, Some(Value::Float(1.5)));
-    let before: Frame = (doubles, two_days(0, 0, 0).iter().map(float).take(48).collect::<Vec<_>>());
-    // Whichever of the two has the larger hash.
-    for modulus in ["1000", "2000", "3000", "4000", "5000", "6000"] {
-        let decimals = dictionary_of(|point| point.modulus = Some(modulus.parse().unwrap()));
-        let now: Frame = (decimals, two_days(2, 0, 100));
-        let folder = tempfile::tempdir().unwrap();
-        let snapshot = lake_of_frames(folder.path(), &[before.clone(), now]);
-        let found = readings(&snapshot, &plant(PLANT), "2018-01-03").unwrap();
-        let energy = quantity(&plant(PLANT), &[found], "2018-01-03".parse().unwrap());
-        assert_eq!(energy.exact().unwrap().to_string(), "24");
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let snapshot = lake_of_frames(folder.path(), &[before]);
-    let error = readings(&snapshot, &plant(PLANT), "2018-01-01").unwrap_err();
+    let first = two_days(0, 0, 0);
+    let before: Frame =
+        (doubles, first.iter().take(48).map(|(time, _)| float(&(*time, None))).collect());
+    let decimals = dictionary_of(|point| point.modulus = Some("6000".parse().unwrap()));
+    let now: Frame = (decimals, two_days(2, 0, 100));
+    let store = store_of_frames(&[before.clone(), now]);
+    assert_eq!(figure(&store, &plant(PLANT), "2018-01-03").exact().unwrap().to_string(), "24");
+    let store = store_of_frames(&[before]);
+    let error = meters(&store, PLANT, "2018-01-01").unwrap_err();
     assert!(matches!(error, ReadError::NotExact { .. }), "{error}");
 }
 
@@ -75,11 +70,13 @@ fn a_corrected_unit_counts_from_the_frame_that_states_it() {
             (Arc::clone(one), two_days(0, 0, 1)[..48].to_vec()),
             (Arc::clone(two), two_days(2, 48, 1)[..48].to_vec()),
         ];
-        let unit = two.points[0].unit;
-        assert_eq!(after(&frames, two_text), (unit, None, 48));
-        // The plant file still says the old unit: its own readings are all that it gets.
-        assert_eq!(after(&frames, one_text), (one.points[0].unit, None, 48));
+        assert_eq!(after(&frames, two_text), (None, 48));
+        // The plant file still says the old unit: its own readings of the day before are all that it gets.
+        assert_eq!(after(&frames, one_text), (None, 24));
     }
+    let alone = store_of_frames(&[(mwh, two_days(0, 0, 1))]);
+    let error = meters(&alone, PLANT, "2018-01-01").unwrap_err();
+    assert!(error.to_string().contains("expected readings in `kWh`"), "{error}");
 }
 
 #[test]
@@ -91,8 +88,7 @@ fn a_unit_that_was_changed_and_changed_back_is_printed_as_it_was() {
         .zip(1..)
         .map(|(dictionary, at)| (Arc::clone(dictionary), vec![(at, Some(Value::Decimal(at)))]))
         .collect();
-    let folder = tempfile::tempdir().unwrap();
-    let lines = csv(&lake_of_frames(folder.path(), &frames), &RowFilter::default(), false);
+    let lines = csv(store_of_frames(&frames).readings().as_ref(), &Request::default());
     let units: Vec<&str> = lines.iter().map(|line| line.split(',').nth(3).unwrap()).collect();
     assert_eq!(units, ["kWh", "MWh", "kWh"]);
 }
@@ -106,7 +102,7 @@ fn a_corrected_modulus_ends_the_complaint_about_it() {
             (of(wrong), two_days(0, 0, 1)[..48].to_vec()),
             (of("1000000"), two_days(2, 48, 1)),
         ];
-        let (_, modulus, _) = after(&frames, PLANT);
+        let (modulus, _) = after(&frames, PLANT);
         assert_eq!(modulus.as_deref(), Some("1000000"));
     }
 }
@@ -117,11 +113,26 @@ fn as_of_a_commit_the_dictionary_of_then_is_meant() {
     let of = |text: &str| dictionary_of(|point| point.modulus = Some(text.parse().unwrap()));
     let frames: Vec<Frame> =
         vec![(of("1000"), two_days(0, 0, 1)), (of("2000"), two_days(2, 48, 1))];
-    let folder = tempfile::tempdir().unwrap();
-    let snapshot = lake_of_frames(folder.path(), &frames);
+    let store = store_of_frames(&frames);
+    let plant = plant(PLANT);
+    let span = "2018-01-01".parse::<Period>().unwrap().span(&plant.time_zone);
     for (commit, expected) in [(1, "1000"), (2, "2000")] {
-        let view = LakeView::new(&snapshot, Some(CommitNumber(commit))).unwrap();
-        let found = view.readings(&plant(PLANT), "2018-01-01".parse().unwrap()).unwrap();
-        assert_eq!(found[0].modulus.unwrap().to_string(), expected);
+        let view = StoreView::new(store.readings(), Some(CommitNumber(commit))).unwrap();
+        let found = view.meters(&plant, span, &Cancel::default()).unwrap().meters;
+        let modulus = found.index(&plant.meters[0].id).unwrap().modulus().unwrap();
+        assert_eq!(modulus.to_string(), expected);
+    }
+}
+
+/// A device profile that was made finer: the readings before it keep their digits.
+#[test]
+fn readings_of_two_scales_are_taken_at_the_finer_one() {
+    let finer = dictionary_of(|point| point.value_type = ValueType::Decimal { exponent: -4 });
+    let coarse: Frame = (dictionary_of(|_| ()), two_days(0, 0, 100)[..48].to_vec());
+    let fine: Frame = (finer, two_days(2, 480_000, 10_001).into_iter().collect());
+    for frames in [[coarse.clone(), fine.clone()], [fine, coarse]] {
+        let store = store_of_frames(&frames);
+        let figure = figure(&store, &plant(PLANT), "2018-01-03");
+        assert_eq!(figure.exact().unwrap().to_string(), "24.0024");
     }
 }

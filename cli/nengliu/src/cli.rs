@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use analytics::Kpi;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands;
@@ -162,6 +163,18 @@ pub(crate) enum KpiTable {
     Intensity,
 }
 
+impl KpiTable {
+    /// What computes them.
+    pub(crate) fn kpi(self) -> &'static dyn Kpi {
+        let name = match self {
+            Self::Table1 => "table1",
+            Self::UnitProduct => "unit-product",
+            Self::Intensity => "intensity",
+        };
+        analytics::kpi(name).expect("each of these is in the list of figures")
+    }
+}
+
 /// Which basis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BasisChoice {
@@ -231,6 +244,8 @@ pub(crate) enum QueryFormatArg {
     Json,
     /// A Parquet file.
     Parquet,
+    /// An Arrow IPC stream, for polars, pandas and `DuckDB`.
+    Arrow,
 }
 
 impl Cli {

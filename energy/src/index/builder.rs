@@ -122,14 +122,23 @@ impl<'a> IndexBuilder<'a> {
         }
     }
 
+    /// Counts readings that were not handed over, since they have no value.
+    pub fn count_not_used(&mut self, quality: Quality, readings: u64) {
+        self.counts.unusable += readings;
+        self.add_not_used(quality, readings);
+    }
+
     fn put_aside(&mut self, reading: &Reading) {
         self.counts.unusable += 1;
         if self.span.is_some_and(|span| span.from <= reading.time && reading.time < span.to) {
-            let Quality(code) = reading.quality;
-            let known = self.not_used.contains_key(&code) || self.not_used.len() < QUALITIES_MAX;
-            let code = if known { code } else { Quality::UNCERTAIN.0 };
-            *self.not_used.entry(code).or_default() += 1;
+            self.add_not_used(reading.quality, 1);
         }
+    }
+
+    fn add_not_used(&mut self, Quality(code): Quality, readings: u64) {
+        let known = self.not_used.contains_key(&code) || self.not_used.len() < QUALITIES_MAX;
+        let code = if known { code } else { Quality::UNCERTAIN.0 };
+        *self.not_used.entry(code).or_default() += readings;
     }
 
     /// All readings of the newest time are there.

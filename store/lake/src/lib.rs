@@ -43,6 +43,8 @@ mod lock;
 mod log;
 mod merge;
 mod open;
+mod ordered;
+mod readings;
 mod rows;
 mod store;
 mod verified;

@@ -47,6 +47,10 @@ impl Snapshot {
         Ok(Self { dir, chain, book })
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Files of the log that are damaged and were not needed.
     #[must_use]
     pub fn log_damage(&self) -> &[Damage] {
@@ -202,6 +206,17 @@ impl LiveFile {
         self.facts.extent.ts
     }
 
+    /// The newest commit that it has rows of.
+    pub(crate) fn last_commit(&self) -> CommitNumber {
+        CommitNumber(self.facts.extent.commit.1)
+    }
+
+    /// That its rows make no sense.
+    pub(crate) fn damage(&self, error: &dyn std::fmt::Display) -> Box<Damage> {
+        let error = LakeError::damaged(&self.path, error.to_string());
+        Box::new(Damage::of_data(&error, &self.facts))
+    }
+
     /// Opens it and verifies its footer.
     pub fn open(&self) -> Result<OpenFile, Box<Damage>> {
         let reader = DataReader::open(&self.path, self.facts.bytes, self.facts.tail)
@@ -244,6 +259,11 @@ impl OpenFile {
         self.reader
             .verify(&groups, selection.columns.as_deref())
             .map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))
+    }
+
+    /// Bytes of the columns of a row group.
+    pub(crate) fn bytes_of_group(&self, group: usize, columns: &[&str]) -> u64 {
+        self.reader.bytes_of_group(group, columns)
     }
 
     /// Bytes read of it so far.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use contract::{CommitDraft, Committed, Dictionaries, LogKey, Store, StoreError, Watermark};
 use model::{CommitNumber, Dictionary, Epoch, StoreId};
 
-use crate::Lake;
+use crate::{Lake, LakeError};
 
 #[async_trait]
 impl Store for Lake {
@@ -38,7 +38,11 @@ impl Store for Lake {
     }
 
     async fn commit(&mut self, draft: Arc<CommitDraft>) -> Result<Committed, StoreError> {
-        Ok(Lake::commit(self, draft).await?)
+        Lake::commit(self, draft).await.map_err(|error| match error {
+            // The contract names this one.
+            LakeError::Draft(error) => StoreError::from(error),
+            error => error.into(),
+        })
     }
 
     async fn maintain(&mut self) -> Result<(), StoreError> {

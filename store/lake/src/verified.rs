@@ -88,7 +88,7 @@ impl DataReader {
         batch_rows: usize,
     ) -> Result<Batches, LakeError> {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            self.chunks.clone(),
+            self.chunks.apart(),
             self.metadata.clone(),
         );
         let mask = match columns {
@@ -102,6 +102,14 @@ impl DataReader {
         let reader = contained(&self.path, || builder.build())?
             .map_err(LakeError::parquet("read", &self.path))?;
         Ok(Batches { path: self.path.clone(), reader })
+    }
+
+    /// Bytes of the columns of a row group.
+    pub(crate) fn bytes_of_group(&self, group: usize, columns: &[&str]) -> u64 {
+        let Some(group) = self.metadata.metadata().row_groups().get(group) else { return 0 };
+        let wanted =
+            group.columns().iter().filter(|one| columns.contains(&one.column_descr().name()));
+        wanted.map(|one| one.byte_range().1).sum()
     }
 
     /// Verifies the chunks of these row groups without decoding them.
@@ -126,7 +134,7 @@ impl DataReader {
 
     /// Bytes of column chunks read so far.
     pub(crate) fn bytes_read(&self) -> u64 {
-        self.chunks.0.bytes_read.load(Ordering::Relaxed)
+        self.chunks.inner.bytes_read.load(Ordering::Relaxed)
     }
 }
 
@@ -243,9 +251,13 @@ struct Chunk {
 }
 
 /// The column chunks of a file: each is read whole and verified when a byte of it is asked for; of each column the last
-/// one is held.
+/// one is held, by each reader for itself.
 #[derive(Debug, Clone)]
-struct Chunks(Arc<Inner>);
+struct Chunks {
+    inner: Arc<Inner>,
+    /// By column: where the chunk begins, and its bytes.
+    held: Arc<Mutex<HashMap<usize, (u64, Bytes)>>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -253,8 +265,6 @@ struct Inner {
     len: u64,
     /// In the order of the file.
     all: Vec<Chunk>,
-    /// By column: where the chunk begins, and its bytes.
-    held: Mutex<HashMap<usize, (u64, Bytes)>>,
     bytes_read: AtomicU64,
 }
 
@@ -270,20 +280,25 @@ impl Chunks {
             })
             .collect();
         all.sort_by_key(|chunk| chunk.start);
-        let (held, bytes_read) = (Mutex::default(), AtomicU64::default());
-        Self(Arc::new(Inner { file, len, all, held, bytes_read }))
+        let inner = Arc::new(Inner { file, len, all, bytes_read: AtomicU64::default() });
+        Self { inner, held: Arc::default() }
+    }
+
+    /// For a reader of its own, which may run beside others.
+    fn apart(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), held: Arc::default() }
     }
 
     /// The chunk with the byte at `at`, from there to its end.
     fn load(&self, at: u64) -> Result<Bytes, ParquetError> {
-        let inner = &self.0;
+        let inner = &self.inner;
         let wrong = |text: &str| ParquetError::General(text.to_owned());
         let index = inner.all.partition_point(|chunk| chunk.end <= at);
         let chunk = inner.all.get(index).filter(|chunk| chunk.start <= at);
         let chunk = chunk.ok_or_else(|| wrong("a page lies outside of its column chunk"))?;
         let from = usize::try_from(at - chunk.start).map_err(|_| wrong("a chunk is too long"))?;
         // Held only while it is looked up: a thread that panicked left nothing half done.
-        let mut held = inner.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((start, bytes)) = held.get(&chunk.column)
             && *start == chunk.start
         {
@@ -308,7 +323,7 @@ impl Chunks {
 
 impl Length for Chunks {
     fn len(&self) -> u64 {
-        self.0.len
+        self.inner.len
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use analytics::{FiguresError, LakeView, PlantFiles};
+use analytics::{FiguresError, PlantFiles, StoreView};
 use energy::{BasisChoice, MissingCoefficient, Period};
 use lake::{AdmittedFrame, CommitDraft, Lake, LakeOptions, Snapshot, WatermarkMove};
 use model::dictionary::{DisplayName, Place};
@@ -43,7 +43,7 @@ fn meter(metric: &str, unit: &str, more: &str) -> String {
 }
 
 /// A lake that one gateway has sent one sample of each point to.
-async fn lake(folder: &Path) -> LakeView {
+async fn lake(folder: &Path) -> StoreView {
     let point = |metric: &str, value_type| PointInfo {
         id: PointId::new(format!("acme/nb-1/main/{metric}")).unwrap(),
         place: Place { enterprise: "acme".into(), site: "nb-1".into(), area: None, line: None },
@@ -85,7 +85,8 @@ async fn lake(folder: &Path) -> LakeView {
     let mut lake = Lake::open(folder.join("lake"), options).await.unwrap();
     lake.put_dictionary(&dictionary).await.unwrap();
     lake.commit(CommitDraft { frames: vec![frame], watermarks: vec![watermark] }).await.unwrap();
-    LakeView::new(&Snapshot::open(folder.join("lake")).unwrap(), None).unwrap()
+    let snapshot = Snapshot::open(folder.join("lake")).unwrap();
+    StoreView::new(Arc::new(snapshot), None).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +96,7 @@ async fn a_plant_file_that_does_not_fit_the_lake() {
     let lake = lake(folder).await;
     let period: Period = "2026".parse().unwrap();
     let good = plant(folder, &meter("e_import", "kWh", ""), "");
-    assert!(good.meters(Some(&lake), period).is_ok());
+    assert!(good.metered(Some(&lake), period, &contract::Cancel::default()).is_ok());
 
     let mut told = Told::new("lake");
     let mut tell = |case: &str, sections: &str, rows: &str| {

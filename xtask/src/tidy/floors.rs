@@ -64,6 +64,7 @@ const TREE_BANS: &[(&str, &[&str])] = &[
     ("energy", &["polars*", "hyper", "tokio", "contract", "lake", "deltalake*"]),
     // Which store there is, the composition roots alone decide.
     ("ingest", &["lake", "deltalake*", "parquet"]),
+    ("analytics", &["lake", "deltalake*", "polars*"]),
 ];
 
 /// Sections of a manifest that list dependencies.

@@ -1,56 +1,44 @@
 //! `nengliu explain`: the formula with the numbers put in, and everything behind it.
 
+use contract::Cancel;
 use energy::coefficient::{Role, Rule};
 use energy::index::Border;
 use energy::plant::{EnergyKind, Plant};
 use energy::source::MeterPart;
 use energy::{
-    Basis, BasisChoice, Class, Coefficient, Explanation, Explanations, MissingCoefficient, Number,
-    Segment,
+    Basis, Class, Coefficient, Explanation, Explanations, MissingCoefficient, Number, Segment,
 };
 use model::Timestamp;
 use serde_json::json;
 
 use super::source;
 use crate::cli::ExplainArgs;
-use crate::exit;
+use crate::{exit, schema};
 
 pub(crate) fn explain(args: &ExplainArgs) -> u8 {
     explained(args).unwrap_or_else(|code| code)
 }
 
 fn explained(args: &ExplainArgs) -> Result<u8, u8> {
-    let (plant, lake) = source::open(&args.source)?;
-    let mut levels = args.figure.split('/');
-    let (Some(table), Some(Ok(period))) = (levels.next(), levels.next().map(str::parse)) else {
+    let (plant, service) = source::open(&args.source)?;
+    let Some(Ok(period)) = args.figure.split('/').nth(1).map(str::parse) else {
         eprintln!("error EN-K003: `{}` is not the name of a figure", args.figure);
         eprintln!(
             "  try: a name such as table1/2018/total/equivalent; `nengliu kpi table1 --format json` gives them"
         );
         return Err(exit::CONFIG);
     };
-    let no_figures = |e| source::no_figures(&e);
-    let (explanations, missing) = match table {
-        "unit-product" | "unit_product" => {
-            let products = plant.unit_products(lake.as_ref(), period, BasisChoice::Both);
-            let products = products.map_err(no_figures)?;
-            (products.explanations, products.missing_coefficients)
-        }
-        _ => {
-            let table = plant.table1(lake.as_ref(), period, BasisChoice::Both);
-            let table = table.map_err(no_figures)?;
-            (table.explanations, table.missing_coefficients)
-        }
-    };
-    let found = energy::explain(&explanations, &args.figure);
-    if found.is_empty() {
-        return Err(unknown(&args.figure, &explanations));
-    }
+    let answer = service
+        .explain(&plant, &args.figure, period, &Cancel::default())
+        .map_err(|e| source::no_figures(&e))?
+        .map_err(|nearest| unknown(&args.figure, &nearest))?;
+    source::damaged(&answer.damaged);
+    let found = energy::explain(&answer.figures.explanations, &args.figure);
+    let missing = answer.figures.missing.clone();
     let missing = needed(&plant.plant, &found, missing);
     let text = if args.json {
-        let schema = "nengliu.explain.v1";
-        let object = json!({ "schema": schema, "figures": found, "missing_coefficients": missing });
-        format!("{object}\n")
+        let object = json!({ "figures": found, "missing_coefficients": missing });
+        format!("{}\n", schema::explain(object))
     } else {
         found.iter().map(|one| in_words(one)).collect::<Vec<_>>().join("\n")
     };
@@ -180,8 +168,9 @@ fn coefficient_row(row: &Coefficient) -> String {
 
 /// A meter with the readings at both ends of the period.
 fn meter(part: &MeterPart) -> String {
+    let not_used = part.not_used.iter().fold(String::new(), |text, one| format!("{text}; {one}"));
     let Some(energy) = &part.energy else {
-        return format!("{} ({}): no reading", part.meter, part.point);
+        return format!("{} ({}): no reading{not_used}", part.meter, part.point);
     };
     let value = energy.energy.as_ref().map_or_else(|| "unknown".to_owned(), Number::to_string);
     let end = |border: Option<&Border>, reading: Option<&Number>| {
@@ -201,7 +190,7 @@ fn meter(part: &MeterPart) -> String {
     if let Some(in_gaps) = &energy.in_gaps {
         text = format!("{text}; {in_gaps} {} across slots without readings", part.unit);
     }
-    text
+    text + &not_used
 }
 
 /// What happened to a meter in the period, in the order of time: with it the energy can be computed again by hand.

@@ -1,15 +1,12 @@
 //! `nengliu kpi`.
 
-use analytics::report;
+use analytics::{KpiFigures, report};
+use contract::Cancel;
 use energy::BasisChoice;
-use serde_json::{Value, json};
 
 use super::source;
-use crate::cli::{self, KpiArgs, KpiFormat, KpiTable};
-use crate::exit;
-
-/// Name and version of the JSON; fields are only ever added.
-const SCHEMA: &str = "nengliu.kpi.v1";
+use crate::cli::{self, KpiArgs, KpiFormat};
+use crate::{exit, schema};
 
 pub(crate) fn kpi(args: &KpiArgs) -> u8 {
     if args.format == KpiFormat::Xlsx && args.output.is_none() {
@@ -21,44 +18,21 @@ pub(crate) fn kpi(args: &KpiArgs) -> u8 {
 }
 
 fn figures(args: &KpiArgs) -> Result<u8, u8> {
-    let (plant, lake) = source::open(&args.source)?;
+    let (plant, service) = source::open(&args.source)?;
     let period = source::period(&args.period)?;
-    let basis = basis(args.basis);
-    let no_figures = |e| source::no_figures(&e);
-    let (grid, figures, missing) = match args.table {
-        KpiTable::Table1 | KpiTable::Intensity => {
-            let table = plant.table1(lake.as_ref(), period, basis).map_err(no_figures)?;
-            let missing = table.missing_coefficients.clone();
-            let grid = if args.table == KpiTable::Table1 {
-                report::table1(&table)
-            } else {
-                report::intensity(&table)
-            };
-            (grid, json!(table), missing)
-        }
-        KpiTable::UnitProduct => {
-            let products = plant.unit_products(lake.as_ref(), period, basis).map_err(no_figures)?;
-            let missing = products.missing_coefficients.clone();
-            (report::unit_products(&products), json!(products), missing)
-        }
-    };
+    let answer = service
+        .figures(&plant, args.table.kpi(), period, basis(args.basis), &Cancel::default())
+        .map_err(|e| source::no_figures(&e))?;
+    source::damaged(&answer.damaged);
+    let KpiFigures { grid, json, missing, .. } = answer.figures.as_ref();
     let bytes = match args.format {
-        KpiFormat::Text => report::text(&grid).into_bytes(),
-        KpiFormat::Json => format!("{}\n", with_schema(figures)).into_bytes(),
-        KpiFormat::Csv => report::csv(&grid).map_err(|e| not_rendered(&e))?,
-        KpiFormat::Xlsx => report::xlsx(&grid).map_err(|e| not_rendered(&e))?,
+        KpiFormat::Text => report::text(grid).into_bytes(),
+        KpiFormat::Json => format!("{}\n", schema::kpi(json.clone())).into_bytes(),
+        KpiFormat::Csv => report::csv(grid).map_err(|e| not_rendered(&e))?,
+        KpiFormat::Xlsx => report::xlsx(grid).map_err(|e| not_rendered(&e))?,
     };
     source::write(args.output.as_deref(), &bytes)?;
-    Ok(source::missing_coefficients(&missing))
-}
-
-/// Figures as JSON, with the name and version of their form.
-pub(super) fn with_schema(figures: Value) -> Value {
-    let mut object = json!({ "schema": SCHEMA });
-    if let (Some(object), Value::Object(figures)) = (object.as_object_mut(), figures) {
-        object.extend(figures);
-    }
-    object
+    Ok(source::missing_coefficients(missing))
 }
 
 fn not_rendered(error: &report::RenderError) -> u8 {

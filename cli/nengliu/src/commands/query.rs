@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use analytics::query::{QueryError, QueryFormat, query as write_samples};
-use analytics::rows::RowFilter;
 use config::FromToml;
+use contract::{Points, Request, RowChoice};
 use model::{CommitNumber, Timestamp};
 
 use super::source;
@@ -19,20 +19,24 @@ fn samples(args: &QueryArgs) -> Result<(), u8> {
     let (lake, _) = source::places(&args.source)?;
     let lake = lake.unwrap_or_else(|| "lake".into());
     let snapshot = source::snapshot(&lake)?;
-    let filter = RowFilter {
-        points: args.points.clone(),
+    let points = &args.points;
+    let request = Request {
+        points: if points.is_empty() { Points::All } else { Points::Prefixes(points.clone()) },
         from: args.from.as_deref().map(time).transpose()?,
         to: args.to.as_deref().map(time).transpose()?,
         as_of: args.source.as_of.map(CommitNumber),
+        choice: if args.all { RowChoice::All } else { RowChoice::Chosen },
+        ..Request::default()
     };
     let format = match args.format {
         QueryFormatArg::Csv => QueryFormat::Csv,
         QueryFormatArg::Json => QueryFormat::Json,
         QueryFormatArg::Parquet => QueryFormat::Parquet,
+        QueryFormatArg::Arrow => QueryFormat::Arrow,
     };
     let mut out = source::sink(args.output.as_deref())?;
-    let count = match write_samples(&snapshot, &filter, args.all, format, &mut out) {
-        Ok(count) => count,
+    let queried = match write_samples(&snapshot, &request, format, &mut out) {
+        Ok(queried) => queried,
         Err(QueryError::Write(e)) => return source::not_written(&e),
         Err(e) => {
             exit::show("EN-L004", &e, "");
@@ -42,7 +46,8 @@ fn samples(args: &QueryArgs) -> Result<(), u8> {
     if let Err(e) = out.flush() {
         return source::not_written(&e);
     }
-    if count == 0 {
+    source::damaged(&queried.damaged);
+    if queried.rows == 0 {
         eprintln!("note: no sample matches; `nengliu query --lake {}` shows all", lake.display());
     }
     Ok(())

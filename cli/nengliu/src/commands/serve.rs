@@ -4,7 +4,8 @@ mod watch;
 
 use std::time::Duration;
 
-use analytics::{LakeView, PlantFiles, report};
+use analytics::{FigureService, PlantFiles, report};
+use contract::Cancel;
 use energy::{BasisChoice, Period};
 use ingest::{BrokerSettings, Ingest, IngestError, IngestHost, IngestSettings, UrlBroker};
 use jiff::Zoned;
@@ -161,15 +162,22 @@ async fn figures_on_timer(
     let settings = std::sync::Arc::new(settings);
     let mut failing = false;
     let mut warned = String::new();
+    let mut service = None;
     loop {
         tokio::select! {
             _ = timer.tick() => {}
             () = stop.cancelled() => return,
         }
         let (settings, lake) = (std::sync::Arc::clone(&settings), lake.clone());
-        let written = tokio::task::spawn_blocking(move || write_figures(&settings, &lake)).await;
-        match written {
-            Ok(Ok(warnings)) => {
+        let known = service.clone();
+        let work = move || {
+            // It keeps what it computed: most times nothing has changed of the last month.
+            let service = known.map_or_else(|| figures_of(&lake), Ok)?;
+            write_figures(&settings, &service).map(|warnings| (service, warnings))
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok((used, warnings))) => {
+                service = Some(used);
                 failing = false;
                 // Said once, and again when they change.
                 if !warnings.is_empty() && warnings != warned {
@@ -187,23 +195,32 @@ async fn figures_on_timer(
     }
 }
 
-/// Writes the figures and returns the warnings of the plant file.
-fn write_figures(settings: &AnalyticsSettings, lake: &std::path::Path) -> Result<String, String> {
-    let plant = PlantFiles::load(&settings.plant).map_err(|problems| problems.to_string())?;
+/// The figures of a lake.
+fn figures_of(lake: &std::path::Path) -> Result<std::sync::Arc<FigureService>, String> {
     let snapshot = Snapshot::open(lake).map_err(|e| e.to_string())?;
-    let view = LakeView::new(&snapshot, None).map_err(|e| e.to_string())?;
+    Ok(std::sync::Arc::new(FigureService::new(Some(std::sync::Arc::new(snapshot)))))
+}
+
+/// Writes the figures and returns the warnings of the plant file.
+fn write_figures(settings: &AnalyticsSettings, service: &FigureService) -> Result<String, String> {
+    let plant = PlantFiles::load(&settings.plant).map_err(|problems| problems.to_string())?;
+    let table1 = analytics::kpi("table1").ok_or("there is no Table 1")?;
     std::fs::create_dir_all(&settings.figures_folder).map_err(|e| e.to_string())?;
     for period in this_and_last_month(&plant.plant.time_zone) {
-        let table =
-            plant.table1(Some(&view), period, BasisChoice::Both).map_err(|e| e.to_string())?;
+        let answer = service
+            .figures(&plant, table1, period, BasisChoice::Both, &Cancel::default())
+            .map_err(|e| e.to_string())?;
+        for range in &answer.damaged {
+            tracing::warn!(%period, reason = range.reason, "figures lack rows that cannot be read");
+        }
         let path = settings.figures_folder.join(format!("table1-{period}.json"));
-        let figures = super::kpi::with_schema(serde_json::json!(table));
+        let figures = crate::schema::kpi(answer.figures.json.clone());
         let text = serde_json::to_vec_pretty(&figures).map_err(|e| e.to_string())?;
         // A reader never sees half a file.
         let unfinished = path.with_extension("json.new");
         std::fs::write(&unfinished, text).map_err(|e| e.to_string())?;
         std::fs::rename(&unfinished, &path).map_err(|e| e.to_string())?;
-        tracing::debug!("{}", report::text(&report::table1(&table)));
+        tracing::debug!("{}", report::text(&answer.figures.grid));
     }
     let warnings = &plant.plant.warnings;
     Ok(if warnings.0.is_empty() { String::new() } else { warnings.to_string() })
@@ -238,7 +255,7 @@ mod tests {
         let figures_folder = folder.path().join("figures");
         let every = Duration::from_mins(5);
         let settings = AnalyticsSettings { plant, every, figures_folder: figures_folder.clone() };
-        assert_eq!(write_figures(&settings, &lake).unwrap(), "");
+        assert_eq!(write_figures(&settings, &figures_of(&lake).unwrap()).unwrap(), "");
         let mut count = 0;
         for entry in std::fs::read_dir(figures_folder).unwrap() {
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();

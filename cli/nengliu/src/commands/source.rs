@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use analytics::{FiguresError, LakeView, PlantFiles};
+use analytics::{FigureService, FiguresError, PlantFiles, ReadError};
+use contract::{DamagedRange, Readings};
 use energy::MissingCoefficient;
 use lake::Snapshot;
 use model::CommitNumber;
@@ -37,8 +39,8 @@ pub(super) fn snapshot(folder: &Path) -> Result<Snapshot, u8> {
     })
 }
 
-/// The plant with its facts, and the lake where one was named.
-pub(super) fn open(args: &SourceArgs) -> Result<(PlantFiles, Option<LakeView>), u8> {
+/// The plant with its facts, and its figures from the lake where one was named.
+pub(super) fn open(args: &SourceArgs) -> Result<(PlantFiles, FigureService), u8> {
     let (lake, plant) = places(args)?;
     let Some(plant) = plant else {
         eprintln!("error EN-C007: no plant file is named");
@@ -58,13 +60,23 @@ pub(super) fn open(args: &SourceArgs) -> Result<(PlantFiles, Option<LakeView>), 
                 "note: no lake is named, so only declared facts count; name it with --lake FOLDER"
             );
         }
-        return Ok((plant, None));
+        return Ok((plant, FigureService::new(None)));
     };
-    let view = LakeView::new(&snapshot(&lake)?, args.as_of.map(CommitNumber)).map_err(|e| {
-        exit::show("EN-L002", &e, "");
-        exit::FAILED
-    })?;
-    Ok((plant, Some(view)))
+    let lake: Arc<dyn Readings> = Arc::new(snapshot(&lake)?);
+    let service = FigureService::new(Some(lake)).as_of(args.as_of.map(CommitNumber));
+    Ok((plant, service))
+}
+
+/// Names what could not be read.
+pub(super) fn damaged(ranges: &[DamagedRange]) {
+    for range in ranges {
+        let ((first, last), (from, to)) = (&range.points, range.times);
+        let rows = range.rows.map_or_else(|| "rows".to_owned(), |rows| format!("{rows} rows"));
+        eprintln!(
+            "warning EN-L006: {rows} of `{first}` to `{last}`, {from} to {to}, cannot be read: {}",
+            range.reason
+        );
+    }
 }
 
 /// Shows why there are no figures.
@@ -74,13 +86,13 @@ pub(super) fn no_figures(error: &FiguresError) -> u8 {
             eprintln!("{}", render_problems(problems));
             exit::CONFIG
         }
+        FiguresError::Read(ReadError::Readings(_)) | FiguresError::Source(_) => {
+            exit::show("EN-K001", error, "correct the plant file");
+            exit::CONFIG
+        }
         FiguresError::Read(_) => {
             exit::show("EN-L003", error, "");
             exit::FAILED
-        }
-        FiguresError::Readings(_) | FiguresError::Source(_) => {
-            exit::show("EN-K001", error, "correct the plant file");
-            exit::CONFIG
         }
     }
 }
@@ -102,8 +114,8 @@ pub(super) fn period(text: &str) -> Result<energy::Period, u8> {
 }
 
 /// A file or standard output, to be written bit by bit.
-pub(super) fn sink(output: Option<&Path>) -> Result<Box<dyn Write>, u8> {
-    let Some(path) = output else { return Ok(Box::new(io::BufWriter::new(io::stdout().lock()))) };
+pub(super) fn sink(output: Option<&Path>) -> Result<Box<dyn Write + Send>, u8> {
+    let Some(path) = output else { return Ok(Box::new(io::BufWriter::new(io::stdout()))) };
     match fs::File::create(path) {
         Ok(file) => Ok(Box::new(io::BufWriter::new(file))),
         Err(e) => Err(not_written(&e).err().unwrap_or(exit::FAILED)),

@@ -2,6 +2,7 @@
 //! fails, and a reader of all rows.
 
 mod commits;
+mod conformance;
 mod cost;
 mod crashes;
 mod damage;
@@ -10,6 +11,7 @@ mod maintenance;
 mod model_test;
 #[cfg(target_os = "linux")]
 mod power_cuts;
+mod reading;
 mod torture;
 
 use std::fs::File;

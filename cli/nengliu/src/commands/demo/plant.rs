@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use analytics::{FiguresError, LakeView, PlantFiles};
+use analytics::{FiguresError, PlantFiles, StoreView};
 use config::Problems;
 use energy::{BasisChoice, Period, Table1};
 use gateway::{GatewayHandle, GatewayStatus};
@@ -156,8 +157,8 @@ impl DemoPlant {
         let (plant, lake, period) = (self.plant.clone(), self.lake.clone(), self.period);
         let work = move || {
             let failed = |e: &dyn std::error::Error| DemoError::Figures(in_full(e));
-            let snapshot = Snapshot::open(&lake).map_err(|e| failed(&e))?;
-            let view = LakeView::new(&snapshot, None).map_err(|e| failed(&e))?;
+            let snapshot = Arc::new(Snapshot::open(&lake).map_err(|e| failed(&e))?);
+            let view = StoreView::new(snapshot, None).map_err(|e| failed(&e))?;
             match plant.table1(Some(&view), period, BasisChoice::Both) {
                 Err(FiguresError::UnknownPoints(_)) => Ok(None),
                 table => table.map(Some).map_err(|e| failed(&e)),
@@ -178,11 +179,11 @@ impl DemoPlant {
         simulation.stop().await;
         let work = move || {
             let failed = |e: &dyn std::error::Error| DemoError::Figures(in_full(e));
-            let snapshot = Snapshot::open(&lake).map_err(|e| failed(&e))?;
-            let view = LakeView::new(&snapshot, None).map_err(|e| failed(&e))?;
+            let snapshot = Arc::new(Snapshot::open(&lake).map_err(|e| failed(&e))?);
+            let view = StoreView::new(snapshot.clone(), None).map_err(|e| failed(&e))?;
             let table =
                 plant.table1(Some(&view), period, BasisChoice::Both).map_err(|e| failed(&e))?;
-            let duplicates = analytics::rows::rows_sharing_identity(&snapshot.files())
+            let duplicates = analytics::soundness::rows_sharing_identity(snapshot.as_ref())
                 .map_err(|e| failed(&e))?;
             Ok(Outcome {
                 samples_read: status.spool.samples_appended,

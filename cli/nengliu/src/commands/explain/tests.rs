@@ -48,7 +48,8 @@ fn words(meter: &str, readings: &[(i64, i64)]) -> String {
     let facts = Facts::read(&plant, &[]).unwrap();
     let inputs = Inputs { plant: &plant, facts: &facts, meters: &meters, commit: None };
     let table =
-        energy::table1(&inputs, "2018-01-01".parse().unwrap(), BasisChoice::Equivalent).unwrap();
+        energy::table1(&inputs, "2018-01-01".parse().unwrap(), energy::BasisChoice::Equivalent)
+            .unwrap();
     in_words(&table.explanations["table1/2018-01-01/electricity/quantity"])
 }
 

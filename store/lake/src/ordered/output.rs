@@ -1,0 +1,176 @@
+//! Puts rows of many row groups into batches of the contract's columns. Knows nothing of order: rows come in it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    Array, ArrayRef, DictionaryArray, Int32Array, PrimitiveArray, RecordBatch, StringArray,
+};
+use arrow_schema::{DataType, SchemaRef};
+use arrow_select::concat::concat;
+use arrow_select::interleave::interleave;
+use contract::{Request, StoreError, column};
+
+use super::part::Loaded;
+
+/// Pieces shorter than this on average are picked row by row.
+const PIECE_ROWS_MIN: usize = 16;
+
+struct Piece {
+    point: Arc<str>,
+    loaded: Arc<Loaded>,
+    start: usize,
+    end: usize,
+}
+
+/// Rows for the next batch.
+pub(super) struct Output {
+    schema: SchemaRef,
+    pieces: Vec<Piece>,
+    rows: usize,
+}
+
+impl Output {
+    pub(super) fn new(request: &Request) -> Self {
+        Self { schema: request.schema(), pieces: Vec::new(), rows: 0 }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds rows of one point.
+    pub(super) fn push(
+        &mut self,
+        point: &Arc<str>,
+        loaded: &Arc<Loaded>,
+        start: usize,
+        end: usize,
+    ) {
+        if start >= end {
+            return;
+        }
+        self.rows += end - start;
+        match self.pieces.last_mut() {
+            Some(last)
+                if last.end == start
+                    && Arc::ptr_eq(&last.loaded, loaded)
+                    && last.point == *point =>
+            {
+                last.end = end;
+            }
+            _ => {
+                let (point, loaded) = (Arc::clone(point), Arc::clone(loaded));
+                self.pieces.push(Piece { point, loaded, start, end });
+            }
+        }
+    }
+
+    /// The batch of what was added.
+    pub(super) fn take(&mut self) -> Result<RecordBatch, StoreError> {
+        let pieces = std::mem::take(&mut self.pieces);
+        self.rows = 0;
+        let columns = self.schema.fields().iter().map(|field| {
+            if field.name() == column::POINT {
+                return points_of(&pieces);
+            }
+            let plain = column_of(&pieces, field.name())?;
+            match field.data_type() {
+                DataType::Dictionary(..) => words_of(plain.as_string::<i32>()),
+                _ => Ok(plain),
+            }
+        });
+        let columns: Vec<ArrayRef> = columns.collect::<Result<_, StoreError>>()?;
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+}
+
+fn column_of(pieces: &[Piece], name: &str) -> Result<ArrayRef, StoreError> {
+    let of = |loaded: &Loaded| {
+        let found = loaded.batch.column_by_name(name).cloned();
+        found.ok_or_else(|| StoreError::from(format!("column `{name}` was not read")))
+    };
+    let rows: usize = pieces.iter().map(|piece| piece.end - piece.start).sum();
+    if let [piece] = pieces {
+        return Ok(of(&piece.loaded)?.slice(piece.start, rows));
+    }
+    if rows >= PIECE_ROWS_MIN * pieces.len() {
+        let slices: Vec<ArrayRef> = pieces
+            .iter()
+            .map(|piece| Ok(of(&piece.loaded)?.slice(piece.start, piece.end - piece.start)))
+            .collect::<Result<_, StoreError>>()?;
+        let slices: Vec<&dyn Array> = slices.iter().map(AsRef::as_ref).collect();
+        return Ok(concat(&slices)?);
+    }
+    let mut places: HashMap<*const Loaded, usize> = HashMap::new();
+    let mut arrays: Vec<ArrayRef> = Vec::new();
+    let mut picked: Vec<(usize, usize)> = Vec::with_capacity(rows);
+    for piece in pieces {
+        let next = arrays.len();
+        let place = *places.entry(Arc::as_ptr(&piece.loaded)).or_insert(next);
+        if place == next {
+            arrays.push(of(&piece.loaded)?);
+        }
+        picked.extend((piece.start..piece.end).map(|row| (place, row)));
+    }
+    let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+    Ok(interleave(&arrays, &picked)?)
+}
+
+/// Points come in order, so each is named once.
+fn points_of(pieces: &[Piece]) -> Result<ArrayRef, StoreError> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut keys: Vec<i32> = Vec::new();
+    for piece in pieces {
+        if names.last().is_none_or(|last| **last != *piece.point) {
+            names.push(&piece.point);
+        }
+        let key = i32::try_from(names.len() - 1)?;
+        keys.resize(keys.len() + piece.end - piece.start, key);
+    }
+    dictionary(keys.into(), names)
+}
+
+/// A few words, each named once.
+fn words_of(plain: &StringArray) -> Result<ArrayRef, StoreError> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut known: HashMap<&str, i32> = HashMap::new();
+    let mut last: (&str, i32) = ("", -1);
+    let mut keys: Vec<i32> = Vec::with_capacity(plain.len());
+    for row in 0..plain.len() {
+        let word = plain.value(row);
+        if last.1 < 0 || last.0 != word {
+            let next = i32::try_from(names.len())?;
+            let key = *known.entry(word).or_insert(next);
+            if key == next {
+                names.push(word);
+            }
+            last = (word, key);
+        }
+        keys.push(last.1);
+    }
+    dictionary(keys.into(), names)
+}
+
+fn dictionary(keys: Int32Array, words: Vec<&str>) -> Result<ArrayRef, StoreError> {
+    let keys: PrimitiveArray<Int32Type> = keys;
+    Ok(Arc::new(DictionaryArray::try_new(keys, Arc::new(StringArray::from(words)))?))
+}
+
+/// The last row of each point in a batch.
+pub(crate) fn ends_of_points(batch: &RecordBatch) -> Vec<(String, RecordBatch)> {
+    let Some(points) = batch.column_by_name(column::POINT) else { return Vec::new() };
+    let Some(points) = points.as_dictionary_opt::<Int32Type>() else { return Vec::new() };
+    let names = points.values().as_string::<i32>();
+    let keys = points.keys().values();
+    let mut ends = Vec::new();
+    for (row, key) in keys.iter().enumerate() {
+        if keys.get(row + 1) != Some(key) {
+            let name = usize::try_from(*key).map(|key| names.value(key)).unwrap_or_default();
+            ends.push((name.to_owned(), batch.slice(row, 1)));
+        }
+    }
+    ends
+}
