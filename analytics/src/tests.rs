@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use config::SourceFile;
 use contract::conformance::plant::{Plant as Source, rows_of};
 use contract::memory::MemoryStore;
@@ -168,7 +169,6 @@ fn parquet_arrow_and_json_hold_the_same_rows() {
     assert_eq!(from_parquet[0].columns(), from_arrow[0].columns());
     let expected = rows_of(readings.as_ref(), &Request::default());
     let mantissas = from_arrow[0].column_by_name("mantissa").unwrap();
-    use arrow_array::cast::AsArray;
     let mantissas = mantissas.as_primitive::<arrow_array::types::Int64Type>();
     let found: Vec<_> = mantissas.iter().map(|one| one.map(|one| (one, -2))).collect();
     assert_eq!(found, expected.iter().map(|row| row.decimal).collect::<Vec<_>>());

@@ -9,7 +9,7 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use model::{
     Batch, Dictionary, GatewayId, LogId, Place, PointId, PointIndex, PointInfo, PointKind, Quality,
     Sample, Sequence, Timestamp, Unit, Value, ValueType,
 };
+use tokio::runtime::Runtime;
 
 /// 2026-01-01 in Shanghai.
 const START: i64 = 1_767_196_800_000_000;
@@ -67,7 +68,7 @@ impl Writer {
         };
         let points = names.iter().map(point).collect();
         let dictionary = Arc::new(Dictionary::new(points).expect("a dictionary"));
-        let mut lake =
+        let lake =
             Lake::open(folder, LakeOptions::new(Arc::new(StandingClock))).await.expect("a lake");
         lake.put_dictionary(&dictionary).await.expect("a dictionary is kept");
         Self { lake, dictionary, sequence: 0 }
@@ -161,17 +162,15 @@ fn table_bytes(lake: &Path) -> u64 {
     snapshot.live_files(&lake::Selection::default()).iter().map(lake::LiveFile::bytes).sum()
 }
 
-fn main() {
-    let long = std::env::var_os("NENGLIU_LONG").is_some();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let folder = tempfile::tempdir().expect("a folder");
-    let in_folder = |name: &str| {
-        let path = folder.path().join(name);
-        fs::create_dir_all(&path).expect("a folder");
-        path
-    };
+fn folder_of(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::create_dir_all(&path).expect("a folder");
+    path
+}
 
-    let year = in_folder("year");
+/// One meter, a reading a second.
+fn one_meter(runtime: &Runtime, folder: &Path) {
+    let year = folder_of(folder, "year");
     let meters = vec!["main/e".to_owned()];
     runtime.block_on(async {
         let mut writer = Writer::new(&year.join("lake"), &meters).await;
@@ -184,8 +183,11 @@ fn main() {
     measure("a meter at 1 Hz, month", &year.join("lake"), &of_one, "2026-06");
     measure("a meter at 1 Hz, day", &year.join("lake"), &of_one, "2026-06-15");
     drop(fs::remove_dir_all(&year));
+}
 
-    let month = in_folder("month");
+/// Meters beside fifty times as many points, a reading a minute.
+fn beside_telemetry(runtime: &Runtime, folder: &Path, long: bool) {
+    let month = folder_of(folder, "month");
     let devices = if long { 200 } else { 20 };
     let names: Vec<String> = (0..devices)
         .flat_map(|device| {
@@ -207,8 +209,11 @@ fn main() {
     let share = 100.0 * bytes as f64 / table_bytes(&month.join("lake")) as f64;
     println!("figure: {name}, of the table's bytes = {share:.2} %");
     drop(fs::remove_dir_all(&month));
+}
 
-    let files = in_folder("files");
+/// A table of many small files.
+fn many_files(runtime: &Runtime, folder: &Path, long: bool) {
+    let files = folder_of(folder, "files");
     let days: i64 = if long { 2_000 } else { 200 };
     let groups = 30_u32;
     let names: Vec<String> = (0..groups * 10).map(|point| format!("m{point:03}/e")).collect();
@@ -225,4 +230,13 @@ fn main() {
     let of_files = plant(&files, &names[..20]);
     let name = format!("20 meters in {} files, month", days * i64::from(groups));
     measure(&name, &files.join("lake"), &of_files, "2026-01");
+}
+
+fn main() {
+    let long = std::env::var_os("NENGLIU_LONG").is_some();
+    let runtime = Runtime::new().expect("a runtime");
+    let folder = tempfile::tempdir().expect("a folder");
+    one_meter(&runtime, folder.path());
+    beside_telemetry(&runtime, folder.path(), long);
+    many_files(&runtime, folder.path(), long);
 }

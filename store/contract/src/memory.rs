@@ -12,8 +12,8 @@ use arrow_array::{
 use async_trait::async_trait;
 use model::quality::Severity;
 use model::{
-    CommitNumber, Dictionary, Generation, PointInfo, Quality, Sample, Sequence, Timestamp, Unit,
-    Value, ValueType,
+    CommitNumber, Dictionary, Epoch, Generation, PointInfo, Quality, Sample, Sequence, StoreId,
+    Timestamp, Unit, Value, ValueType,
 };
 
 use crate::book::{DictionaryUse, LogBook};
@@ -79,6 +79,10 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
+    async fn identity(&mut self) -> Result<(StoreId, Epoch), StoreError> {
+        Ok((StoreId::new("memory")?, Epoch(1)))
+    }
+
     async fn watermarks(&mut self) -> Result<BTreeMap<LogKey, Watermark>, StoreError> {
         Ok(self.contents().book.logs.clone())
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::iter::once;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use contract::{AdmittedFrame, CommitDraft, Committed, LogBook, LogKey, Plan, Watermark};
@@ -314,7 +314,9 @@ impl Lake {
         let (disk, now) = (Arc::clone(&self.options.disk), self.options.clock.now());
         // A call that is dropped half-way leaves this work running; no other writer may come before it ends.
         let lock = Arc::clone(&self.lock);
-        blocking("write rows", move || {
+        let mut waiting = Waiting { path: path.clone(), alive: Some(Arc::new(())) };
+        let alive = waiting.alive.as_ref().map_or_else(Weak::new, Arc::downgrade);
+        let written = blocking("write rows", move || {
             let _lock = lock;
             let frames: Vec<(&AdmittedFrame, Generation)> = draft
                 .frames
@@ -327,9 +329,14 @@ impl Lake {
                 return Ok((None, plan));
             }
             let written = file::write(disk.as_ref(), &path, Packing::Quick, now, once(Ok(batch)))?;
+            if alive.strong_count() == 0 {
+                remove_unwanted(&path);
+            }
             Ok((written.map(Arc::new), plan))
         })
-        .await
+        .await;
+        waiting.alive = None;
+        written
     }
 
     /// Appends one entry to the table's log and, when it is durable, lets `update` bring the known state after it.
@@ -432,6 +439,27 @@ impl Lake {
         self.attempts += 1;
         file_name(level, commit, self.attempts)
     }
+}
+
+/// Whoever waits for rows to be written. One who stops waiting leaves no file behind that no log entry will ever name,
+/// whether it was written before or is written after.
+struct Waiting {
+    path: PathBuf,
+    /// `None` once the rows are there.
+    alive: Option<Arc<()>>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.alive.take().is_some() {
+            remove_unwanted(&self.path);
+        }
+    }
+}
+
+fn remove_unwanted(path: &Path) {
+    // Where it cannot be removed, the next opening of the table names it.
+    drop(std::fs::remove_file(path));
 }
 
 fn summary(draft: &CommitDraft, plan: &Plan) -> Committed {
