@@ -183,13 +183,16 @@ impl Core {
     ) {
         let (outbox, clock, to) =
             (Arc::clone(&self.outbox), Arc::clone(&self.clock), Arc::clone(&broker));
-        let outbox = tokio::spawn(async move { outbox.run(to.as_ref(), clock.as_ref()).await });
-        tokio::select! {
-            ended = self.serve() => {
-                tracing::error!(error = %ended, "ingest ends");
-                self.failure.send_replace(Some(ended));
-            }
-            () = stop.cancelled() => {}
+        let mut outbox = tokio::spawn(async move { outbox.run(to.as_ref(), clock.as_ref()).await });
+        let ended = tokio::select! {
+            ended = self.serve() => Some(ended),
+            // Without it no ack goes out: the gateways would wait in silence.
+            _ = &mut outbox => Some(IngestEnded("the task that publishes")),
+            () = stop.cancelled() => None,
+        };
+        if let Some(ended) = ended {
+            tracing::error!(error = %ended, "ingest ends");
+            self.failure.send_replace(Some(ended));
         }
         // What gateways send from now on is theirs to keep.
         self.step(Event::Flush);
@@ -206,7 +209,7 @@ impl Core {
         }
         self.outbox.close();
         let abort = outbox.abort_handle();
-        if tokio::time::timeout(LAST_ACKS, outbox).await.is_err() {
+        if !outbox.is_finished() && tokio::time::timeout(LAST_ACKS, outbox).await.is_err() {
             abort.abort();
             tracing::debug!("last acks were not taken in time");
         }
@@ -397,6 +400,9 @@ fn log(notice: &Notice) {
         }
         NoticeKind::NoDictionary => {
             tracing::error!(gateway, log_id, waits_for, "log waits: {text}");
+        }
+        NoticeKind::PointTaken => {
+            tracing::error!(gateway, log_id, waits_for, "log waits, its point is taken: {text}");
         }
         NoticeKind::TooManyLogs => tracing::error!(gateway, log_id, "log refused: {text}"),
         NoticeKind::ChainBreak => {

@@ -88,7 +88,7 @@ fn the_steel_year_gives_its_table_1_to_the_last_digit() {
     });
     let value = value.unwrap();
     assert_eq!(value["v"].to_string(), "959636.71");
-    assert_eq!((&value["unit"], &value["q"]), (&"kWh".into(), &"Good".into()));
+    assert_eq!((&value["unit"], &value["exact"]), (&"kWh".into(), &"959636.71".into()));
 }
 
 /// The meter, its first and last reading, the coefficient and the commit stand behind the figure.

@@ -2,6 +2,7 @@
 //! between the two ends.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ fn a_meter_over_tcp_reaches_table_1_through_mosquitto() {
         let retained = broker.retained("v1/#")?;
         let payload = retained.iter().find_map(|line| line.strip_prefix(LIVE_TOPIC));
         Ok(payload.is_some_and(|payload| {
-            payload.contains("\"v\":12000.00,\"unit\":\"kWh\",\"q\":\"Good\"")
+            payload.contains("\"v\":12000.00,\"exact\":\"12000.00\",\"unit\":\"kWh\"")
         }))
     })
     .unwrap();
@@ -99,7 +100,9 @@ fn a_meter_on_a_serial_line_reaches_table_1_through_the_embedded_broker() {
 fn a_meter_reaches_table_1_over_tls_with_user_and_password() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start_secure(folder.path()).unwrap();
-    fs::write(folder.path().join("password"), format!("{PASSWORD}\n")).unwrap();
+    let password = folder.path().join("password");
+    fs::write(&password, format!("{PASSWORD}\n")).unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let access = format!(
         "url = \"{}\"\nca_file = \"{}\"\nuser = \"{USER}\"\npassword_file = \"password\"",
         broker.url(),

@@ -22,6 +22,10 @@ pub(super) const ASK_MAX: Duration = Duration::from_secs(1);
 /// A gateway is named in the log once a minute for one reason.
 pub(super) const NOTICE_INTERVAL: Duration = Duration::from_mins(1);
 
+/// What a gateway hears whose point is another one's; the log of the centre names both.
+const POINT_TAKEN: &str =
+    "another gateway writes one of these points: the log of the centre names it";
+
 /// What an ack says beside the watermark.
 #[derive(Debug, Clone)]
 pub(super) enum Tell {
@@ -108,6 +112,10 @@ impl Admit {
                 log.behind = true;
                 return;
             }
+            (DropReason::PointTaken, Some(log)) => {
+                log.behind = true;
+                Tell::Fault("point_taken", POINT_TAKEN.to_owned())
+            }
             (DropReason::Refused, Some(log)) => {
                 log.refused = true;
                 return;
@@ -132,6 +140,9 @@ impl Admit {
         match (reason, text) {
             (DropReason::Refused, Some(text)) => {
                 self.notice(now, gateway, log_id, NoticeKind::Refused, text, out);
+            }
+            (DropReason::PointTaken, Some(text)) => {
+                self.notice(now, gateway, log_id, NoticeKind::PointTaken, text, out);
             }
             (DropReason::Forked, Some(text)) => {
                 self.notice(now, gateway, log_id, NoticeKind::Forked, text, out);

@@ -20,6 +20,8 @@ pub enum DropReason {
     Refused,
     /// Of a spool that goes on differently from what is committed of it.
     Forked,
+    /// Another gateway writes one of its points.
+    PointTaken,
     /// More logs than one ingest looks after.
     TooManyLogs,
     /// The queue between broker and admission was full.
@@ -39,6 +41,7 @@ pub struct Dropped {
     pub bound: u64,
     pub refused: u64,
     pub forked: u64,
+    pub point_taken: u64,
     pub too_many_logs: u64,
     pub queue_full: u64,
     pub no_gateway: u64,
@@ -54,6 +57,7 @@ impl Dropped {
             DropReason::Bound => &mut self.bound,
             DropReason::Refused => &mut self.refused,
             DropReason::Forked => &mut self.forked,
+            DropReason::PointTaken => &mut self.point_taken,
             DropReason::TooManyLogs => &mut self.too_many_logs,
             DropReason::QueueFull => &mut self.queue_full,
             DropReason::NoGateway => &mut self.no_gateway,

@@ -1,7 +1,7 @@
 //! One log of one gateway: what is durable, what is held for the next commit, what will never arrive. Sequences here run
 //! without a hole (INV-2). Must never know what a frame holds or who sends acks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use contract::{AdmittedFrame, Watermark};
@@ -9,10 +9,15 @@ use model::wire::Open;
 
 use model::{Dictionary, DictionaryHash, FrameHash, Loss, Sequence};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::quarantine::Quarantined;
 
 /// Dictionaries that one log keeps at hand; the oldest gives way, and the gateway is asked for it when it is needed again.
 const DICTIONARIES_MAX: usize = 16;
+
+/// Dictionaries of one log that are known to be claimed; all are looked at again when there are more.
+const CLAIMED_MAX: usize = 256;
 
 /// Losses that one opening may name; a gateway of ours joins them at 64.
 const LOSSES_MAX: usize = 256;
@@ -143,6 +148,8 @@ pub(super) struct Log {
     pub(super) aside: Vec<Quarantined>,
     /// A dictionary of it could not be read: frames that name an unknown one are not waited for.
     pub(super) has_bad_dictionary: bool,
+    /// Dictionaries whose points are its gateway's.
+    claimed: BTreeSet<DictionaryHash>,
     /// Admitted and in no commit yet.
     pub(super) held: VecDeque<Held>,
     /// Frames lost, in all, as the store will know with the commit that was made last.
@@ -188,6 +195,7 @@ impl Log {
             stored: Sequence(0),
             aside: Vec::new(),
             has_bad_dictionary: false,
+            claimed: BTreeSet::new(),
             held: VecDeque::new(),
             lost_frames: 0,
             lost_samples: 0,
@@ -326,9 +334,27 @@ impl Log {
         (self.dictionaries.len(), bytes.fold(0, u64::saturating_add))
     }
 
-    /// Gives the oldest dictionary up.
-    pub(super) fn forget_dictionary(&mut self) {
-        self.dictionaries.pop_front();
+    /// Gives the oldest dictionary up; returns the bytes of its text.
+    pub(super) fn forget_dictionary(&mut self) -> u64 {
+        self.dictionaries.pop_front().map_or(0, |known| known.bytes)
+    }
+
+    /// Whether the body of this DICT record was read already.
+    pub(super) fn knows_record(&self, record: &[u8]) -> bool {
+        self.of_record(&Sha256::digest(record).into()).is_some()
+    }
+
+    /// Whether the points of this dictionary were given to the gateway of the log.
+    pub(super) fn has_claimed(&self, dictionary: DictionaryHash) -> bool {
+        self.claimed.contains(&dictionary)
+    }
+
+    /// Notes that they were.
+    pub(super) fn claim(&mut self, dictionary: DictionaryHash) {
+        if self.claimed.len() >= CLAIMED_MAX {
+            self.claimed.clear();
+        }
+        self.claimed.insert(dictionary);
     }
 
     fn skip_losses(&mut self) {

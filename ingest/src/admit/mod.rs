@@ -22,11 +22,12 @@ pub(crate) mod fixtures;
 mod frame;
 mod log;
 mod notice;
+mod owners;
 mod rescue;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ use contract::{AdmittedFrame, LogKey, Watermark};
 use model::dictionary::DICTIONARY_BYTES_MAX;
 use model::frame::decode_frame;
 use model::wire::{Open, UpMessage};
-use model::{Epoch, GatewayId, LogId, RecordType, Sequence, StoreId};
+use model::{Epoch, Frame, GatewayId, LogId, Sequence, StoreId};
 
 use contract::Dictionaries;
 
@@ -48,6 +49,7 @@ use drafts::{Drafts, Due};
 use frame::{breaks_chain, compare_with_last, forked, hold, learn, refuse_fork};
 use log::{Held, Log, Session, Weight};
 use notice::Limiter;
+use owners::Owners;
 
 /// Frames that a gateway sends without a commit ack; the bound must not be lower.
 pub const WINDOW_FRAMES: u64 = 64;
@@ -59,6 +61,11 @@ pub const GATEWAY_FRAMES_MAX: u64 = 2 * WINDOW_FRAMES;
 pub const GATEWAY_BYTES_MAX: u64 = 2 * WINDOW_BYTES;
 /// Most bytes of the texts of the dictionaries that are at hand for one gateway: two of the largest.
 const GATEWAY_DICTIONARY_BYTES_MAX: u64 = 2 * DICTIONARY_BYTES_MAX as u64;
+/// Most bytes of the texts of the dictionaries that are at hand for all gateways; in memory they take up to three times
+/// as much. The oldest gives way, and its gateway is asked for it when it is needed again.
+pub const DICTIONARIES_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Bytes of dictionaries that one gateway may teach in a second, so that reading them leaves time for frames.
+const DICTIONARY_BYTES_PER_SECOND: u64 = 4 * 1024 * 1024;
 /// Most logs that one gateway may open in one run.
 pub const LOGS_PER_GATEWAY_MAX: usize = 64;
 /// Most logs that may be opened in one run, in all.
@@ -83,6 +90,12 @@ pub struct Admit {
     weights: BTreeMap<GatewayId, Weight>,
     total: Weight,
     drafts: Drafts,
+    owners: Owners,
+    /// Texts of all dictionaries at hand, and the logs that learnt them, in that order.
+    dictionary_bytes: u64,
+    learnt: VecDeque<LogKey>,
+    /// When each gateway may teach the next dictionary that is new here.
+    taught: BTreeMap<GatewayId, Duration>,
     /// When a gateway was last asked for something, or told again what it should know.
     asked: Limiter<LogKey>,
     noticed: Limiter<(GatewayId, NoticeKind)>,
@@ -116,6 +129,17 @@ fn opened<'a>(logs: &'a mut BTreeMap<LogKey, Log>, key: &LogKey) -> Result<&'a m
     }
 }
 
+/// Gives the points of a frame to its gateway, unless another one writes them.
+fn claim(owners: &mut Owners, log: &mut Log, held: &Held, now: Now) -> Result<(), Refusal> {
+    let Held::Data { frame, .. } = held else { return Ok(()) };
+    if !log.has_claimed(frame.batch.dictionary) {
+        let claimed = owners.claim(&frame.gateway, &frame.dictionary, now.monotonic);
+        claimed.map_err(|text| Refusal(DropReason::PointTaken, Some(text)))?;
+        log.claim(frame.batch.dictionary);
+    }
+    Ok(())
+}
+
 impl Admit {
     /// Starts from what the store knows. `ingest` is a random name of this run.
     #[must_use]
@@ -136,6 +160,10 @@ impl Admit {
             total: Weight::default(),
             drafts: Drafts::new(settings.commit_interval, settings.retry_max, &dictionaries),
             stored: dictionaries,
+            owners: Owners::default(),
+            dictionary_bytes: 0,
+            learnt: VecDeque::new(),
+            taught: BTreeMap::new(),
             asked: Limiter::new(settings.commit_interval.clamp(ASK_MIN, ASK_MAX)),
             noticed: Limiter::new(NOTICE_INTERVAL),
             counters: Counters::default(),
@@ -238,9 +266,10 @@ impl Admit {
         };
         let key = (gateway, log_id);
         self.note_live(now, &key, out);
+        self.owners.heard(&key.0, now.monotonic);
         let result = match message {
             UpMessage::Open(open) => self.open(now, &key, open, out),
-            UpMessage::Dictionary(record) => self.dictionary(&key, record),
+            UpMessage::Dictionary(record) => self.dictionary(now, &key, record),
             UpMessage::Frame(bytes) => self.frame(now, &key, bytes, out, admitted),
         };
         if let Err(refusal) = result {
@@ -296,11 +325,40 @@ impl Admit {
         Ok(())
     }
 
-    fn dictionary(&mut self, key: &LogKey, record: &[u8]) -> Result<(), Refusal> {
+    fn dictionary(&mut self, now: Now, key: &LogKey, record: &[u8]) -> Result<(), Refusal> {
+        let rested = self.taught.get(&key.0).is_none_or(|until| *until <= now.monotonic);
         let log = opened(&mut self.logs, key)?;
-        learn(log, record).inspect_err(|_| log.has_bad_dictionary = true)?;
-        self.bound_dictionaries(key);
+        if !rested && !log.knows_record(record) {
+            return Err(DropReason::Bound.into());
+        }
+        let (_, bytes) = learn(log, record).inspect_err(|_| log.has_bad_dictionary = true)?;
+        self.learnt(now, key, bytes);
         Ok(())
+    }
+
+    /// Notes that a log learnt a dictionary whose text has `bytes`, and bounds all that is at hand.
+    fn learnt(&mut self, now: Now, key: &LogKey, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let rest = Duration::from_millis(bytes.saturating_mul(1_000) / DICTIONARY_BYTES_PER_SECOND);
+        if self.taught.len() >= LOGS_MAX {
+            self.taught.clear();
+        }
+        self.taught.insert(key.0.clone(), now.monotonic.saturating_add(rest));
+        self.learnt.push_back(key.clone());
+        self.dictionary_bytes = self.dictionary_bytes.saturating_add(bytes);
+        self.bound_dictionaries(key);
+        while self.dictionary_bytes > DICTIONARIES_BYTES_MAX {
+            let Some(victim) = self.learnt.pop_front() else { return };
+            self.forget_dictionary(&victim);
+        }
+    }
+
+    /// The oldest dictionary of a log gives way.
+    fn forget_dictionary(&mut self, key: &LogKey) {
+        let bytes = self.logs.get_mut(key).map_or(0, Log::forget_dictionary);
+        self.dictionary_bytes = self.dictionary_bytes.saturating_sub(bytes);
     }
 
     /// Forgets dictionaries of the gateway until the others fit; the newest of `key` is kept.
@@ -316,10 +374,10 @@ impl Admit {
             let foreign =
                 self.logs.range(of_gateway()).find(|(of, log)| *of != key && spare(of, log));
             let victim = foreign.map_or(key, |(of, _)| of).clone();
-            match self.logs.get_mut(&victim).filter(|log| spare(&victim, log)) {
-                Some(log) => log.forget_dictionary(),
-                None => return,
+            if !self.logs.get(&victim).is_some_and(|log| spare(&victim, log)) {
+                return;
             }
+            self.forget_dictionary(&victim);
         }
     }
 
@@ -345,17 +403,11 @@ impl Admit {
             std::cmp::Ordering::Greater => return Err(DropReason::Hole.into()),
             std::cmp::Ordering::Equal => refuse_fork(log, &frame)?,
         }
-        let weight = self.weights.get(&key.0).copied().unwrap_or_default();
-        let frame_bytes = bytes.len() as u64;
-        let samples = u64::from(frame.header.samples);
-        // INV-5: what is held uncommitted is bounded; the excess comes again. One frame is always let in.
-        let full = weight.frames >= GATEWAY_FRAMES_MAX
-            || weight.bytes.saturating_add(frame_bytes) > GATEWAY_BYTES_MAX
-            || (self.total.samples > 0
-                && self.total.samples.saturating_add(samples) > self.settings.samples_max);
-        if full {
+        if !self.has_room(&key.0, &frame) {
             return Err(DropReason::Bound.into());
         }
+        let log = opened(&mut self.logs, key)?;
+        let before = log.dictionaries();
         let held = match hold(log, &self.stored, key, &frame, now.wall, &mut self.counters) {
             Ok(held) => held,
             Err(Refusal(DropReason::Refused, Some(reason))) => {
@@ -366,15 +418,23 @@ impl Admit {
             }
             Err(refusal) => return Err(refusal),
         };
+        // A frame teaches at most one; where an older one gave way for it, its bytes are counted all the same.
+        let learnt_bytes = match (&held, log.dictionaries().1.saturating_sub(before.1)) {
+            (Held::Record { dictionary: Some(_), bytes, .. }, 0)
+                if log.dictionaries() != before =>
+            {
+                *bytes
+            }
+            (_, more) => more,
+        };
+        claim(&mut self.owners, log, &held, now)?;
         let broken = breaks_chain(log, key.1, &frame);
         let weight = held.weight();
         if let Held::Data { frame, .. } = &held {
             admitted(frame);
         }
         log.admit(held);
-        if frame.header.record_type == RecordType::Dictionary {
-            self.bound_dictionaries(key);
-        }
+        self.learnt(now, key, learnt_bytes);
         self.weights.entry(key.0.clone()).or_default().add(weight);
         self.total.add(weight);
         self.drafts.holds(now.monotonic);
@@ -385,6 +445,16 @@ impl Admit {
             self.notice(now, &key.0, Some(key.1), NoticeKind::ChainBreak, text, out);
         }
         Ok(())
+    }
+
+    /// INV-5: what is held uncommitted is bounded; the excess comes again. One frame is always let in.
+    fn has_room(&self, gateway: &GatewayId, frame: &Frame<'_>) -> bool {
+        let weight = self.weights.get(gateway).copied().unwrap_or_default();
+        let samples = u64::from(frame.header.samples);
+        let sum = self.total.samples.saturating_add(samples);
+        weight.frames < GATEWAY_FRAMES_MAX
+            && weight.bytes.saturating_add(frame.bytes.len() as u64) <= GATEWAY_BYTES_MAX
+            && (self.total.samples == 0 || sum <= self.settings.samples_max)
     }
 
     fn committed(&mut self, now: Now, out: &mut Vec<Action>) {

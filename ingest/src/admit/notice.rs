@@ -30,6 +30,8 @@ pub enum NoticeKind {
     TwoLogs,
     /// A frame names a dictionary that is nowhere here; the log waits for it.
     NoDictionary,
+    /// Two gateways write one point; the second one waits.
+    PointTaken,
     /// More logs than one ingest looks after.
     TooManyLogs,
     /// The store does not commit: acks are withheld.

@@ -40,7 +40,7 @@ use super::framer::Framer;
 use super::guarded::Guarded;
 use super::half_read::HalfRead;
 use super::rights::{self, Denied, Rights, Subscription};
-use super::{Broker, Message, PublishError};
+use super::{Broker, Ended, Message, PublishError};
 use crate::error::IngestError;
 use crate::inbox::Inbox;
 use crate::live::TOPICS_MAX;
@@ -265,15 +265,6 @@ fn files_max() -> Option<usize> {
 fn files_limit(limits: &str) -> Option<usize> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-/// Tells when dropped, whatever ended the task that holds it.
-struct Ended(Inbox);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.ended();
-    }
 }
 
 fn config(packet_bytes_max: usize, hook: Arc<dyn BrokerEventHandler>) -> BrokerConfig {

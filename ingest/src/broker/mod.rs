@@ -54,6 +54,15 @@ pub(crate) trait Broker: Send + Sync {
     async fn stop(&self, limit: Duration);
 }
 
+/// Tells when dropped, whatever ended the task that holds it: also a panic.
+struct Ended(Inbox);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.ended();
+    }
+}
+
 /// Starts the broker, or the connection to it.
 pub(crate) async fn start(
     settings: &BrokerSettings,

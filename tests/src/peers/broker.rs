@@ -51,7 +51,8 @@ impl Mosquitto {
         Self::start_with(folder, &access, true)
     }
 
-    fn start_with(folder: &Path, access: &str, secure: bool) -> Result<Self> {
+    /// Starts a broker with these lines about access.
+    pub fn start_with(folder: &Path, access: &str, secure: bool) -> Result<Self> {
         let tcp_port = free_tcp_port()?;
         // The queue limits are lifted because Debian's defaults drop messages that were PUBACKed. Without `user root` a
         // broker started by root changes its user, and the kernel then forgets to kill it with the test.

@@ -53,18 +53,33 @@ fn model_settings() -> AdmitSettings {
     AdmitSettings { samples_max: SAMPLES_MAX, ..settings() }
 }
 
+/// The points of a gateway: no two write the same.
+fn dictionary_of(gateway: &str) -> model::Dictionary {
+    let mut points = dictionary().points;
+    for point in &mut points {
+        point.id = model::PointId::new(format!("{gateway}/{}", point.metric)).unwrap();
+    }
+    model::Dictionary::new(points).unwrap()
+}
+
+fn batch_of(gateway: &str, sequence: u64) -> model::Batch {
+    let batch = batch(i64::try_from(sequence).unwrap());
+    model::Batch { dictionary: dictionary_of(gateway).hash(), ..batch }
+}
+
 /// The frames of each log, each naming the one before it.
 fn frame_bytes(log: usize, sequence: u64) -> &'static [u8] {
     static FRAMES_MADE: OnceLock<Vec<Vec<Vec<u8>>>> = OnceLock::new();
-    let of_log = |log_id| {
+    let of_log = |(gateway, log_id): &(&str, LogId)| {
+        let log_id = *log_id;
         let mut frames: Vec<Vec<u8>> = Vec::new();
         for n in 1..=FRAMES {
             let before = frames.last().map_or(hash_of_log_start(log_id), |f| hash_of_frame(f));
-            frames.push(frame(n, before, &batch(i64::try_from(n).unwrap())));
+            frames.push(frame(n, before, &batch_of(gateway, n)));
         }
         frames
     };
-    let made = FRAMES_MADE.get_or_init(|| LOGS.iter().map(|(_, log_id)| of_log(*log_id)).collect());
+    let made = FRAMES_MADE.get_or_init(|| LOGS.iter().map(of_log).collect());
     &made[log][usize::try_from(sequence).unwrap() - 1]
 }
 
@@ -142,7 +157,7 @@ impl World {
             let stored = &mut self.store[index_of(&frame.gateway, frame.log_id)];
             assert!(stored.frames.last() < Some(&frame.sequence.0), "INV-4: once and in order");
             assert!(frame.sequence.0 > stored.watermark);
-            assert_eq!(frame.batch, batch(i64::try_from(frame.sequence.0).unwrap()));
+            assert_eq!(frame.batch, batch_of(frame.gateway.as_str(), frame.sequence.0));
             stored.frames.push(frame.sequence.0);
         }
         for moved in &work.draft.watermarks {
@@ -206,7 +221,8 @@ impl World {
         let oldest = self.oldest[log];
         let losses = if oldest > 1 { vec![lost(1, oldest - 1, oldest - 1)] } else { vec![] };
         self.send(log, &UpMessage::Open(open_of(oldest, FRAMES + 1, losses)));
-        self.send(log, &UpMessage::Dictionary(&dictionary().to_record()));
+        let dictionary = dictionary_of(LOGS[log].0);
+        self.send(log, &UpMessage::Dictionary(&dictionary.to_record()));
     }
 
     fn frame(&mut self, log: usize, sequence: u64) {

@@ -152,3 +152,63 @@ fn every_ack_names_the_store_and_the_frame_at_its_watermark() {
     assert_eq!((ack.store.as_str(), ack.epoch), ("store-1", model::Epoch(0)));
     assert_eq!(ack.hash, Some(model::FrameHash(hash_of_frame(&b.chain[0]))));
 }
+
+/// Each would take the other's readings for corrections of its own.
+#[test]
+fn two_gateways_that_write_one_point_are_told_apart_by_name() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    let other = LogId([8; 16]);
+    let send = |b: &mut Bench, seconds| {
+        b.step(seconds, up("g2", other, &UpMessage::Open(open_of(1, 9, vec![]))));
+        b.step(seconds, up("g2", other, &UpMessage::Dictionary(&dictionary().to_record())));
+        b.step(seconds, up("g2", other, &UpMessage::Frame(&frame(1, [0; 32], &batch(1)))));
+    };
+    send(&mut b, 1);
+    assert!(b.notices.contains(&NoticeKind::PointTaken));
+    assert_eq!(b.admit.counters().dropped.point_taken, 1);
+    let fault = b.faults.last().and_then(|ack| ack.fault.as_ref()).unwrap();
+    assert_eq!(fault.code, "point_taken");
+    // The first one was replaced: it is not heard any more.
+    send(&mut b, 1 + 15 * 60);
+    assert_eq!(b.admit.counters().dropped.point_taken, 1);
+    assert_eq!(b.admit.counters().frames_admitted, 2);
+}
+
+/// 1 000 ids that send dictionaries: what is at hand stays bounded, and an honest log goes on.
+#[test]
+fn dictionaries_of_many_gateways_are_bounded_over_all_of_them() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    for n in 0..60_u32 {
+        let name = format!("attacker-{n}");
+        let mut points = Vec::new();
+        for metric in 0..3_000 {
+            let mut point = dictionary().points[0].clone();
+            point.id = model::PointId::new(format!("{name}/{metric}")).unwrap();
+            point.metric = format!("m{metric}");
+            points.push(point);
+        }
+        let record = model::Dictionary::new(points).unwrap().to_record();
+        let log = LogId([9; 16]);
+        b.step(0, up(&name, log, &UpMessage::Open(open_of(1, 9, vec![]))));
+        b.step(0, up(&name, log, &UpMessage::Dictionary(&record)));
+        assert!(b.admit.dictionary_bytes <= DICTIONARIES_BYTES_MAX);
+        // The next one that is new comes later.
+        let bound = b.admit.counters().dropped.bound;
+        let other = dictionary().to_record();
+        b.step(0, up(&name, log, &UpMessage::Dictionary(&other)));
+        assert_eq!(b.admit.counters().dropped.bound, bound + 1);
+    }
+    let at_hand: u64 = b.admit.logs.values().map(|log| log.dictionaries().1).sum();
+    assert_eq!(at_hand, b.admit.dictionary_bytes);
+    // Its dictionary gave way; it is asked for it, and goes on.
+    b.frame(1, 1);
+    assert!(b.acks.last().unwrap().open);
+    b.open(1, 1, vec![]);
+    b.frame(1, 1);
+    b.due(4);
+    b.commit(4);
+    assert_eq!(b.acks.last().unwrap().durable_upto, Sequence(1));
+}
