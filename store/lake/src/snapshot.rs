@@ -1,6 +1,7 @@
 //! The reader's side: one version of the table, for any process, without a lock. Never writes.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,8 +74,13 @@ impl Snapshot {
                 let groups: Vec<usize> = groups.into_iter().map(|group| group.index).collect();
                 file.verify(&groups, None)
             });
-            // Rows of it are in the file that it was merged into, so none are lost.
-            damage.extend(verified.err().map(|error| Damage::of_error(&error)));
+            match verified {
+                // Deleted, as it need not be kept any longer.
+                Err(LakeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                // Rows of it are in the file that it was merged into, so none are lost.
+                Err(error) => damage.push(Damage::of_error(&error)),
+                Ok(()) => {}
+            }
         }
         Ok(damage)
     }
