@@ -1,14 +1,17 @@
 //! The rim: what the spool asks of a directory, and the real one. Must never know what is written.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 /// Name of the lock file.
 const LOCK_NAME: &str = "lock";
+/// Readings are for the gateway alone: rights of the directory and of each file in it.
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 
 /// Why the directory could not be locked.
 #[derive(Debug, Error)]
@@ -83,6 +86,11 @@ fn create_dir(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let missing = dir.ancestors().take_while(is_missing).count();
     std::fs::create_dir_all(dir)?;
     let dir = dir.canonicalize()?;
+    if std::fs::metadata(&dir)?.permissions().mode() & 0o077 != 0
+        && let Err(error) = std::fs::set_permissions(&dir, Permissions::from_mode(DIR_MODE))
+    {
+        tracing::warn!(dir = %dir.display(), %error, "others may read the spool: chmod 0700 on its folder");
+    }
     Ok(dir.ancestors().skip(1).take(missing).map(Path::to_path_buf).collect())
 }
 
@@ -93,6 +101,7 @@ impl Disk for StdDisk {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(FILE_MODE)
             .open(self.dir.join(LOCK_NAME))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -127,6 +136,7 @@ impl Disk for StdDisk {
             .write(true)
             .create(true)
             .truncate(true)
+            .mode(FILE_MODE)
             .open(self.dir.join(name))?;
         Ok(Box::new(file))
     }
@@ -205,5 +215,20 @@ mod tests {
         check("a/b/e", &["a/b"]);
         StdDisk::new(root.join("x/y/z")).unwrap();
         check("x/y/z", &[]);
+    }
+
+    #[test]
+    fn nobody_else_reads_what_is_in_the_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("spool");
+        // As a person or an older program made it.
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
+        let disk = StdDisk::new(&dir).unwrap();
+        let _lock = disk.lock().unwrap();
+        disk.create("1.seg").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&dir), 0o700);
+        assert_eq!([mode(&dir.join("1.seg")), mode(&dir.join("lock"))], [0o600, 0o600]);
     }
 }

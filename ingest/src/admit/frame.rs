@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use contract::{AdmittedFrame, LogKey};
 use model::frame::{hash_of_frame, hash_of_log_start};
-use model::{Dictionary, Frame, FrameHash, LogId, RecordType, Sequence, Timestamp};
+use model::record::JsonRecord as _;
+use model::{Dictionary, Frame, FrameHash, LogId, Loss, RecordType, Sequence, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::log::{Held, Log, Named, Session};
@@ -52,15 +53,28 @@ pub(super) fn hold(
             // Unpacked it may be far larger than on the wire, and it is held until the commit.
             bytes = bytes.max(text_bytes);
         }
-        // What was lost is told by the opening of the session; the others concern the gateway alone.
+        // What had sequences is told by the opening of the session; what never had one is told only here, and counts once
+        // because this record does.
+        RecordType::Loss => {
+            if let Some(samples) = never_numbered(frame.body) {
+                return Ok(Held::Lost { last: sequence, frames: 0, samples, hash: Some(hash) });
+            }
+        }
+        // These concern the gateway alone.
         RecordType::History
-        | RecordType::Loss
         | RecordType::Boot
         | RecordType::Clock
         | RecordType::Audit
         | RecordType::Checkpoint => {}
     }
     Ok(Held::Record { bytes, hash, sequence, dictionary })
+}
+
+/// Readings that the gateway refused before they got a sequence: as many as a LOSS record tells of, none where it does
+/// not know how many.
+fn never_numbered(record: &[u8]) -> Option<u64> {
+    let loss = Loss::from_record(record).ok().filter(|loss| loss.range().is_none())?;
+    Some(loss.samples.unwrap_or(0))
 }
 
 /// Reads the body of a DICT record, unless it was read before. Returns what it holds, and the bytes of its text if they

@@ -86,3 +86,34 @@ fn frames_that_are_gone_without_a_loss_record_are_lost_and_said_so() {
     assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (3, 5));
     assert_eq!(b.notices, [NoticeKind::Unaccounted, NoticeKind::Lost]);
 }
+
+/// brk-10: readings that the gateway refused before they had a sequence reached no counter of the centre.
+#[test]
+fn what_a_gateway_refused_is_counted_once_by_its_record() {
+    use model::record::{JsonRecord as _, LossReason};
+
+    let mut b = Bench::new();
+    b.open(1, 3, vec![]);
+    b.frame(0, 1);
+    let loss = Loss {
+        first: Sequence(0),
+        last: Sequence(0),
+        samples: Some(21_120),
+        ts_min: None,
+        ts_max: None,
+        reason: LossReason::Refused,
+        destinations: vec![],
+    };
+    let before = hash_of_frame(&b.chain[0]);
+    b.chain.push(frame_of(RecordType::Loss, 2, 0, before, &loss.to_record()));
+    b.frame(0, 2);
+    b.step(2, Event::Tick);
+    assert_eq!(b.work.clone().unwrap().draft.watermarks[0].lost_samples, 21_120);
+    assert_eq!(b.commit(2).1, 2);
+    // Sent again, it changes nothing; and the log goes on behind it.
+    b.frame(3, 2);
+    b.frame(3, 3);
+    b.step(5, Event::Tick);
+    assert_eq!(b.commit(5).1, 3);
+    assert_eq!(b.admit.counters().samples_lost, 21_120);
+}
