@@ -191,6 +191,11 @@ fn is_overflow(quality: Quality) -> bool {
         || info & (INFO_DATA_VALUE | OVERFLOW_BIT) == INFO_DATA_VALUE | OVERFLOW_BIT
 }
 
+/// The status without the word that values beside it are missing.
+pub(crate) fn without_overflow(quality: Quality) -> Quality {
+    if is_overflow(quality) { Quality(quality.0 & !INFO_BITS) } else { quality }
+}
+
 fn integer(value: &Variant) -> Result<i64, Quality> {
     Ok(match value {
         Variant::Boolean(raw) => i64::from(*raw),

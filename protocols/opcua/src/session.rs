@@ -350,7 +350,7 @@ impl<'a> Serving<'a> {
 
 /// Client handles count from one, for the library replaces zero.
 fn handle(index: usize) -> u32 {
-    u32::try_from(index + 1).expect("a gateway has at most 20 000 points")
+    u32::try_from(index + 1).expect("a gateway has fewer points than a u32 counts")
 }
 
 fn index(handle: u32) -> Option<usize> {

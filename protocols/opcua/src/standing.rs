@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use model::{Sample, Timestamp};
 
+use crate::codec::without_overflow;
+
 /// A standing value is said once in each slot of this length (the slots that energy is counted in).
 pub(crate) const SLOT: Duration = Duration::from_mins(15);
 /// Time for a notification to reach us.
@@ -128,7 +130,7 @@ impl Standing {
             return None;
         }
         let value = last.value.clone()?;
-        let sample = Sample::new(last.point, time, now, last.quality, value);
+        let sample = Sample::new(last.point, time, now, without_overflow(last.quality), value);
         self.say(time);
         Some(sample)
     }

@@ -161,6 +161,7 @@ impl Serving<'_> {
             Err(status) => return Err(End::Broken(self.connection.why_lost(self.url(), status))),
         };
         self.worker.asked_alone = None;
+        self.heard();
         if request::is_too_large(status) || status == StatusCode::BadTimeout {
             self.worker.leave_alone(index, status);
             return Ok(Some(status));

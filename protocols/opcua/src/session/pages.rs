@@ -32,6 +32,11 @@ impl Serving<'_> {
                 }
                 self.worker.settle(index, Kind::History);
                 let (continuation, horizon) = (page.continuation, horizon(gateway_time));
+                let known = samples.iter().filter(|sample| sample.value.is_some());
+                let known = known.map(|sample| sample.source_time).filter(|time| *time <= horizon);
+                if let Some(latest) = known.max() {
+                    self.worker.standing[index].say(latest);
+                }
                 self.step(index, Event::Page { samples, continuation, horizon }, &mut emission);
             }
             Err(status) if request::is_too_large(status) && self.worker.shrink_page(index) => {

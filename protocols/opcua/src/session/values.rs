@@ -72,14 +72,14 @@ impl Serving<'_> {
         let standing = &mut self.worker.standing[index];
         let same = standing.hear(sample, timed);
         let (fault, is_news) = standing.clock_news();
-        let again = known.filter(|_| same && was_bad);
-        let again = again.and_then(|known| standing.again(known, sample.gateway_time));
-        let stored = same && (!was_bad || again.is_some());
-        emission.samples.extend(again);
+        if same && was_bad {
+            let again = known.and_then(|known| standing.again(known, sample.gateway_time));
+            emission.samples.push(again.unwrap_or_else(|| sample.clone()));
+        }
         if is_news {
             self.blame_clock(index, fault, sample);
         }
-        stored
+        same
     }
 
     /// What is known at this moment of a value that the server just gave.

@@ -82,6 +82,12 @@ fn the_quality_is_said_as_it_is() {
     let said = day(&mut standing, 0);
     assert!(said.iter().all(|sample| sample.quality == Quality::UNCERTAIN_LAST_USABLE_VALUE));
     assert!(said.len() >= 96);
+    // That values before it were lost is said once.
+    let mut over = at(MIDNIGHT - HOUR, MIDNIGHT - HOUR, 1_000);
+    over.quality = Quality::GOOD_OVERFLOW;
+    let mut standing = Standing::default();
+    standing.hear(&over, true);
+    assert!(day(&mut standing, 0).iter().all(|sample| sample.quality == Quality::GOOD));
 }
 
 #[test]
