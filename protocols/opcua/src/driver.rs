@@ -26,6 +26,7 @@ const ELEMENT_MAX: u32 = 65_535;
 /// or `"text"`, and `index = 3` for an element of an array; a device may say `namespace = "urn:…"` for nodes that name
 /// none, and `subscribe = false` to have its points read at its `poll` interval. They are read too where the server
 /// refuses to have them subscribed to. `time = "gateway"`, for a device or a point, dates values when they arrive.
+/// `standing = false` says that a value that stands still is not to be said again.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpcUa;
 
@@ -48,6 +49,8 @@ pub(crate) struct PlannedPoint {
 pub(crate) struct PlannedDevice {
     pub(crate) id: String,
     pub(crate) subscribe: bool,
+    /// Whether a value that stands still is said again.
+    pub(crate) standing: bool,
 }
 
 /// Points that are read together where they are not subscribed to.
@@ -99,6 +102,7 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<PlannedPort> {
         let mut keys = device.settings.clone();
         let namespace = namespace(&mut keys, problems);
         let subscribe = keys.optional::<bool>("subscribe", problems);
+        let standing = keys.optional::<bool>("standing", problems);
         let gateway_time = gateway_time(&mut keys, problems);
         keys.finish(problems);
         device.profile.options.clone().finish(problems);
@@ -109,7 +113,8 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<PlannedPort> {
             points.extend(point(&spec, &keys, group, problems));
         }
         let subscribe = subscribe.is_none_or(|subscribe| subscribe.value);
-        devices.push(PlannedDevice { id: device.id.value, subscribe });
+        let standing = standing.is_none_or(|standing| standing.value);
+        devices.push(PlannedDevice { id: device.id.value, subscribe, standing });
     }
     Some(PlannedPort { id: port.id.value, settings: settings?, devices, groups, points })
 }

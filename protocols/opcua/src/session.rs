@@ -329,7 +329,10 @@ impl<'a> Serving<'a> {
             return Vec::new();
         }
         let subscribed = self.worker.standing.iter_mut().enumerate();
-        let subscribed = subscribed.filter(|(index, _)| !self.polled[*index]);
+        let plan = &self.worker.plan;
+        let is_said =
+            |index: usize| !self.polled[index] && plan.devices[plan.points[index].device].standing;
+        let subscribed = subscribed.filter(|(index, _)| is_said(*index));
         let said = subscribed.filter_map(|(index, standing)| {
             let known = Known::by_subscription(heard, self.told_within[index], behind_micros);
             standing.due(known, now)

@@ -21,6 +21,7 @@
 //! ```toml
 //! namespace = "urn:acme:plc"             # of the nodes of its profile that name none
 //! subscribe = false                      # read its points every `poll`; true when left out
+//! standing = false                       # a value that stands still is not said again each quarter of an hour
 //! time = "gateway"                       # values are dated when they arrive; "device" when left out
 //! ```
 //!

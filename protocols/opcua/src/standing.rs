@@ -15,6 +15,9 @@ use crate::codec::without_overflow;
 
 /// A standing value is said once in each slot of this length (the slots that energy is counted in).
 pub(crate) const SLOT: Duration = Duration::from_mins(15);
+/// A value is not said again before the server has stood by it for so long: what changes needs no word, and its next change
+/// shows how late the device's times are.
+const STANDS_MIN_MICROS: i64 = 60 * SECOND_MICROS;
 /// Time for a notification to reach us.
 const TRANSIT: Duration = Duration::from_secs(1);
 /// Changes in a row that must have the same time, or one that lies far behind, before the device's clock is blamed.
@@ -64,6 +67,8 @@ pub(crate) struct Standing {
     last: Option<Sample>,
     /// Whether the server stands by `last` now.
     holds: bool,
+    /// Since when it does, without a break, on our clock.
+    holds_since: Timestamp,
     /// Whether the time of `last` is the device's.
     timed: bool,
     /// The latest time at which a value of the point was said.
@@ -83,6 +88,9 @@ impl Standing {
         let same = known.is_some_and(|last| is_same_reading(last, sample));
         if let Some(last) = known.filter(|_| !same && self.holds && sample.value.is_some()) {
             self.judge(last.source_time == sample.source_time, late(sample));
+        }
+        if !same || !self.holds {
+            self.holds_since = sample.gateway_time;
         }
         self.holds = sample.value.is_some();
         self.timed = timed;
@@ -116,7 +124,8 @@ impl Standing {
     pub(crate) fn due(&mut self, known: Known, now: Timestamp) -> Option<Sample> {
         let said = self.said?;
         let slot = |time: Timestamp| time.0.div_euclid(micros(SLOT));
-        if slot(self.time(known)) <= slot(said) {
+        let stands = known.heard.micros_since(self.holds_since) >= STANDS_MIN_MICROS;
+        if !stands || slot(self.time(known)) <= slot(said) {
             return None;
         }
         self.again(known, now)

@@ -62,7 +62,8 @@ pub fn opcua_gateway(
     opcua_gateway_with(folder, server, uplink, reading.page, history)
 }
 
-/// As [`opcua_gateway`], with these further keys of the device.
+/// As [`opcua_gateway`], with these further keys of the device. Its servers play years that are over, so nothing is said
+/// of values that stand still today.
 pub fn opcua_gateway_with(
     folder: &Path,
     server: &OpcUaServer,
@@ -89,6 +90,7 @@ pub fn opcua_gateway_with(
          id = \"meter\"\n\
          port = \"plc\"\n\
          profile = \"test/meter\"\n\
+         standing = false\n\
          {keys}",
         gateway::head(uplink),
         server.url(),

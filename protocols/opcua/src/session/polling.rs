@@ -99,7 +99,7 @@ impl Serving<'_> {
             Some(found) => self.mismatch(index, found),
             None => self.worker.settle(index, Kind::Type),
         }
-        let known = self.known_now(gateway_time);
+        let known = self.known_now(index, gateway_time);
         if self.hear(index, &sample, timed, emission) {
             // The poll brought the same reading again: it stands still.
             let standing = &mut self.worker.standing[index];

@@ -68,7 +68,7 @@ impl Serving<'_> {
         emission: &mut Emission,
     ) -> bool {
         let was_bad = self.worker.heard_of(index);
-        let known = self.known_now(sample.gateway_time);
+        let known = self.known_now(index, sample.gateway_time);
         let standing = &mut self.worker.standing[index];
         let same = standing.hear(sample, timed);
         let (fault, is_news) = standing.clock_news();
@@ -82,9 +82,13 @@ impl Serving<'_> {
         same
     }
 
-    /// What is known at this moment of a value that the server just gave.
-    pub(super) fn known_now(&self, now: Timestamp) -> Option<Known> {
+    /// What is known at this moment of a value that the server just gave; nothing where it is not to be said again.
+    pub(super) fn known_now(&self, index: usize, now: Timestamp) -> Option<Known> {
         let behind_micros = self.worker.behind_micros?;
+        let point = &self.worker.plan.points[index];
+        if !self.worker.plan.devices[point.device].standing {
+            return None;
+        }
         Some(Known { heard: now, told_within: Duration::ZERO, behind_micros })
     }
 
