@@ -30,7 +30,7 @@
 //! ```
 //!
 //! Problem codes: GW-C039 poll interval, GW-C040 no such profile, GW-C041 no points, GW-C042 metric, GW-C043 unit,
-//! GW-C044 kind, GW-C045 modulus, GW-C046 scale or resolution, GW-C047 source, GW-C048 protocol section, GW-C049 file.
+//! GW-C044 kind, GW-C045 modulus, GW-C046 scale or resolution, GW-C047 source, GW-C048 protocol section, GW-C049 file, GW-C050 states.
 
 mod embedded;
 mod library;

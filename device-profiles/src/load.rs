@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{FromToml, Item, Problems, SourceFile, Spanned, Table, nearest, written};
+use model::dictionary::{NAME_CHARS_MAX, STATES_MAX};
 use model::unit::Dimension;
-use model::{Decimal, PointKind, Unit};
+use model::{Decimal, PointKind, PointState, Unit};
 
 use crate::profile::{DeviceProfile, PointSource, ProfilePoint};
 
@@ -96,6 +97,7 @@ fn point(
         check_fit(unit, kind.value, problems);
     }
     let modulus = modulus_of(&mut table, kind.as_ref(), problems);
+    let states = states_of(&mut table, kind.as_ref(), problems);
     let scale = table.optional::<Decimal>("scale", problems);
     let resolution = table.optional::<Decimal>("resolution", problems);
     for (key, number) in [("scale", &scale), ("resolution", &resolution)] {
@@ -124,6 +126,7 @@ fn point(
         offset,
         resolution: resolution.map(|resolution| resolution.value),
         modulus,
+        states,
         source: source.map(|source| source.value),
         unverified,
         poll: poll.map(|poll| poll.value),
@@ -249,6 +252,54 @@ fn modulus_of(
             None
         }
     }
+}
+
+/// The `[[point.states]]` of an enumeration.
+fn states_of(
+    table: &mut Table,
+    kind: Option<&Spanned<PointKind>>,
+    problems: &mut Problems,
+) -> Vec<PointState> {
+    let mut states: Vec<PointState> = Vec::new();
+    for mut state in table.tables("states", problems) {
+        let value = state.required::<i64>("value", problems);
+        let mut name = |key: &'static str| {
+            let name = state.optional::<String>(key, problems)?;
+            let length = name.value.chars().count();
+            if length > NAME_CHARS_MAX {
+                let message = format!(
+                    "`{key}`: expected at most {NAME_CHARS_MAX} characters, found {length}"
+                );
+                problems
+                    .push(name.problem("GW-C050", message).help("a short name, such as `running`"));
+            }
+            Some(name.value)
+        };
+        let (zh, en) = (name("zh").unwrap_or_default(), name("en").unwrap_or_default());
+        let place = state.problem("GW-C050", "a state has no name");
+        state.finish(problems);
+        let Some(value) = value else { continue };
+        if zh.is_empty() && en.is_empty() {
+            problems.push(place.help("add `zh = \"…\"` and `en = \"…\"`"));
+        }
+        if states.iter().any(|known| known.value == value.value) {
+            let message = format!("state {} stands twice", value.value);
+            problems.push(value.problem("GW-C050", message).help("give each value one name"));
+            continue;
+        }
+        states.push(PointState { value: value.value, zh, en });
+    }
+    let (found, max) = (states.len(), STATES_MAX);
+    if found > max {
+        let message = format!("`states`: expected at most {max}, found {found}");
+        problems.push(table.problem("GW-C050", message).help("name those that people must know"));
+        states.truncate(max);
+    }
+    if let Some(kind) = kind.filter(|kind| kind.value != PointKind::State && found > 0) {
+        let message = "only a point of `kind = \"state\"` has states";
+        problems.push(kind.problem("GW-C050", message).help("set `kind = \"state\"`"));
+    }
+    states
 }
 
 /// A fact names its source or admits that it has none.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{SourceFile, Table};
-use model::{Decimal, PointKind, Unit};
+use model::{Decimal, PointKind, PointState, Unit};
 
 /// What a make and model offers: its points, and how each is to be read.
 #[doc(alias = "device template")]
@@ -54,6 +54,8 @@ pub struct ProfilePoint {
     pub resolution: Option<Decimal>,
     /// For a counter: the reading at which it starts again from zero, in the unit.
     pub modulus: Option<Decimal>,
+    /// What the values of an enumeration mean.
+    pub states: Vec<PointState>,
     /// Which of the profile's sources says so.
     pub source: Option<String>,
     /// True when no document confirmed it.

@@ -9,6 +9,7 @@ pub mod health;
 pub mod keeper;
 pub mod mqtt;
 pub mod plan;
+pub mod points;
 pub mod poll_groups;
 mod ports;
 pub mod run;
@@ -24,6 +25,7 @@ mod uplink_task;
 mod verdict;
 
 pub use plan::{GatewayPlan, plan};
+pub use points::{PointTable, PointTableBuilder};
 pub use run::{GatewayHandle, Host, RunError, start};
 pub use settings::{Settings, UplinkSettings};
 pub use status::GatewayStatus;

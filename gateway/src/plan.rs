@@ -7,10 +7,13 @@ use std::sync::Arc;
 use config::{Problems, Spanned, meant};
 use device_profiles::{DeviceProfile, Library};
 use driver::{DeviceSpec, Exclusive, Plan, PointSpec, PortSpec, Protocol};
-use model::{Dictionary, Place, PointId, PointIndex, PointInfo, ValueType};
+use model::{Place, PointId, PointIndex, PointInfo, ValueType};
 
+use crate::points::{PointTable, PointTableBuilder};
 use crate::poll_groups::{check_groups, interval};
 use crate::settings::{DeviceSettings, PortSettings, Settings};
+
+const TOO_MANY_HELP: &str = "spread the devices over several gateways";
 
 /// Everything that a gateway will do, ready to start.
 pub struct GatewayPlan {
@@ -18,10 +21,8 @@ pub struct GatewayPlan {
     pub settings: Settings,
     /// The ports, by name.
     pub ports: Vec<(String, Plan)>,
-    /// All points, in the order of the configuration.
-    pub dictionary: Dictionary,
-    /// Per point whether what the device remembers is read back.
-    pub history: Vec<bool>,
+    /// All points: port by port, the devices of each in the order of the configuration.
+    pub points: PointTable,
 }
 
 /// Plans a whole gateway. Notes every problem; returns nothing when one is fatal.
@@ -30,67 +31,97 @@ pub fn plan(
     protocols: &[Box<dyn Protocol>],
     problems: &mut Problems,
 ) -> Option<GatewayPlan> {
-    let library = Library::new(settings.profile_folders.clone());
-    let mut profiles: BTreeMap<String, Arc<DeviceProfile>> = BTreeMap::new();
-    let mut points: Vec<PointInfo> = Vec::new();
-    let mut history = Vec::new();
-    let mut specs: Vec<(PortSettings, Vec<DeviceSpec>)> =
-        settings.ports.iter().map(|port| (port.clone(), Vec::new())).collect();
-    for device in &settings.devices {
-        let profile = profiles.get(&device.profile.value).cloned();
-        let profile = profile.or_else(|| library.draft(&device.profile, problems));
-        if let Some(profile) = &profile {
-            profiles.entry(profile.id.clone()).or_insert_with(|| Arc::clone(profile));
-        }
-        let port = specs.iter_mut().find(|(port, _)| port.id.value == device.port.value);
-        if port.is_none() {
-            problems.push(unknown_port(device, &settings.ports));
-        }
-        let (Some(profile), Some((port, devices))) = (profile, port) else { continue };
-        if !fits(&profile, port, device, problems) {
-            continue;
-        }
-        let spec = device_spec(device, profile, &settings.site, &mut points, problems);
-        history.extend(spec.points.iter().map(|point| point.history.is_some()));
-        devices.push(spec);
-    }
-    unique_points(&points, &settings, problems);
+    let of_ports = devices_of_ports(&settings, problems);
+    let mut points = PointTableBuilder::default();
     let mut ports = Vec::new();
-    for (port, devices) in specs {
+    for (port, devices) in settings.ports.iter().zip(of_ports) {
         let name = port.id.value.clone();
         // A device that names the port and is wrong itself has its own message.
         if !settings.devices.iter().any(|device| device.port.value == name) {
             let message = format!("port `{name}` has no device");
             problems.push(port.id.problem("GW-C021", message).help("add a `[[device]]`").warning());
         }
+        // One port after the other, so that what many points need for planning is there once.
+        let mut first = points.len();
+        let (mut specs, mut infos) = (Vec::new(), Vec::new());
+        for (device, profile) in devices {
+            let (spec, info) = device_spec(device, profile, &settings.site, first, problems);
+            first += info.len();
+            specs.push(spec);
+            infos.push(info);
+        }
         let planned = protocol_of(&port.protocol, protocols, problems).and_then(|protocol| {
-            let spec = PortSpec { id: port.id, settings: port.rest, devices };
-            protocol.plan(spec, problems)
+            let (id, settings) = (port.id.clone(), port.rest.clone());
+            protocol.plan(PortSpec { id, settings, devices: specs }, problems)
         });
-        ports.extend(planned.map(|planned| (name, planned)));
+        let Some(planned) = planned else { continue };
+        take_over(&mut infos, points.len(), &planned);
+        for info in infos {
+            if let Err(e) = points.add_device(info) {
+                problems.push(port.id.problem("GW-C022", e.to_string()).help(TOO_MANY_HELP));
+                break;
+            }
+        }
+        ports.push((name, planned));
     }
     check_exclusive(&ports, problems);
-    for (index, value_type) in ports.iter().flat_map(|(_, planned)| &planned.value_types) {
-        let point = usize::try_from(index.0).ok().and_then(|at| points.get_mut(at));
-        if let Some(point) = point {
-            point.value_type = *value_type;
-        }
-    }
-    for (index, interval) in ports.iter().flat_map(|(_, planned)| &planned.intervals) {
-        let point = usize::try_from(index.0).ok().and_then(|at| points.get_mut(at));
-        if let Some(point) = point {
-            point.interval_ms = u64::try_from(interval.as_millis()).ok();
-        }
-    }
     if problems.is_fatal() {
         return None;
     }
-    match Dictionary::new(points) {
-        Ok(dictionary) => Some(GatewayPlan { settings, ports, dictionary, history }),
+    match points.finish() {
+        Ok(points) => {
+            unique_points(&points, problems);
+            (!problems.is_fatal()).then_some(GatewayPlan { settings, ports, points })
+        }
         Err(e) => {
-            let help = "spread the devices over several gateways";
-            problems.push(config::Problem::new("GW-C022", e.to_string()).help(help));
+            problems.push(config::Problem::new("GW-C022", e.to_string()).help(TOO_MANY_HELP));
             None
+        }
+    }
+}
+
+/// The devices of each port, with their profiles.
+fn devices_of_ports<'a>(
+    settings: &'a Settings,
+    problems: &mut Problems,
+) -> Vec<Vec<(&'a DeviceSettings, Arc<DeviceProfile>)>> {
+    let library = Library::new(settings.profile_folders.clone());
+    let mut profiles: BTreeMap<String, Arc<DeviceProfile>> = BTreeMap::new();
+    let mut of_ports = vec![Vec::new(); settings.ports.len()];
+    for device in &settings.devices {
+        let profile = profiles.get(&device.profile.value).cloned();
+        let profile = profile.or_else(|| library.draft(&device.profile, problems));
+        if let Some(profile) = &profile {
+            profiles.entry(profile.id.clone()).or_insert_with(|| Arc::clone(profile));
+        }
+        let port = settings.ports.iter().position(|port| port.id.value == device.port.value);
+        if port.is_none() {
+            problems.push(unknown_port(device, &settings.ports));
+        }
+        let Some((profile, at)) = profile.zip(port) else { continue };
+        let (port, devices) = (settings.ports.get(at), of_ports.get_mut(at));
+        if let Some((port, devices)) = port.zip(devices)
+            && fits(&profile, port, device, problems)
+        {
+            devices.push((device, profile));
+        }
+    }
+    of_ports
+}
+
+/// The protocol says how the values of each point are held, and how often they are expected. The points of the port begin
+/// at `first`.
+fn take_over(infos: &mut [Vec<PointInfo>], first: usize, planned: &Plan) {
+    let mut of_port: Vec<&mut PointInfo> = infos.iter_mut().flatten().collect();
+    let place = |index: &PointIndex| usize::try_from(index.0).ok()?.checked_sub(first);
+    for (index, value_type) in &planned.value_types {
+        if let Some(point) = place(index).and_then(|at| of_port.get_mut(at)) {
+            point.value_type = *value_type;
+        }
+    }
+    for (index, interval) in &planned.intervals {
+        if let Some(point) = place(index).and_then(|at| of_port.get_mut(at)) {
+            point.interval_ms = u64::try_from(interval.as_millis()).ok();
         }
     }
 }
@@ -166,9 +197,9 @@ fn device_spec(
     device: &DeviceSettings,
     profile: Arc<DeviceProfile>,
     (enterprise, site): &(String, String),
-    points: &mut Vec<PointInfo>,
+    first: usize,
     problems: &mut Problems,
-) -> DeviceSpec {
+) -> (DeviceSpec, Vec<PointInfo>) {
     if let Some(wanted) = &device.points {
         for metric in &wanted.value {
             if !profile.points.iter().any(|point| point.metric == *metric) {
@@ -187,7 +218,7 @@ fn device_spec(
         area: device.place.0.clone(),
         line: device.place.1.clone(),
     };
-    let mut specs = Vec::new();
+    let (mut specs, mut points) = (Vec::new(), Vec::new());
     for point in &profile.points {
         let all = device.points.as_ref();
         if all.is_some_and(|wanted| !wanted.value.contains(&point.metric)) {
@@ -201,7 +232,8 @@ fn device_spec(
                 continue;
             }
         };
-        let index = PointIndex(u32::try_from(points.len()).unwrap_or(u32::MAX));
+        let index = PointIndex(u32::try_from(first + points.len()).unwrap_or(u32::MAX));
+        let (poll, history) = (interval(device, point), device.history);
         points.push(PointInfo {
             id,
             place: place.clone(),
@@ -213,29 +245,23 @@ fn device_spec(
             // The protocol says in its plan how the values are held.
             value_type: ValueType::Float,
             modulus: point.modulus,
-            states: Vec::new(),
+            states: point.states.clone(),
+            // And how often they are expected.
             interval_ms: None,
             profile: Some(profile.id.clone()),
         });
-        let (poll, history) = (interval(device, point), device.history);
         specs.push(PointSpec { index, profile: point.clone(), poll, history });
     }
-    DeviceSpec { id: device.id.clone(), settings: device.rest.clone(), profile, points: specs }
+    let spec =
+        DeviceSpec { id: device.id.clone(), settings: device.rest.clone(), profile, points: specs };
+    (spec, points)
 }
 
 /// Two devices of one id would share their points; the ids are checked, so this guards the rule itself (INV-4).
-fn unique_points(points: &[PointInfo], settings: &Settings, problems: &mut Problems) {
-    let mut seen = std::collections::BTreeSet::new();
-    let twice = points.iter().find(|point| !seen.insert(&point.id));
-    if let Some(point) = twice
-        && !problems.is_fatal()
-    {
-        let place = settings.devices.iter().find(|device| device.id.value == point.device);
-        let message = format!("point `{}` is defined twice", point.id);
-        let problem = match place {
-            Some(device) => device.id.problem("GW-C026", message),
-            None => config::Problem::new("GW-C026", message),
-        };
-        problems.push(problem.help("a profile must not name a metric twice"));
+fn unique_points(points: &PointTable, problems: &mut Problems) {
+    if let Some(point) = points.twice() {
+        let message = format!("point `{point}` is defined twice");
+        let help = "a profile must not name a metric twice";
+        problems.push(config::Problem::new("GW-C026", message).help(help));
     }
 }

@@ -75,15 +75,15 @@ pub struct GatewayHandle {
 
 /// Starts everything. Returns when the spool is open; connections to devices and broker come up on their own.
 pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunError> {
-    let GatewayPlan { settings, ports, dictionary, .. } = plan;
+    let GatewayPlan { settings, ports, points } = plan;
     let broker = Broker::new(&settings.uplink, &settings.id)?;
-    let dictionary = Arc::new(dictionary);
+    let points = Arc::new(points);
     let board = TaskBoard::new(Arc::clone(&host.clock));
     let supervisor = Supervisor { board: board.clone(), host: host.clone() };
     let (emissions, emissions_rx) = mpsc::channel(EMISSIONS_QUEUED_MAX);
     let keeper_settings = KeeperSettings {
         spool: settings.spool.clone(),
-        dictionary: Arc::clone(&dictionary),
+        points: Arc::clone(&points),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let keeper = Keeper::start(keeper_settings, host.clone(), board.clone(), emissions_rx).await?;
@@ -147,7 +147,7 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
         tasks: board,
         keeper: keeper.handle(),
         uplink,
-        dictionary,
+        point_table: points,
         known: Mutex::default(),
     });
     let (asked, stop_status) = (Arc::clone(&view), stop.clone());

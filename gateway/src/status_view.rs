@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::host::Clock;
-use model::{Cursor, Dictionary, Timestamp, ValueType};
+use model::{HistoryMarks, PointId, Timestamp, ValueType};
 use tokio::sync::watch;
 
 use crate::health::HealthBoard;
 use crate::keeper::{KeeperHandle, KeeperStatus};
+use crate::points::PointTable;
 use crate::status::{GatewayStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
 use crate::supervise::TaskBoard;
 use crate::verdict::concerns;
@@ -28,7 +29,7 @@ pub(crate) struct StatusView {
     pub(crate) tasks: TaskBoard,
     pub(crate) keeper: KeeperHandle,
     pub(crate) uplink: watch::Receiver<UplinkStatus>,
-    pub(crate) dictionary: Arc<Dictionary>,
+    pub(crate) point_table: Arc<PointTable>,
     /// What the keeper said last.
     pub(crate) known: Mutex<KeeperStatus>,
 }
@@ -50,8 +51,8 @@ impl StatusView {
         let known = self.known();
         let KeeperStatus { spool, clock, last, marks } = &*known;
         let spool = SpoolStatus { fault: silence.or_else(|| spool.fault.clone()), ..spool.clone() };
-        let points = self.dictionary.points.iter().zip(last.iter());
-        let points = points.map(|(point, (sample, durable))| PointStatus {
+        let points = self.point_table.iter().zip(last.iter());
+        let points = points.map(|((_, point), (sample, durable))| PointStatus {
             point: point.id.to_string(),
             value: sample
                 .as_ref()
@@ -61,11 +62,7 @@ impl StatusView {
             quality: sample.as_ref().map(|sample| sample.quality.to_string()),
             source_time_ms: sample.as_ref().map(|sample| sample.source_time.as_millis()),
             durable_source_time_ms: durable.map(Timestamp::as_millis),
-            history_mark_ms: marks
-                .marks
-                .get(&point.id)
-                .and_then(Cursor::time)
-                .map(Timestamp::as_millis),
+            history_mark_ms: mark_of(marks, point.id),
         });
         let uplink = UplinkStatus {
             url: self.url.clone(),
@@ -93,6 +90,14 @@ impl StatusView {
     fn known(&self) -> std::sync::MutexGuard<'_, KeeperStatus> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn mark_of(marks: &HistoryMarks, id: &str) -> Option<i64> {
+    if marks.marks.is_empty() {
+        return None;
+    }
+    let mark = marks.marks.get(&PointId::new(id).ok()?)?;
+    mark.time().map(Timestamp::as_millis)
 }
 
 /// A value as people write it, with every digit that it has.

@@ -25,13 +25,12 @@ pub(crate) fn open_info(spool: &mut Spool, dictionaries: &[Bytes], from: Sequenc
         losses,
     };
     let mut dictionaries = dictionaries.to_vec();
-    match spool.dictionary_at(from) {
-        Ok(Some(body)) => {
-            // Last, so that no centre forgets it for the others.
-            dictionaries.retain(|known| *known != body);
-            dictionaries.push(body.into());
+    match spool.dictionaries_at(from) {
+        Ok(needed) => {
+            // Last, so that no centre forgets them for the others.
+            dictionaries.retain(|known| !needed.iter().any(|body| body == known));
+            dictionaries.extend(needed.into_iter().map(Bytes::from));
         }
-        Ok(None) => {}
         Err(e) => tracing::warn!(error = %e, "dictionary not read from the spool; tried again"),
     }
     OpenInfo { log_id: status.log_id, open, dictionaries }

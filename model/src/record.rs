@@ -297,9 +297,10 @@ impl TryFrom<RawLoss> for Loss {
 
 impl From<Loss> for RawLoss {
     fn from(loss: Loss) -> Self {
-        let range = loss.range();
-        let Loss { samples, ts_min, ts_max, reason, destinations, .. } = loss;
-        let (first, last) = (range.map(|range| range.first), range.map(|range| range.last));
+        let Loss { first, last, samples, ts_min, ts_max, reason, destinations } = loss;
+        // What is no range is written as it is, so that nobody takes it for "no sequence".
+        let has_range = (first, last) != (Sequence(0), Sequence(0));
+        let (first, last) = (has_range.then_some(first), has_range.then_some(last));
         Self { v: RECORD_VERSION, first, last, samples, ts_min, ts_max, reason, destinations }
     }
 }

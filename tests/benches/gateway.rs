@@ -1,16 +1,19 @@
-//! What the gateway costs: its processor time and memory at 1 000 and 10 000 float points at 1 Hz over 10 connections, with
-//! spool and uplink on. The device is pymodbus, which counts requests; the broker is Mosquitto; the centre is
-//! `nengliu serve`, so commit acks flow and the spool is freed. Only the gateway's process is measured. Must never trust
-//! the gateway's own count of requests.
+//! What the gateway costs: its processor time and memory at 1 000, 10 000 and 100 000 float points at 1 Hz over 10
+//! connections, with spool and uplink on. The device is pymodbus, or beyond 20 000 points a [lighter one](light); either
+//! counts requests. The broker is Mosquitto; the centre is `nengliu serve`, so commit acks flow and the spool is freed.
+//! Only the gateway's process is measured. Must never trust the gateway's own count of requests.
 //!
 //! ```text
 //! cargo build --profile edge -p nengliu-gateway
-//! cargo build --workspace --bin nengliu
+//! cargo build --release --workspace --bin nengliu
 //! cargo bench --profile dev --workspace --bench gateway -- [points...]
 //! ```
 //!
-//! The harness and the centre come from the development build that the tests use; the gateway is the
-//! one that is flashed.
+//! The harness comes from the development build that the tests use; the centre is a release build, which keeps up with
+//! 100 000 points; the gateway is the one that is flashed.
+
+#[path = "gateway/light.rs"]
+mod light;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -24,9 +27,15 @@ use serde_json::{Value, json};
 use tests::peers::broker::Mosquitto;
 use tests::peers::modbus::ModbusServer;
 use tests::process::Process;
-use tests::programs::{profile_folder, program};
+use tests::programs::profile_folder;
+
+use light::LightServer;
 
 const CONNECTIONS: usize = 10;
+/// Most points of one unit: more are several devices behind one connection.
+const POINTS_PER_DEVICE_MAX: usize = 1_000;
+/// Most points that pymodbus serves at 1 Hz on one core.
+const PYMODBUS_POINTS_MAX: usize = 20_000;
 const WARM_UP: Duration = Duration::from_secs(15);
 const MEASURED: Duration = Duration::from_mins(1);
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -38,12 +47,12 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const BITS_OF_230: u32 = 0x4366_0000;
 
 fn main() -> Result<()> {
-    let binary = edge_gateway()?;
+    let binary = built("edge/nengliu-gateway", "cargo build --profile edge -p nengliu-gateway")?;
     let megabytes = number(fs::metadata(&binary)?.len()) / 1e6;
     println!("figure: gateway, binary [MB] = {megabytes:.1}");
     let mut sizes: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     if sizes.is_empty() {
-        sizes = vec![1_000, 10_000];
+        sizes = vec![1_000, 10_000, 100_000];
     }
     for points in sizes {
         measure(&binary, points).with_context(|| format!("at {points} points"))?;
@@ -51,28 +60,72 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The gateway of the build for the edge, beside the development build that this harness lies in.
-fn edge_gateway() -> Result<PathBuf> {
+/// A program of another build than the development build that this harness lies in, and the command that makes it.
+fn built(place: &str, command: &str) -> Result<PathBuf> {
     let own = profile_folder()?;
     let target = own.parent().context("cargo's profile folder has a parent")?;
-    let path = target.join("edge/nengliu-gateway");
-    ensure!(
-        path.is_file(),
-        "`{}` is not built; run `cargo build --profile edge -p nengliu-gateway`",
-        path.display()
-    );
+    let path = target.join(place);
+    ensure!(path.is_file(), "`{}` is not built; run `{command}`", path.display());
     Ok(path)
+}
+
+/// What answers the gateway's requests.
+enum Device {
+    Pymodbus(ModbusServer),
+    Light(LightServer),
+}
+
+impl Device {
+    fn start(folder: &Path, shape: Shape) -> Result<Self> {
+        if shape.points() > PYMODBUS_POINTS_MAX {
+            return LightServer::start().map(Self::Light);
+        }
+        ModbusServer::tcp(folder, &registers(shape)).map(Self::Pymodbus)
+    }
+
+    fn tcp_port(&self) -> Result<u16> {
+        match self {
+            Self::Pymodbus(server) => server.tcp_port(),
+            Self::Light(server) => Ok(server.tcp_port()),
+        }
+    }
+
+    fn requests(&self) -> Result<u64> {
+        match self {
+            Self::Pymodbus(server) => server.requests(),
+            Self::Light(server) => Ok(server.requests()),
+        }
+    }
+}
+
+/// Devices behind each connection, and points of each.
+#[derive(Clone, Copy)]
+struct Shape {
+    devices: usize,
+    per_device: usize,
+}
+
+impl Shape {
+    fn of(points: usize) -> Self {
+        let per_connection = points / CONNECTIONS;
+        let devices = per_connection.div_ceil(POINTS_PER_DEVICE_MAX);
+        Self { devices, per_device: per_connection / devices.max(1) }
+    }
+
+    fn points(self) -> usize {
+        CONNECTIONS * self.devices * self.per_device
+    }
 }
 
 /// Runs the whole line for a while and prints the gateway's figures.
 fn measure(binary: &Path, points: usize) -> Result<()> {
     let folder = tempfile::tempdir_in(profile_folder()?).context("cannot make a folder")?;
     let folder = folder.path();
-    let per_device = points / CONNECTIONS;
-    let device = ModbusServer::tcp(folder, &registers(per_device))?;
+    let shape = Shape::of(points);
+    let device = Device::start(folder, shape)?;
     let broker = Mosquitto::start(folder)?;
     let _centre = start_centre(folder, &broker.url())?;
-    let gateway = start_gateway(binary, folder, per_device, device.tcp_port()?, &broker.url())?;
+    let gateway = start_gateway(binary, folder, shape, device.tcp_port()?, &broker.url())?;
     sleep(WARM_UP);
 
     let (status_before, requests_before) = (status(binary, folder)?, device.requests()?);
@@ -87,7 +140,7 @@ fn measure(binary: &Path, points: usize) -> Result<()> {
         Ok(number(of(&status_after)? - of(&status_before)?) / took)
     };
     let cores = (cpu_after.all - cpu_before.all) / took;
-    let expected = CONNECTIONS * per_device.div_ceil(FLOATS_PER_REQUEST);
+    let expected = CONNECTIONS * shape.devices * shape.per_device.div_ceil(FLOATS_PER_REQUEST);
     let figure = |name: &str, value: String| {
         println!("figure: gateway, {points} float points at 1 Hz, {name} = {value}");
     };
@@ -121,21 +174,23 @@ fn late_cycles(status: &Value) -> u64 {
 }
 
 /// One unit per connection; each float rises at a pace of its own.
-fn registers(per_device: usize) -> Value {
+fn registers(shape: Shape) -> Value {
     let entry = |point: usize| {
         let counter =
             json!({ "start": BITS_OF_230, "per_second": 100 + 37 * (point % 50), "words": 2 });
         json!({ "address": 2 * point, "counter": counter })
     };
-    let holding: Vec<Value> = (0..per_device).map(entry).collect();
+    let holding: Vec<Value> = (0..shape.per_device).map(entry).collect();
     let unit = |number: usize| json!({ "unit_id": number, "holding": holding.clone() });
-    json!({ "units": (1..=CONNECTIONS).map(unit).collect::<Vec<Value>>() })
+    let units = CONNECTIONS * shape.devices;
+    json!({ "units": (1..=units).map(unit).collect::<Vec<Value>>() })
 }
 
 fn start_centre(folder: &Path, broker: &str) -> Result<Process> {
     let file = folder.join("nengliu.toml");
     fs::write(&file, format!("[lake]\nfolder = \"lake\"\n\n[broker]\nurl = \"{broker}\"\n"))?;
-    let mut command = Command::new(program("nengliu")?);
+    let binary = built("release/nengliu", "cargo build --release --workspace --bin nengliu")?;
+    let mut command = Command::new(binary);
     command.arg("serve").arg("-c").arg(&file);
     let mut centre = Process::start("centre", &command, folder)?;
     centre.wait_until("the centre", STARTS_WITHIN, |p| Ok(p.errors()?.contains("centre runs")))?;
@@ -146,25 +201,30 @@ fn start_centre(folder: &Path, broker: &str) -> Result<Process> {
 fn start_gateway(
     binary: &Path,
     folder: &Path,
-    per_device: usize,
+    shape: Shape,
     tcp_port: u16,
     broker: &str,
 ) -> Result<Process> {
     let profiles = folder.join("profiles/bench");
     fs::create_dir_all(&profiles)?;
-    fs::write(profiles.join("floats.toml"), profile(per_device)?)?;
+    fs::write(profiles.join("floats.toml"), profile(shape.per_device)?)?;
     let mut settings = format!(
         "[gateway]\nid = \"gw-1\"\nsite = \"works/plant\"\nprofile_folders = [\"profiles\"]\n\n\
          [uplink]\nurl = \"{broker}\"\n"
     );
-    for number in 1..=CONNECTIONS {
+    for number in 0..CONNECTIONS {
         write!(
             settings,
             "\n[[port]]\nid = \"port-{number}\"\nprotocol = \"modbus\"\n\
-             address = \"tcp://127.0.0.1:{tcp_port}\"\n\n\
-             [[device]]\nid = \"device-{number}\"\nport = \"port-{number}\"\n\
-             profile = \"bench/floats\"\nunit = {number}\npoll = \"1s\"\n"
+             address = \"tcp://127.0.0.1:{tcp_port}\"\n"
         )?;
+        for unit in (1..).skip(number * shape.devices).take(shape.devices) {
+            write!(
+                settings,
+                "\n[[device]]\nid = \"device-{unit}\"\nport = \"port-{number}\"\n\
+                 profile = \"bench/floats\"\nunit = {unit}\npoll = \"1s\"\n"
+            )?;
+        }
     }
     let file = folder.join("gateway.toml");
     fs::write(&file, settings)?;

@@ -78,7 +78,7 @@ fn steps() -> Result<Vec<Step>> {
 }
 
 /// A bench of the end-to-end harness drives programs: the gateway as it is flashed, which it measures, and the
-/// centre of the development build, which it does not.
+/// centre of the release build, which it does not.
 fn builds_of_programs() -> Vec<Command> {
     let build = |arguments: &[&str]| {
         let mut command = process::cargo();
@@ -87,7 +87,7 @@ fn builds_of_programs() -> Vec<Command> {
     };
     vec![
         build(&["--profile", "edge", "-p", "nengliu-gateway"]),
-        build(&["--workspace", "--bin", "nengliu"]),
+        build(&["--release", "--workspace", "--bin", "nengliu"]),
     ]
 }
 

@@ -51,6 +51,45 @@ fn a_good_profile_keeps_what_it_says() {
 }
 
 #[test]
+fn the_states_of_an_enumeration_have_names() {
+    const STATE: &str = r#"
+[[point]]
+metric = "mode"
+unit = "1"
+kind = "state"
+source = "manual"
+register = 80
+states = [{ value = 0, zh = "停机", en = "stopped" }, { value = 1, en = "running" }]
+"#;
+    let problems_of = |from: &str, to: &str| {
+        let text = format!("{GOOD}{}", STATE.replace(from, to));
+        let mut problems = Problems::default();
+        let file = SourceFile::new("p.toml", text);
+        let loaded = load("eastron/sdm630", &file, &mut problems);
+        let states = loaded.map(|profile| profile.points[1].states.clone()).unwrap_or_default();
+        (states, problems.to_string())
+    };
+    let (states, problems) = problems_of("", "");
+    assert_eq!(problems, "");
+    let state = |value, zh: &str, en: &str| PointState { value, zh: zh.into(), en: en.into() };
+    assert_eq!(states, [state(0, "停机", "stopped"), state(1, "", "running")]);
+    let check = |from: &str, to: &str, expected: &str| {
+        let problems = problems_of(from, to).1;
+        assert!(problems.contains(expected), "{problems}");
+    };
+    check("value = 1", "value = 0", "state 0 stands twice; give each value one name");
+    check(", en = \"running\"", "", "a state has no name");
+    check("stopped", &"s".repeat(81), "`en`: expected at most 80 characters, found 81");
+    check("kind = \"state\"", "kind = \"gauge\"", "only a point of `kind = \"state\"` has states");
+    check("value = 1", "value = \"on\"", "expected");
+    check("value = 1", "number = 1", "value");
+    let many: Vec<String> = (0..257).map(|n| format!("{{ value = {n}, en = \"a\" }}")).collect();
+    let many = format!("[{}]", many.join(", "));
+    let list = "[{ value = 0, zh = \"停机\", en = \"stopped\" }, { value = 1, en = \"running\" }]";
+    check(list, &many, "`states`: expected at most 256, found 257");
+}
+
+#[test]
 fn names_what_is_wrong_and_where() {
     check("kWh", "KWH", "GW-C043 p.toml:12:8: `KWH` is not a unit; did you mean `kWh`?");
     check(

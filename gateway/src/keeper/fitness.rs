@@ -1,12 +1,14 @@
 //! Whether a sample is one of its point: a frame that breaks the rules of its dictionary must never be born, because no
 //! centre could read it. Must never change a sample.
 
-use model::{Dictionary, Sample, Timestamp, Value, ValueType};
+use model::{Sample, Timestamp, Value, ValueType};
+
+use crate::points::PointTable;
 
 /// Why the sample must not be kept, in words; `None` for one that may.
-pub(super) fn unfit(sample: &Sample, dictionary: &Dictionary) -> Option<String> {
-    let Some(point) = dictionary.point(sample.point) else {
-        let points = dictionary.points.len();
+pub(super) fn unfit(sample: &Sample, points: &PointTable) -> Option<String> {
+    let Some(point) = points.point(sample.point) else {
+        let points = points.len();
         return Some(format!("expected a point below {points}, found {}", sample.point.0));
     };
     if !sample.source_time.is_storable() {

@@ -10,7 +10,7 @@ use model::codec;
 use model::host::Clock;
 use model::record::{JsonRecord, Loss};
 use model::{
-    Batch, Boot, Cursor, Dictionary, HistoryMarks, PointIndex, RecordType, Sample, SampleFlags,
+    Batch, Boot, Cursor, HistoryMarks, PointId, PointIndex, RecordType, Sample, SampleFlags,
     Timestamp,
 };
 use spool::{Draft, LossTotals, Recovery, Spool, SpoolConfig, SpoolError};
@@ -20,7 +20,8 @@ use super::command::SpoolView;
 use super::fitness::unfit;
 use super::last::LastSamples;
 use super::refusals::Refusals;
-use crate::batcher::Batcher;
+use crate::batcher::{Batcher, CutBatch};
+use crate::points::{PlannedDictionary, PointTable};
 use crate::status::{ClockStatus, SpoolFindings, SpoolStatus, UnfitPoint};
 
 /// Reading back pauses when fewer segments than this are free before the spool would drop; a small quota has no more
@@ -28,18 +29,18 @@ use crate::status::{ClockStatus, SpoolFindings, SpoolStatus, UnfitPoint};
 const READ_BACK_SEGMENTS_FREE: u64 = 2;
 /// Points whose readings do not fit them that are named, in the log and in the status; more are counted.
 const UNFIT_TOLD_MAX: usize = 20;
-/// Dictionaries told at the opening of a session, at most.
-const DICTIONARIES_KEPT: usize = 16;
+/// Dictionaries of earlier configurations told at the opening of a session, at most.
+const DICTIONARIES_KEPT: usize = 64;
 
 /// The spool and what waits to get into it.
 pub(super) struct Keeping {
     pub(super) spool: Spool,
     /// Reading back pauses when less room than this is left.
     read_back_bytes: u64,
-    dictionary: Arc<Dictionary>,
+    points: Arc<PointTable>,
     batcher: Batcher,
-    /// Bodies of the DICT records of the newest segment and of this run, oldest first. Every segment begins with the
-    /// one in use, so a centre that is new to this log learns it from the frames; these are for one that goes on in
+    /// Bodies of the DICT records of the newest segment and of this run, oldest first. Every segment begins with
+    /// those in use, so a centre that is new to this log learns it from the frames; these are for one that goes on in
     /// the middle of a segment and has lost what it knew.
     pub(super) dictionaries: Vec<Bytes>,
     /// What the emissions justify, as far as their samples were kept.
@@ -70,7 +71,7 @@ impl Keeping {
         spool: Spool,
         recovery: Recovery,
         config: &SpoolConfig,
-        dictionary: Arc<Dictionary>,
+        points: Arc<PointTable>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let marks = recovery.history.as_deref().map(HistoryMarks::from_record);
@@ -97,9 +98,9 @@ impl Keeping {
             lost_before,
             spool,
             read_back_bytes: read_back_bytes(config),
-            batcher: Batcher::new(dictionary.hash()),
-            last: LastSamples::new(dictionary.points.len()),
-            dictionary,
+            batcher: Batcher::default(),
+            last: LastSamples::new(points.len()),
+            points,
             dictionaries: dictionaries.collect(),
             durable_marks: marks.clone(),
             noted_marks: marks.clone(),
@@ -116,15 +117,21 @@ impl Keeping {
         }
     }
 
-    /// BOOT, the dictionary of this run and the marks: durable before anything else happens.
+    /// BOOT, the dictionaries of this run as far as the newest segment lacks them, and the marks: durable before
+    /// anything else happens.
     pub(super) fn note_start(&mut self, boot: &Boot) -> Result<(), SpoolError> {
         self.spool.append(small(RecordType::Boot, boot.to_record()))?;
-        let body = self.dictionary.to_record();
-        self.spool.append(small(RecordType::Dictionary, body.clone()))?;
-        let body = Bytes::from(body);
-        self.dictionaries.retain(|known| *known != body);
-        self.dictionaries.push(body);
+        // First, so that dictionaries that do not fit the segments are named before any of them is written.
         self.set_preamble()?;
+        let points = Arc::clone(&self.points);
+        for PlannedDictionary { record, .. } in points.dictionaries() {
+            if let Some(at) = self.dictionaries.iter().position(|known| known == record) {
+                self.dictionaries.remove(at);
+            } else {
+                self.spool.append(small(RecordType::Dictionary, record.to_vec()))?;
+            }
+            self.dictionaries.push(record.clone());
+        }
         self.look_at_clock();
         self.spool.commit()?;
         Ok(())
@@ -140,10 +147,10 @@ impl Keeping {
     }
 
     fn set_preamble(&mut self) -> Result<(), SpoolError> {
-        let mut preamble = Vec::new();
-        if let Some(body) = self.dictionaries.last() {
-            preamble.push(small(RecordType::Dictionary, body.to_vec()));
-        }
+        let dictionaries = self.points.dictionaries().iter();
+        let mut preamble: Vec<Draft> = dictionaries
+            .map(|dictionary| small(RecordType::Dictionary, dictionary.record.to_vec()))
+            .collect();
         if !self.durable_marks.marks.is_empty() {
             preamble.push(small(RecordType::History, self.durable_marks.to_record()));
         }
@@ -158,7 +165,7 @@ impl Keeping {
             SampleFlags::CLOCK_UNSYNCHRONISED
         };
         for sample in emission.samples {
-            if let Some(why) = unfit(&sample, &self.dictionary) {
+            if let Some(why) = unfit(&sample, &self.points) {
                 self.refuse_unfit(&sample, &why);
                 continue;
             }
@@ -169,11 +176,14 @@ impl Keeping {
         }
         let kept = |(index, _): &(PointIndex, Cursor)| !self.frozen.contains(index);
         for (index, mark) in emission.marks.into_iter().filter(kept) {
-            let point = self.dictionary.point(index).map(|point| point.id.clone());
-            if let Some(point) = point {
+            if let Some(point) = self.id(index) {
                 self.marks.marks.insert(point, mark);
             }
         }
+    }
+
+    fn id(&self, index: PointIndex) -> Option<PointId> {
+        PointId::new(self.points.point(index)?.id).ok()
     }
 
     /// Samples that wait to be cut.
@@ -191,8 +201,9 @@ impl Keeping {
         if tried.is_ok() {
             self.record_refusals(was_failing);
         }
-        for batch in self.batcher.cut() {
-            self.offer(batch);
+        let points = Arc::clone(&self.points);
+        for cut in self.batcher.cut(&points) {
+            self.offer(cut);
         }
         self.note_marks();
         match tried.and_then(|()| self.spool.commit()) {
@@ -241,7 +252,7 @@ impl Keeping {
     fn refuse_unfit(&mut self, sample: &Sample, why: &str) {
         if self.refusals.note_unfit(sample, why) && self.refusals.unfit().count() <= UNFIT_TOLD_MAX
         {
-            let point = self.dictionary.point(sample.point).map(|point| point.id.to_string());
+            let point = self.points.point(sample.point).map(|point| point.id.to_owned());
             let point = point.unwrap_or_else(|| format!("number {}", sample.point.0));
             tracing::error!(
                 point,
@@ -252,45 +263,49 @@ impl Keeping {
     }
 
     /// Hands one batch to the spool; one that is too long for this segment size goes in halves.
-    fn offer(&mut self, mut batch: Batch) {
-        let appended = match codec::encode(&batch) {
-            Ok(body) => self.spool.append(data(&batch.samples, body)),
+    fn offer(&mut self, mut cut: CutBatch) {
+        let samples = cut.batch.samples.as_slice();
+        let appended = match codec::encode(&cut.batch) {
+            Ok(body) => self.spool.append(data(samples, body)),
             // The batcher keeps every rule of the codec; if it ever does not, the others must still be kept.
-            Err(e) => return self.refuse(&batch.samples, &e),
+            Err(e) => return self.refuse(&cut, &e),
         };
         match appended {
             Ok(_) => {
-                self.samples_appended = self.samples_appended.saturating_add(count(&batch.samples));
-                self.last.note_appended(&batch.samples);
+                self.samples_appended = self.samples_appended.saturating_add(count(samples));
+                let times = samples.iter().map(|sample| (cut.point(sample), sample.source_time));
+                self.last.note_appended(times);
             }
-            Err(SpoolError::RecordTooLong { .. }) if batch.samples.len() > 1 => {
-                let samples = batch.samples.split_off(batch.samples.len() / 2);
-                let second = Batch { dictionary: batch.dictionary, samples };
-                self.offer(batch);
+            Err(SpoolError::RecordTooLong { .. }) if samples.len() > 1 => {
+                let second = cut.batch.samples.split_off(cut.batch.samples.len() / 2);
+                let second = Batch { dictionary: cut.batch.dictionary, samples: second };
+                let second = CutBatch { batch: second, ..cut };
+                self.offer(cut);
                 self.offer(second);
             }
-            Err(e) => self.refuse(&batch.samples, &e),
+            Err(e) => self.refuse(&cut, &e),
         }
     }
 
     /// Counts samples that were not kept (INV-6). The marks of their points go back to what the spool holds and stay
     /// there until their port begins again, which then reads back what is missing, as far as the device remembers it.
-    fn refuse(&mut self, samples: &[Sample], why: &dyn std::error::Error) {
+    fn refuse(&mut self, cut: &CutBatch, why: &dyn std::error::Error) {
         if self.refusals.samples() == self.refused_told {
             tracing::error!(
                 error = %why,
                 "readings are lost; those that a device remembers are read back once the disk works"
             );
         }
+        let samples = cut.batch.samples.as_slice();
         self.refusals.note(samples);
-        for sample in samples {
-            if !self.frozen.insert(sample.point) {
+        for index in samples.iter().map(|sample| cut.point(sample)) {
+            if !self.frozen.insert(index) {
                 continue;
             }
-            let Some(point) = self.dictionary.point(sample.point) else { continue };
-            match self.noted_marks.marks.get(&point.id) {
-                Some(mark) => self.marks.marks.insert(point.id.clone(), mark.clone()),
-                None => self.marks.marks.remove(&point.id),
+            let Some(point) = self.id(index) else { continue };
+            match self.noted_marks.marks.get(&point) {
+                Some(mark) => self.marks.marks.insert(point, mark.clone()),
+                None => self.marks.marks.remove(&point),
             };
         }
     }
@@ -337,8 +352,11 @@ impl Keeping {
         let mut marks = HashMap::new();
         for index in points {
             self.frozen.remove(index);
-            let point = self.dictionary.point(*index);
-            if let Some(mark) = point.and_then(|point| self.marks.marks.get(&point.id)) {
+            if self.marks.marks.is_empty() {
+                continue;
+            }
+            let point = self.id(*index);
+            if let Some(mark) = point.and_then(|point| self.marks.marks.get(&point)) {
                 marks.insert(*index, mark.clone());
             }
         }
@@ -375,7 +393,7 @@ impl Keeping {
     fn unfit_points(&self) -> Vec<UnfitPoint> {
         let shown = self.refusals.unfit().take(UNFIT_TOLD_MAX);
         let shown = shown.map(|(index, samples, why)| {
-            let point = self.dictionary.point(index).map(|point| point.id.to_string());
+            let point = self.points.point(index).map(|point| point.id.to_owned());
             let point = point.unwrap_or_else(|| format!("number {}", index.0));
             UnfitPoint { point, samples, why: why.to_owned() }
         });

@@ -1,12 +1,12 @@
 //! The last sample and the newest durable source time of every point, for `status`. Must never grow beyond the
-//! dictionary.
+//! gateway's points.
 
-use model::{Sample, Timestamp};
+use model::{PointIndex, Sample, Timestamp};
 
 /// A sample whose source time is so far ahead of the gateway's clock came when one of their clocks stood wrong.
 const AHEAD_MICROS_MAX: i64 = 60_000_000;
 
-/// One slot per point of the dictionary.
+/// One slot per point of the gateway.
 #[derive(Debug, Clone, Default)]
 pub struct LastSamples {
     last: Vec<Option<Sample>>,
@@ -37,13 +37,12 @@ impl LastSamples {
     }
 
     /// The spool took these samples.
-    pub fn note_appended(&mut self, samples: &[Sample]) {
-        for sample in samples {
-            let slot = usize::try_from(sample.point.0)
-                .ok()
-                .and_then(|at| self.newest_appended.get_mut(at));
+    pub fn note_appended(&mut self, samples: impl Iterator<Item = (PointIndex, Timestamp)>) {
+        for (point, source_time) in samples {
+            let slot =
+                usize::try_from(point.0).ok().and_then(|at| self.newest_appended.get_mut(at));
             if let Some(slot) = slot {
-                *slot = (*slot).max(Some(sample.source_time));
+                *slot = (*slot).max(Some(source_time));
             }
         }
     }
@@ -61,7 +60,7 @@ impl LastSamples {
 
 #[cfg(test)]
 mod tests {
-    use model::{PointIndex, Quality, Value};
+    use model::{Quality, Value};
 
     use super::*;
 

@@ -12,13 +12,14 @@ use driver::Emission;
 use model::dictionary::{DisplayName, Place, PointInfo, PointKind};
 use model::host::{Clock, Entropy};
 use model::{
-    Boot, Dictionary, PointId, PointIndex, Quality, RecordType, Sample, Sequence, Timestamp, Unit,
-    Value, ValueType,
+    Boot, PointId, PointIndex, Quality, RecordType, Sample, Sequence, Timestamp, Unit, Value,
+    ValueType,
 };
 use proptest::prelude::*;
 use spool::{Spool, SpoolConfig, StoredFrame};
 
 use super::keeping::Keeping;
+use crate::points::{PointTable, PointTableBuilder};
 use crate::status::SpoolFindings;
 use disk::TestDisk;
 
@@ -46,7 +47,7 @@ fn id(point: u32) -> PointId {
     PointId::new(format!("acme/m{point}/e")).unwrap()
 }
 
-fn dictionary() -> Arc<Dictionary> {
+fn points() -> Arc<PointTable> {
     let place = Place { enterprise: "acme".into(), site: "nb".into(), area: None, line: None };
     let point = |point| PointInfo {
         id: id(point),
@@ -62,7 +63,11 @@ fn dictionary() -> Arc<Dictionary> {
         interval_ms: None,
         profile: None,
     };
-    Arc::new(Dictionary::new((0..POINTS).map(point).collect()).unwrap())
+    let mut points = PointTableBuilder::default();
+    for index in 0..POINTS {
+        points.add_device(vec![point(index)]).unwrap();
+    }
+    Arc::new(points.finish().unwrap())
 }
 
 fn open(disk: &TestDisk, segments: u64) -> Keeping {
@@ -82,7 +87,7 @@ fn open_by(disk: &TestDisk, segments: u64, clock: Arc<dyn Clock>) -> Keeping {
         at: Timestamp(0),
         last_sequence: spool.status().durable,
     };
-    let mut keeping = Keeping::new(spool, recovery, &config, dictionary(), clock);
+    let mut keeping = Keeping::new(spool, recovery, &config, points(), clock);
     keeping.note_start(&boot).unwrap();
     keeping
 }

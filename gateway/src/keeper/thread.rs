@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use driver::{EMISSIONS_QUEUED_MAX, Emission};
 use model::host::Clock;
-use model::{Boot, Cursor, Dictionary, LogId, PointIndex, Sequence};
+use model::{Boot, Cursor, LogId, PointIndex, Sequence};
 use spool::{Spool, SpoolConfig, SpoolError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,6 +19,7 @@ use super::command::{
     COMMANDS_QUEUED_MAX, Command, KeeperClosed, KeeperHandle, KeeperStatus, OpenInfo, SpoolView,
 };
 use super::keeping::Keeping;
+use crate::points::PointTable;
 use crate::run::Host;
 use crate::settings::SpoolSettings;
 use crate::status::{SpoolStatus, TaskState};
@@ -46,7 +47,7 @@ pub struct KeeperSettings {
     /// The spool.
     pub spool: SpoolSettings,
     /// The points of this run.
-    pub dictionary: Arc<Dictionary>,
+    pub points: Arc<PointTable>,
     /// Version of the program, for the BOOT record.
     pub version: String,
 }
@@ -191,7 +192,7 @@ struct Worker {
 
 impl Worker {
     fn open(settings: KeeperSettings, host: &Host, shown: Shown) -> Result<Self, KeeperError> {
-        let KeeperSettings { spool, dictionary, version } = settings;
+        let KeeperSettings { spool, points, version } = settings;
         let config = SpoolConfig {
             segment_bytes: spool.segment.0,
             ..SpoolConfig::new(&spool.folder, spool.quota.0)
@@ -205,7 +206,7 @@ impl Worker {
             at: host.clock.now(),
             last_sequence: log.status().durable,
         };
-        let mut keeping = Keeping::new(log, recovery, &config, dictionary, Arc::clone(&host.clock));
+        let mut keeping = Keeping::new(log, recovery, &config, points, Arc::clone(&host.clock));
         keeping.note_start(&boot)?;
         let mut worker = Self {
             keeping,

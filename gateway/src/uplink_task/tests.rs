@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::host::{Clock, Entropy};
-use model::{Dictionary, DurabilityClass, Timestamp};
+use model::{DurabilityClass, Timestamp};
 use rumqttc::v5::MqttOptions;
 
 use super::*;
@@ -54,8 +54,8 @@ impl Bench {
             segment: config::ByteSize(64 << 10),
             commit_interval: Duration::from_millis(10),
         };
-        let dictionary = Arc::new(Dictionary::new(Vec::new()).unwrap());
-        let settings = KeeperSettings { spool, dictionary, version: "test".to_owned() };
+        let points = Arc::new(crate::PointTable::default());
+        let settings = KeeperSettings { spool, points, version: "test".to_owned() };
         let (emissions, emissions_rx) = mpsc::channel(1);
         drop(emissions);
         let keeper = Keeper::start(
@@ -167,7 +167,7 @@ async fn a_conflict_is_told_and_kept_in_the_spool_folder() {
     bench.acks.send(bench.ack(1_000)).await.unwrap();
     let status = bench.status(|status| status.fault.is_some()).await;
     let fault = status.fault.unwrap();
-    assert!(fault.contains("up to 1000 of this spool, but only 2 were"), "{fault}");
+    assert!(fault.contains("up to 1000 of this spool, but only 1 were"), "{fault}");
     // Writing it follows the telling at once.
     let (folder, stop) = (bench.spool_folder.clone(), bench.stop.clone());
     stop.cancel();

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::quarantine::Quarantined;
 
 /// Dictionaries that one log keeps at hand; the oldest gives way, and the gateway is asked for it when it is needed again.
-const DICTIONARIES_MAX: usize = 16;
+const DICTIONARIES_MAX: usize = 128;
 
 /// Dictionaries of one log that are known to be claimed; all are looked at again when there are more.
 const CLAIMED_MAX: usize = 256;

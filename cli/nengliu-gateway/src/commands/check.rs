@@ -33,7 +33,7 @@ pub(super) fn check(path: &Path, json: bool) -> u8 {
             path.display(),
             plan.ports.len(),
             plan.settings.devices.len(),
-            plan.dictionary.points.len()
+            plan.points.len()
         );
         for (port, planned) in &plan.ports {
             println!("port {port}");

@@ -40,6 +40,7 @@ fn form(data_type: DataType) -> Form {
         offset: Decimal::ZERO,
         resolution: None,
         modulus: None,
+        states: Vec::new(),
         source: None,
         unverified: true,
         poll: None,

@@ -17,6 +17,7 @@ fn point(index: u32, area: Area, start: u16, data_type: DataType) -> Point {
         offset: Decimal::ZERO,
         resolution: None,
         modulus: None,
+        states: Vec::new(),
         source: None,
         unverified: true,
         poll: None,

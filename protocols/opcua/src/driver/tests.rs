@@ -33,6 +33,7 @@ fn port(port: &str, device: &str, point: &str) -> PortSpec {
         offset: Decimal::ZERO,
         resolution: Some("0.01".parse().unwrap()),
         modulus: None,
+        states: Vec::new(),
         source: None,
         unverified: false,
         poll: None,
