@@ -189,6 +189,18 @@ impl Table {
         self.optional::<Vec<Table>>(key, problems).map_or_else(Vec::new, |found| found.value)
     }
 
+    /// Takes `[key]`, or all tables of `[[key]]`; at least one must be there.
+    pub fn one_or_more_tables(&mut self, key: &'static str, problems: &mut Problems) -> Vec<Table> {
+        if !matches!(self.entries.get(key), Some((_, Item::List(list), _)) if !list.is_empty()) {
+            return self
+                .required::<Table>(key, problems)
+                .map(|found| found.value)
+                .into_iter()
+                .collect();
+        }
+        self.tables(key, problems)
+    }
+
     /// Takes every remaining entry that is a table, `[key.<name>]` by name.
     pub fn drain_tables(&mut self) -> Vec<(Spanned<String>, Table)> {
         let names: Vec<String> = self

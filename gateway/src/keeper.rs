@@ -4,6 +4,7 @@
 mod ack_watch;
 mod clock_watch;
 mod command;
+mod delivery;
 mod fitness;
 mod keeping;
 mod last;
@@ -12,6 +13,6 @@ mod refusals;
 mod tests;
 mod thread;
 
-pub use command::{KeeperClosed, KeeperHandle, KeeperStatus, OpenInfo, SpoolView};
+pub use command::{DestinationView, KeeperClosed, KeeperHandle, KeeperStatus, OpenInfo, SpoolView};
 pub use last::LastSamples;
 pub use thread::{Keeper, KeeperError, KeeperSettings};

@@ -18,10 +18,11 @@ pub mod status;
 mod status_socket;
 mod status_view;
 pub mod supervise;
+pub mod transport;
 pub mod uplink;
-mod uplink_conflict;
 mod uplink_open;
 mod uplink_task;
+mod uplinks;
 mod verdict;
 
 pub use plan::{GatewayPlan, plan};

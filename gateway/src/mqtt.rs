@@ -1,23 +1,34 @@
 //! The connection to the broker: publishes messages at QoS 1 and hands over commit acks. A broken connection is thrown
 //! away with all its state and made anew: what was under way is in the spool, and the uplink sends it again. Must
 //! never know the spool.
+//!
+//! The broker's limits hold: no message is longer than the maximum packet size of its CONNACK (the uplink sends a longer
+//! one in parts), its receive maximum and keep-alive are those of the connection, and a reason code is named with what to
+//! change. Only committed progress, or a connection that held for long, makes the next wait short again.
+
+mod reasons;
+mod url;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use driver::Backoff;
-use model::host::Entropy;
+use model::wire::{MESSAGE_BYTES_MAX, PART_MESSAGE_BYTES_MIN};
 use model::{Ack, GatewayId, topic};
-use rumqttc::Transport;
+use rumqttc::Transport as Wire;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, Packet, PubAckReason, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use crate::settings::UplinkSettings;
+use crate::transport::{BoxFuture, Broken, Channels, Connection, Outgoing, Transport};
+
+pub(crate) use url::is_open_to_others;
+pub use url::{UrlFault, without_credentials};
 
 /// Messages handed to the connection and not yet on the wire.
 const REQUESTS_QUEUED_MAX: usize = 16;
@@ -27,26 +38,29 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Silence after CONNECT or during TCP and TLS set-up.
 const CONNECT_TIMEOUT_S: u64 = 5;
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// A connection that held so long is a good one, also where there was nothing to commit.
+const HELD_LONG: Duration = Duration::from_mins(1);
 /// An ack is a small text; anything longer is not ours.
 const INCOMING_BYTES_MAX: u32 = 64 * 1024;
-
-/// The connection of the moment.
-#[derive(Clone, Default)]
-pub struct Connection {
-    /// Publishes on it; `None` while there is none.
-    pub client: Option<AsyncClient>,
-    /// Why there is none, for people.
-    pub reason: Option<String>,
-}
+/// What a PUBLISH has around its message and its topic: fixed header, length of the topic, packet id, properties.
+const PUBLISH_BYTES: usize = 5 + 2 + 2 + 1;
 
 /// Why a connection cannot even be tried.
 #[derive(Debug, Error)]
 pub enum MqttError {
     /// The URL is not one of a broker.
-    #[error("uplink url `{url}`: expected `mqtt://host:1883` or `mqtts://host:8883`")]
+    #[error("uplink url `{}`: {fault}", without_credentials(url))]
     Url {
         /// What was given.
         url: String,
+        /// What is wrong with it.
+        fault: UrlFault,
+    },
+    /// No `ca_file` is given, and the system trusts nobody.
+    #[error("the system has no certificate authorities: {why}")]
+    NoSystemCertificates {
+        /// What was found.
+        why: String,
     },
     /// A file could not be read.
     #[error("cannot read {what} `{}`", path.display())]
@@ -75,15 +89,19 @@ pub struct Broker {
     backoff_max: Duration,
 }
 
+/// What is known of the connections so far.
+struct Known {
+    backoff: Backoff,
+    /// Most bytes of a packet; half of it after the broker called one too large without having named a limit.
+    packet_bytes_max: usize,
+}
+
 impl Broker {
     /// Reads the certificate and password files and checks the URL. Opens no connection.
     pub fn new(settings: &UplinkSettings, gateway: &GatewayId) -> Result<Self, MqttError> {
-        let wrong_url = || MqttError::Url { url: settings.url.clone() };
-        let url = url::Url::parse(&settings.url).map_err(|_| wrong_url())?;
-        let secure = url.scheme() == "mqtts";
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(wrong_url)?;
-        let tcp_port = url.port().unwrap_or(if secure { 8883 } else { 1883 });
-        let mut options = MqttOptions::new(gateway.as_str(), host, tcp_port);
+        let wrong_url = |fault| MqttError::Url { url: settings.url.clone(), fault };
+        let address = url::read(&settings.url).map_err(wrong_url)?;
+        let mut options = MqttOptions::new(gateway.as_str(), address.host, address.tcp_port);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_connection_timeout(CONNECT_TIMEOUT_S);
         options.set_clean_start(true);
@@ -93,28 +111,25 @@ impl Broker {
             let text = read(file, "the password file")?;
             options.set_credentials(user, text.lines().next().unwrap_or_default());
         }
-        if secure {
-            let path = settings.ca_file.clone().unwrap_or_default();
-            options.set_transport(tls(&path)?);
+        if address.is_secure {
+            options.set_transport(tls(settings.ca_file.as_deref())?);
         }
-        Ok(Self { options, gateway: gateway.clone(), backoff_max: settings.backoff_max })
+        let (gateway, backoff_max) = (gateway.clone(), settings.backoff_max);
+        Ok(Self { options, gateway, backoff_max })
     }
 
-    /// Keeps a connection until `stop`; a lost one is replaced after a wait with jitter. An ack that finds the queue
-    /// full is dropped: acks are cumulative, and the uplink asks again.
-    pub async fn run(
-        self,
-        entropy: Arc<dyn Entropy>,
-        connection: watch::Sender<Connection>,
-        acks: mpsc::Sender<Ack>,
-        stop: CancellationToken,
-    ) {
-        let mut backoff = Backoff::new(BACKOFF_MIN.min(self.backoff_max), self.backoff_max);
+    async fn keep_connected(self, channels: Channels) {
+        let Channels { connection, acks, progress, entropy, stop } = channels;
+        let mut known = Known {
+            backoff: Backoff::new(BACKOFF_MIN.min(self.backoff_max), self.backoff_max),
+            packet_bytes_max: MESSAGE_BYTES_MAX,
+        };
         while !stop.is_cancelled() {
+            let (began, committed) = (Instant::now(), *progress.borrow());
             let (client, mut eventloop) =
                 AsyncClient::new(self.options.clone(), REQUESTS_QUEUED_MAX);
             let ended = tokio::select! {
-                reason = self.serve(&client, &mut eventloop, &connection, &acks, &mut backoff) => reason,
+                reason = self.serve(&client, &mut eventloop, &connection, &acks, &mut known) => reason,
                 () = stop.cancelled() => {
                     self.say_goodbye(&client, &mut eventloop).await;
                     return;
@@ -123,10 +138,13 @@ impl Broker {
             // Whoever waits to publish on it must hear at once that it is gone.
             drop(eventloop);
             tracing::debug!(reason = ended, "broker connection ended");
-            connection.send_replace(Connection { client: None, reason: Some(ended) });
+            connection.send_replace(Connection { outgoing: None, reason: Some(ended) });
+            if *progress.borrow() != committed || began.elapsed() >= HELD_LONG {
+                known.backoff.reset();
+            }
             let mut chance = [0; 8];
             entropy.fill(&mut chance);
-            let wait = backoff.after_failure(u64::from_le_bytes(chance));
+            let wait = known.backoff.after_failure(u64::from_le_bytes(chance));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => return,
@@ -134,45 +152,60 @@ impl Broker {
         }
     }
 
-    /// Drives one connection until it breaks; returns why.
+    /// Drives one connection until it ends; says why it did.
     async fn serve(
         &self,
         client: &AsyncClient,
         eventloop: &mut EventLoop,
         connection: &watch::Sender<Connection>,
         acks: &mpsc::Sender<Ack>,
-        backoff: &mut Backoff,
+        known: &mut Known,
     ) -> String {
+        let (up, down) = (topic::up(&self.gateway), topic::ack(&self.gateway));
+        let mut packet_bytes_max = known.packet_bytes_max;
         loop {
             let event = match eventloop.poll().await {
-                Ok(Event::Incoming(packet)) => packet,
+                Ok(Event::Incoming(event)) => event,
                 Ok(Event::Outgoing(_)) => continue,
-                Err(e) => return in_words(&e),
+                Err(e) => {
+                    if reasons::is_too_large(&e) {
+                        known.packet_bytes_max = (packet_bytes_max / 2).max(PART_MESSAGE_BYTES_MIN);
+                    }
+                    return reasons::of_error(&e);
+                }
             };
             match event {
-                Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
-                    if let Err(e) =
-                        client.try_subscribe(topic::ack(&self.gateway), QoS::AtLeastOnce)
-                    {
+                Packet::ConnAck(ack) => {
+                    let limit = ack.properties.and_then(|known| known.max_packet_size);
+                    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+                    packet_bytes_max =
+                        limit.map_or(packet_bytes_max, |limit| limit.min(packet_bytes_max));
+                    if let Err(e) = client.try_subscribe(&down, QoS::AtLeastOnce) {
                         return format!("cannot subscribe to the commit acks: {e}");
                     }
                 }
                 // Only now an ack can reach us: sending before would wait for one in vain.
                 Packet::SubAck(ack) => {
                     if let Some(code) = ack.return_codes.iter().find(|code| !is_granted(**code)) {
-                        let topic = topic::ack(&self.gateway);
-                        return format!("broker does not let us read `{topic}`: {code:?}");
+                        return reasons::of_refusal("read", &down, &format!("{code:?}"));
                     }
-                    connection
-                        .send_replace(Connection { client: Some(client.clone()), reason: None });
+                    let around = PUBLISH_BYTES + up.len();
+                    let message_bytes_max = packet_bytes_max.saturating_sub(around);
+                    if message_bytes_max < PART_MESSAGE_BYTES_MIN {
+                        return format!(
+                            "broker takes packets of at most {packet_bytes_max} bytes: expected {} or more; raise its \
+                             maximum packet size",
+                            PART_MESSAGE_BYTES_MIN + around
+                        );
+                    }
+                    let outgoing =
+                        Published { client: client.clone(), topic: up.clone(), message_bytes_max };
+                    let outgoing: Option<Arc<dyn Outgoing>> = Some(Arc::new(outgoing));
+                    connection.send_replace(Connection { outgoing, reason: None });
                 }
                 Packet::PubAck(ack) => match ack.reason {
-                    // A session begins with a message, so each one that is good comes by here.
-                    PubAckReason::Success | PubAckReason::NoMatchingSubscribers => backoff.reset(),
-                    reason => {
-                        let topic = topic::up(&self.gateway);
-                        return format!("broker does not let us write to `{topic}`: {reason:?}");
-                    }
+                    PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {}
+                    reason => return reasons::of_refusal("write to", &up, &format!("{reason:?}")),
                 },
                 Packet::Publish(message) => match Ack::from_json(&message.payload) {
                     Ok(ack) => {
@@ -180,11 +213,11 @@ impl Broker {
                             tracing::debug!("commit ack dropped: the queue is full");
                         }
                     }
-                    Err(e) => tracing::warn!(error = in_words(&e), "commit ack not followed"),
+                    Err(e) => {
+                        tracing::warn!(error = reasons::in_words(&e), "commit ack not followed");
+                    }
                 },
-                Packet::Disconnect(packet) => {
-                    return format!("broker said goodbye: {:?}", packet.reason_code);
-                }
+                Packet::Disconnect(packet) => return reasons::of_disconnect(packet.reason_code),
                 _ => {}
             }
         }
@@ -206,46 +239,75 @@ fn is_granted(code: SubscribeReasonCode) -> bool {
     matches!(code, SubscribeReasonCode::Success(QoS::AtLeastOnce | QoS::ExactlyOnce))
 }
 
-/// The whole chain of an error on one line: the outermost alone says little.
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        source = inner.source();
-    }
-    text
-}
-
 fn read(path: &std::path::Path, what: &'static str) -> Result<String, MqttError> {
     let named = |source| MqttError::File { what, path: path.to_owned(), source };
     std::fs::read_to_string(path).map_err(named)
 }
 
-fn tls(ca_file: &std::path::Path) -> Result<Transport, MqttError> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
-
-    let text = read(ca_file, "the certificates to trust")?;
-    let wrong = || MqttError::Certificate { path: ca_file.display().to_string() };
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-        roots.add(certificate.map_err(|_| wrong())?).map_err(|_| wrong())?;
-    }
-    if roots.is_empty() {
-        return Err(wrong());
-    }
+fn tls(ca_file: Option<&std::path::Path>) -> Result<Wire, MqttError> {
+    let roots = match ca_file {
+        Some(path) => roots_of_file(path)?,
+        None => roots_of_system()?,
+    };
     // The provider is named, so that a second one linked by another crate cannot make the choice ambiguous.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|_| wrong())?
+        .expect("ring has the default protocol versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(Transport::tls_with_config(rumqttc::TlsConfiguration::Rustls(Arc::new(config))))
+    Ok(Wire::tls_with_config(rumqttc::TlsConfiguration::Rustls(Arc::new(config))))
+}
+
+fn roots_of_file(path: &std::path::Path) -> Result<rustls::RootCertStore, MqttError> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    let text = read(path, "the certificates to trust")?;
+    let wrong = || MqttError::Certificate { path: path.display().to_string() };
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+        roots.add(certificate.map_err(|_| wrong())?).map_err(|_| wrong())?;
+    }
+    if roots.is_empty() { Err(wrong()) } else { Ok(roots) }
+}
+
+/// The certificate authorities that the system trusts.
+fn roots_of_system() -> Result<rustls::RootCertStore, MqttError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = rustls::RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added > 0 {
+        return Ok(roots);
+    }
+    let why = found.errors.first().map_or_else(|| "none was found".to_owned(), ToString::to_string);
+    Err(MqttError::NoSystemCertificates { why })
+}
+
+impl Transport for Broker {
+    fn run(self: Box<Self>, channels: Channels) -> BoxFuture<'static, ()> {
+        Box::pin(self.keep_connected(channels))
+    }
+}
+
+/// Publishes on one connection.
+struct Published {
+    client: AsyncClient,
+    topic: String,
+    message_bytes_max: usize,
+}
+
+impl Outgoing for Published {
+    fn send(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), Broken>> {
+        Box::pin(async move {
+            let handed = self.client.publish(&self.topic, QoS::AtLeastOnce, false, message).await;
+            handed.map_err(|_| Broken)
+        })
+    }
+
+    fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max
+    }
 }
 
 #[cfg(test)]

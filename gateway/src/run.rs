@@ -8,21 +8,21 @@ use driver::{EMISSIONS_QUEUED_MAX, PortLink};
 use model::host::{Clock, Entropy};
 use thiserror::Error;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::HealthBoard;
-use crate::keeper::{Keeper, KeeperClosed, KeeperError, KeeperHandle, KeeperSettings, SpoolView};
-use crate::mqtt::{Broker, Connection, MqttError};
+use crate::keeper::{Keeper, KeeperClosed, KeeperError, KeeperSettings};
+use crate::mqtt::MqttError;
 use crate::plan::GatewayPlan;
 use crate::ports::PortTask;
 use crate::settings::Settings;
-use crate::status::{GatewayStatus, UplinkStatus};
+use crate::status::GatewayStatus;
 use crate::status_socket::{self, socket_path};
 use crate::status_view::StatusView;
 use crate::supervise::{Supervisor, TaskBoard};
-use crate::uplink_task::UplinkTask;
+use crate::uplinks::UplinkParts;
 
 /// How long a stopping gateway waits for its ports before it leaves them.
 const PORTS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,8 +30,6 @@ const PORTS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 const UPLINK_DRAIN_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long a stopping gateway waits for its disk to take what was read.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Commit acks that may wait for the uplink.
-const ACKS_QUEUED_MAX: usize = 64;
 
 /// Why a gateway did not start.
 #[derive(Debug, Error)]
@@ -76,13 +74,16 @@ pub struct GatewayHandle {
 /// Starts everything. Returns when the spool is open; connections to devices and broker come up on their own.
 pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunError> {
     let GatewayPlan { settings, ports, points } = plan;
-    let broker = Broker::new(&settings.uplink, &settings.id)?;
+    let (stop, stop_ports, stop_uplink) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let uplinks = UplinkParts::of(&settings.uplinks, &settings.id, &host, &stop, &stop_uplink)?;
     let points = Arc::new(points);
     let board = TaskBoard::new(Arc::clone(&host.clock));
     let supervisor = Supervisor { board: board.clone(), host: host.clone() };
     let (emissions, emissions_rx) = mpsc::channel(EMISSIONS_QUEUED_MAX);
     let keeper_settings = KeeperSettings {
         spool: settings.spool.clone(),
+        destinations: settings.uplinks.iter().map(|uplink| uplink.id.clone()).collect(),
         points: Arc::clone(&points),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -91,8 +92,6 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
 
     let devices = settings.devices.iter().map(|device| device.id.value.clone());
     let health = Arc::new(HealthBoard::new(Arc::clone(&host.clock), devices));
-    let (stop, stop_ports, stop_uplink) =
-        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let mut running = JoinSet::new();
     for (name, planned) in ports {
         let of_port = settings.devices.iter().filter(|device| device.port.value == name);
@@ -119,34 +118,28 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
     drop(emissions);
 
     let mut tasks = JoinSet::new();
-    let (uplink_status, uplink) = watch::channel(UplinkStatus::default());
-    let uplink_parts = UplinkParts {
-        broker,
-        settings: settings.clone(),
-        host: host.clone(),
-        status: uplink_status,
-        stop: stop.clone(),
-        stop_uplink: stop_uplink.clone(),
-    };
-    let (log_id, handle, spool_view) = (keeper.log_id(), keeper.handle(), keeper.view());
-    tasks.spawn(supervisor.clone().keep_alive("uplink", stop.clone(), move || {
-        let (parts, handle, view) = (uplink_parts.clone(), handle.clone(), spool_view.clone());
-        async move {
-            if let Ok(known) = handle.status().await {
-                parts.run(log_id, model::Sequence(known.spool.acked), handle, view).await;
-            }
-        }
-    }));
+    let mut shown = Vec::new();
+    for (parts, status) in uplinks {
+        shown.push(status);
+        let (name, handle, spool_view) = (parts.name(), keeper.handle(), keeper.view());
+        tasks.spawn(supervisor.clone().keep_alive(name, stop.clone(), move || {
+            parts.clone().run(handle.clone(), spool_view.clone())
+        }));
+    }
     let view = Arc::new(StatusView {
         gateway: settings.id.to_string(),
-        url: settings.uplink.url.clone(),
         started: host.clock.now(),
-        resend_after: settings.uplink.resend_after,
+        resend_after: settings
+            .uplinks
+            .iter()
+            .map(|uplink| uplink.resend_after)
+            .max()
+            .unwrap_or_default(),
         clock: host.clock,
         health,
         tasks: board,
         keeper: keeper.handle(),
-        uplink,
+        uplinks: shown,
         point_table: points,
         known: Mutex::default(),
     });
@@ -169,46 +162,6 @@ fn listen(settings: &Settings) -> Result<Arc<UnixListener>, RunError> {
     let listener = UnixListener::bind(&path)
         .map_err(|source| RunError::Socket { path: path.display().to_string(), source })?;
     Ok(Arc::new(listener))
-}
-
-/// What a connection to the broker and the uplink over it are made of, each time again.
-#[derive(Clone)]
-struct UplinkParts {
-    broker: Broker,
-    settings: Settings,
-    host: Host,
-    status: watch::Sender<UplinkStatus>,
-    stop: CancellationToken,
-    stop_uplink: CancellationToken,
-}
-
-impl UplinkParts {
-    /// Runs both until stopped. A panic of one ends the other too: they share the state of one connection.
-    async fn run(
-        self,
-        log_id: model::LogId,
-        acked: model::Sequence,
-        keeper: KeeperHandle,
-        view: watch::Receiver<SpoolView>,
-    ) {
-        let Self { broker, settings, host, status, stop, stop_uplink } = self;
-        let (connection_tx, connection) = watch::channel(Connection::default());
-        let (acks_tx, acks) = mpsc::channel(ACKS_QUEUED_MAX);
-        let connected = broker.run(host.entropy.clone(), connection_tx, acks_tx, stop);
-        let task = UplinkTask {
-            gateway: settings.id.clone(),
-            spool_folder: settings.spool.folder.clone(),
-            settings: settings.uplink.clone(),
-            host,
-            keeper,
-            view,
-            connection,
-            acks,
-            status,
-            stop: stop_uplink,
-        };
-        tokio::join!(connected, task.run(log_id, acked));
-    }
 }
 
 impl GatewayHandle {

@@ -12,9 +12,10 @@
 //! segment = "4 MiB"
 //! commit_interval = "1s"               # what a power cut may take at most
 //!
-//! [uplink]
+//! [uplink]                             # or several [[uplink]], each with an id of its own
+//! id = "centre"                        # what the log calls this destination; one that is renamed is another one
 //! url = "mqtt://127.0.0.1:1883"        # or mqtts://host:8883
-//! ca_file = "ca.pem"
+//! ca_file = "ca.pem"                   # for mqtts://; the system's authorities when left out
 //! user = "gw-1"
 //! password_file = "password"
 //! resend_after = "10s"                 # nothing committed for so long: send again from the watermark
@@ -51,8 +52,11 @@ use model::dictionary::DisplayName;
 use model::id::check_id;
 use spool::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
-use crate::mqtt::{Broker, MqttError};
 use crate::poll_groups::{GroupSettings, checked_poll, read_groups};
+
+mod uplinks;
+
+pub use uplinks::UplinkSettings;
 
 /// Shortest and longest accepted commit interval: below, each sample wears the disk; above, a power cut takes much.
 pub const COMMIT_INTERVALS: RangeInclusive<Duration> =
@@ -75,8 +79,8 @@ pub struct Settings {
     pub profile_folders: Vec<PathBuf>,
     /// The spool.
     pub spool: SpoolSettings,
-    /// The uplink.
-    pub uplink: UplinkSettings,
+    /// The uplinks, at least one: the places that the readings go to.
+    pub uplinks: Vec<UplinkSettings>,
     /// The ports.
     pub ports: Vec<PortSettings>,
     /// The devices.
@@ -94,21 +98,6 @@ pub struct SpoolSettings {
     pub segment: ByteSize,
     /// How often gathered samples are made durable.
     pub commit_interval: Duration,
-}
-
-/// `[uplink]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UplinkSettings {
-    /// The broker, `mqtt://` or `mqtts://`.
-    pub url: String,
-    /// Certificates to trust, PEM; needed for `mqtts://`.
-    pub ca_file: Option<PathBuf>,
-    /// User name, and the file with the password on its first line.
-    pub credentials: Option<(String, PathBuf)>,
-    /// Nothing committed for so long: send again.
-    pub resend_after: Duration,
-    /// Longest wait between two tries to connect.
-    pub backoff_max: Duration,
 }
 
 /// One `[[port]]`.
@@ -160,9 +149,7 @@ impl Settings {
         let spool = section(&mut root, "spool", problems, |table, problems| {
             read_spool(table, folder, problems)
         });
-        let uplink = root.required::<Table>("uplink", problems);
-        let uplink =
-            uplink.map(|found| read_uplink(found.value, folder, problems)).unwrap_or_default();
+        let uplinks = uplinks::read(&mut root, folder, problems);
         let ports: Vec<_> = root
             .tables("port", problems)
             .into_iter()
@@ -190,7 +177,7 @@ impl Settings {
             site: site.unwrap_or_else(|| ("unnamed".to_owned(), "unnamed".to_owned())),
             profile_folders,
             spool: spool.unwrap_or_else(|| SpoolSettings::default_in(folder)),
-            uplink,
+            uplinks,
             ports,
             devices,
         }
@@ -308,99 +295,6 @@ fn duration(
         problems.push(found.problem("GW-C017", message));
     }
     found.value
-}
-
-fn read_uplink(mut table: Table, folder: &Path, problems: &mut Problems) -> UplinkSettings {
-    let url = table.required::<String>("url", problems);
-    let ca_file = table.optional::<String>("ca_file", problems);
-    let user = table.optional::<String>("user", problems);
-    let password = table.optional::<String>("password_file", problems);
-    let mut wait =
-        |key, default| duration(&mut table, ("uplink", key), default, UPLINK_WAITS, problems);
-    let resend_after = wait("resend_after", Duration::from_secs(10));
-    let backoff_max = wait("backoff_max", Duration::from_mins(1));
-    let credentials = match (user, &password) {
-        (Some(user), Some(file)) => Some((user.value, folder.join(&file.value))),
-        (None, None) => None,
-        (Some(one), None) => {
-            problems.push(half_credentials(&one));
-            None
-        }
-        (None, Some(one)) => {
-            problems.push(half_credentials(one));
-            None
-        }
-    };
-    let url = url.and_then(|found| {
-        let secure = found.value.starts_with("mqtts://");
-        if !secure && !found.value.starts_with("mqtt://") {
-            let message = format!(
-                "`uplink.url`: expected `mqtt://…` or `mqtts://…`, found `{}`",
-                found.value
-            );
-            problems.push(
-                found.problem("GW-C014", message).help("for example mqtt://192.168.1.10:1883"),
-            );
-            return None;
-        }
-        if secure && ca_file.is_none() {
-            let message = "`uplink.ca_file` is missing: `mqtts://` needs the certificate to trust";
-            problems.push(
-                found
-                    .problem("GW-C016", message)
-                    .help("name the PEM file of the broker's authority"),
-            );
-            return None;
-        }
-        Some(found)
-    });
-    table.finish(problems);
-    let ca_path = ca_file.as_ref().map(|found| folder.join(&found.value));
-    let mut settings = UplinkSettings {
-        url: String::new(),
-        ca_file: ca_path,
-        credentials,
-        resend_after,
-        backoff_max,
-    };
-    if let Some(url) = url {
-        settings.url.clone_from(&url.value);
-        check_broker(&settings, &url, ca_file.as_ref(), password.as_ref(), problems);
-    }
-    settings
-}
-
-fn half_credentials(one: &Spanned<String>) -> Problem {
-    let message = "`user` and `password_file` belong together: only one is there";
-    one.problem("GW-C015", message).help("give both, or neither")
-}
-
-/// Everything that would keep the uplink from being tried is found here, not at the start.
-fn check_broker(
-    settings: &UplinkSettings,
-    url: &Spanned<String>,
-    ca_file: Option<&Spanned<String>>,
-    password: Option<&Spanned<String>>,
-    problems: &mut Problems,
-) {
-    let Err(error) = Broker::new(settings, &unnamed()) else { return };
-    let ca_file = ca_file.unwrap_or(url);
-    let (place, code, help) = match &error {
-        MqttError::Url { .. } => (url, "GW-C014", "for example mqtt://192.168.1.10:1883"),
-        MqttError::File { path, .. } if settings.ca_file.as_ref().is_some_and(|ca| ca == path) => {
-            (ca_file, "GW-C029", "put the broker's CA certificate there, readable by this user")
-        }
-        MqttError::File { .. } => (
-            password.unwrap_or(url),
-            "GW-C029",
-            "put the password on the first line of that file, readable by this user",
-        ),
-        MqttError::Certificate { .. } => {
-            (ca_file, "GW-C029", "the file holds the certificate of the broker's authority as PEM")
-        }
-    };
-    let because = std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
-    problems.push(place.problem(code, format!("{error}{because}")).help(help));
 }
 
 fn checked_id(found: Spanned<String>, problems: &mut Problems) -> Option<Spanned<String>> {

@@ -29,8 +29,11 @@ pub struct GatewayStatus {
     pub points: Vec<PointStatus>,
     /// The spool.
     pub spool: SpoolStatus,
-    /// The uplink.
+    /// The uplink; of several the one that needs most attention.
     pub uplink: UplinkStatus,
+    /// All uplinks, in the order of the configuration.
+    #[serde(default)]
+    pub uplinks: Vec<UplinkStatus>,
     /// The tasks of the program, by name.
     #[serde(default)]
     pub tasks: BTreeMap<String, TaskStatus>,
@@ -153,8 +156,11 @@ pub struct SpoolStatus {
     pub next: u64,
     /// Highest durable sequence.
     pub durable: u64,
-    /// The watermark: what the store has.
+    /// The watermark: what the stores of all destinations have.
     pub acked: u64,
+    /// Each destination, in the order of the configuration.
+    #[serde(default)]
+    pub destinations: Vec<DestinationStatus>,
     /// Bytes on disk.
     pub bytes: u64,
     /// Most bytes it may take.
@@ -194,6 +200,37 @@ pub struct SpoolStatus {
     pub fault: Option<String>,
 }
 
+/// What the spool knows of one destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationStatus {
+    /// What the log calls it.
+    pub id: String,
+    /// The watermark: what its store has.
+    pub acked: u64,
+    /// Frames given up for it, each covered by a LOSS record.
+    pub frames_lost: u64,
+    /// Samples in them, as far as they are known.
+    pub samples_lost: u64,
+    /// Sequences passed over after an unclean end.
+    pub frames_skipped: u64,
+}
+
+impl UplinkStatus {
+    /// The one that needs most attention.
+    #[must_use]
+    pub fn worst(all: &[Self]) -> Self {
+        let rank = |uplink: &&Self| {
+            (
+                uplink.fault.is_some(),
+                !uplink.connected,
+                uplink.log_begun.is_some(),
+                uplink.frames_waiting,
+            )
+        };
+        all.iter().rev().max_by_key(rank).cloned().unwrap_or_default()
+    }
+}
+
 /// What was missing in the spool when this run began. Samples are those whose headers could still be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpoolFindings {
@@ -207,18 +244,33 @@ pub struct SpoolFindings {
     pub samples_cut: u64,
 }
 
-/// How the uplink does.
+/// How one uplink does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UplinkStatus {
+    /// What the log calls its destination.
+    #[serde(default)]
+    pub destination: String,
     /// The broker.
     pub url: String,
     /// Whether it is connected.
     pub connected: bool,
     /// Why not, while it is not.
     pub reason: Option<String>,
-    /// Why nothing is sent or freed although it is connected, and what to do.
+    /// Why nothing is freed although it is connected, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// Why a new log began by itself in this run, when one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_begun: Option<String>,
+    /// Frames given up for this destination in the life of the spool.
+    #[serde(default)]
+    pub frames_lost: u64,
+    /// Samples in them, as far as they are known.
+    #[serde(default)]
+    pub samples_lost: u64,
+    /// Sequences passed over after an unclean end.
+    #[serde(default)]
+    pub frames_skipped: u64,
     /// Frames that wait for a commit ack, sent or not.
     pub frames_waiting: u64,
     /// How often sending began again from the watermark.

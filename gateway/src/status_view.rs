@@ -21,14 +21,13 @@ const KEEPER_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a status is made of.
 pub(crate) struct StatusView {
     pub(crate) gateway: String,
-    pub(crate) url: String,
     pub(crate) started: Timestamp,
     pub(crate) resend_after: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: Arc<HealthBoard>,
     pub(crate) tasks: TaskBoard,
     pub(crate) keeper: KeeperHandle,
-    pub(crate) uplink: watch::Receiver<UplinkStatus>,
+    pub(crate) uplinks: Vec<watch::Receiver<UplinkStatus>>,
     pub(crate) point_table: Arc<PointTable>,
     /// What the keeper said last.
     pub(crate) known: Mutex<KeeperStatus>,
@@ -64,11 +63,7 @@ impl StatusView {
             durable_source_time_ms: durable.map(Timestamp::as_millis),
             history_mark_ms: mark_of(marks, point.id),
         });
-        let uplink = UplinkStatus {
-            url: self.url.clone(),
-            frames_waiting: spool.next.saturating_sub(1).saturating_sub(spool.acked),
-            ..self.uplink.borrow().clone()
-        };
+        let uplinks = self.uplinks(&spool);
         let mut status = GatewayStatus {
             schema: STATUS_SCHEMA.to_owned(),
             gateway: self.gateway.clone(),
@@ -78,13 +73,28 @@ impl StatusView {
             devices: self.health.snapshot(),
             points: points.collect(),
             spool,
-            uplink,
+            uplink: UplinkStatus::worst(&uplinks),
+            uplinks,
             tasks: self.tasks.snapshot(),
             clock: *clock,
             concerns: Vec::new(),
         };
         status.concerns = concerns(&status, self.resend_after);
         status
+    }
+
+    fn uplinks(&self, spool: &SpoolStatus) -> Vec<UplinkStatus> {
+        let each = self.uplinks.iter().enumerate().map(|(index, uplink)| {
+            let known = spool.destinations.get(index).cloned().unwrap_or_default();
+            UplinkStatus {
+                frames_waiting: spool.next.saturating_sub(1).saturating_sub(known.acked),
+                frames_lost: known.frames_lost,
+                samples_lost: known.samples_lost,
+                frames_skipped: known.frames_skipped,
+                ..uplink.borrow().clone()
+            }
+        });
+        each.collect()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, KeeperStatus> {

@@ -119,7 +119,7 @@ impl Supervisor {
     /// Runs the tasks that `make` gives, one after the other, until `stop`.
     pub(crate) async fn keep_alive<T>(
         self,
-        name: &'static str,
+        name: impl Into<String>,
         stop: CancellationToken,
         mut make: impl FnMut() -> T + Send,
     ) where

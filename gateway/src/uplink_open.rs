@@ -4,26 +4,28 @@
 use bytes::Bytes;
 use model::record::{Loss, LossReason};
 use model::wire::Open;
-use model::{DestinationId, Epoch, Sequence};
-use spool::Spool;
+use model::{Epoch, Sequence};
+use spool::{DestinationIndex, Spool};
 
 use crate::keeper::OpenInfo;
 
-/// The opening of a session that goes on from `from`; `dictionaries` are those known without looking.
-pub(crate) fn open_info(spool: &mut Spool, dictionaries: &[Bytes], from: Sequence) -> OpenInfo {
-    let gone = gone_at(spool, from);
+/// The opening of a session at `to` that goes on from `from`; `dictionaries` are those known without looking.
+pub(crate) fn open_info(
+    spool: &mut Spool,
+    dictionaries: &[Bytes],
+    to: DestinationIndex,
+    from: Sequence,
+) -> OpenInfo {
+    let gone = gone_at(spool, to, from);
     let status = spool.status();
     let watermark = Sequence(from.0.saturating_sub(1));
-    let mut losses = spool.losses_above(watermark.min(status.acked));
+    let mut losses = spool.losses_above(to, watermark.min(spool.acked(to)));
     losses.extend(gone);
-    let open = Open {
-        store: None,
-        epoch: Epoch(0),
-        destination: DestinationId::default(),
-        oldest: status.oldest,
-        next: status.next,
-        losses,
-    };
+    let store = spool.store(to).cloned();
+    let (store, epoch) = store.map_or((None, Epoch(0)), |(store, epoch)| (Some(store), epoch));
+    let destination = spool.destinations().nth(to.0).cloned().unwrap_or_default();
+    let oldest = spool.oldest_for(to).min(status.next);
+    let open = Open { store, epoch, destination, oldest, next: status.next, losses };
     let mut dictionaries = dictionaries.to_vec();
     match spool.dictionaries_at(from) {
         Ok(needed) => {
@@ -38,19 +40,19 @@ pub(crate) fn open_info(spool: &mut Spool, dictionaries: &[Bytes], from: Sequenc
 
 /// What a store that is new or older than ours asks for and cannot be read: it was delivered before, so the spool counts
 /// no loss. Without it in the opening that store would wait for ever.
-fn gone_at(spool: &mut Spool, from: Sequence) -> Option<Loss> {
-    let status = spool.status();
-    let first = from.max(status.oldest);
-    if first > status.acked {
+fn gone_at(spool: &mut Spool, to: DestinationIndex, from: Sequence) -> Option<Loss> {
+    let acked = spool.acked(to);
+    let first = from.max(spool.oldest_for(to));
+    if first > acked {
         return None;
     }
-    let read = spool.read_from(first, 1);
+    let read = spool.read_from(to, first, 1);
     let read =
         read.map_err(|e| tracing::warn!(error = %e, "cannot read the spool; tried again")).ok()?;
-    let readable = read.first().map_or(status.acked.next(), |frame| frame.header.sequence);
+    let readable = read.first().map_or(acked.next(), |frame| frame.header.sequence);
     // A loss that is not acknowledged yet is told as such.
-    let told = spool.losses().iter().map(|loss| loss.first).find(|told| *told >= first);
-    let end = readable.min(status.acked.next()).min(told.unwrap_or(readable));
+    let told = spool.losses(to).iter().map(|loss| loss.first).find(|told| *told >= first);
+    let end = readable.min(acked.next()).min(told.unwrap_or(readable));
     let last = Sequence(end.0.saturating_sub(1));
     (first <= last).then_some(Loss {
         first,

@@ -1,55 +1,55 @@
-//! Carries out what the uplink decides, one action after the other. Must never decide anything itself.
+//! Carries out what the uplink of one destination decides, one action after the other. Must never decide anything itself,
+//! nor know what carries its messages.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use model::wire::UpMessage;
-use model::{Ack, GatewayId, Lane, LogId, Sequence, topic};
-use rumqttc::v5::AsyncClient;
-use rumqttc::v5::mqttbytes::QoS;
+use model::wire::{Part, UpMessage};
+use model::{Ack, Lane, LogId, Sequence};
+use spool::DestinationIndex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::keeper::{KeeperClosed, KeeperHandle, SpoolView};
-use crate::mqtt::Connection;
 use crate::run::Host;
-use crate::settings::UplinkSettings;
 use crate::status::UplinkStatus;
-use crate::uplink::{Action, Event, Uplink, is_promise};
-use crate::uplink_conflict;
+use crate::transport::{Broken, Connection};
+use crate::uplink::{Action, Event, Freed, Uplink, is_promise};
 
 /// Bytes read from the spool at a time.
 const READ_BYTES: u64 = 1024 * 1024;
 /// Longest time between two ticks.
 const TICK_MAX: Duration = Duration::from_millis(500);
 
-/// Everything the uplink's task holds.
+/// Everything that the task of one destination holds.
 pub(crate) struct UplinkTask {
-    pub(crate) gateway: GatewayId,
-    pub(crate) spool_folder: PathBuf,
-    pub(crate) settings: UplinkSettings,
+    pub(crate) to: DestinationIndex,
+    pub(crate) resend_after: Duration,
+    pub(crate) backoff_max: Duration,
+    /// The destination as the log names it.
+    pub(crate) name: String,
     pub(crate) host: Host,
     pub(crate) keeper: KeeperHandle,
     pub(crate) view: watch::Receiver<SpoolView>,
     pub(crate) connection: watch::Receiver<Connection>,
     pub(crate) acks: mpsc::Receiver<Ack>,
+    pub(crate) progress: watch::Sender<u64>,
     pub(crate) status: watch::Sender<UplinkStatus>,
     pub(crate) stop: CancellationToken,
+    /// Counts the messages that went in parts.
+    pub(crate) parted: u32,
 }
-
-/// The connection broke while something was being published.
-struct Broken;
 
 impl UplinkTask {
     /// Runs until stopped or until the keeper is gone.
-    pub(crate) async fn run(mut self, log_id: LogId, acked: Sequence) {
-        let (resend_after, backoff_max) = (self.settings.resend_after, self.settings.backoff_max);
-        let mut uplink = Uplink::new(log_id, acked, resend_after, backoff_max);
-        let mut is_conflict_kept = self.recall_conflict(&mut uplink);
+    pub(crate) async fn run(mut self) {
+        let (resend_after, backoff_max) = (self.resend_after, self.backoff_max);
+        let (log_id, known) = self.known();
+        let mut uplink =
+            Uplink::new(log_id, known.acked, known.store.clone(), resend_after, backoff_max);
         // Before any ack: what is durable here tells whether it can be true.
-        let durable = self.durable_event();
-        if self.carry_out(&mut uplink, durable).await.is_err() {
+        let events = self.spool_events(&uplink);
+        if self.carry_out_all(&mut uplink, events).await.is_err() {
             return;
         }
         self.connection.mark_changed();
@@ -78,7 +78,7 @@ impl UplinkTask {
                     if changed.is_err() {
                         return;
                     }
-                    vec![self.durable_event()]
+                    self.spool_events(&uplink)
                 }
                 _ = tick.tick() => {
                     let mut chance = [0; 8];
@@ -86,72 +86,67 @@ impl UplinkTask {
                     vec![Event::Tick { chance: u64::from_le_bytes(chance) }]
                 }
             };
-            for event in events {
-                if self.carry_out(&mut uplink, event).await.is_err() {
-                    return;
+            if self.carry_out_all(&mut uplink, events).await.is_err() {
+                return;
+            }
+            self.show(&uplink);
+        }
+    }
+
+    /// What the spool knows of this destination.
+    fn known(&mut self) -> (LogId, crate::keeper::DestinationView) {
+        let view = self.view.borrow_and_update();
+        let known = view.destinations.get(self.to.0).cloned().unwrap_or_default();
+        (view.log_id, known)
+    }
+
+    fn spool_events(&mut self, uplink: &Uplink) -> Vec<Event> {
+        let durable = self.view.borrow().durable;
+        let (log_id, known) = self.known();
+        let mut events = Vec::new();
+        if log_id != uplink.log_id() {
+            events.push(Event::LogBegun { log_id, acked: known.acked });
+        }
+        let (oldest, losses) = (known.oldest, known.losses);
+        events.push(Event::Durable { upto: durable, oldest, losses });
+        events
+    }
+
+    fn show(&self, uplink: &Uplink) {
+        self.status.send_if_modified(|status| {
+            let fault = uplink.fault();
+            let changed = status.resends != uplink.resends() || status.fault.as_deref() != fault;
+            if status.fault.as_deref() != fault {
+                let destination = self.name.as_str();
+                if let Some(fault) = fault {
+                    tracing::error!(destination, fault, "nothing is freed");
+                } else {
+                    tracing::info!(destination, "the uplink's fault is gone");
                 }
             }
-            self.status.send_if_modified(|status| {
-                let changed = status.resends != uplink.resends();
-                status.resends = uplink.resends();
-                changed
-            });
-            if !is_conflict_kept {
-                is_conflict_kept = self.keep_conflict(&uplink);
-            }
-        }
-    }
-
-    fn durable_event(&mut self) -> Event {
-        let SpoolView { durable, oldest, frames_lost } = *self.view.borrow_and_update();
-        Event::Durable { upto: durable, oldest, losses: frames_lost }
-    }
-
-    /// Halts the uplink when an earlier run met a conflict; says whether.
-    fn recall_conflict(&self, uplink: &mut Uplink) -> bool {
-        let known = uplink_conflict::known(&self.spool_folder);
-        if let Some(words) = &known {
-            uplink.halt();
-            self.tell_fault(words);
-        }
-        known.is_some()
-    }
-
-    /// Tells a new conflict and makes it durable; false until that is done.
-    fn keep_conflict(&self, uplink: &Uplink) -> bool {
-        let Some(conflict) = uplink.conflict() else { return false };
-        let words = uplink_conflict::in_words(conflict, &self.spool_folder);
-        self.tell_fault(&words);
-        let kept = uplink_conflict::keep(&self.spool_folder, &words);
-        if let Err(e) = &kept {
-            tracing::debug!(error = %e, "conflict not noted in the spool folder; tried again");
-        }
-        kept.is_ok()
-    }
-
-    fn tell_fault(&self, words: &str) {
-        self.status.send_if_modified(|status| {
-            let is_new = status.fault.as_deref() != Some(words);
-            if is_new {
-                tracing::error!(fault = words, "uplink halted");
-                status.fault = Some(words.to_owned());
-            }
-            is_new
+            status.resends = uplink.resends();
+            status.fault = fault.map(str::to_owned);
+            changed
         });
     }
 
     fn connection_events(&mut self) -> Vec<Event> {
         let connection = self.connection.borrow_and_update().clone();
-        let connected = connection.client.is_some();
+        let connected = connection.outgoing.is_some();
+        let destination = self.name.as_str();
         self.status.send_modify(|status| {
             if status.connected != connected || status.reason != connection.reason {
+                let url = status.url.as_str();
                 match &connection.reason {
-                    None => tracing::info!(url = self.settings.url, "uplink connected"),
-                    Some(reason) => tracing::warn!(
-                        url = self.settings.url,
-                        reason,
-                        "uplink not connected; readings are kept"
-                    ),
+                    None => tracing::info!(destination, url, "uplink connected"),
+                    Some(reason) => {
+                        tracing::warn!(
+                            destination,
+                            url,
+                            reason,
+                            "uplink not connected; readings are kept"
+                        );
+                    }
                 }
             }
             status.connected = connected;
@@ -163,15 +158,39 @@ impl UplinkTask {
         events
     }
 
+    async fn carry_out_all(
+        &mut self,
+        uplink: &mut Uplink,
+        events: Vec<Event>,
+    ) -> Result<(), KeeperClosed> {
+        for event in events {
+            self.carry_out(uplink, event).await?;
+        }
+        Ok(())
+    }
+
     /// Feeds one event and all that follows from carrying out its actions.
     async fn carry_out(&mut self, uplink: &mut Uplink, event: Event) -> Result<(), KeeperClosed> {
         let mut actions: VecDeque<Action> = uplink.step(event, self.host.clock.monotonic()).into();
         while let Some(action) = actions.pop_front() {
             let handed = match action {
-                Action::Free { upto } => {
-                    self.keeper.free(upto).await?;
-                    let now_ms = self.host.clock.now().as_millis();
-                    self.status.send_modify(|status| status.last_ack_ms = Some(now_ms));
+                Action::Free { upto, hash } => {
+                    let answer = self.keeper.free(self.to, upto, hash).await?;
+                    self.note_answer(answer);
+                    let now = self.host.clock.monotonic();
+                    actions.extend(uplink.step(Event::Freed { upto, answer }, now));
+                    Ok(())
+                }
+                Action::NoteStore { store, epoch } => {
+                    self.keeper.note_store(self.to, store, epoch).await?;
+                    Ok(())
+                }
+                Action::BeginLog { conflict } => {
+                    self.begin_log(conflict.to_string()).await?;
+                    let now = self.host.clock.monotonic();
+                    for event in self.spool_events(uplink) {
+                        actions.extend(uplink.step(event, now));
+                    }
                     Ok(())
                 }
                 Action::Open { from } => self.open(from).await?,
@@ -190,23 +209,48 @@ impl UplinkTask {
             if let Err(Broken) = handed {
                 // Whatever else was to be sent waits for the next connection, of which the watch tells.
                 let now = self.host.clock.monotonic();
-                actions.retain(|action| matches!(action, Action::Free { .. }));
+                actions
+                    .retain(|action| !matches!(action, Action::Open { .. } | Action::Send { .. }));
                 actions.extend(uplink.step(Event::Disconnected, now));
             }
         }
         Ok(())
     }
 
+    fn note_answer(&self, answer: Freed) {
+        if answer == Freed::Yes {
+            let now_ms = self.host.clock.now().as_millis();
+            self.status.send_modify(|status| status.last_ack_ms = Some(now_ms));
+            self.progress.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    async fn begin_log(&mut self, why: String) -> Result<(), KeeperClosed> {
+        tracing::error!(destination = self.name, why, "the log begins again under another name");
+        match self.keeper.begin_log(self.name.clone(), why.clone()).await? {
+            Ok(()) => {
+                let text = format!(
+                    "{why}: an old copy of the spool was put back, or two gateways run on copies of it. A new log began by \
+                     itself, and what is held is sent in it"
+                );
+                self.status.send_modify(|status| status.log_begun = Some(text));
+            }
+            Err(reason) => {
+                tracing::error!(reason, "the new log could not be begun; tried again");
+            }
+        }
+        Ok(())
+    }
+
     /// Sends the opening of a session and the dictionaries that its first frames may name.
-    async fn open(&self, from: Sequence) -> Result<Result<(), Broken>, KeeperClosed> {
-        let info = self.keeper.open(from).await?;
-        let mut messages = vec![UpMessage::Open(info.open).encode(info.log_id, Lane::Backlog)];
-        let dictionaries = info.dictionaries.iter();
-        messages.extend(
-            dictionaries.map(|body| UpMessage::Dictionary(body).encode(info.log_id, Lane::Backlog)),
-        );
-        for message in messages {
-            if let Err(broken) = self.publish(message).await {
+    async fn open(&mut self, from: Sequence) -> Result<Result<(), Broken>, KeeperClosed> {
+        let info = self.keeper.open(self.to, from).await?;
+        let log_id = info.log_id;
+        if let Err(broken) = self.publish(&UpMessage::Open(info.open), log_id).await {
+            return Ok(Err(broken));
+        }
+        for body in &info.dictionaries {
+            if let Err(broken) = self.publish(&UpMessage::Dictionary(body), log_id).await {
                 return Ok(Err(broken));
             }
         }
@@ -215,7 +259,7 @@ impl UplinkTask {
 
     /// Sends frames; returns those that were handed to the connection, and whether it broke.
     async fn send(
-        &self,
+        &mut self,
         log_id: LogId,
         from: Sequence,
         frames_max: u64,
@@ -226,15 +270,15 @@ impl UplinkTask {
         let mut next = from;
         loop {
             let room = bytes_max.saturating_sub(bytes_sent).min(READ_BYTES);
-            let read = self.keeper.read(next, usize::try_from(room).unwrap_or(usize::MAX)).await?;
+            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            // `None` when the spool has become another log since.
+            let read = self.keeper.read(self.to, log_id, next, room).await?.unwrap_or_default();
             if read.is_empty() {
                 return Ok((sent, Ok(())));
             }
             for (sequence, frame) in read {
                 let bytes = u64::try_from(frame.len()).unwrap_or(u64::MAX);
-                if let Err(broken) =
-                    self.publish(UpMessage::Frame(&frame).encode(log_id, Lane::Backlog)).await
-                {
+                if let Err(broken) = self.publish(&UpMessage::Frame(&frame), log_id).await {
                     return Ok((sent, Err(broken)));
                 }
                 sent.push((sequence, bytes));
@@ -248,16 +292,26 @@ impl UplinkTask {
         }
     }
 
-    /// Hands one message to the connection; waits while it is busy, gives up when it is gone or we stop.
-    async fn publish(&self, message: Vec<u8>) -> Result<(), Broken> {
-        let client: Option<AsyncClient> = self.connection.borrow().client.clone();
-        let client = client.ok_or(Broken)?;
-        tokio::select! {
-            handed = client.publish(topic::up(&self.gateway), QoS::AtLeastOnce, false, message) => {
-                handed.map_err(|_| Broken)
+    /// Hands one message to the connection, in parts where it is too long for it; waits while it is busy, gives up when
+    /// it is gone or we stop.
+    async fn publish(&mut self, message: &UpMessage<'_>, log_id: LogId) -> Result<(), Broken> {
+        let outgoing = self.connection.borrow().outgoing.clone().ok_or(Broken)?;
+        let message = message.encode(log_id, Lane::Backlog);
+        let max = outgoing.message_bytes_max();
+        let messages = if message.len() <= max {
+            vec![message]
+        } else {
+            self.parted = self.parted.wrapping_add(1);
+            let parts = Part::split(&message, self.parted, max);
+            parts.map(|part| UpMessage::Part(part).encode(log_id, Lane::Backlog)).collect()
+        };
+        for message in messages {
+            tokio::select! {
+                handed = outgoing.send(message) => handed?,
+                () = self.stop.cancelled() => return Err(Broken),
             }
-            () = self.stop.cancelled() => Err(Broken),
         }
+        Ok(())
     }
 }
 

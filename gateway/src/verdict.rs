@@ -57,7 +57,11 @@ pub(crate) fn concerns(status: &GatewayStatus, resend_after: Duration) -> Vec<Co
         };
         push(ConcernKind::Task, format!("task `{name}` {failure}; {next}"));
     }
-    uplink(&status.uplink, &status.spool, resend_after, &mut push);
+    let only = std::slice::from_ref(&status.uplink);
+    let uplinks = if status.uplinks.is_empty() { only } else { &status.uplinks };
+    for one in uplinks {
+        uplink(one, uplinks, &status.spool, resend_after, &mut push);
+    }
     let silent: Vec<&str> = status
         .devices
         .iter()
@@ -85,27 +89,40 @@ pub(crate) fn concerns(status: &GatewayStatus, resend_after: Duration) -> Vec<Co
 
 fn uplink(
     uplink: &UplinkStatus,
+    all: &[UplinkStatus],
     spool: &SpoolStatus,
     resend_after: Duration,
     push: &mut impl FnMut(ConcernKind, String),
 ) {
     if let Some(fault) = &uplink.fault {
-        push(ConcernKind::Halted, fault.clone());
+        push(ConcernKind::Halted, format!("{}{fault}", named(uplink, all)));
     }
     if !uplink.connected {
         let reason = uplink.reason.as_deref().unwrap_or("connecting");
-        push(ConcernKind::NotConnected, format!("the broker is not connected: {reason}"));
+        push(
+            ConcernKind::NotConnected,
+            format!("{}the broker is not connected: {reason}", named(uplink, all)),
+        );
         return;
     }
-    let silent_for = spool.no_ack_for_ms.map(Duration::from_millis);
+    // The silence is that of the slowest.
+    let most = all.iter().map(|other| other.frames_waiting).max().unwrap_or_default();
+    let silent_for = spool.no_ack_for_ms.filter(|_| uplink.frames_waiting >= most);
+    let silent_for = silent_for.map(Duration::from_millis);
     if let Some(silent_for) = silent_for.filter(|span| *span > resend_after.max(ACK_GRACE_MIN)) {
         let text = format!(
-            "no commit ack for {} s while {} frames wait: does the centre (`nengliu serve`) run, and has its disk room?",
+            "{}no commit ack for {} s while {} frames wait: does the centre (`nengliu serve`) run, and has its disk room?",
+            named(uplink, all),
             silent_for.as_secs(),
             uplink.frames_waiting
         );
         push(ConcernKind::NoAck, text);
     }
+}
+
+/// Which one it is, where there are several.
+fn named(uplink: &UplinkStatus, all: &[UplinkStatus]) -> String {
+    if all.len() > 1 { format!("uplink `{}`: ", uplink.destination) } else { String::new() }
 }
 
 fn listed(names: &[&str]) -> String {

@@ -4,6 +4,8 @@
 //! "NLU" | version u8 | kind u8 | lane u8 | log_id [16] | payload
 //! ```
 //!
+//! A message that is too long for the transport goes as parts, each a message of its own with the kind 4 ([`Part`]).
+//!
 //! An uplink session opens with one `Open`, then the dictionaries in use, then frames in sequence order, one each.
 
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,52 @@ pub struct Open {
     pub losses: Vec<Loss>,
 }
 
+/// Bytes of a part before its piece of the message.
+const PART_HEADER_BYTES: usize = 8;
+/// The shortest message that a transport must be able to carry: then no message has too many parts.
+pub const PART_MESSAGE_BYTES_MIN: usize = 256;
+
+/// A piece of a message that is too long for the transport. All pieces in their order are the whole message.
+///
+/// ```text
+/// number u32 | index u16 | count u16 | piece
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Which message of the connection this is of.
+    pub number: u32,
+    /// Which piece, from 0.
+    pub index: u16,
+    /// How many pieces there are.
+    pub count: u16,
+    /// The piece.
+    pub piece: &'a [u8],
+}
+
+impl<'a> Part<'a> {
+    /// Cuts a whole message so that each part, as a message, has at most `bytes_max` bytes, which are at least
+    /// [`PART_MESSAGE_BYTES_MIN`].
+    pub fn split(
+        message: &'a [u8],
+        number: u32,
+        bytes_max: usize,
+    ) -> impl Iterator<Item = Self> + use<'a> {
+        let piece = bytes_max.max(PART_MESSAGE_BYTES_MIN) - PREFIX_BYTES - PART_HEADER_BYTES;
+        let count = u16::try_from(message.len().div_ceil(piece)).unwrap_or(u16::MAX);
+        let pieces = (0..count).zip(message.chunks(piece));
+        pieces.map(move |(index, piece)| Self { number, index, count, piece })
+    }
+
+    fn decode(payload: &'a [u8]) -> Option<Self> {
+        let (number, rest) = payload.split_first_chunk()?;
+        let (index, rest) = rest.split_first_chunk()?;
+        let (count, piece) = rest.split_first_chunk()?;
+        let (index, count) = (u16::from_le_bytes(*index), u16::from_le_bytes(*count));
+        let part = Self { number: u32::from_le_bytes(*number), index, count, piece };
+        (index < count && !piece.is_empty()).then_some(part)
+    }
+}
+
 /// A message from a gateway; borrows the bytes it was read from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UpMessage<'a> {
@@ -62,6 +110,8 @@ pub enum UpMessage<'a> {
     Dictionary(&'a [u8]),
     /// One frame, byte for byte as on disk.
     Frame(&'a [u8]),
+    /// A piece of one of these.
+    Part(Part<'a>),
 }
 
 /// Why bytes are not a message of ours.
@@ -103,6 +153,9 @@ pub enum WireError {
         /// The kind found.
         found: u8,
     },
+    /// A part that is none.
+    #[error("part of a message contradicts itself")]
+    Part,
     /// The opening is not JSON of the expected form.
     #[error("opening of the session is not the JSON that was expected")]
     Json(#[source] serde_json::Error),
@@ -112,7 +165,7 @@ impl UpMessage<'_> {
     /// The message as bytes.
     #[must_use]
     pub fn encode(&self, log_id: LogId, lane: Lane) -> Vec<u8> {
-        let json;
+        let (json, part);
         let (kind, payload): (u8, &[u8]) = match self {
             Self::Open(open) => {
                 json = serde_json::to_vec(open)
@@ -121,6 +174,12 @@ impl UpMessage<'_> {
             }
             Self::Dictionary(body) => (2, body),
             Self::Frame(frame) => (3, frame),
+            Self::Part(Part { number, index, count, piece }) => {
+                let header: [&[u8]; 4] =
+                    [&number.to_le_bytes(), &index.to_le_bytes(), &count.to_le_bytes(), piece];
+                part = header.concat();
+                (4, &part)
+            }
         };
         let mut out = Vec::with_capacity(PREFIX_BYTES + payload.len());
         out.extend_from_slice(&MAGIC);
@@ -157,6 +216,7 @@ pub fn decode(bytes: &[u8]) -> Result<(LogId, Lane, UpMessage<'_>), WireError> {
         1 => UpMessage::Open(serde_json::from_slice(payload).map_err(WireError::Json)?),
         2 => UpMessage::Dictionary(payload),
         3 => UpMessage::Frame(payload),
+        4 => UpMessage::Part(Part::decode(payload).ok_or(WireError::Part)?),
         found => return Err(WireError::Kind { found }),
     };
     Ok((LogId(log_id), lane, message))
@@ -210,6 +270,37 @@ mod tests {
         assert_eq!(std::str::from_utf8(&bytes[PREFIX_BYTES..]).unwrap(), json);
     }
 
+    #[test]
+    fn a_message_in_parts_is_whole_again() {
+        let message = UpMessage::Frame(&[7; 10_000]).encode(LOG, Lane::Backlog);
+        for bytes_max in [PART_MESSAGE_BYTES_MIN, 1_000, 9_999, 20_000] {
+            let mut whole = Vec::new();
+            for (at, part) in Part::split(&message, 5, bytes_max).enumerate() {
+                let bytes = UpMessage::Part(part).encode(LOG, Lane::Backlog);
+                assert!(bytes.len() <= bytes_max, "{}", bytes.len());
+                let (_, _, UpMessage::Part(part)) = decode(&bytes).unwrap() else { panic!("{at}") };
+                assert_eq!((part.number, usize::from(part.index)), (5, at));
+                whole.extend_from_slice(part.piece);
+            }
+            assert_eq!(whole, message);
+        }
+        // The longest message fits the shortest transport.
+        let longest = vec![0; MESSAGE_BYTES_MAX];
+        let parts: Vec<_> = Part::split(&longest, 0, 0).collect();
+        assert_eq!(parts.iter().map(|part| part.piece.len()).sum::<usize>(), MESSAGE_BYTES_MAX);
+        let part = |index, count, piece| {
+            decode(
+                &UpMessage::Part(Part { number: 1, index, count, piece })
+                    .encode(LOG, Lane::Backlog),
+            )
+            .map(drop)
+        };
+        assert!(part(0, 1, b"x").is_ok());
+        for (index, count, piece) in [(1, 1, &b"x"[..]), (0, 0, b"x"), (0, 1, b"")] {
+            assert!(matches!(part(index, count, piece), Err(WireError::Part)));
+        }
+    }
+
     /// The layout is a promise to every gateway in the field.
     #[test]
     fn the_prefix_stays() {
@@ -252,7 +343,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(mut bytes in vec(any::<u8>(), 0..100), kind in 0..5_u8) {
+        fn no_bytes_make_it_panic(mut bytes in vec(any::<u8>(), 0..100), kind in 0..6_u8) {
             drop(decode(&bytes));
             for (byte, prefix) in bytes.iter_mut().zip([b'N', b'L', b'U', WIRE_VERSION, kind]) {
                 *byte = prefix;

@@ -1,10 +1,12 @@
 //! From drafts to durable frames: append, group commit, and the change to a new segment. Must never read them back.
 
 use model::frame::encode_frame;
-use model::{FrameHeader, Sequence};
+use model::record::{JsonRecord, Loss};
+use model::{FrameHeader, RecordType, Sequence};
 
 use crate::error::SpoolError;
-use crate::losses::LossCount;
+use crate::guard::GUARD_STEP;
+use crate::losses::{LossCount, LossList};
 use crate::segment::{SPARE_NAME, Segment, SegmentHeader, create_spare};
 use crate::{Draft, OpenSegment, Pending, Spool, to_u64};
 
@@ -48,12 +50,20 @@ impl Spool {
         Ok(self.push(draft))
     }
 
+    /// A LOSS record without a range is the caller's: readings that never had a sequence. It counts in the totals.
+    pub(crate) fn count_refused(&mut self, loss: &Loss) {
+        if loss.range().is_none() {
+            self.losses.iter_mut().for_each(|list| list.count_refused(loss));
+        }
+    }
+
     /// Writes what waits in memory and makes it durable with one fdatasync; returns the last durable sequence.
     ///
     /// After a write or fsync error the segment is sealed at its last good frame and its descriptor is never used for
     /// writing again; what waits goes to a new file. When that fails too, the records stay in memory and each later
     /// call tries a new file.
     pub fn commit(&mut self) -> Result<Sequence, SpoolError> {
+        self.renew_rest()?;
         if self.open.is_some() {
             match self.write_pending() {
                 Ok(()) => return Ok(self.durable),
@@ -94,8 +104,29 @@ impl Spool {
     /// Puts ranges that have no LOSS record yet behind what waits.
     pub(crate) fn push_losses(&mut self) {
         let mut losses = std::mem::take(&mut self.losses);
-        losses.record(false, |draft| self.push(draft));
+        for (index, list) in losses.iter_mut().enumerate() {
+            let named = self.named(index).cloned();
+            list.record(named.as_ref(), false, |draft| self.push(draft));
+        }
         self.losses = losses;
+    }
+
+    /// What a LOSS record of this destination calls it; nothing where it is the only one.
+    pub(crate) fn named(&self, index: usize) -> Option<&model::DestinationId> {
+        let destination = self.destinations.get(index).filter(|_| self.destinations.len() > 1);
+        destination.map(|destination| &destination.id)
+    }
+
+    /// Makes durable that sequences up to `last` are in use, before a frame of theirs is written (I2).
+    fn guard_upto(&mut self, last: Sequence) -> Result<(), SpoolError> {
+        let is_ours = self.guard.mark().is_some_and(|mark| mark.log_id == self.log_id);
+        if is_ours && last <= self.guard.bound() {
+            return Ok(());
+        }
+        let bound = Sequence(last.0.saturating_add(GUARD_STEP));
+        self.written_bytes +=
+            self.guard.write(self.disk.as_ref(), self.log_id, self.previous, bound)?;
+        Ok(())
     }
 
     pub(crate) fn seal_after(&mut self, error: &SpoolError) {
@@ -110,12 +141,13 @@ impl Spool {
 
     /// Writes what waits behind the durable frames of the open segment.
     pub(crate) fn write_pending(&mut self) -> Result<(), SpoolError> {
+        let Some(last) = self.pending.last().map(|pending| pending.sequence) else {
+            return Ok(());
+        };
+        self.guard_upto(last)?;
         let (Some(open), Some(segment)) = (&mut self.open, self.segments.back_mut()) else {
             return Err(SpoolError::Failing("there is no open segment".to_owned()));
         };
-        if self.pending.is_empty() {
-            return Ok(());
-        }
         let salt = segment.salt.expect("a segment is opened only with its salt known");
         let mut encoder = Encoder { bytes: Vec::new(), salt, hash: self.last_hash };
         let mut places = Vec::with_capacity(self.pending.len());
@@ -144,8 +176,15 @@ impl Spool {
     fn now_durable(&mut self) {
         if let Some(newest) = self.pending.last() {
             self.durable = newest.sequence;
+            self.last_frame = newest.sequence;
         }
-        self.pending.clear();
+        for Pending { draft, .. } in std::mem::take(&mut self.pending) {
+            if draft.record_type == RecordType::Loss
+                && let Ok(loss) = Loss::from_record(&draft.body)
+            {
+                self.count_refused(&loss);
+            }
+        }
         self.pending_bytes = 0;
     }
 
@@ -191,8 +230,11 @@ impl Spool {
         if self.sealed_bytes() > self.config.sealed_bytes_max() {
             self.write_acked();
         }
-        let mut losses = self.losses.clone();
+        let mut losses: Vec<LossList> = self.losses.clone();
         self.plan_drops(&mut losses);
+        let records: usize = losses.iter().map(LossList::len).sum();
+        let frames = self.pending.len() + self.preamble.len() + records;
+        self.guard_upto(Sequence(self.durable.0.saturating_add(to_u64(frames))))?;
         let file = self.take_spare()?;
 
         let salt = self.salts.draw();
@@ -214,7 +256,9 @@ impl Spool {
         self.preamble.iter().for_each(|draft| {
             put(draft);
         });
-        losses.record(true, |draft| put(&draft));
+        for (index, list) in losses.iter_mut().enumerate() {
+            list.record(self.named(index), true, |draft| put(&draft));
+        }
         let offset = to_u64(encoder.bytes.len());
         if offset > segment_bytes {
             return Err(SpoolError::Failing(format!(
@@ -230,6 +274,9 @@ impl Spool {
 
         self.written_bytes += offset;
         self.now_durable();
+        if durable > self.durable || frames > 0 {
+            self.last_frame = durable;
+        }
         self.durable = durable;
         self.last_hash = encoder.hash;
         self.losses = losses;

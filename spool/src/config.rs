@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use model::DestinationId;
+
+use crate::destination::DESTINATIONS_MAX;
 use crate::error::SpoolError;
 use crate::segment::SEGMENT_HEADER_BYTES;
 
@@ -23,13 +26,21 @@ pub struct SpoolConfig {
     pub quota_bytes: u64,
     /// Bytes of one segment file; changing it later is safe.
     pub segment_bytes: u64,
+    /// Where the records go: at least one, at most [`DESTINATIONS_MAX`], each once. A record is kept until all of them
+    /// have it; what the quota takes is lost for those that were slower.
+    pub destinations: Vec<DestinationId>,
 }
 
 impl SpoolConfig {
-    /// With segments of the default size.
+    /// With segments of the default size and one destination.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, quota_bytes: u64) -> Self {
-        Self { dir: dir.into(), quota_bytes, segment_bytes: SEGMENT_BYTES_DEFAULT }
+        Self {
+            dir: dir.into(),
+            quota_bytes,
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            destinations: vec![DestinationId::default()],
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), SpoolError> {
@@ -45,11 +56,18 @@ impl SpoolConfig {
                 segment_bytes: self.segment_bytes,
             });
         }
+        let found = self.destinations.len();
+        let mut distinct = self.destinations.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if !(1..=DESTINATIONS_MAX).contains(&found) || distinct.len() != found {
+            return Err(SpoolError::Destinations { found, distinct: distinct.len() });
+        }
         Ok(())
     }
 
-    /// Most bytes of the frames in memory, of one frame, and of the preamble. All three and twice the LOSS list fit
-    /// one segment, so whatever waits can always move to a new one.
+    /// Most bytes of the frames in memory, of one frame, and of the preamble. All three and the LOSS lists fit one
+    /// segment, so whatever waits can always move to a new one.
     pub(crate) fn share_bytes(&self) -> u64 {
         (self.segment_bytes - SEGMENT_HEADER_BYTES) / 5
     }

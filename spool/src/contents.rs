@@ -12,7 +12,8 @@ use crate::{Draft, to_u64, to_usize};
 #[derive(Debug)]
 pub(crate) struct Contents {
     pub(crate) dictionaries: Vec<Draft>,
-    pub(crate) history: Option<Draft>,
+    /// Oldest first.
+    pub(crate) history: Vec<Draft>,
     pub(crate) losses: Vec<(Sequence, Loss)>,
     pub(crate) damage: Vec<(Sequence, Sequence, Vec<FrameHeader>)>,
     /// Last sequence that can be read or that damage may have held.
@@ -33,7 +34,7 @@ pub(crate) fn contents_of(
 ) -> Contents {
     let mut contents = Contents {
         dictionaries: Vec::new(),
-        history: None,
+        history: Vec::new(),
         losses: Vec::new(),
         damage: Vec::new(),
         end: Sequence(segment.first.0.saturating_sub(1)),
@@ -58,6 +59,8 @@ pub(crate) fn contents_of(
     while let Some(step) = walk.step() {
         match step {
             Step::Frame(frame) => contents.take(&frame),
+            // Its LOSS record is the frame behind it.
+            Step::Skipped { last } => contents.end = last,
             Step::Damage { first, last, headers } => {
                 contents.damage.push((first, last, headers));
                 contents.end = last;
@@ -93,7 +96,7 @@ impl Contents {
         match header.record_type {
             RecordType::Dictionary => self.dictionaries.push(draft()),
             // A mark behind damage says that samples are durable which are not.
-            RecordType::History if self.damage.is_empty() => self.history = Some(draft()),
+            RecordType::History if self.damage.is_empty() => self.history.push(draft()),
             RecordType::Loss => match Loss::from_record(frame.body) {
                 Ok(loss) => self.losses.push((header.sequence, loss)),
                 Err(error) => {

@@ -6,6 +6,7 @@ use model::{LogId, Sequence};
 use thiserror::Error;
 
 use crate::config::QUOTA_SEGMENTS_MIN;
+use crate::destination::DESTINATIONS_MAX;
 use crate::losses::LOSSES_MAX;
 
 /// Why the spool could not do what was asked.
@@ -35,6 +36,16 @@ pub enum SpoolError {
         expected: u64,
         /// Size of a segment.
         segment_bytes: u64,
+    },
+    /// The list of destinations is not usable.
+    #[error(
+        "spool with {found} destinations, {distinct} of them distinct: expected 1 to {DESTINATIONS_MAX}, each once"
+    )]
+    Destinations {
+        /// How many were given.
+        found: usize,
+        /// How many of them differ.
+        distinct: usize,
     },
     /// The disk cannot hold the quota.
     #[error(
@@ -106,15 +117,26 @@ pub enum SpoolError {
     /// No segment can be written; the records stay in memory. `commit` tries again with a new file.
     #[error("spool cannot write: {0}; records wait in memory, which is bounded")]
     Failing(String),
-    /// The centre acknowledges what was never durable here: another gateway uses this log, or this disk lost data.
-    #[error(
-        "commit ack for sequence {upto}, but only {durable} is durable here; is this gateway cloned?"
-    )]
+    /// The centre acknowledges what was never durable here: another gateway uses this log, or an old copy of the spool
+    /// was put back.
+    #[error("commit ack for sequence {upto}, but only {durable} is durable here")]
     AckBeyondDurable {
         /// What was acked.
         upto: Sequence,
         /// What is durable.
         durable: Sequence,
+    },
+    /// The acknowledgement is of another frame than the one that stands here under this sequence.
+    #[error("commit ack for sequence {upto} has the hash of another frame than the one here")]
+    AckOfAnotherLog {
+        /// What was acked.
+        upto: Sequence,
+    },
+    /// An acknowledgement that anybody could have made.
+    #[error("commit ack for sequence {upto} is without the hash of its frame; update the centre")]
+    AckWithoutHash {
+        /// What was acked.
+        upto: Sequence,
     },
     /// Too many damaged ranges; reading goes on when the centre has acked up to them.
     #[error("more than {LOSSES_MAX} separate ranges are lost and not yet acked")]

@@ -1,20 +1,28 @@
-//! A crash-safe, bounded disk log of opaque records for one destination.
+//! A crash-safe, bounded disk log of opaque records for one destination or several.
 //!
 //! ```text
 //! {dir}/lock                    held while open; holds the process id of the holder
 //! {dir}/0000000000012c40.seg    first sequence in fixed-width hex; a header, then frames (model::frame); fixed size
 //! {dir}/spare                   the next segment, written before it is needed
 //! {dir}/cursors.a  cursors.b    two 4 KiB slots written in turn; advisory, they only move forward
+//! {dir}/guard                   the log and the highest sequence that may be in use, in many copies
+//! {dir}/reserve                 disk space that the quota may still need
 //! ```
 //!
 //! What it promises (numbers of the tests):
 //! - I1 A frame can be read only after the fdatasync that covers it has returned (INV-2).
-//! - I2 Sequences are dense within a `log_id` and never used twice (INV-2).
+//! - I2 Sequences are dense within a `log_id`, but for ranges that a LOSS record names, and never used twice (INV-2),
+//!   also on a disk that forgets up to 31 blocks although it said that they are durable.
 //! - I3 acked ≤ durable ≤ appended.
-//! - I4 A segment is recycled only when all its frames are acked, or covered by a LOSS record that is durable (INV-3).
-//! - I5 Every committed sample is acked, pending, or counted in a LOSS record (INV-6).
+//! - I4 A segment is recycled only when each destination has acked all its frames, with the hash of one of them, or a
+//!   LOSS record that is durable covers them (INV-3).
+//! - I5 Every committed sample is acked, pending, or covered by a LOSS record (INV-6).
 //! - I6 Recovery is a pure function of the bytes: the longest valid prefix, and LOSS for every unreadable range in it.
 //! - I7 Recovery may be repeated, and killed at any point.
+//!
+//! After an unclean end nobody can tell from the last blocks what had been sent, so the log goes on above the bound of
+//! the guard and writes a LOSS `skipped` for the range between. When even the log cannot be trusted to be this one (the
+//! guard is missing, or a centre has what was never here), it begins again under another `log_id` with what is held.
 //!
 //! A new segment gets its header, the preamble (dictionaries, history marks) and all unacknowledged LOSS records in
 //! **one** fdatasync before it is given its name. So every segment can be read alone, and recovery reads only the
@@ -22,7 +30,8 @@
 //!
 //! The quota counts all segment files. One segment is open, one is the spare; these two are the reserve for the
 //! policy's own writes, the rest may hold sealed segments. When a segment is sealed and they are full, the oldest is
-//! given up: its LOSS record stands in the new segment, is durable, then the cursor, then the file is recycled.
+//! given up for the destinations that have not acked it: the LOSS record stands in the new segment, is durable, then the
+//! cursor, then the file is recycled.
 //!
 //! This crate must never know what a body means (LOSS apart, which it writes), nor a network, nor an async runtime.
 
@@ -30,35 +39,42 @@ mod append;
 mod config;
 mod contents;
 mod cursor;
+mod destination;
 mod dictionary;
 mod disk;
 mod error;
+mod guard;
 mod losses;
 mod read;
 mod reclaim;
 mod recovery;
+mod renew;
 mod scan;
 mod segment;
+#[cfg(any(test, feature = "simulated-disk"))]
+pub mod sim;
 mod status;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-use model::record::Loss;
 use model::{LogId, RecordType, Sequence, Timestamp};
 
 pub use config::{
     QUOTA_SEGMENTS_MIN, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SpoolConfig,
 };
+pub use destination::{DESTINATIONS_MAX, DestinationIndex};
 pub use disk::{Disk, DiskFile, LockError, StdDisk};
 pub use error::SpoolError;
 pub use losses::{LOSSES_MAX, LossCount, LossTotals};
 pub use read::StoredFrame;
 pub use recovery::{Recovery, TornTail};
-pub use status::Status;
+pub use status::{DestinationStatus, Status};
 
 use cursor::Cursors;
+use destination::Destination;
+use guard::Guard;
 use losses::LossList;
 use read::ReadCache;
 use segment::{Salts, Segment};
@@ -111,13 +127,20 @@ pub struct Spool {
     /// Acked or given up, file still there.
     retired: Vec<Segment>,
     cursors: Cursors,
-    losses: LossList,
+    guard: Guard,
+    /// The log whose frames are still to be written again under this one.
+    previous: Option<LogId>,
+    destinations: Vec<Destination>,
+    /// What each destination lost.
+    losses: Vec<LossList>,
     preamble: Vec<Draft>,
     pending: Vec<Pending>,
     pending_bytes: u64,
+    /// Everything up to it is durable here, or was passed over.
     durable: Sequence,
-    acked: Sequence,
-    /// Hash of the newest durable frame.
+    /// The newest durable frame.
+    last_frame: Sequence,
+    /// Its hash.
     last_hash: [u8; 32],
     cache: ReadCache,
     /// Why there is no open segment; records stay in memory meanwhile.
@@ -149,20 +172,20 @@ impl Spool {
             .map_or(self.durable, |segment| Sequence(segment.first.0.saturating_sub(1)))
     }
 
-    /// The ranges given up whose LOSS record is not acked yet, oldest first.
-    pub fn losses(&self) -> Vec<Loss> {
-        self.losses.unacked(self.acked).cloned().collect()
-    }
-
-    /// Those of [`Self::losses`] that reach above `watermark`: what the centre must hear of to pass them.
-    pub fn losses_above(&self, watermark: Sequence) -> Vec<Loss> {
-        let unacked = self.losses.unacked(self.acked);
-        unacked.filter(|loss| loss.last > watermark).cloned().collect()
-    }
-
-    /// Writes the cursor and lets go of the directory. Dropping does the same, but cannot tell of an error.
+    /// Writes the cursor, notes that the log ends here, and lets go of the directory. Dropping does the same, but
+    /// cannot report an error.
     pub fn close(mut self) -> Result<(), SpoolError> {
-        self.write_cursor()
+        self.end()
+    }
+
+    /// After this no sequence above the last durable one is in use, so the next run goes on without a gap.
+    fn end(&mut self) -> Result<(), SpoolError> {
+        self.write_cursor()?;
+        if self.previous.is_none() && self.guard.bound() != self.durable {
+            self.guard.write(self.disk.as_ref(), self.log_id, None, self.durable)?;
+        }
+        self.is_ready = false;
+        Ok(())
     }
 }
 
@@ -171,8 +194,8 @@ impl Drop for Spool {
         if !self.is_ready {
             return;
         }
-        if let Err(error) = self.write_cursor() {
-            tracing::warn!(%error, "spool cursor not written; some frames will be sent again");
+        if let Err(error) = self.end() {
+            tracing::warn!(%error, "spool not closed in order; some frames will be sent again");
         }
     }
 }

@@ -1,44 +1,80 @@
-//! What was given up: the list of ranges whose LOSS record is not acked yet, bounded by merging. Must never know where
-//! records are written.
+//! What was given up: per destination the list of ranges whose LOSS record is not acked yet, bounded by merging. Must
+//! never know where records are written.
 
 use model::record::{JsonRecord, Loss, LossReason};
-use model::{FrameHeader, RecordType, Sequence};
+use model::{DestinationId, FrameHeader, RecordType, Sequence};
 
 use crate::Draft;
 
-/// Most separate ranges that are kept until they are acked.
+/// Most separate ranges that are kept until they are acked, of all destinations together.
 pub const LOSSES_MAX: usize = 64;
 
-/// Most bytes of the frame of a LOSS record: the names of the fields and the longest numbers.
-pub(crate) const LOSS_FRAME_BYTES_MAX: u64 = 280;
+/// Most bytes of the frame of a LOSS record: the names of the fields, the longest numbers and the longest destination.
+pub(crate) const LOSS_FRAME_BYTES_MAX: u64 = 344;
 
 /// A number of frames and of the samples in them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LossCount {
     /// Frames.
     pub frames: u64,
-    /// Samples in those whose headers could be read.
+    /// Samples in those ranges where their number is known.
     pub samples: u64,
+    /// Frames of the ranges where the number of samples is unknown.
+    pub frames_uncounted: u64,
 }
 
-/// Everything that this log ever gave up, by reason. Exact as long as one cursor slot can be read.
+/// Everything that this log ever gave up for one destination, by reason. Exact as long as one cursor slot can be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LossTotals {
     /// Given up because the quota or the disk was full.
     pub drop_oldest: LossCount,
     /// Found damaged.
     pub corrupt: LossCount,
+    /// Never written, and so without a sequence.
+    pub refused: LossCount,
+    /// Sequences passed over after an unclean end.
+    pub skipped: LossCount,
 }
 
 impl LossTotals {
-    fn add(&mut self, loss: &Loss) {
+    /// In the order of the cursor.
+    pub(crate) fn counts(&self) -> [LossCount; 4] {
+        [self.drop_oldest, self.corrupt, self.refused, self.skipped]
+    }
+
+    pub(crate) fn from_counts(counts: [LossCount; 4]) -> Self {
+        let [drop_oldest, corrupt, refused, skipped] = counts;
+        Self { drop_oldest, corrupt, refused, skipped }
+    }
+
+    /// What was lost, without the sequences that were only passed over.
+    #[must_use]
+    pub fn lost(&self) -> LossCount {
+        let mut sum = LossCount::default();
+        for count in [self.drop_oldest, self.corrupt, self.refused] {
+            sum.frames = sum.frames.saturating_add(count.frames);
+            sum.samples = sum.samples.saturating_add(count.samples);
+            sum.frames_uncounted = sum.frames_uncounted.saturating_add(count.frames_uncounted);
+        }
+        sum
+    }
+
+    pub(crate) fn add(&mut self, loss: &Loss) {
         let count = match loss.reason {
             LossReason::DropOldest => &mut self.drop_oldest,
-            _ => &mut self.corrupt,
+            LossReason::Corrupt => &mut self.corrupt,
+            LossReason::Refused => &mut self.refused,
+            LossReason::Skipped => &mut self.skipped,
+            // These are the centre's and the keeper's to count.
+            LossReason::Quarantined | LossReason::Thinned => return,
         };
-        let frames = loss.last.0.saturating_sub(loss.first.0).saturating_add(1);
+        let frames =
+            loss.range().map_or(0, |range| (range.last.0 - range.first.0).saturating_add(1));
         count.frames = count.frames.saturating_add(frames);
-        count.samples = count.samples.saturating_add(loss.samples.unwrap_or_default());
+        match loss.samples {
+            Some(samples) => count.samples = count.samples.saturating_add(samples),
+            None => count.frames_uncounted = count.frames_uncounted.saturating_add(frames),
+        }
     }
 }
 
@@ -49,16 +85,29 @@ struct Entry {
     recorded: Option<Sequence>,
 }
 
-/// Disjoint ranges, ascending.
-#[derive(Debug, Clone, Default)]
+/// Disjoint ranges of one destination, ascending.
+#[derive(Debug, Clone)]
 pub(crate) struct LossList {
     entries: Vec<Entry>,
     settled: LossTotals,
+    /// Most entries.
+    max: usize,
 }
 
 impl LossList {
-    pub(crate) fn new(settled: LossTotals) -> Self {
-        Self { entries: Vec::new(), settled }
+    /// A list that has its share of [`LOSSES_MAX`] among so many.
+    pub(crate) fn new(settled: LossTotals, lists: usize) -> Self {
+        Self { entries: Vec::new(), settled, max: LOSSES_MAX / lists.max(1) }
+    }
+
+    /// Whether `more` entries leave room for one that the policy may need.
+    pub(crate) fn has_room(&self, more: usize) -> bool {
+        self.entries.len() + more < self.max
+    }
+
+    /// Counts readings that never had a sequence.
+    pub(crate) fn count_refused(&mut self, loss: &Loss) {
+        self.settled.add(loss);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Loss> {
@@ -146,25 +195,24 @@ impl LossList {
         let (Some(one), Some(other)) = (self.entries.get(at), self.entries.get(at + 1)) else {
             return;
         };
-        if one.loss.reason == other.loss.reason && one.loss.last.next() == other.loss.first {
+        let alike = one.loss.reason == other.loss.reason
+            && one.loss.samples.is_some() == other.loss.samples.is_some();
+        if alike && one.loss.last.next() == other.loss.first {
             let loss = union(&one.loss, &other.loss, one.loss.reason);
             self.entries[at] = Entry { loss, recorded: None };
             self.entries.remove(at + 1);
         }
     }
 
-    /// Takes over a LOSS record found on disk. A later record replaces those that it contains.
-    pub(crate) fn restore(&mut self, loss: Loss, recorded: Sequence) {
-        if loss.range().is_none() {
-            return;
-        }
+    /// Takes over a LOSS record of a range found on disk. A later record replaces those that it contains.
+    pub(crate) fn restore(&mut self, loss: &Loss, recorded: Sequence) {
         let contains =
             |outer: &Loss, inner: &Loss| outer.first <= inner.first && outer.last >= inner.last;
-        self.entries.retain(|entry| !contains(&loss, &entry.loss));
-        if self.entries.iter().any(|entry| contains(&entry.loss, &loss)) {
+        self.entries.retain(|entry| !contains(loss, &entry.loss));
+        if self.entries.iter().any(|entry| contains(&entry.loss, loss)) {
             return;
         }
-        let mut loss = loss;
+        let mut loss = Loss { destinations: Vec::new(), ..loss.clone() };
         // Records of ours do not overlap in part; foreign ones must not break the order of the list.
         while let Some(at) = self
             .entries
@@ -201,7 +249,7 @@ impl LossList {
 
     /// Keeps the bound after a drop up to `last`: all above `acked` and up to there is lost, so it may be one range.
     pub(crate) fn bound(&mut self, acked: Sequence, last: Sequence) {
-        if self.entries.len() < LOSSES_MAX {
+        if self.entries.len() < self.max {
             return;
         }
         self.settle_passed(acked);
@@ -217,41 +265,47 @@ impl LossList {
     }
 
     /// Gives each range that has no LOSS record (or each one, when `again`) to `record`, which tells its sequence.
-    pub(crate) fn record(&mut self, again: bool, mut record: impl FnMut(Draft) -> Sequence) {
+    /// `destination` stands in the records where there are others.
+    pub(crate) fn record(
+        &mut self,
+        destination: Option<&DestinationId>,
+        again: bool,
+        mut record: impl FnMut(Draft) -> Sequence,
+    ) {
         for entry in &mut self.entries {
             if again || entry.recorded.is_none() {
-                entry.recorded = Some(record(draft_of(&entry.loss)));
+                entry.recorded = Some(record(draft_of(&entry.loss, destination)));
             }
         }
     }
 }
 
-/// The range from `first` to `last`, with what the headers in it tell.
+/// The range from `first` to `last`, with what the headers in it tell. The number of samples is known only where each
+/// frame of the range has a header.
 pub(crate) fn loss_of(
     first: Sequence,
     last: Sequence,
     reason: LossReason,
     headers: &[FrameHeader],
 ) -> Loss {
-    let destinations = Vec::new();
-    let mut loss =
-        Loss { first, last, samples: None, ts_min: None, ts_max: None, reason, destinations };
-    let mut samples = 0_u64;
-    let inside = headers.iter().filter(|header| (first..=last).contains(&header.sequence));
-    for header in inside.filter(|header| header.samples > 0) {
-        samples = samples.saturating_add(u64::from(header.samples));
-        loss.ts_min = earliest(loss.ts_min, Some(header.ts_min));
-        loss.ts_max = loss.ts_max.max(Some(header.ts_max));
+    let (mut samples, mut known, mut ts_min, mut ts_max) = (0_u64, 0_u64, None, None);
+    for header in headers.iter().filter(|header| (first..=last).contains(&header.sequence)) {
+        known += 1;
+        if header.samples > 0 {
+            samples = samples.saturating_add(u64::from(header.samples));
+            ts_min = earliest(ts_min, Some(header.ts_min));
+            ts_max = ts_max.max(Some(header.ts_max));
+        }
     }
-    loss.samples = Some(samples);
-    loss
+    let all = last.0.saturating_sub(first.0).saturating_add(1);
+    let samples = (known == all).then_some(samples);
+    Loss { first, last, samples, ts_min, ts_max, reason, destinations: Vec::new() }
 }
 
 fn union(one: &Loss, other: &Loss, reason: LossReason) -> Loss {
     Loss {
         first: one.first.min(other.first),
         last: one.last.max(other.last),
-        // A sum of which one part is unknown is unknown.
         samples: one.samples.zip(other.samples).map(|(one, other)| one.saturating_add(other)),
         ts_min: earliest(one.ts_min, other.ts_min),
         ts_max: one.ts_max.max(other.ts_max),
@@ -271,12 +325,13 @@ fn before(sequence: Sequence) -> Sequence {
     Sequence(sequence.0.saturating_sub(1))
 }
 
-fn draft_of(loss: &Loss) -> Draft {
+fn draft_of(loss: &Loss, destination: Option<&DestinationId>) -> Draft {
+    let body = Loss { destinations: destination.into_iter().cloned().collect(), ..loss.clone() };
     Draft {
         record_type: RecordType::Loss,
         samples: 0,
         ts_min: loss.ts_min.unwrap_or_default(),
         ts_max: loss.ts_max.unwrap_or_default(),
-        body: loss.to_record(),
+        body: body.to_record(),
     }
 }

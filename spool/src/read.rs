@@ -6,9 +6,10 @@ use model::frame::{FrameError, HEADER_BYTES, OVERHEAD_BYTES, decode_frame};
 use model::record::LossReason;
 use model::{Frame, FrameHeader, Sequence};
 
+use crate::destination::DestinationIndex;
 use crate::disk::DiskFile;
 use crate::error::SpoolError;
-use crate::losses::{LOSSES_MAX, LossList, loss_of};
+use crate::losses::loss_of;
 use crate::scan::{Step, Walk};
 use crate::segment::Segment;
 use crate::{Spool, to_u64, to_usize};
@@ -77,20 +78,28 @@ impl Output {
 impl Spool {
     /// Durable frames from `from` on, in order, until `bytes_max` is reached; at least one when there is one.
     ///
-    /// Lost ranges are left out. Damage that is met for the first time becomes a durable LOSS record at once.
+    /// Ranges that the destination lost are left out. Damage that is met for the first time becomes a durable LOSS
+    /// record at once.
     pub fn read_from(
         &mut self,
+        to: DestinationIndex,
         from: Sequence,
         bytes_max: usize,
     ) -> Result<Vec<StoredFrame>, SpoolError> {
+        if self.previous.is_some() {
+            return Err(SpoolError::Failing(
+                "frames of an earlier log wait to be taken over".to_owned(),
+            ));
+        }
         let mut out = Output { frames: Vec::new(), bytes: 0, bytes_max };
         let mut at = from.max(self.oldest());
         while at <= self.durable {
-            if let Some(loss) = self.losses.covering(at) {
+            let list = self.losses.get(to.0);
+            if let Some(loss) = list.and_then(|list| list.covering(at)) {
                 at = loss.last.next();
                 continue;
             }
-            match self.read_segment(at, &mut out) {
+            match self.read_segment(to, at, &mut out) {
                 Ok(Some(next)) => at = next,
                 Ok(None) => break,
                 Err(_) if !out.frames.is_empty() => break,
@@ -103,13 +112,15 @@ impl Spool {
     /// Reads on in the segment that holds `at`; tells where to go on, or `None` when `out` is full.
     fn read_segment(
         &mut self,
+        to: DestinationIndex,
         at: Sequence,
         out: &mut Output,
     ) -> Result<Option<Sequence>, SpoolError> {
         let above = self.segments.partition_point(|segment| segment.first <= at);
         let index = above.saturating_sub(1);
         let last = self.last_of(index);
-        let stop = self.losses.next_first(at).map_or(last, |next| last.min(Sequence(next.0 - 1)));
+        let lost = self.losses.get(to.0).and_then(|list| list.next_first(at));
+        let stop = lost.map_or(last, |next| last.min(Sequence(next.0 - 1)));
         let is_newest = index + 1 == self.segments.len();
         let segment = self.segments.get_mut(index).expect("`at` is not below the oldest segment");
         let place = self.cache.place;
@@ -171,12 +182,18 @@ impl Spool {
             salt: segment.salt,
             last: Some(last),
         };
-        let Some(Step::Damage { last: damaged_last, headers, .. }) = walk.step() else {
-            let source = io::Error::other("the disk failed for a moment, the bytes are there");
-            return Err(SpoolError::io(format!("reading `{name}`"))(source));
+        let (damaged_last, headers) = match walk.step() {
+            Some(Step::Damage { last, headers, .. }) => (last, Some(headers)),
+            Some(Step::Skipped { last }) => (last, None),
+            _ => {
+                let source = io::Error::other("the disk failed for a moment, the bytes are there");
+                return Err(SpoolError::io(format!("reading `{name}`"))(source));
+            }
         };
         let resume = walk.offset;
-        self.lose(sequence.max(self.acked.next()), damaged_last, &headers)?;
+        if let Some(headers) = headers {
+            self.lose(sequence, damaged_last, &headers)?;
+        }
         self.cache.place = Some((segment_first, damaged_last.next(), resume));
         if let Some(segment) = self.segments.iter_mut().find(|known| known.first == segment_first)
             && segment.index.last().is_none_or(|(known, _)| *known <= damaged_last)
@@ -186,33 +203,45 @@ impl Spool {
         Ok(at.max(damaged_last.next()))
     }
 
-    /// Records what cannot be read, durably.
+    /// Records what cannot be read, durably, for each destination that has not acked it.
     fn lose(
         &mut self,
         first: Sequence,
         last: Sequence,
         headers: &[FrameHeader],
     ) -> Result<(), SpoolError> {
-        let parts = self.losses.uncovered(first, last);
-        if parts.is_empty() {
+        let parts = |spool: &Self| -> Vec<(usize, Vec<(Sequence, Sequence)>)> {
+            let each = spool.destinations.iter().zip(&spool.losses).enumerate();
+            let parts = each.map(|(index, (destination, list))| {
+                (index, list.uncovered(first.max(destination.acked.next()), last))
+            });
+            parts.filter(|(_, parts)| !parts.is_empty()).collect()
+        };
+        let lost = parts(self);
+        if lost.is_empty() {
             return Ok(());
         }
         // Room for all of them first: what is read must not depend on where an error came.
-        let has_room = |losses: &LossList| losses.len() + parts.len() < LOSSES_MAX;
-        if !has_room(&self.losses) {
-            self.losses.settle_passed(self.acked);
+        let has_room = |spool: &Self| {
+            lost.iter().all(|(index, parts)| spool.losses[*index].has_room(parts.len()))
+        };
+        if !has_room(self) {
+            for (destination, list) in self.destinations.iter().zip(&mut self.losses) {
+                list.settle_passed(destination.acked);
+            }
             self.write_cursor()?;
         }
-        if !has_room(&self.losses) {
+        if !has_room(self) {
             return Err(SpoolError::LossesFull);
         }
-        for (first, last) in parts {
-            tracing::error!(
-                first = first.0,
-                last = last.0,
-                "spool records are damaged and given up"
-            );
-            self.losses.add(loss_of(first, last, LossReason::Corrupt, headers));
+        for (index, parts) in lost {
+            for (first, last) in parts {
+                let destination = self.destinations[index].id.as_str();
+                let loss = loss_of(first, last, LossReason::Corrupt, headers);
+                let (first, last) = (first.0, last.0);
+                tracing::error!(first, last, destination, "spool records are damaged and given up");
+                self.losses[index].add(loss);
+            }
         }
         self.push_losses();
         self.commit().map(|_| ())

@@ -3,8 +3,8 @@
 
 use std::io;
 
-use model::Sequence;
 use model::record::LossReason;
+use model::{FrameHeader, Sequence};
 
 use crate::Spool;
 use crate::cursor::Cursor;
@@ -14,24 +14,9 @@ use crate::read::{READ_ROUNDS, load};
 use crate::scan::{Step, Walk};
 use crate::segment::{SEGMENT_HEADER_BYTES, SPARE_NAME, create_spare};
 
-impl Spool {
-    /// Takes the centre's word that everything up to `upto` is durable in the store, and frees segments. The cursor
-    /// goes to disk when a segment is freed, and at [`Self::close`]: a lost cursor costs a re-send only.
-    ///
-    /// # Errors
-    /// [`SpoolError::AckBeyondDurable`]: the ack then counts up to what is durable here, and no further (I3).
-    pub fn ack(&mut self, upto: Sequence) -> Result<Sequence, SpoolError> {
-        self.acked = self.acked.max(upto.min(self.durable));
-        self.retire();
-        if let Err(error) = self.reclaim() {
-            tracing::warn!(error = error.full_text(), "acked segments not freed yet");
-        }
-        if upto > self.durable {
-            return Err(SpoolError::AckBeyondDurable { upto, durable: self.durable });
-        }
-        Ok(self.acked)
-    }
+type Ranges = Vec<(Sequence, Sequence)>;
 
+impl Spool {
     /// After a new segment began: frees what its LOSS records cover, and prepares the next one.
     pub(crate) fn after_start(&mut self) {
         self.retire();
@@ -65,7 +50,7 @@ impl Spool {
     }
 
     /// Adds to `losses` what must be given up, oldest first, so that all segments there are may be sealed.
-    pub(crate) fn plan_drops(&self, losses: &mut LossList) {
+    pub(crate) fn plan_drops(&self, losses: &mut [LossList]) {
         let mut bytes = self.sealed_bytes();
         for (index, segment) in self.segments.iter().enumerate() {
             if bytes <= self.config.sealed_bytes_max() {
@@ -76,14 +61,32 @@ impl Spool {
         }
     }
 
-    fn plan_drop(&self, index: usize, losses: &mut LossList) {
+    /// Gives a segment up for each destination that has not acked all of it.
+    fn plan_drop(&self, index: usize, losses: &mut [LossList]) {
         let Some(segment) = self.segments.get(index) else { return };
         let last = self.last_of(index);
-        let parts = losses.uncovered(segment.first.max(self.acked.next()), last);
-        if parts.is_empty() {
-            return;
+        let mut content: Option<(Vec<FrameHeader>, Ranges)> = None;
+        for (destination, list) in self.destinations.iter().zip(losses) {
+            let acked = destination.acked;
+            let parts = list.uncovered(segment.first.max(acked.next()), last);
+            if parts.is_empty() {
+                continue;
+            }
+            let (headers, damaged) = content.get_or_insert_with(|| self.headers_of(index));
+            for (first, last) in parts {
+                give_up(list, first, last, headers, damaged);
+                let (first, last) = (first.0, last.0);
+                let destination = destination.id.as_str();
+                tracing::error!(first, last, destination, "spool full: oldest records given up");
+            }
+            list.bound(acked, last);
         }
-        let mut headers = Vec::new();
+    }
+
+    /// The readable headers of a segment, and the ranges that damage took.
+    fn headers_of(&self, index: usize) -> (Vec<FrameHeader>, Ranges) {
+        let (mut headers, mut damaged) = (Vec::new(), Vec::new());
+        let Some(segment) = self.segments.get(index) else { return (headers, damaged) };
         let load_once = || load(self.disk.open(&segment.name())?.as_ref(), segment.bytes);
         // A segment that cannot be read is given up all the same, its samples uncounted; a passing error is not that.
         let bytes = (0..READ_ROUNDS).find_map(|_| load_once().ok()).unwrap_or_default();
@@ -92,27 +95,31 @@ impl Spool {
             offset: SEGMENT_HEADER_BYTES,
             expected: segment.first,
             salt: segment.salt,
-            last: Some(last),
+            last: Some(self.last_of(index)),
         };
         while let Some(step) = walk.step() {
             match step {
                 Step::Frame(frame) => headers.push(frame.header),
-                Step::Damage { headers: damaged, .. } => headers.extend(damaged),
+                Step::Damage { first, last, headers: found } => {
+                    damaged.push((first, last));
+                    headers.extend(found);
+                }
+                Step::Skipped { .. } => {}
                 Step::Tail { .. } => break,
             }
         }
-        for (first, last) in parts {
-            losses.add(loss_of(first, last, LossReason::DropOldest, &headers));
-            tracing::error!(first = first.0, last = last.0, "spool full: oldest records given up");
-        }
-        losses.bound(self.acked, last);
+        (headers, damaged)
     }
 
     /// Takes the oldest segments off the list that are acked, or covered by LOSS records that are durable.
     pub(crate) fn retire(&mut self) {
         while self.segments.len() > 1 {
-            let first = self.oldest().max(self.acked.next());
-            if !self.losses.durably_covers(first, self.last_of(0), self.durable) {
+            let (oldest, last) = (self.oldest(), self.last_of(0));
+            let mut each = self.destinations.iter().zip(&self.losses);
+            let is_free = each.all(|(destination, losses)| {
+                losses.durably_covers(oldest.max(destination.acked.next()), last, self.durable)
+            });
+            if !is_free {
                 break;
             }
             self.retired.extend(self.segments.pop_front());
@@ -221,17 +228,46 @@ impl Spool {
     /// says so is durable: a restart must find each of them in one place.
     pub(crate) fn write_cursor(&mut self) -> Result<(), SpoolError> {
         let mut losses = self.losses.clone();
-        losses.settle(self.acked);
+        for (destination, list) in self.destinations.iter().zip(&mut losses) {
+            list.settle(destination.acked);
+        }
+        let each = self.destinations.iter().cloned();
         let cursor = Cursor {
             generation: 0,
             log_id: self.log_id,
-            acked: self.acked,
-            durable: self.durable,
+            durable: self.last_frame,
             oldest: self.oldest(),
-            settled: losses.settled(),
+            destinations: each.zip(losses.iter().map(LossList::settled)).collect(),
         };
         self.written_bytes += self.cursors.write(self.disk.as_ref(), cursor)?;
         self.losses = losses;
         Ok(())
+    }
+}
+
+/// Adds `first..=last` to what is given up. What damage took is told apart, so that the rest is counted exactly.
+fn give_up(
+    list: &mut LossList,
+    first: Sequence,
+    last: Sequence,
+    headers: &[FrameHeader],
+    damaged: &[(Sequence, Sequence)],
+) {
+    let mut at = first;
+    for (from, to) in damaged.iter().filter(|(from, to)| *to >= first && *from <= last) {
+        let (from, to) = ((*from).max(first), (*to).min(last));
+        let parts = [
+            (at, from.0.checked_sub(1), LossReason::DropOldest),
+            (from, Some(to.0), LossReason::Corrupt),
+        ];
+        for (first, last, reason) in parts {
+            if let Some(last) = last.map(Sequence).filter(|last| *last >= first) {
+                list.add(loss_of(first, last, reason, headers));
+            }
+        }
+        at = to.next();
+    }
+    if at <= last {
+        list.add(loss_of(at, last, LossReason::DropOldest, headers));
     }
 }

@@ -6,15 +6,18 @@ use std::collections::VecDeque;
 use model::frame::hash_of_log_start;
 use model::host::Entropy;
 use model::record::{Loss, LossReason};
-use model::{FrameHeader, LogId, Sequence};
+use model::{DestinationId, FrameHeader, LogId, Sequence};
 
 use crate::config::{SEGMENT_BYTES_MAX, SpoolConfig};
 use crate::contents::{Contents, contents_of};
 use crate::cursor::{Cursor, Cursors};
+use crate::destination::Destination;
 use crate::disk::{Disk, LockError, StdDisk};
 use crate::error::SpoolError;
-use crate::losses::{LOSSES_MAX, LossCount, LossList, loss_of};
+use crate::guard::Guard;
+use crate::losses::{LossCount, LossList, LossTotals, loss_of};
 use crate::read::{ReadCache, load};
+use crate::renew::draw_log_id;
 use crate::segment::{
     SEGMENT_HEADER_BYTES, SEGMENT_VERSION, SPARE_NAME, Salts, Segment, SegmentHeader, Versioned,
     create_spare, parse_name,
@@ -28,14 +31,21 @@ pub struct Recovery {
     pub is_new: bool,
     /// Last sequence found durable, before anything was written.
     pub durable: Sequence,
-    /// How far the cursor says that the centre has acked.
+    /// How far the cursor says that every destination has acked.
     pub acked: Sequence,
     /// Bodies of the dictionaries in the newest readable segment, distinct, latest last.
     pub dictionaries: Vec<Vec<u8>>,
-    /// Body of the latest HISTORY record that does not stand behind damage: its marks are not ahead of durable samples.
-    pub history: Option<Vec<u8>>,
+    /// Bodies of the HISTORY records that do not stand behind damage, oldest first: their marks are not ahead of durable
+    /// samples.
+    pub history: Vec<Vec<u8>>,
     /// Damage found now; each range has a LOSS record.
     pub losses: Vec<Loss>,
+    /// The sequences that were passed over because the last run did not end in order: they may have left. They have a
+    /// LOSS record `skipped`.
+    pub skipped: Option<(Sequence, Sequence)>,
+    /// The log whose frames are in this one now: its guard was missing, or it was being taken over when the last run
+    /// ended.
+    pub renewed_from: Option<LogId>,
     /// What was cut off at the end: a commit that did not finish.
     pub torn_tail: Option<TornTail>,
     /// Whether the disk has less free space than the quota may still need.
@@ -45,7 +55,7 @@ pub struct Recovery {
 /// The end of a commit that did not finish; no caller was ever told that it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TornTail {
-    /// First sequence cut off; the next record gets it again.
+    /// First sequence cut off.
     pub first: Sequence,
     /// What could still be read in headers.
     pub readable: LossCount,
@@ -77,35 +87,36 @@ impl Spool {
             }
         })?;
         let names = disk.list().map_err(SpoolError::io("listing the spool directory"))?;
-        let (segments, mut log_id, prev_hash) = survey(disk.as_ref(), &names)?;
+        let survey = survey(disk.as_ref(), &names)?;
         let cursors = Cursors::load(disk.as_ref(), &names)?;
-        log_id = log_id.or(cursors.newest().map(|cursor| cursor.log_id));
+        let guard = Guard::load(disk.as_ref(), &names)?;
+        let identity = identify(&guard, &survey, &cursors, entropy)?;
         // Nothing was touched up to here.
 
-        let is_new = segments.is_empty() && log_id.is_none();
-        let log_id = log_id.unwrap_or_else(|| {
-            let mut bits = [0; 16];
-            entropy.fill(&mut bits);
-            LogId(bits)
-        });
-        let cursor = cursors.newest().filter(|cursor| cursor.log_id == log_id);
-        let acked = cursor.map_or(Sequence(0), |cursor| cursor.acked);
+        let Identity { log_id, previous, is_new } = identity;
+        let of_this = |cursor: &&Cursor| [Some(log_id), previous].contains(&Some(cursor.log_id));
+        let cursor = cursors.newest().filter(of_this).cloned();
+        let oldest = survey.segments.front().map_or(Sequence(1), |segment| segment.first);
+        let (destinations, losses) = destinations_of(&config.destinations, cursor.as_ref(), oldest);
         let mut spool = Self {
             disk,
             _lock: lock,
             log_id,
             salts: Salts::new(entropy),
-            segments,
+            segments: survey.segments,
             open: None,
             spare: None,
             retired: Vec::new(),
             cursors,
-            losses: LossList::new(cursor.map(|cursor| cursor.settled).unwrap_or_default()),
+            guard,
+            previous,
+            destinations,
+            losses,
             preamble: Vec::new(),
             pending: Vec::new(),
             pending_bytes: 0,
             durable: Sequence(0),
-            acked,
+            last_frame: Sequence(0),
             last_hash: hash_of_log_start(log_id),
             cache: ReadCache::default(),
             failing: None,
@@ -121,17 +132,19 @@ impl Spool {
         let mut recovery = Recovery {
             is_new,
             durable: Sequence(0),
-            acked,
+            acked: spool.acked_by_all(),
             dictionaries: Vec::new(),
-            history: None,
+            history: Vec::new(),
             losses: Vec::new(),
+            skipped: None,
+            renewed_from: previous,
             torn_tail: None,
             space_short,
         };
         if is_new {
             spool.start_segment_or_fail()?;
         } else {
-            spool.recover(cursor, prev_hash, &mut recovery)?;
+            spool.recover(cursor.as_ref(), survey.prev_hash, &mut recovery)?;
         }
         if let Err(error) = spool.write_cursor() {
             tracing::warn!(error = error.full_text(), "spool cursor not written");
@@ -172,66 +185,143 @@ impl Spool {
 
     fn recover(
         &mut self,
-        cursor: Option<Cursor>,
+        cursor: Option<&Cursor>,
         prev_hash: Option<[u8; 32]>,
         recovery: &mut Recovery,
     ) -> Result<(), SpoolError> {
-        let mut must_change = true;
         let mut damage = Vec::new();
         let mut cut = None;
-        if let Some(newest) = self.segments.back() {
-            let name = newest.name();
-            let file =
-                self.disk.open(&name).map_err(SpoolError::io(format!("opening `{name}`")))?;
-            let bytes = load(file.as_ref(), newest.bytes)
-                .map_err(SpoolError::io(format!("reading `{name}`")))?;
-            let mut contents =
-                contents_of(&bytes, newest, None, prev_hash.unwrap_or(self.last_hash));
+        let mut must_change = true;
+        if let Some(contents) = self.read_newest(prev_hash, recovery)? {
+            let counted = cursor.map_or(Sequence(0), |cursor| cursor.durable);
+            for (_, loss) in contents.losses.iter().filter(|(at, _)| *at > counted) {
+                self.count_refused(loss);
+            }
             must_change = !contents.damage.is_empty();
-            // A killed process may have left frames in the page cache only (I1).
-            let end = (contents.end_offset, newest.bytes);
-            let file = match file.sync_data() {
-                Ok(()) => file,
-                Err(error) => {
-                    tracing::warn!(%error, "fdatasync failed at start; the newest segment is copied");
-                    self.copy_newest(&name, &bytes, end.0)?
-                }
-            };
-            self.disk.sync_dir().map_err(SpoolError::io("fsync of the spool directory"))?;
-            self.look_back(&mut contents);
-            (self.durable, self.last_hash) = (contents.end, contents.hash);
-            self.open = Some(OpenSegment { file, offset: contents.end_offset });
-            self.adopt(&contents, recovery);
             (damage, cut) = (contents.damage, contents.cut);
         }
-        let durable = cursor.map_or(Sequence(0), |cursor| cursor.durable.max(cursor.acked));
-        if durable > self.durable {
-            // Frames that were durable are gone: that is damage, and their sequences must not be used again (I2).
-            damage.push((self.durable.next(), durable, cut.take().unwrap_or_default()));
-            self.durable = durable;
-            must_change = true;
+        if let Some(cursor) = cursor {
+            // What no destination took over, and is gone from the old end of the log.
+            damage.push((Sequence(1), Sequence(self.oldest().0.saturating_sub(1)), Vec::new()));
+            let acked = cursor.destinations.iter().map(|(known, _)| known.acked).max();
+            let durable = cursor.durable.max(acked.unwrap_or_default());
+            if durable > self.durable {
+                // Frames that were durable are gone: that is damage, and their sequences must not be used again (I2).
+                damage.push((self.durable.next(), durable, cut.take().unwrap_or_default()));
+                (self.durable, self.last_frame) = (durable, durable);
+                must_change = true;
+            }
         }
         recovery.torn_tail = cut.map(|headers| {
             let samples = headers.iter().map(|header| u64::from(header.samples)).sum();
-            let readable = LossCount { frames: to_u64(headers.len()), samples };
+            let frames = to_u64(headers.len());
+            let readable = LossCount { frames, samples, frames_uncounted: 0 };
             TornTail { first: self.durable.next(), readable }
         });
-        self.acked = self.acked.min(self.durable);
+        for destination in &mut self.destinations {
+            destination.acked = destination.acked.min(self.durable);
+        }
         recovery.durable = self.durable;
-        recovery.losses = self.add_damage(damage);
-        if must_change {
-            // What can be read stays as it is; the LOSS records stand in the next segment.
-            self.open = None;
-            if let Err(error) = self.start_segment_or_fail() {
-                tracing::error!(
-                    error = error.full_text(),
-                    "spool cannot write; records wait in memory"
-                );
+        recovery.losses = self.add_damage(&damage);
+        let is_tail_damaged = damage.iter().any(|(_, last, _)| *last == self.durable);
+        self.go_on(recovery, must_change, is_tail_damaged);
+        Ok(())
+    }
+
+    /// Makes the log ready for new frames. What fails here is tried again by each commit; records wait in memory.
+    fn go_on(&mut self, recovery: &mut Recovery, mut must_change: bool, is_tail_damaged: bool) {
+        let tell = |error: &SpoolError| {
+            let error = error.full_text();
+            tracing::error!(error, "spool cannot write; records wait in memory");
+        };
+        if let Some(previous) = self.previous {
+            for destination in &mut self.destinations {
+                destination.floor = destination.floor.max(destination.acked);
+            }
+            // Under another `log_id` nothing that left can be mistaken, so no sequence is passed over.
+            tracing::warn!(%previous, log_id = %self.log_id, "spool begins again as another log with what it holds");
+            if let Err(error) =
+                self.renew_as(self.log_id, previous).and_then(|()| self.renew_rest())
+            {
+                return tell(&error);
             }
         } else {
-            self.after_start();
+            // Behind a last frame that cannot be read no chain of hashes goes on, so at least one sequence is passed over:
+            // then the LOSS says so, and whoever sees another chain without one knows that it is another spool.
+            let least = Sequence(self.durable.0 + u64::from(is_tail_damaged));
+            let last = self.guard.bound().max(least);
+            if last > self.durable {
+                recovery.skipped = Some((self.durable.next(), last));
+                must_change |= !self.skip(self.durable.next(), last);
+            }
         }
-        Ok(())
+        // What can be read stays as it is. Where it is damaged, the LOSS records stand in the next segment.
+        let result = if must_change {
+            self.open = None;
+            self.start_segment_or_fail()
+        } else {
+            self.push_losses();
+            let result = self.write_pending();
+            if let Err(error) = &result {
+                self.seal_after(error);
+            }
+            self.after_start();
+            result
+        };
+        if let Err(error) = result {
+            tell(&error);
+        }
+    }
+
+    /// Passes over sequences that may have left (I2); says whether each destination has room for the LOSS.
+    fn skip(&mut self, first: Sequence, last: Sequence) -> bool {
+        self.durable = last;
+        tracing::warn!(
+            first = first.0,
+            last = last.0,
+            "the last run did not end in order: sequences that may have been sent are passed over"
+        );
+        let mut has_room = true;
+        for (destination, list) in self.destinations.iter().zip(&mut self.losses) {
+            for (first, last) in list.uncovered(first.max(destination.acked.next()), last) {
+                if list.has_room(1) {
+                    list.add(loss_of(first, last, LossReason::Skipped, &[]));
+                } else {
+                    has_room = false;
+                }
+            }
+        }
+        has_room
+    }
+
+    /// Reads the newest segment, makes it durable as it was found and opens it for writing.
+    fn read_newest(
+        &mut self,
+        prev_hash: Option<[u8; 32]>,
+        recovery: &mut Recovery,
+    ) -> Result<Option<Contents>, SpoolError> {
+        let Some(newest) = self.segments.back() else { return Ok(None) };
+        let name = newest.name();
+        let file = self.disk.open(&name).map_err(SpoolError::io(format!("opening `{name}`")))?;
+        let bytes = load(file.as_ref(), newest.bytes)
+            .map_err(SpoolError::io(format!("reading `{name}`")))?;
+        let mut contents = contents_of(&bytes, newest, None, prev_hash.unwrap_or(self.last_hash));
+        // A killed process may have left frames in the page cache only (I1).
+        let end = contents.end_offset;
+        let file = match file.sync_data() {
+            Ok(()) => file,
+            Err(error) => {
+                tracing::warn!(%error, "fdatasync failed at start; the newest segment is copied");
+                self.copy_newest(&name, &bytes, end)?
+            }
+        };
+        self.disk.sync_dir().map_err(SpoolError::io("fsync of the spool directory"))?;
+        self.look_back(&mut contents);
+        (self.durable, self.last_hash) = (contents.end, contents.hash);
+        self.last_frame = contents.end;
+        self.open = Some(OpenSegment { file, offset: end });
+        self.adopt(&contents, recovery);
+        Ok(Some(contents))
     }
 
     /// Where the newest segment is damaged, its preamble may be: what it should have said stands in the one before.
@@ -245,7 +335,7 @@ impl Spool {
             let older = contents_of(&bytes.unwrap_or_default(), segment, last, [0; 32]);
             contents.dictionaries.splice(0..0, older.dictionaries);
             contents.losses.splice(0..0, older.losses);
-            contents.history = contents.history.take().or(older.history);
+            contents.history.splice(0..0, older.history);
             is_damaged = !older.damage.is_empty();
         }
     }
@@ -253,8 +343,13 @@ impl Spool {
     /// Takes over what the records of the newest segment say.
     fn adopt(&mut self, contents: &Contents, recovery: &mut Recovery) {
         for (sequence, loss) in &contents.losses {
-            if *sequence > self.acked {
-                self.losses.restore(loss.clone(), *sequence);
+            for (destination, list) in self.destinations.iter().zip(&mut self.losses) {
+                if *sequence <= destination.acked || !loss.concerns(&destination.id) {
+                    continue;
+                }
+                if loss.range().is_some() {
+                    list.restore(loss, *sequence);
+                }
             }
         }
         let mut dictionaries: Vec<&Draft> = Vec::new();
@@ -263,7 +358,7 @@ impl Spool {
             dictionaries.push(draft);
         }
         recovery.dictionaries = dictionaries.iter().map(|draft| draft.body.clone()).collect();
-        recovery.history = contents.history.as_ref().map(|draft| draft.body.clone());
+        recovery.history = contents.history.iter().map(|draft| draft.body.clone()).collect();
         // Until the caller sets it: a new segment must not be without dictionaries.
         let preamble = dictionaries.into_iter().chain(&contents.history).cloned().collect();
         if let Err(error) = self.set_preamble(preamble) {
@@ -272,21 +367,22 @@ impl Spool {
     }
 
     /// Adds the damage that is not known yet, as far as the list has room; the rest is found when it is read.
-    fn add_damage(&mut self, damage: Vec<(Sequence, Sequence, Vec<FrameHeader>)>) -> Vec<Loss> {
-        let mut added = Vec::new();
-        for (first, last, headers) in damage {
-            for (first, last) in self.losses.uncovered(first.max(self.acked.next()), last) {
-                if self.losses.len() + 1 >= LOSSES_MAX {
-                    return added;
+    fn add_damage(&mut self, damage: &[(Sequence, Sequence, Vec<FrameHeader>)]) -> Vec<Loss> {
+        let mut added: Vec<Loss> = Vec::new();
+        for (destination, list) in self.destinations.iter().zip(&mut self.losses) {
+            for (first, last, headers) in damage {
+                for (first, last) in list.uncovered((*first).max(destination.acked.next()), *last) {
+                    if !list.has_room(1) {
+                        break;
+                    }
+                    let loss = loss_of(first, last, LossReason::Corrupt, headers);
+                    list.add(loss.clone());
+                    if !added.contains(&loss) {
+                        let (first, last) = (first.0, last.0);
+                        tracing::error!(first, last, "spool records are damaged and given up");
+                        added.push(loss);
+                    }
                 }
-                tracing::error!(
-                    first = first.0,
-                    last = last.0,
-                    "spool records are damaged and given up"
-                );
-                let loss = loss_of(first, last, LossReason::Corrupt, &headers);
-                self.losses.add(loss.clone());
-                added.push(loss);
             }
         }
         added
@@ -310,17 +406,22 @@ impl Spool {
     }
 }
 
-/// The segments by their headers, oldest first, the log they belong to, and the hash before the newest one.
-#[expect(clippy::type_complexity, reason = "three results of one pass over the headers, used once")]
-fn survey(
-    disk: &dyn Disk,
-    names: &[String],
-) -> Result<(VecDeque<Segment>, Option<LogId>, Option<[u8; 32]>), SpoolError> {
+/// What the headers of the segments say.
+struct Survey {
+    /// Oldest first.
+    segments: VecDeque<Segment>,
+    /// The logs that they belong to, with the name of one segment each; that of the newest segment first.
+    logs: Vec<(LogId, String)>,
+    /// The hash before the newest segment.
+    prev_hash: Option<[u8; 32]>,
+}
+
+fn survey(disk: &dyn Disk, names: &[String]) -> Result<Survey, SpoolError> {
     let mut firsts: Vec<(Sequence, &String)> =
         names.iter().filter_map(|name| Some((parse_name(name)?, name))).collect();
     firsts.sort_unstable();
-    let mut segments = VecDeque::with_capacity(firsts.len());
-    let mut newest: Option<(LogId, Option<[u8; 32]>)> = None;
+    let segments = VecDeque::with_capacity(firsts.len());
+    let mut survey = Survey { segments, logs: Vec::new(), prev_hash: None };
     for (first, name) in firsts.into_iter().rev() {
         let file = disk.open(name).map_err(SpoolError::io(format!("opening `{name}`")))?;
         let bytes = load(file.as_ref(), SEGMENT_HEADER_BYTES).unwrap_or_default();
@@ -334,17 +435,69 @@ fn survey(
             Versioned::Damaged => None,
         };
         if let Some(header) = header {
-            let is_newest = segments.is_empty();
-            let (expected, _) =
-                *newest.get_or_insert((header.log_id, is_newest.then_some(header.prev_hash)));
-            let found = header.log_id;
-            if found != expected {
-                return Err(SpoolError::Foreign { file: name.clone(), found, expected });
+            if survey.segments.is_empty() {
+                survey.prev_hash = Some(header.prev_hash);
+            }
+            if survey.logs.iter().all(|(log_id, _)| *log_id != header.log_id) {
+                survey.logs.push((header.log_id, name.clone()));
             }
         }
         let header = header.filter(|header| header.first == first);
         let length = header.map_or(length, |header| header.segment_bytes).min(SEGMENT_BYTES_MAX);
-        segments.push_front(Segment::new(first, length, header.map(|header| header.salt)));
+        survey.segments.push_front(Segment::new(first, length, header.map(|header| header.salt)));
     }
-    Ok((segments, newest.map(|(log_id, _)| log_id), newest.and_then(|(_, hash)| hash)))
+    Ok(survey)
+}
+
+/// Which log this is.
+struct Identity {
+    log_id: LogId,
+    /// The log whose segments are to be written again under `log_id`.
+    previous: Option<LogId>,
+    is_new: bool,
+}
+
+/// The guard names the log. Without it nobody knows which sequences may have left, so what is here goes on as another
+/// log.
+fn identify(
+    guard: &Guard,
+    survey: &Survey,
+    cursors: &Cursors,
+    entropy: &dyn Entropy,
+) -> Result<Identity, SpoolError> {
+    let newest = survey.logs.first().map(|(log_id, _)| *log_id);
+    let known = newest.or(cursors.newest().map(|cursor| cursor.log_id));
+    let is_empty = survey.segments.is_empty();
+    let identity = match (guard.mark(), known) {
+        (_, None) if is_empty => {
+            return Ok(Identity { log_id: draw_log_id(entropy), previous: None, is_new: true });
+        }
+        (Some(mark), _) => Identity { log_id: mark.log_id, previous: mark.previous, is_new: false },
+        (None, previous) => Identity { log_id: draw_log_id(entropy), previous, is_new: false },
+    };
+    let ours = [Some(identity.log_id), identity.previous];
+    match survey.logs.iter().find(|(log_id, _)| !ours.contains(&Some(*log_id))) {
+        Some((found, file)) => {
+            let expected = guard.mark().map_or(known.unwrap_or(*found), |mark| mark.log_id);
+            Err(SpoolError::Foreign { file: file.clone(), found: *found, expected })
+        }
+        None => Ok(identity),
+    }
+}
+
+/// The destinations of the configuration with what the cursor says of them. One that it does not know begins with the
+/// oldest frame that is held.
+fn destinations_of(
+    ids: &[DestinationId],
+    cursor: Option<&Cursor>,
+    oldest: Sequence,
+) -> (Vec<Destination>, Vec<LossList>) {
+    let begin = cursor.map_or(Sequence(0), |_| Sequence(oldest.0.saturating_sub(1)));
+    let each = ids.iter().map(|id| {
+        let known = cursor.and_then(|cursor| cursor.of(id)).cloned();
+        let (destination, settled) =
+            known.unwrap_or_else(|| (Destination::new(id.clone(), begin), LossTotals::default()));
+        (destination, LossList::new(settled, ids.len()))
+    });
+    each.unzip()
 }

@@ -12,6 +12,8 @@ use crate::to_usize;
 pub(crate) enum Step<'a> {
     /// The expected frame.
     Frame(Frame<'a>),
+    /// The log passed over the sequences up to `last`: no byte stands between the frames around them.
+    Skipped { last: Sequence },
     /// The sequences from `first` to `last` cannot be read.
     Damage { first: Sequence, last: Sequence, headers: Vec<FrameHeader> },
     /// Nothing more can be read, and more need not be there. The headers are of frames that were cut.
@@ -46,6 +48,10 @@ impl<'a> Walk<'a> {
         }
         let (found, mut headers) = self.search();
         let last = match found {
+            Some((offset, sequence)) if offset == self.offset => {
+                self.expected = sequence;
+                return Some(Step::Skipped { last: Sequence(sequence.0 - 1) });
+            }
             Some((offset, sequence)) => {
                 self.offset = offset;
                 self.expected = sequence;

@@ -18,7 +18,7 @@ use crate::to_usize;
 /// Where the frames start.
 pub(crate) const SEGMENT_HEADER_BYTES: u64 = 1024;
 /// Version of the layout.
-pub(crate) const SEGMENT_VERSION: u32 = 1;
+pub(crate) const SEGMENT_VERSION: u32 = 2;
 /// Name of the file that will be the next segment.
 pub(crate) const SPARE_NAME: &str = "spare";
 

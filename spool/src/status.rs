@@ -1,11 +1,22 @@
 //! What the spool tells about itself. Must never change anything.
 
-use model::{LogId, Sequence};
+use model::{DestinationId, LogId, Sequence};
 
 use crate::append::LOSS_RESERVE_BYTES;
-use crate::losses::{LOSS_FRAME_BYTES_MAX, LossCount, LossTotals};
+use crate::losses::{LOSS_FRAME_BYTES_MAX, LossCount, LossList, LossTotals};
 use crate::segment::SEGMENT_HEADER_BYTES;
 use crate::{Draft, Spool, to_u64};
+
+/// The state of one destination at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationStatus {
+    /// Which one.
+    pub id: DestinationId,
+    /// Everything up to it is durable in its store.
+    pub acked: Sequence,
+    /// What was ever given up for it.
+    pub losses: LossTotals,
+}
 
 /// The state of a spool at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +29,10 @@ pub struct Status {
     pub next: Sequence,
     /// Everything up to it is durable here.
     pub durable: Sequence,
-    /// Everything up to it is durable in the store of the centre.
+    /// Everything up to it is durable in the store of every destination.
     pub acked: Sequence,
+    /// Each destination, in the order of the configuration.
+    pub destinations: Vec<DestinationStatus>,
     /// Bytes of all segment files, the spare included.
     pub used_bytes: u64,
     /// The quota.
@@ -30,7 +43,7 @@ pub struct Status {
     pub segments: usize,
     /// Records in memory that are not durable yet.
     pub pending_records: usize,
-    /// What was ever given up.
+    /// What was ever given up for the destination that lost most.
     pub losses: LossTotals,
     /// Records refused while the disk failed and memory was full, since the start.
     pub refused: LossCount,
@@ -48,18 +61,26 @@ impl Spool {
     /// The state now.
     pub fn status(&self) -> Status {
         let (used_bytes, quota_bytes) = (self.file_bytes(), self.config.quota_bytes);
+        let each = self.destinations.iter().zip(&self.losses);
+        let destinations = each.map(|(destination, losses)| DestinationStatus {
+            id: destination.id.clone(),
+            acked: destination.acked,
+            losses: losses.totals(),
+        });
+        let totals = self.losses.iter().map(LossList::totals);
         Status {
             log_id: self.log_id,
             oldest: self.oldest(),
             next: self.next_sequence(),
             durable: self.durable,
-            acked: self.acked,
+            acked: self.acked_by_all(),
+            destinations: destinations.collect(),
             used_bytes,
             quota_bytes,
             room_bytes: self.room_bytes(),
             segments: self.segments.len(),
             pending_records: self.pending.len(),
-            losses: self.losses.totals(),
+            losses: totals.max_by_key(|totals| totals.lost().frames).unwrap_or_default(),
             refused: self.refused,
             failing: self.failing.clone(),
             space_short: used_bytes.saturating_add(self.free_bytes()) < quota_bytes,
@@ -96,7 +117,8 @@ impl Spool {
             return in_open;
         }
         let preamble: u64 = self.preamble.iter().map(Draft::frame_bytes).sum();
-        let losses = LOSS_FRAME_BYTES_MAX * to_u64(self.losses.len() + 1);
+        let lists = self.losses.iter().map(|list| list.len() + 1);
+        let losses = LOSS_FRAME_BYTES_MAX * to_u64(lists.sum());
         let overhead = SEGMENT_HEADER_BYTES + preamble + losses + LOSS_RESERVE_BYTES + longest;
         in_open.saturating_sub(longest) + changes * size.saturating_sub(overhead)
     }

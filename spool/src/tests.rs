@@ -1,19 +1,21 @@
 //! The spool against a disk that forgets, a disk that fails, and a simple model of what must hold. Must never need
 //! the real clock; the few tests on the real file system say so.
 
+mod destinations;
 mod dictionary;
 mod faults;
 mod flips;
+mod forgetting;
 mod losses;
 mod model;
 mod open;
-mod sim;
+mod renew;
 
 use ::model::host::Entropy;
-use ::model::{RecordType, Sequence, Timestamp};
+use ::model::{DestinationId, FrameHash, Loss, RecordType, Sequence, Timestamp};
 
-use crate::{Draft, Recovery, Spool, SpoolConfig, SpoolError};
-use sim::SimDisk;
+use crate::sim::SimDisk;
+use crate::{DestinationIndex, Draft, Recovery, Spool, SpoolConfig, SpoolError, StoredFrame};
 
 pub(crate) const SEGMENT: u64 = 64 << 10;
 
@@ -31,6 +33,32 @@ pub(crate) fn config(segments: u64) -> SpoolConfig {
         dir: "/simulated".into(),
         quota_bytes: segments * SEGMENT,
         segment_bytes: SEGMENT,
+        destinations: vec![DestinationId::default()],
+    }
+}
+
+/// The only destination of most tests.
+pub(crate) const HERE: DestinationIndex = DestinationIndex(0);
+
+impl Spool {
+    pub(crate) fn read_here(
+        &mut self,
+        from: Sequence,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredFrame>, SpoolError> {
+        self.read_from(HERE, from, bytes_max)
+    }
+
+    /// An ack of somebody who has the frame.
+    pub(crate) fn ack_here(&mut self, upto: Sequence) -> Result<Sequence, SpoolError> {
+        let frames = self.read_from(HERE, upto, 1)?;
+        let frame = frames.first().filter(|frame| frame.header.sequence == upto);
+        let hash = frame.map(|frame| FrameHash(::model::frame::hash_of_frame(&frame.bytes)));
+        self.ack(HERE, upto, hash)
+    }
+
+    pub(crate) fn losses_here(&self) -> Vec<Loss> {
+        self.losses(HERE)
     }
 }
 
@@ -53,12 +81,25 @@ pub(crate) fn record(record_type: RecordType, text: &str) -> Draft {
     Draft { record_type, samples: 0, ts_min: ts, ts_max: ts, body: text.as_bytes().to_vec() }
 }
 
+/// The sequences that were passed over are no damage.
+pub(crate) fn losses_but_skipped(spool: &Spool) -> Vec<Loss> {
+    let mut losses = spool.losses(HERE);
+    losses.retain(|loss| loss.reason != ::model::record::LossReason::Skipped);
+    losses
+}
+
+/// The DATA records among them.
+pub(crate) fn data_of(frames: Vec<StoredFrame>) -> Vec<StoredFrame> {
+    let is_data = |frame: &StoredFrame| frame.header.record_type == RecordType::Data;
+    frames.into_iter().filter(is_data).collect()
+}
+
 /// All that can be read from `from` on.
 pub(crate) fn read_all(spool: &mut Spool, from: u64) -> Vec<crate::StoredFrame> {
     let mut frames: Vec<crate::StoredFrame> = Vec::new();
     let mut at = Sequence(from);
     loop {
-        let more = spool.read_from(at, 100_000).unwrap();
+        let more = spool.read_here(at, 100_000).unwrap();
         let Some(last) = more.last() else { return frames };
         at = last.header.sequence.next();
         frames.extend(more);

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod delivery;
 mod figures_from_files;
 mod first_steps;
 mod kills;

@@ -16,13 +16,12 @@ use model::{
 use spool::{Draft, LossTotals, Recovery, Spool, SpoolConfig, SpoolError};
 
 use super::clock_watch::ClockWatch;
-use super::command::SpoolView;
 use super::fitness::unfit;
 use super::last::LastSamples;
 use super::refusals::Refusals;
 use crate::batcher::{Batcher, CutBatch};
 use crate::points::{PlannedDictionary, PointTable};
-use crate::status::{ClockStatus, SpoolFindings, SpoolStatus, UnfitPoint};
+use crate::status::{ClockStatus, DestinationStatus, SpoolFindings, SpoolStatus, UnfitPoint};
 
 /// Reading back pauses when fewer segments than this are free before the spool would drop; a small quota has no more
 /// than a part of its own to spare.
@@ -74,11 +73,7 @@ impl Keeping {
         points: Arc<PointTable>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let marks = recovery.history.as_deref().map(HistoryMarks::from_record);
-        let marks = marks.and_then(|read| {
-            read.map_err(|e| tracing::warn!(error = %e, "history marks unreadable: reading back starts anew")).ok()
-        });
-        let marks = marks.unwrap_or_default();
+        let marks = marks_of(&recovery.history);
         let found_at_start = findings(&recovery);
         if let Some(tail) = recovery.torn_tail {
             let SpoolFindings { frames_cut, samples_cut, .. } = found_at_start;
@@ -368,16 +363,6 @@ impl Keeping {
         self.fault.is_some()
     }
 
-    /// What the uplink watches.
-    pub(super) fn view(&self) -> SpoolView {
-        let status = self.spool.status();
-        SpoolView {
-            durable: status.durable,
-            oldest: status.oldest,
-            frames_lost: lost(&status.losses).0,
-        }
-    }
-
     /// False while reading back must pause: nothing may be asked of a device that could then not be kept.
     pub(super) fn read_back_allowed(&self) -> bool {
         !self.is_failing() && !self.spool.would_drop_within(self.read_back_bytes)
@@ -410,6 +395,7 @@ impl Keeping {
             next: status.next.0,
             durable: status.durable.0,
             acked: status.acked.0,
+            destinations: status.destinations.iter().map(destination_status).collect(),
             bytes: status.used_bytes,
             quota_bytes: status.quota_bytes,
             samples_appended: self.samples_appended,
@@ -427,6 +413,31 @@ impl Keeping {
             fault: self.fault.clone(),
         }
     }
+}
+
+fn destination_status(known: &spool::DestinationStatus) -> DestinationStatus {
+    let (frames_lost, samples_lost) = lost(&known.losses);
+    DestinationStatus {
+        id: known.id.to_string(),
+        acked: known.acked.0,
+        frames_lost,
+        samples_lost,
+        frames_skipped: known.losses.skipped.frames,
+    }
+}
+
+/// What holds is the union of all records, the newest for each point.
+fn marks_of(records: &[Vec<u8>]) -> HistoryMarks {
+    let mut marks = HistoryMarks::default();
+    for body in records {
+        match HistoryMarks::from_record(body) {
+            Ok(read) => marks.marks.extend(read.marks),
+            Err(e) => {
+                tracing::warn!(error = %e, "history marks unreadable: more is read back than it must");
+            }
+        }
+    }
+    marks
 }
 
 /// The log has told of each damaged range already, as for those that are met later.
@@ -448,11 +459,8 @@ fn storable(time: Timestamp) -> Timestamp {
 
 /// Frames and samples lost, for whatever reason.
 fn lost(totals: &LossTotals) -> (u64, u64) {
-    let LossTotals { drop_oldest, corrupt } = totals;
-    (
-        drop_oldest.frames.saturating_add(corrupt.frames),
-        drop_oldest.samples.saturating_add(corrupt.samples),
-    )
+    let lost = totals.lost();
+    (lost.frames, lost.samples)
 }
 
 /// With everything acked there is always room for as many segments as may be sealed, but for what each begins with: a

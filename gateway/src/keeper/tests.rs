@@ -76,9 +76,8 @@ fn open(disk: &TestDisk, segments: u64) -> Keeping {
 
 fn open_by(disk: &TestDisk, segments: u64, clock: Arc<dyn Clock>) -> Keeping {
     let config = SpoolConfig {
-        dir: "/simulated".into(),
-        quota_bytes: segments * SEGMENT,
         segment_bytes: SEGMENT,
+        ..SpoolConfig::new("/simulated", segments * SEGMENT)
     };
     let (spool, recovery) = Spool::open(Box::new(disk.clone()), config.clone(), &Fixed).unwrap();
     let boot = Boot {
@@ -109,7 +108,7 @@ fn frames(keeping: &mut Keeping) -> Vec<StoredFrame> {
     let mut frames: Vec<StoredFrame> = Vec::new();
     loop {
         let from = frames.last().map_or(Sequence(1), |frame| frame.header.sequence.next());
-        let more = keeping.spool.read_from(from, 1 << 20).unwrap();
+        let more = keeping.spool.read_from(spool::DestinationIndex(0), from, 1 << 20).unwrap();
         if more.is_empty() {
             return frames;
         }
@@ -271,7 +270,10 @@ fn the_smallest_quota_reads_back_too() {
         for _ in 0..100 {
             read(&mut keeping);
             let durable = keeping.spool.status().durable;
-            keeping.spool.ack(durable).unwrap();
+            let to = spool::DestinationIndex(0);
+            let newest = keeping.spool.read_from(to, durable, 1).unwrap().remove(0);
+            let hash = model::FrameHash(model::frame::hash_of_frame(&newest.bytes));
+            assert_eq!(keeping.free(to, durable, Some(hash)), crate::uplink::Freed::Yes);
             assert!(keeping.read_back_allowed(), "{segments}: {:?}", keeping.spool.status());
         }
         for _ in 0..1_000 {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driver::{EMISSIONS_QUEUED_MAX, Emission};
-use model::host::Clock;
-use model::{Boot, Cursor, LogId, PointIndex, Sequence};
-use spool::{Spool, SpoolConfig, SpoolError};
+use model::host::{Clock, Entropy};
+use model::{Boot, Cursor, DestinationId, LogId, PointIndex, Sequence};
+use spool::{DestinationIndex, Spool, SpoolConfig, SpoolError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -46,6 +46,8 @@ pub enum KeeperError {
 pub struct KeeperSettings {
     /// The spool.
     pub spool: SpoolSettings,
+    /// Where its records go.
+    pub destinations: Vec<DestinationId>,
     /// The points of this run.
     pub points: Arc<PointTable>,
     /// Version of the program, for the BOOT record.
@@ -185,6 +187,7 @@ struct Shown {
 struct Worker {
     keeping: Keeping,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     commit_interval: Duration,
     acks: AckWatch,
     shown: Shown,
@@ -192,9 +195,10 @@ struct Worker {
 
 impl Worker {
     fn open(settings: KeeperSettings, host: &Host, shown: Shown) -> Result<Self, KeeperError> {
-        let KeeperSettings { spool, points, version } = settings;
+        let KeeperSettings { spool, destinations, points, version } = settings;
         let config = SpoolConfig {
             segment_bytes: spool.segment.0,
+            destinations,
             ..SpoolConfig::new(&spool.folder, spool.quota.0)
         };
         let (log, recovery) = Spool::open_dir(config.clone(), &*host.entropy)?;
@@ -211,6 +215,7 @@ impl Worker {
         let mut worker = Self {
             keeping,
             clock: Arc::clone(&host.clock),
+            entropy: Arc::clone(&host.entropy),
             commit_interval: spool.commit_interval,
             acks: AckWatch::default(),
             shown,
@@ -296,26 +301,24 @@ impl Worker {
 
     fn answer(&mut self, command: Command) {
         match command {
-            Command::Read { from, bytes_max, reply } => {
-                let frames = match self.keeping.spool.read_from(from, bytes_max) {
-                    Ok(frames) => frames,
-                    Err(e) => {
-                        tracing::warn!(error = %e, "cannot read the spool; tried again");
-                        Vec::new()
-                    }
-                };
-                let shared =
-                    |frame: spool::StoredFrame| (frame.header.sequence, frame.bytes.into());
-                drop(reply.send(frames.into_iter().map(shared).collect()));
+            Command::Read { to, log_id, from, bytes_max, reply } => {
+                drop(reply.send(self.keeping.read(to, log_id, from, bytes_max)));
                 // Reading may have found damage, which is a loss to tell.
                 self.show();
             }
-            Command::Open { from, reply } => drop(reply.send(self.open_info(from))),
-            Command::Free { upto } => {
-                if let Err(e) = self.keeping.spool.ack(upto) {
-                    tracing::warn!(error = %e, "cannot free what was committed; tried again with the next ack");
-                }
+            Command::Open { to, from, reply } => drop(reply.send(self.open_info(to, from))),
+            Command::Free { to, upto, hash, reply } => {
+                let answer = self.keeping.free(to, upto, hash);
                 self.show();
+                reply.send(answer).ok();
+            }
+            Command::NoteStore { to, store, epoch } => {
+                self.keeping.spool.note_store(to, store, epoch);
+            }
+            Command::BeginLog { destination, why, reply } => {
+                let begun = self.keeping.begin_log(&destination, &why, &*self.entropy);
+                self.show();
+                drop(reply.send(begun.map_err(|e| e.to_string())));
             }
             Command::Status { reply } => {
                 let silent_for = self.acks.silent_for(self.clock.monotonic());
@@ -333,9 +336,9 @@ impl Worker {
         }
     }
 
-    fn open_info(&mut self, from: Sequence) -> OpenInfo {
+    fn open_info(&mut self, to: DestinationIndex, from: Sequence) -> OpenInfo {
         let info =
-            uplink_open::open_info(&mut self.keeping.spool, &self.keeping.dictionaries, from);
+            uplink_open::open_info(&mut self.keeping.spool, &self.keeping.dictionaries, to, from);
         // Reading may have found damage, which is a loss to tell.
         self.show();
         info
@@ -365,7 +368,11 @@ impl Worker {
         let view = self.keeping.view();
         let status = self.keeping.spool.status();
         self.acks.note(status.durable, status.acked, self.clock.monotonic());
-        self.shown.view.send_if_modified(|known| std::mem::replace(known, view) != view);
+        self.shown.view.send_if_modified(|known| {
+            let is_new = *known != view;
+            *known = view;
+            is_new
+        });
         let allowed = self.keeping.read_back_allowed();
         self.shown.read_back.send_if_modified(|known| std::mem::replace(known, allowed) != allowed);
         let again = self.keeping.to_read_again();

@@ -1,8 +1,10 @@
 //! The connection against a broker that allows nothing. It speaks just enough of MQTT 5.
 
-use rumqttc::v5::mqttbytes::QoS;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use model::host::Entropy;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -74,15 +76,20 @@ async fn reason_from(suback: u8, puback: u8) -> (bool, String) {
     let (acks_tx, _acks) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let client = Broker::new(&settings, &gateway).unwrap();
-    let running = tokio::spawn(client.run(Arc::new(Chance), connection_tx, acks_tx, stop.clone()));
+    let (_progress, progress) = watch::channel(0);
+    let (connection_tx, acks) = (connection_tx, acks_tx);
+    let entropy: Arc<dyn Entropy> = Arc::new(Chance);
+    let stop_too = stop.clone();
+    let channels = Channels { connection: connection_tx, acks, progress, entropy, stop: stop_too };
+    let running = tokio::spawn(Box::new(client).run(channels));
     let (mut was_up, mut reason) = (false, None);
     let ended = async {
         while reason.is_none() {
             connection.changed().await.unwrap();
-            let Connection { client, reason: told } = connection.borrow_and_update().clone();
-            if let Some(client) = client {
+            let Connection { outgoing, reason: told } = connection.borrow_and_update().clone();
+            if let Some(outgoing) = outgoing {
                 was_up = true;
-                client.try_publish(topic::up(&gateway), QoS::AtLeastOnce, false, "x").ok();
+                outgoing.send(b"x".to_vec()).await.ok();
             }
             reason = told;
         }
@@ -98,12 +105,18 @@ async fn reason_from(suback: u8, puback: u8) -> (bool, String) {
 async fn a_broker_that_refuses_the_commit_acks_is_no_connection() {
     let (was_up, reason) = reason_from(NOT_AUTHORIZED, 0).await;
     assert!(!was_up);
-    assert_eq!(reason, "broker does not let us read `gw/gw-1/ack`: NotAuthorized");
+    assert_eq!(
+        reason,
+        "broker does not let us read `gw/gw-1/ack`: NotAuthorized; give this gateway that right in the broker"
+    );
 }
 
 #[tokio::test]
 async fn a_broker_that_refuses_the_frames_is_left_and_named() {
     let (was_up, reason) = reason_from(GRANTED_QOS_1, NOT_AUTHORIZED).await;
     assert!(was_up);
-    assert_eq!(reason, "broker does not let us write to `gw/gw-1/up`: NotAuthorized");
+    assert_eq!(
+        reason,
+        "broker does not let us write to `gw/gw-1/up`: NotAuthorized; give this gateway that right in the broker"
+    );
 }

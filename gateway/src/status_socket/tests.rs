@@ -29,6 +29,7 @@ fn long() -> GatewayStatus {
         points: vec![point; 2_000],
         spool: SpoolStatus::default(),
         uplink: UplinkStatus::default(),
+        uplinks: Vec::new(),
         tasks: BTreeMap::new(),
         clock: ClockStatus::default(),
         concerns: Vec::new(),

@@ -8,7 +8,7 @@ const LOG: LogId = LogId([7; 16]);
 const RESEND: Duration = Duration::from_secs(10);
 
 fn uplink(durable: u64) -> Uplink {
-    let mut uplink = Uplink::new(LOG, Sequence(0), RESEND, Duration::from_mins(1));
+    let mut uplink = Uplink::new(LOG, Sequence(0), None, RESEND, Duration::from_mins(1));
     let event = Event::Durable { upto: Sequence(durable), oldest: Sequence(1), losses: 0 };
     assert_eq!(uplink.step(event, Duration::ZERO), []);
     uplink
@@ -22,7 +22,7 @@ fn ack(upto: u64, ingest: &str) -> Ack {
         epoch: model::Epoch(0),
         ingest: ingest.to_owned(),
         durable_upto: Sequence(upto),
-        hash: None,
+        hash: Some(FrameHash([1; 32])),
         class: DurabilityClass::D2,
         have: Vec::new(),
         want: Vec::new(),
@@ -35,6 +35,22 @@ fn ack(upto: u64, ingest: &str) -> Ack {
 
 fn want(sequence: u64) -> Vec<model::SequenceRange> {
     model::SequenceRange::new(Sequence(sequence), Sequence(sequence)).into_iter().collect()
+}
+
+/// An ack that the spool finds right; what follows from it.
+fn good(uplink: &mut Uplink, ack: Ack, now: Duration) -> Vec<Action> {
+    let upto = ack.durable_upto;
+    let mut rest = Vec::new();
+    for action in uplink.step(Event::Ack(ack), now) {
+        match action {
+            Action::Free { .. } => {
+                rest.extend(uplink.step(Event::Freed { upto, answer: Freed::Yes }, now));
+            }
+            Action::NoteStore { .. } => {}
+            other => rest.push(other),
+        }
+    }
+    rest
 }
 
 /// Carries out a send in full.
@@ -56,13 +72,19 @@ fn opens_sends_and_frees_for_the_commit_ack_alone() {
     assert_eq!(up.step(Event::Connected, now), [Action::Open { from: Sequence(1) }, sent]);
     assert_eq!(send(&mut up, 1, 3, now), []);
     assert_eq!(up.acked(), Sequence(0));
-    assert_eq!(up.step(Event::Ack(ack(2, "a")), now), [Action::Free { upto: Sequence(2) }]);
+    let actions = up.step(Event::Ack(ack(2, "a")), now);
+    let hash = Some(FrameHash([1; 32]));
+    assert_eq!(actions.last(), Some(&Action::Free { upto: Sequence(2), hash }));
+    assert_eq!(up.acked(), Sequence(0), "the spool compares the hash first");
+    up.step(Event::Freed { upto: Sequence(2), answer: Freed::Yes }, now);
+    assert_eq!(up.acked(), Sequence(2));
 }
 
 #[test]
 fn an_ack_beyond_what_is_durable_here_is_not_believed() {
     let mut up = uplink(3);
-    assert_eq!(up.step(Event::Ack(ack(4, "a")), Duration::ZERO), []);
+    let actions = up.step(Event::Ack(ack(4, "a")), Duration::ZERO);
+    assert!(!actions.iter().any(|action| matches!(action, Action::Free { .. })));
     assert_eq!(up.acked(), Sequence(0));
 }
 
@@ -85,18 +107,18 @@ fn a_send_that_got_nothing_out_waits_for_the_next_tick() {
 #[test]
 fn starts_again_from_the_watermark_of_a_store_that_is_new_or_older() {
     let check = |answer: Ack, from: u64| {
-        let mut up = Uplink::new(LOG, Sequence(1_000), RESEND, Duration::from_mins(1));
+        let mut up = Uplink::new(LOG, Sequence(1_000), None, RESEND, Duration::from_mins(1));
         let event = Event::Durable { upto: Sequence(1_001), oldest: Sequence(900), losses: 0 };
         up.step(event, Duration::ZERO);
         let first = up.step(Event::Connected, Duration::ZERO);
         assert_eq!(first[0], Action::Open { from: Sequence(1_001) });
         send(&mut up, 1_001, 1_001, Duration::ZERO);
-        let again = up.step(Event::Ack(answer), Duration::ZERO);
+        let again = good(&mut up, answer, Duration::ZERO);
         assert_eq!(again[0], Action::Open { from: Sequence(from) }, "{again:?}");
         assert!(matches!(again[1], Action::Send { from: first, .. } if first.0 == from));
         // What it commits frees nothing twice: the spool never goes back.
         let told = up.step(Event::Ack(ack(from, "a")), Duration::ZERO);
-        assert_eq!(told[0], Action::Free { upto: Sequence(from) });
+        assert!(told.iter().all(|action| !matches!(action, Action::Free { .. })), "{told:?}");
     };
     check(Ack { want: want(900), ..ack(899, "a") }, 900);
     check(Ack { want: want(951), ..ack(950, "a") }, 951);
@@ -110,34 +132,120 @@ fn another_run_of_ingest_with_an_older_store_gets_what_it_lacks() {
     let mut up = uplink(9);
     up.step(Event::Connected, Duration::ZERO);
     send(&mut up, 1, 9, Duration::ZERO);
-    up.step(Event::Ack(ack(9, "a")), Duration::ZERO);
-    let again = up.step(Event::Ack(ack(4, "b")), Duration::ZERO);
+    good(&mut up, ack(9, "a"), Duration::ZERO);
+    let again = good(&mut up, ack(4, "b"), Duration::ZERO);
     assert_eq!(again[0], Action::Open { from: Sequence(5) });
 }
 
+/// Trial brk-01: nobody needs to move a folder.
 #[test]
-fn a_spool_that_lies_behind_the_centre_neither_sends_nor_frees_any_more() {
+fn a_log_that_the_centre_is_ahead_of_begins_again_when_it_is_told_so_twice() {
+    let second = Duration::from_secs(1);
+    let ahead = Conflict::Ahead { committed: Sequence(100), durable: Sequence(90) };
+    let check = |told: fn() -> Event, conflict: Conflict| {
+        let mut up = uplink(90);
+        up.step(Event::Connected, Duration::ZERO);
+        let begins = |actions: &[Action]| {
+            actions.iter().any(|action| matches!(action, Action::BeginLog { .. }))
+        };
+        assert!(!begins(&up.step(told(), Duration::ZERO)), "once may be an ack of yesterday");
+        assert!(!begins(&up.step(told(), second)));
+        let again = up.step(Event::Tick { chance: 0 }, CONFIRM_AFTER);
+        assert!(matches!(again[0], Action::Open { .. }), "{again:?}");
+        let actions = up.step(told(), CONFIRM_AFTER + second);
+        assert!(actions.contains(&Action::BeginLog { conflict }), "{actions:?}");
+        // The new log is another one: it goes on where the spool says.
+        let log_id = LogId([9; 16]);
+        let begun = Event::LogBegun { log_id, acked: Sequence(40) };
+        let actions = up.step(begun, CONFIRM_AFTER + second);
+        assert_eq!(actions[0], Action::Open { from: Sequence(41) });
+        assert_eq!((up.log_id(), up.acked(), up.fault()), (log_id, Sequence(40), None));
+        // What the old one was told counts no more.
+        assert_eq!(up.step(told(), 9 * second), []);
+    };
+    check(|| Event::Ack(ack(100, "a")), ahead);
+    let other = Conflict::OtherFrame { sequence: Sequence(80) };
+    check(|| Event::Freed { upto: Sequence(80), answer: Freed::OtherFrame }, other);
+}
+
+/// Somebody who forges acks makes no more than one new log, and frees nothing.
+#[test]
+fn forged_acks_make_one_log_and_no_more() {
     let mut up = uplink(90);
     up.step(Event::Connected, Duration::ZERO);
-    assert_eq!(up.step(Event::Ack(ack(100, "a")), Duration::ZERO), []);
-    let (committed, durable) = (Sequence(100), Sequence(90));
-    assert_eq!(up.conflict(), Some(Conflict { committed, durable }));
-    // Not even once as much is durable here: those are other frames.
-    let event = Event::Durable { upto: Sequence(120), oldest: Sequence(1), losses: 0 };
-    assert_eq!(up.step(event, Duration::ZERO), []);
-    assert_eq!(up.step(Event::Ack(ack(100, "a")), Duration::ZERO), []);
-    for event in [Event::Disconnected, Event::Connected, Event::Tick { chance: 0 }] {
-        assert_eq!(up.step(event, Duration::from_hours(1)), []);
+    let mut logs = 0_u8;
+    for second in 0..3_000 {
+        let now = Duration::from_secs(second);
+        let mut actions = up.step(Event::Tick { chance: 0 }, now);
+        let forged = Ack { log_id: up.log_id(), ..ack(1_000_000, "x") };
+        actions.extend(up.step(Event::Ack(forged), now));
+        assert!(!actions.iter().any(|action| matches!(action, Action::Free { .. })));
+        if actions.iter().any(|action| matches!(action, Action::BeginLog { .. })) {
+            logs += 1;
+            let (log_id, acked) = (LogId([logs; 16]), Sequence(0));
+            up.step(Event::LogBegun { log_id, acked }, now);
+        }
     }
-    assert_eq!(up.acked(), Sequence(0));
+    assert_eq!((logs, up.acked()), (1, Sequence(0)));
+    assert!(up.fault().is_some_and(|fault| fault.contains("again within 60 minutes")));
+}
+
+/// The window must not stay full of what was committed together with a loss.
+#[test]
+fn a_watermark_on_a_loss_frees_nothing_and_lets_the_next_frames_go() {
+    for answer in [Freed::NoFrame, Freed::NoHash] {
+        let mut up = uplink(1_000);
+        up.step(Event::Connected, Duration::ZERO);
+        send(&mut up, 1, WINDOW_FRAMES, Duration::ZERO);
+        up.step(Event::Ack(ack(70, "a")), Duration::ZERO);
+        let actions = up.step(Event::Freed { upto: Sequence(70), answer }, Duration::ZERO);
+        assert!(matches!(actions[..], [Action::Send { from: Sequence(71), .. }]), "{actions:?}");
+        assert_eq!(up.acked(), Sequence(0));
+        assert_eq!(up.fault().is_some(), answer == Freed::NoHash, "{:?}", up.fault());
+        good(&mut up, ack(71, "a"), Duration::ZERO);
+        assert_eq!((up.acked(), up.fault()), (Sequence(71), None));
+    }
+}
+
+/// Another store, or the same one gone back, gets what it lacks.
+#[test]
+fn another_store_or_epoch_is_noted_and_starts_again() {
+    let mut up = uplink(9);
+    up.step(Event::Connected, Duration::ZERO);
+    send(&mut up, 1, 9, Duration::ZERO);
+    good(&mut up, ack(9, "a"), Duration::ZERO);
+    let back = Ack { epoch: Epoch(1), ..ack(4, "a") };
+    let actions = up.step(Event::Ack(back.clone()), Duration::ZERO);
+    let (store, epoch) = (back.store.clone(), back.epoch);
+    assert_eq!(actions[0], Action::NoteStore { store, epoch });
+    assert_eq!(actions[1], Action::Open { from: Sequence(5) });
+    let other = Ack { store: StoreId::new("other").unwrap(), ..ack(2, "a") };
+    let actions = up.step(Event::Ack(other), Duration::ZERO);
+    assert_eq!(actions[1], Action::Open { from: Sequence(3) });
 }
 
 #[test]
-fn an_earlier_conflict_halts_from_the_start() {
-    let mut up = uplink(120);
-    up.halt();
-    assert_eq!(up.step(Event::Connected, Duration::ZERO), []);
-    assert_eq!(up.step(Event::Ack(ack(100, "a")), Duration::ZERO), []);
+fn a_fault_of_the_centre_is_shown_and_frees_nothing() {
+    let mut up = uplink(9);
+    up.step(Event::Connected, Duration::ZERO);
+    send(&mut up, 1, 9, Duration::ZERO);
+    let fault = model::AckFault { code: "refused".to_owned(), text: "the lake is full".to_owned() };
+    assert_eq!(up.step(Event::Ack(Ack { fault: Some(fault), ..ack(9, "a") }), Duration::ZERO), []);
+    assert_eq!(up.fault(), Some("the centre refuses this log: the lake is full"));
+    good(&mut up, ack(9, "a"), Duration::ZERO);
+    assert_eq!((up.fault(), up.acked()), (None, Sequence(9)));
+}
+
+#[test]
+fn a_centre_that_asks_for_time_gets_it() {
+    let mut up = uplink(100);
+    up.step(Event::Connected, Duration::ZERO);
+    send(&mut up, 1, 64, Duration::ZERO);
+    let slow = Ack { slow_ms: 5_000, ..ack(10, "a") };
+    assert_eq!(good(&mut up, slow, Duration::ZERO), []);
+    let tick = |up: &mut Uplink, s| up.step(Event::Tick { chance: 0 }, Duration::from_secs(s));
+    assert_eq!(tick(&mut up, 4), []);
+    assert!(matches!(tick(&mut up, 5)[..], [Action::Send { .. }]));
 }
 
 #[test]
@@ -145,9 +253,8 @@ fn a_frame_that_was_sent_was_durable_before_it_was_said_so() {
     let mut up = uplink(3);
     up.step(Event::Connected, Duration::ZERO);
     send(&mut up, 1, 5, Duration::ZERO);
-    let freed = up.step(Event::Ack(ack(5, "a")), Duration::ZERO);
-    assert_eq!(freed, [Action::Free { upto: Sequence(5) }]);
-    assert_eq!(up.conflict(), None);
+    good(&mut up, ack(5, "a"), Duration::ZERO);
+    assert_eq!(up.acked(), Sequence(5));
 }
 
 /// INV-5: what is only in the memory of the centre, or of its machine, frees nothing.
@@ -176,8 +283,8 @@ fn starts_again_when_another_run_of_ingest_answers() {
     let now = Duration::ZERO;
     up.step(Event::Connected, now);
     send(&mut up, 1, 3, now);
-    up.step(Event::Ack(ack(1, "a")), now);
-    let again = up.step(Event::Ack(ack(1, "b")), now);
+    good(&mut up, ack(1, "a"), now);
+    let again = good(&mut up, ack(1, "b"), now);
     assert_eq!(again[0], Action::Open { from: Sequence(2) });
     assert!(matches!(again[1], Action::Send { from: Sequence(2), .. }), "{again:?}");
 }
@@ -199,8 +306,8 @@ fn a_want_is_served_once_per_patience() {
     up.step(Event::Connected, Duration::ZERO);
     send(&mut up, 1, 3, Duration::ZERO);
     let want = Ack { want: want(2), ..ack(1, "a") };
-    let first = up.step(Event::Ack(want.clone()), Duration::ZERO);
-    assert_eq!(first[1], Action::Open { from: Sequence(2) });
+    let first = good(&mut up, want.clone(), Duration::ZERO);
+    assert_eq!(first[0], Action::Open { from: Sequence(2) });
     send(&mut up, 2, 3, Duration::ZERO);
     assert_eq!(up.step(Event::Ack(want.clone()), Duration::from_secs(1)), []);
     let later = up.step(Event::Ack(want), RESEND);
@@ -212,7 +319,7 @@ fn what_an_older_round_still_reports_is_passed_over() {
     let mut up = uplink(9);
     up.step(Event::Connected, Duration::ZERO);
     let again = up.step(Event::Ack(Ack { open: true, ..ack(0, "a") }), Duration::ZERO);
-    assert!(matches!(again[1], Action::Send { round: 2, .. }), "{again:?}");
+    assert!(matches!(again[2], Action::Send { round: 2, .. }), "{again:?}");
     up.step(Event::Sent { round: 1, sequence: Sequence(5), bytes: 1 }, Duration::ZERO);
     up.step(Event::SendDone { round: 1 }, Duration::ZERO);
     send(&mut up, 1, 1, Duration::ZERO);
@@ -238,8 +345,8 @@ fn never_has_more_than_its_window_under_way() {
     let actions = up.step(Event::Connected, now);
     assert!(matches!(actions[1], Action::Send { frames: WINDOW_FRAMES, .. }), "{actions:?}");
     assert_eq!(send(&mut up, 1, WINDOW_FRAMES, now), []);
-    let next = up.step(Event::Ack(ack(10, "a")), now);
-    assert!(matches!(next[1], Action::Send { from: Sequence(65), frames: 10, .. }), "{next:?}");
+    let next = good(&mut up, ack(10, "a"), now);
+    assert!(matches!(next[0], Action::Send { from: Sequence(65), frames: 10, .. }), "{next:?}");
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -293,7 +400,7 @@ proptest! {
                         _ => {}
                     }
                     if !matches!(fault, Fault::DropAck) {
-                        next.extend(up.step(Event::Ack(ack(committed, &run.to_string())), now));
+                        next.extend(good(&mut up, ack(committed, &run.to_string()), now));
                     }
                 }
                 next.extend(up.step(Event::SendDone { round }, now));

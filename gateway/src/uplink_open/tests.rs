@@ -9,10 +9,12 @@ use model::ack::ACK_VERSION;
 use model::host::Entropy;
 use model::wire::{self, UpMessage};
 use model::{Ack, DurabilityClass, LogId, RecordType, SequenceRange, Timestamp};
-use spool::{Draft, SpoolConfig};
+use spool::{DestinationIndex, Draft, SpoolConfig};
 
 use super::*;
-use crate::uplink::{Action, Event, Uplink};
+use crate::uplink::{Action, Event, Freed, Uplink};
+
+const HERE: DestinationIndex = DestinationIndex(0);
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -90,6 +92,7 @@ impl Centre {
                 self.dictionaries.insert(String::from_utf8(body.to_vec()).unwrap());
             }
             UpMessage::Frame(bytes) => return self.frame(bytes),
+            UpMessage::Part(_) => unreachable!("nothing is cut here"),
         }
         (None, false)
     }
@@ -144,7 +147,8 @@ impl Bench {
 
     /// As the keeper starts: BOOT, the dictionary, and that again at the start of each segment.
     fn open(folder: PathBuf, dictionary: &str) -> (Spool, Vec<Bytes>) {
-        let config = SpoolConfig { dir: folder, quota_bytes: 64 * SEGMENT, segment_bytes: SEGMENT };
+        let config =
+            SpoolConfig { segment_bytes: SEGMENT, ..SpoolConfig::new(folder, 64 * SEGMENT) };
         let (mut spool, recovery) = Spool::open_dir(config, &Chance).unwrap();
         spool.append(draft(RecordType::Boot, "{}")).unwrap();
         let record = draft(RecordType::Dictionary, dictionary);
@@ -161,15 +165,14 @@ impl Bench {
     fn uplink(spool: &Spool) -> Uplink {
         let status = spool.status();
         let patience = Duration::from_secs(10);
-        Uplink::new(status.log_id, status.acked, patience, Duration::from_mins(1))
+        Uplink::new(status.log_id, status.acked, None, patience, Duration::from_mins(1))
     }
 
     fn restart(&mut self, dictionary: &str) {
         let other = tempfile::tempdir().unwrap();
         let elsewhere = SpoolConfig {
-            dir: other.path().to_owned(),
-            quota_bytes: 64 * SEGMENT,
             segment_bytes: SEGMENT,
+            ..SpoolConfig::new(other.path().to_owned(), 64 * SEGMENT)
         };
         // The lock must be free before the folder is opened again.
         self.spool = Spool::open_dir(elsewhere, &Chance).unwrap().0;
@@ -217,18 +220,22 @@ impl Bench {
 
     fn durable(&self) -> Event {
         let status = self.spool.status();
-        let losses = status.losses.corrupt.frames + status.losses.drop_oldest.frames;
+        let losses = status.losses.lost().frames + status.losses.skipped.frames;
         Event::Durable { upto: status.durable, oldest: status.oldest, losses }
     }
 
     fn carry_out(&mut self, action: &Action) -> Vec<Action> {
         let mut actions = Vec::new();
-        match *action {
-            Action::Free { upto } => {
-                self.spool.ack(upto).unwrap();
+        match action.clone() {
+            Action::Free { upto, hash } => {
+                let acked = self.spool.ack(HERE, upto, hash).unwrap();
+                let answer = if acked >= upto { Freed::Yes } else { Freed::NoFrame };
+                actions.extend(self.uplink.step(Event::Freed { upto, answer }, self.now));
             }
+            Action::NoteStore { .. } => {}
+            Action::BeginLog { conflict } => panic!("{conflict}"),
             Action::Open { from } => {
-                let info = open_info(&mut self.spool, &self.dictionaries, from);
+                let info = open_info(&mut self.spool, &self.dictionaries, HERE, from);
                 actions.extend(self.say(&UpMessage::Open(info.open), info.log_id));
                 for body in info.dictionaries {
                     actions.extend(self.say(&UpMessage::Dictionary(&body), info.log_id));
@@ -236,7 +243,9 @@ impl Bench {
             }
             Action::Send { round, from, frames, .. } => {
                 let frames = usize::try_from(frames).unwrap();
-                for frame in self.spool.read_from(from, 1 << 20).unwrap().into_iter().take(frames) {
+                for frame in
+                    self.spool.read_from(HERE, from, 1 << 20).unwrap().into_iter().take(frames)
+                {
                     let sequence = frame.header.sequence;
                     let event = Event::Sent { round, sequence, bytes: 5_000 };
                     actions.extend(self.uplink.step(event, self.now));
@@ -258,7 +267,7 @@ impl Bench {
             epoch: Epoch(0),
             ingest: self.centre.run.clone(),
             durable_upto: Sequence(self.centre.store.watermark.unwrap_or(0)),
-            hash: None,
+            hash: self.hash_at(self.centre.store.watermark.unwrap_or(0)),
             class: DurabilityClass::D2,
             have: Vec::new(),
             want: want
@@ -271,6 +280,13 @@ impl Bench {
             fault: None,
         };
         self.uplink.step(Event::Ack(ack), self.now)
+    }
+
+    /// What a centre says that has the frame.
+    fn hash_at(&mut self, sequence: u64) -> Option<model::FrameHash> {
+        let frames = self.spool.read_from(HERE, Sequence(sequence), 1).ok()?;
+        let frame = frames.first().filter(|frame| frame.header.sequence.0 == sequence)?;
+        Some(model::FrameHash(model::frame::hash_of_frame(&frame.bytes)))
     }
 
     /// What the centre must have: every frame written from `from` on, but for those in `gone`.

@@ -1,15 +1,15 @@
 //! The task against a real spool and a connection that is gone.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use model::host::{Clock, Entropy};
-use model::{DurabilityClass, Timestamp};
-use rumqttc::v5::MqttOptions;
+use model::{DurabilityClass, FrameHash, Timestamp};
 
 use super::*;
 use crate::keeper::{Keeper, KeeperSettings};
 use crate::settings::SpoolSettings;
 use crate::supervise::TaskBoard;
+use crate::transport::{BoxFuture, Outgoing};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,7 +33,6 @@ impl Entropy for Still {
 
 struct Bench {
     _folder: tempfile::TempDir,
-    spool_folder: PathBuf,
     keeper: Keeper,
     stop: CancellationToken,
     connection: watch::Sender<Connection>,
@@ -49,13 +48,15 @@ impl Bench {
         let spool_folder = folder.path().join("spool");
         let host = Host { clock: Arc::new(Still), entropy: Arc::new(Still) };
         let spool = SpoolSettings {
-            folder: spool_folder.clone(),
+            folder: spool_folder,
             quota: config::ByteSize(1 << 20),
             segment: config::ByteSize(64 << 10),
             commit_interval: Duration::from_millis(10),
         };
         let points = Arc::new(crate::PointTable::default());
-        let settings = KeeperSettings { spool, points, version: "test".to_owned() };
+        let destinations = vec![model::DestinationId::default()];
+        let version = "test".to_owned();
+        let settings = KeeperSettings { spool, destinations, points, version };
         let (emissions, emissions_rx) = mpsc::channel(1);
         drop(emissions);
         let keeper = Keeper::start(
@@ -71,28 +72,36 @@ impl Bench {
         let (acks, acks_rx) = mpsc::channel(8);
         let (status_tx, status) = watch::channel(UplinkStatus::default());
         let task = UplinkTask {
-            gateway: GatewayId::new("gw-1").unwrap(),
-            spool_folder: spool_folder.clone(),
-            settings: UplinkSettings {
-                resend_after: Duration::from_secs(10),
-                backoff_max: Duration::from_secs(10),
-                ..UplinkSettings::default()
-            },
+            to: DestinationIndex(0),
+            resend_after: Duration::from_secs(10),
+            backoff_max: Duration::from_secs(10),
+            name: "centre".to_owned(),
             host,
             keeper: keeper.handle(),
             view: keeper.view(),
             connection: connection_rx,
             acks: acks_rx,
+            progress: watch::channel(0).0,
             status: status_tx,
             stop: stop.clone(),
+            parted: 0,
         };
-        let task = tokio::spawn(task.run(keeper.log_id(), Sequence(0)));
-        Self { _folder: folder, spool_folder, keeper, stop, connection, acks, status, task }
+        let task = tokio::spawn(task.run());
+        Self { _folder: folder, keeper, stop, connection, acks, status, task }
     }
 
     async fn status(&mut self, wanted: impl Fn(&UplinkStatus) -> bool) -> UplinkStatus {
         let found = tokio::time::timeout(PATIENCE, self.status.wait_for(|status| wanted(status)));
         found.await.unwrap().unwrap().clone()
+    }
+
+    /// What a store says that has the frame.
+    async fn hash_of(&self, sequence: u64) -> FrameHash {
+        let log_id = self.keeper.log_id();
+        let keeper = self.keeper.handle();
+        let read = keeper.read(DestinationIndex(0), log_id, Sequence(sequence), 1);
+        let (_, frame) = read.await.unwrap().unwrap().remove(0);
+        FrameHash(model::frame::hash_of_frame(&frame))
     }
 
     async fn stop(self) {
@@ -120,11 +129,29 @@ impl Bench {
     }
 }
 
-/// A client whose connection ended a moment ago: the watch does not tell of it yet.
+/// Keeps what it is given, or is gone.
+#[derive(Default)]
+struct Wire {
+    sent: Mutex<Vec<Vec<u8>>>,
+    is_gone: bool,
+    message_bytes_max: usize,
+}
+
+impl Outgoing for Wire {
+    fn send(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), Broken>> {
+        self.sent.lock().unwrap().push(message);
+        Box::pin(std::future::ready(if self.is_gone { Err(Broken) } else { Ok(()) }))
+    }
+
+    fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max
+    }
+}
+
+/// A connection that ended a moment ago: the watch does not tell of it yet.
 fn ended() -> Connection {
-    let (client, eventloop) = AsyncClient::new(MqttOptions::new("gw-1", "localhost", 1883), 1);
-    drop(eventloop);
-    Connection { client: Some(client), reason: None }
+    let wire = Wire { is_gone: true, message_bytes_max: usize::MAX, ..Wire::default() };
+    Connection { outgoing: Some(Arc::new(wire)), reason: None }
 }
 
 #[tokio::test]
@@ -132,7 +159,7 @@ async fn a_link_that_dies_while_sending_leaves_the_uplink_free_to_hear_of_it_and
     let mut bench = Bench::start().await;
     bench.connection.send_replace(ended());
     bench.status(|status| status.connected).await;
-    let gone = Connection { client: None, reason: Some("the broker went away".to_owned()) };
+    let gone = Connection { outgoing: None, reason: Some("the broker went away".to_owned()) };
     bench.connection.send_replace(gone);
     let status = bench.status(|status| !status.connected).await;
     assert_eq!(status.reason.as_deref(), Some("the broker went away"));
@@ -147,30 +174,52 @@ async fn a_link_that_dies_while_sending_leaves_the_uplink_free_to_hear_of_it_and
 #[tokio::test]
 async fn only_an_ack_that_frees_is_shown_as_the_last_one() {
     let mut bench = Bench::start().await;
-    // What comes after the request tells that it was heard.
-    bench.acks.send(Ack { open: true, ..bench.ack(0) }).await.unwrap();
-    bench.acks.send(bench.ack(1_000)).await.unwrap();
-    let heard = bench.status(|status| status.fault.is_some()).await;
-    assert_eq!(heard.last_ack_ms, None);
-    bench.stop().await;
-
-    let mut bench = Bench::start().await;
-    bench.acks.send(bench.ack(1)).await.unwrap();
+    let hash = bench.hash_of(1).await;
+    for wrong in [None, Some(FrameHash([7; 32]))] {
+        bench.acks.send(Ack { hash: wrong, ..bench.ack(1) }).await.unwrap();
+    }
+    let status = bench.status(|status| status.fault.is_some()).await;
+    assert!(status.fault.unwrap().contains("without the hash of its frame"));
+    assert_eq!(status.last_ack_ms, None);
+    bench.acks.send(Ack { hash: Some(hash), ..bench.ack(1) }).await.unwrap();
     let freed = bench.status(|status| status.last_ack_ms.is_some()).await;
     assert_eq!(freed.last_ack_ms, Some(1_514_764_800_000));
+    bench.status(|status| status.fault.is_none()).await;
     bench.stop().await;
 }
 
+/// Trial 04: what is on disk already gets through, whatever the broker takes.
 #[tokio::test]
-async fn a_conflict_is_told_and_kept_in_the_spool_folder() {
+async fn frames_that_are_too_long_for_the_broker_go_in_parts() {
     let mut bench = Bench::start().await;
-    bench.acks.send(bench.ack(1_000)).await.unwrap();
-    let status = bench.status(|status| status.fault.is_some()).await;
-    let fault = status.fault.unwrap();
-    assert!(fault.contains("up to 1000 of this spool, but only 1 were"), "{fault}");
-    // Writing it follows the telling at once.
-    let (folder, stop) = (bench.spool_folder.clone(), bench.stop.clone());
-    stop.cancel();
-    tokio::time::timeout(PATIENCE, bench.task).await.unwrap().unwrap();
-    assert_eq!(uplink_conflict::known(&folder), Some(fault));
+    let wire = Arc::new(Wire { message_bytes_max: 256, ..Wire::default() });
+    bench.connection.send_replace(Connection { outgoing: Some(wire.clone()), reason: None });
+    bench.status(|status| status.connected).await;
+    let durable = bench.keeper.view().borrow().durable;
+    let mut partial = Vec::new();
+    let mut frames = 0;
+    let arrived = async {
+        while frames < durable.0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            for message in std::mem::take(&mut *wire.sent.lock().unwrap()) {
+                assert!(message.len() <= 256, "{}", message.len());
+                match model::wire::decode(&message).unwrap().2 {
+                    UpMessage::Part(part) => {
+                        partial.extend_from_slice(part.piece);
+                        if part.index + 1 < part.count {
+                            continue;
+                        }
+                        let whole = std::mem::take(&mut partial);
+                        let (_, _, whole) = model::wire::decode(&whole).unwrap();
+                        frames += u64::from(matches!(whole, UpMessage::Frame(_)));
+                    }
+                    UpMessage::Frame(_) => frames += 1,
+                    _ => {}
+                }
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, arrived).await.unwrap();
+    assert_eq!(frames, durable.0);
+    bench.stop().await;
 }

@@ -18,6 +18,7 @@ fn healthy() -> GatewayStatus {
         points: Vec::new(),
         spool: SpoolStatus::default(),
         uplink: UplinkStatus { connected: true, ..UplinkStatus::default() },
+        uplinks: Vec::new(),
         tasks: BTreeMap::from([("keeper".to_owned(), TaskStatus::default())]),
         clock: ClockStatus::default(),
         concerns: Vec::new(),
@@ -92,5 +93,30 @@ fn many_silent_devices_are_one_line() {
     check(
         silent,
         &[(ConcernKind::Device, "9 of 10 devices do not answer: d0, d1, d2, d3, d4 and 4 more")],
+    );
+}
+
+/// Of several destinations each is named, and the silence of one is not told of the other.
+#[test]
+fn each_of_two_uplinks_is_judged_by_itself() {
+    let uplink = |name: &str, connected: bool, frames_waiting: u64| UplinkStatus {
+        destination: name.to_owned(),
+        connected,
+        frames_waiting,
+        ..UplinkStatus::default()
+    };
+    check(
+        |status| {
+            status.spool.no_ack_for_ms = Some(3_600_000);
+            status.uplinks = vec![uplink("near", true, 1), uplink("far", false, 900)];
+        },
+        &[(ConcernKind::NotConnected, "uplink `far`: the broker is not connected")],
+    );
+    check(
+        |status| {
+            status.spool.no_ack_for_ms = Some(3_600_000);
+            status.uplinks = vec![uplink("near", true, 1), uplink("far", true, 900)];
+        },
+        &[(ConcernKind::NoAck, "uplink `far`: no commit ack")],
     );
 }

@@ -111,13 +111,12 @@ pub(super) fn compare_with_last(log: &mut Log, frame: &Frame<'_>) -> Result<(), 
     Ok(())
 }
 
-/// The next frame must go on where the log stands. Samples that do not are of another spool. Records that bring no
-/// samples may stand behind a frame that the gateway lost to damage, and are no sign of it.
+/// The next frame must go on where the log stands; one that does not is of another spool. A gateway that lost the frame
+/// before it says so in a loss, and then there is nothing to compare with.
 pub(super) fn refuse_fork(log: &mut Log, frame: &Frame<'_>) -> Result<(), Refusal> {
-    let is_data = frame.header.record_type == RecordType::Data;
     let forks = match log.last_hash {
         Some(last_hash) if last_hash.0 == frame.prev_hash => false,
-        Some(_) => log.is_forked() || (log.is_joint && is_data),
+        Some(_) => log.is_forked() || log.is_joint,
         None => log.is_forked(),
     };
     if forks {

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use contract::{AdmittedFrame, Watermark};
+use model::record::LossReason;
 use model::wire::Open;
 
 use model::{Dictionary, DictionaryHash, FrameHash, Loss, Sequence};
@@ -361,7 +362,9 @@ impl Log {
         while let Some(loss) = self.losses.pop_front_if(|loss| loss.first <= self.next) {
             if loss.last >= self.next {
                 let frames = loss.last.0.saturating_sub(self.next.0).saturating_add(1);
-                self.pass(loss.last, frames, share(&loss, frames));
+                // Sequences that were passed over held nothing that is lost.
+                let lost = if loss.reason == LossReason::Skipped { 0 } else { frames };
+                self.pass(loss.last, lost, share(&loss, lost));
             }
         }
     }

@@ -23,6 +23,7 @@ mod frame;
 mod log;
 mod notice;
 mod owners;
+mod parts;
 mod rescue;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ use frame::{breaks_chain, compare_with_last, forked, hold, learn, refuse_fork};
 use log::{Held, Log, Session, Weight};
 use notice::Limiter;
 use owners::Owners;
+use parts::Parts;
 
 /// Frames that a gateway sends without a commit ack; the bound must not be lower.
 pub const WINDOW_FRAMES: u64 = 64;
@@ -99,6 +101,7 @@ pub struct Admit {
     /// When a gateway was last asked for something, or told again what it should know.
     asked: Limiter<LogKey>,
     noticed: Limiter<(GatewayId, NoticeKind)>,
+    parts: Parts,
     counters: Counters,
 }
 
@@ -166,6 +169,7 @@ impl Admit {
             taught: BTreeMap::new(),
             asked: Limiter::new(settings.commit_interval.clamp(ASK_MIN, ASK_MAX)),
             noticed: Limiter::new(NOTICE_INTERVAL),
+            parts: Parts::default(),
             counters: Counters::default(),
         }
     }
@@ -265,15 +269,48 @@ impl Admit {
             Err(e) => return self.drop_message(now, &gateway, None, refused(&e), out),
         };
         let key = (gateway, log_id);
-        self.note_live(now, &key, out);
+        let UpMessage::Part(part) = message else {
+            return self.message(now, &key, message, out, admitted);
+        };
+        match self.parts.take(&key.0, &part) {
+            Ok(None) => {}
+            Ok(Some(whole)) => match model::wire::decode(&whole) {
+                Ok((_, _, UpMessage::Part(_))) => {
+                    let refusal = refused(&model::wire::WireError::Part);
+                    self.drop_message(now, &key.0, None, refusal, out);
+                }
+                Ok((log_id, _, message)) => {
+                    self.message(now, &(key.0, log_id), message, out, admitted);
+                }
+                Err(e) => self.drop_message(now, &key.0, None, refused(&e), out),
+            },
+            Err(reason) => {
+                self.answer_drop(now, &key, reason, out);
+                self.drop_message(now, &key.0, Some(log_id), reason.into(), out);
+            }
+        }
+    }
+
+    /// A whole message.
+    fn message(
+        &mut self,
+        now: Now,
+        key: &LogKey,
+        message: UpMessage<'_>,
+        out: &mut Vec<Action>,
+        admitted: &mut dyn FnMut(&AdmittedFrame),
+    ) {
+        let log_id = key.1;
+        self.note_live(now, key, out);
         self.owners.heard(&key.0, now.monotonic);
         let result = match message {
-            UpMessage::Open(open) => self.open(now, &key, open, out),
-            UpMessage::Dictionary(record) => self.dictionary(now, &key, record),
-            UpMessage::Frame(bytes) => self.frame(now, &key, bytes, out, admitted),
+            UpMessage::Open(open) => self.open(now, key, open, out),
+            UpMessage::Dictionary(record) => self.dictionary(now, key, record),
+            UpMessage::Frame(bytes) => self.frame(now, key, bytes, out, admitted),
+            UpMessage::Part(_) => Ok(()),
         };
         if let Err(refusal) = result {
-            self.answer_drop(now, &key, refusal.0, out);
+            self.answer_drop(now, key, refusal.0, out);
             self.drop_message(now, &key.0, Some(log_id), refusal, out);
         }
     }

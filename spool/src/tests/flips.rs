@@ -7,11 +7,11 @@ use ::model::record::LossReason;
 use ::model::{LogId, RecordType, Sequence};
 use proptest::prelude::*;
 
-use super::sim::SimDisk;
 use super::{data, open, read_all, record};
 use crate::StoredFrame;
 use crate::scan::{Step, Walk};
 use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, Versioned, file_name};
+use crate::sim::SimDisk;
 
 /// A spool at rest and what must be read from it.
 fn at_rest(bodies: &[usize]) -> (SimDisk, BTreeMap<u64, StoredFrame>) {
@@ -39,7 +39,7 @@ fn check(
     let (mut spool, _) = open(&disk, 5).unwrap();
     let found: BTreeMap<u64, StoredFrame> =
         read_all(&mut spool, 1).into_iter().map(|frame| (frame.header.sequence.0, frame)).collect();
-    let losses = spool.losses();
+    let losses = spool.losses_here();
     for (sequence, frame) in frames {
         if let Some(found) = found.get(sequence) {
             assert_eq!(found, frame, "`{file}` bit {bit}");
@@ -54,7 +54,7 @@ fn check(
     // The LOSS record is durable.
     spool.close().unwrap();
     let (spool, _) = open(&disk, 5).unwrap();
-    assert_eq!(spool.losses(), losses, "`{file}` bit {bit}");
+    assert_eq!(spool.losses_here(), losses, "`{file}` bit {bit}");
 }
 
 /// Where each frame of the segment that begins at `first` stands.
@@ -162,6 +162,7 @@ fn each_bit_of_a_walk() {
                     assert_eq!((first.0, last.0), (hit, hit), "bit {bit}");
                 }
                 Step::Tail { .. } => panic!("bit {bit}: the end is known"),
+                Step::Skipped { last } => panic!("bit {bit}: nothing up to {last} was passed over"),
             }
         }
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -179,7 +180,7 @@ fn two_damaged_header_copies_cost_the_segment_and_no_more() {
     let expected: Vec<u64> = frames.range(last + 1..).map(|(sequence, _)| *sequence).collect();
     // One frame more: the LOSS record.
     assert_eq!(found[..expected.len()], expected[..]);
-    assert_eq!((spool.losses()[0].first.0, spool.losses()[0].last.0), (1, last));
+    assert_eq!((spool.losses_here()[0].first.0, spool.losses_here()[0].last.0), (1, last));
     assert_eq!(spool.status().losses.corrupt.frames, last);
 }
 
@@ -214,7 +215,7 @@ fn more_damage_than_the_list_holds_waits_for_the_centre() {
     let mut watermark = 0;
     let mut waited = false;
     while watermark < second.0 {
-        match spool.read_from(Sequence(watermark + 1), 1 << 20) {
+        match spool.read_here(Sequence(watermark + 1), 1 << 20) {
             Ok(frames) => {
                 let last = frames.last().expect("the newest segment is whole").header.sequence.0;
                 let mut below = frames.iter().filter(|frame| frame.header.sequence < second);
@@ -224,8 +225,8 @@ fn more_damage_than_the_list_holds_waits_for_the_centre() {
             Err(crate::SpoolError::LossesFull) => waited = true,
             Err(error) => panic!("{error}"),
         }
-        assert!(spool.losses().len() <= crate::LOSSES_MAX);
-        spool.ack(Sequence(watermark.min(second.0 - 1))).unwrap();
+        assert!(spool.losses_here().len() <= crate::LOSSES_MAX);
+        spool.ack_here(Sequence(watermark.min(second.0 - 1))).unwrap();
     }
     assert!(waited || spool.status().losses.corrupt.frames > 64);
     assert_eq!(spool.status().losses.corrupt.frames, crate::to_u64(places.len().div_ceil(2)));

@@ -1,7 +1,7 @@
 //! The list of lost ranges by itself. Must never need a disk.
 
-use ::model::Sequence;
 use ::model::record::{Loss, LossReason};
+use ::model::{DestinationId, Sequence};
 
 use crate::losses::{LOSS_FRAME_BYTES_MAX, LOSSES_MAX, LossCount, LossList, LossTotals, loss_of};
 
@@ -11,7 +11,7 @@ fn loss(first: u64, last: u64, reason: LossReason) -> Loss {
 }
 
 fn list(ranges: &[(u64, u64, LossReason)]) -> LossList {
-    let mut list = LossList::default();
+    let mut list = LossList::new(LossTotals::default(), 1);
     for (first, last, reason) in ranges {
         list.add(loss(*first, *last, *reason));
     }
@@ -57,7 +57,7 @@ fn only_durable_records_cover() {
         |list: &LossList, durable| list.durably_covers(Sequence(2), Sequence(6), Sequence(durable));
     assert!(!covers(&list, 99), "no record yet");
     let mut next = 19;
-    list.record(false, |_| {
+    list.record(None, false, |_| {
         next += 1;
         Sequence(next)
     });
@@ -68,11 +68,9 @@ fn only_durable_records_cover() {
 
 #[test]
 fn a_later_record_replaces_those_that_it_contains() {
-    let mut list = LossList::default();
-    for (first, last, recorded) in
-        [(1, 4, 20), (6, 9, 21), (1, 5, 30), (2, 3, 31), (9, 12, 40), (5, 4, 50)]
-    {
-        list.restore(loss(first, last, DropOldest), Sequence(recorded));
+    let mut list = LossList::new(LossTotals::default(), 1);
+    for (first, last, recorded) in [(1, 4, 20), (6, 9, 21), (1, 5, 30), (2, 3, 31), (9, 12, 40)] {
+        list.restore(&loss(first, last, DropOldest), Sequence(recorded));
     }
     let found: Vec<(u64, u64)> = list.iter().map(|loss| (loss.first.0, loss.last.0)).collect();
     assert_eq!(found, [(1, 5), (6, 12)]);
@@ -83,11 +81,12 @@ fn settled_ranges_stay_in_the_totals() {
     let mut list = list(&[(1, 4, DropOldest), (6, 7, Corrupt)]);
     let totals = list.totals();
     let expected = LossTotals {
-        drop_oldest: LossCount { frames: 4, samples: 40 },
-        corrupt: LossCount { frames: 2, samples: 20 },
+        drop_oldest: LossCount { frames: 4, samples: 40, frames_uncounted: 0 },
+        corrupt: LossCount { frames: 2, samples: 20, frames_uncounted: 0 },
+        ..LossTotals::default()
     };
     assert_eq!(totals, expected);
-    list.record(false, |_| Sequence(10));
+    list.record(None, false, |_| Sequence(10));
     list.settle(Sequence(9));
     assert_eq!(list.len(), 2);
     list.settle(Sequence(10));
@@ -98,7 +97,7 @@ fn settled_ranges_stay_in_the_totals() {
 fn a_full_list_becomes_one_range_at_a_drop() {
     let count = crate::to_u64(LOSSES_MAX);
     // Damage at every second sequence, then a drop of all of them.
-    let mut list = LossList::default();
+    let mut list = LossList::new(LossTotals::default(), 1);
     for index in 1..count {
         list.add(loss(index * 2, index * 2, Corrupt));
     }
@@ -122,12 +121,24 @@ fn the_longest_record_fits_its_bound() {
         ts_min: ts,
         ts_max: ts,
         reason: DropOldest,
-        destinations: vec![],
+        destinations: Vec::new(),
     };
-    let mut list = LossList::default();
+    let longest = DestinationId::new("d".repeat(::model::id::ID_CHARS_MAX)).unwrap();
+    let mut list = LossList::new(LossTotals::default(), 1);
     list.add(loss);
-    list.record(false, |draft| {
+    list.record(Some(&longest), false, |draft| {
         assert!(draft.frame_bytes() <= LOSS_FRAME_BYTES_MAX, "{}", draft.frame_bytes());
         Sequence(1)
     });
+}
+
+/// An unknown number stays unknown, and takes no known one with it.
+#[test]
+fn unknown_is_never_none() {
+    let mut list = list(&[(1, 4, Corrupt)]);
+    list.add(loss_of(Sequence(5), Sequence(6), Corrupt, &[]));
+    assert_eq!(list.len(), 2, "the known range keeps its number");
+    let expected = LossCount { frames: 6, samples: 40, frames_uncounted: 2 };
+    assert_eq!(list.totals().corrupt, expected);
+    assert!(list.iter().any(|loss| loss.samples.is_none()));
 }

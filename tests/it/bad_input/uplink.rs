@@ -16,6 +16,7 @@ fn an_uplink_whose_files_are_wrong() {
     let at = |name: &str| folder.path().join(name);
     fs::write(at("key.pem"), "this is no certificate\n").unwrap();
     let settings = |url: &str| UplinkSettings {
+        id: model::DestinationId::default(),
         url: url.to_owned(),
         ca_file: None,
         credentials: None,
@@ -42,5 +43,7 @@ fn an_uplink_whose_files_are_wrong() {
     tell("a certificate that is none", &secure(&at("key.pem")));
     tell("a TCP port that does not exist", &settings("mqtt://127.0.0.1:188300"));
     tell("an address without a host", &settings("mqtt://"));
+    tell("a password in the address", &settings("mqtt://joe:secret@127.0.0.1:1883"));
+    tell("a topic behind the address", &settings("mqtt://127.0.0.1:1883/gw/gw-1/up"));
     told.finish();
 }

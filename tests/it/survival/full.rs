@@ -18,7 +18,7 @@ use tests::wire::Wire;
 use super::{SOON, Site, wait_for_frames};
 
 /// Meters enough to fill a spool of three segments of 64 KiB in seconds: noise in every register.
-pub(super) fn noisy_registers() -> (String, Value) {
+pub(crate) fn noisy_registers() -> (String, Value) {
     let mut points = String::new();
     let mut entries = Vec::new();
     for index in 0..60_u64 {

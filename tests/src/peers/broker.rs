@@ -29,6 +29,12 @@ impl Mosquitto {
         Self::start_with(folder, "allow_anonymous true", false)
     }
 
+    /// Starts a broker that anybody on loopback may use, and that takes packets of at most so many bytes.
+    pub fn start_limited(folder: &Path, packet_bytes_max: usize) -> Result<Self> {
+        let access = format!("allow_anonymous true\nmax_packet_size {packet_bytes_max}");
+        Self::start_with(folder, &access, false)
+    }
+
     /// Starts a broker that speaks TLS only and lets in only `USER` with `PASSWORD`.
     pub fn start_secure(folder: &Path) -> Result<Self> {
         python::json(python::script("certificates.py")?.arg(folder))?;

@@ -130,6 +130,9 @@ fn spool_advice(error: &SpoolError) -> (&'static str, u8, &'static str) {
         SpoolError::SegmentBytes { .. } | SpoolError::QuotaTooSmall { .. } => {
             ("GW-S004", EXIT_CONFIG, "correct `[spool]`")
         }
+        SpoolError::Destinations { .. } => {
+            ("GW-S004", EXIT_CONFIG, "correct the list of `[[uplink]]`")
+        }
         SpoolError::RecordTooLong { .. } | SpoolError::PreambleTooLong { .. } => (
             "GW-S004",
             EXIT_CONFIG,
@@ -152,7 +155,9 @@ fn spool_advice(error: &SpoolError) -> (&'static str, u8, &'static str) {
         SpoolError::Failing(fault) => ("GW-S001", disk_exit(fault), DISK_HELP),
         SpoolError::MemoryFull { .. }
         | SpoolError::LossesFull
-        | SpoolError::AckBeyondDurable { .. } => ("GW-S001", EXIT_DISK, DISK_HELP),
+        | SpoolError::AckBeyondDurable { .. }
+        | SpoolError::AckOfAnotherLog { .. }
+        | SpoolError::AckWithoutHash { .. } => ("GW-S001", EXIT_DISK, DISK_HELP),
     }
 }
 

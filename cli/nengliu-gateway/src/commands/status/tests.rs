@@ -66,6 +66,7 @@ fn healthy() -> GatewayStatus {
             connected: true,
             ..UplinkStatus::default()
         },
+        uplinks: Vec::new(),
         tasks: BTreeMap::from([("keeper".to_owned(), TaskStatus::default())]),
         clock: ClockStatus::default(),
         concerns: Vec::new(),

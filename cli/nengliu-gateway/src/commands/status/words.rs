@@ -46,7 +46,10 @@ pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
         let at = task.last_failure_ms.map_or_else(String::new, local_time);
         line(format!("  task    {name} failed {} times, last {at}: {why}", task.failures));
     }
-    uplink(&status.uplink, &mut line);
+    let only = std::slice::from_ref(&status.uplink);
+    for one in if status.uplinks.is_empty() { only } else { &status.uplinks } {
+        uplink(one, status.uplinks.len() > 1, &mut line);
+    }
     spool(&status.spool, &mut line);
     clock(&status.clock, status.now_ms, &mut line);
     let widest = status.points.iter().map(|point| point.point.chars().count()).max();
@@ -71,7 +74,7 @@ fn point(point: &PointStatus, name_columns: usize, now_ms: i64) -> String {
     text
 }
 
-fn uplink(uplink: &UplinkStatus, line: &mut impl FnMut(String)) {
+fn uplink(uplink: &UplinkStatus, is_named: bool, line: &mut impl FnMut(String)) {
     let state = match (&uplink.connected, &uplink.reason) {
         (true, _) => "connected",
         (false, Some(_)) => "not connected",
@@ -80,10 +83,18 @@ fn uplink(uplink: &UplinkStatus, line: &mut impl FnMut(String)) {
     let last_ack = uplink
         .last_ack_ms
         .map_or_else(String::new, |at| format!("   last commit ack {}", local_time(at)));
+    let name = if is_named { format!("{}   ", uplink.destination) } else { String::new() };
     line(format!(
-        "  uplink  {}   {state}   {} frames wait for a commit ack{last_ack}",
+        "  uplink  {name}{}   {state}   {} frames wait for a commit ack{last_ack}",
         uplink.url, uplink.frames_waiting
     ));
+    if is_named && uplink.frames_lost > 0 {
+        let (frames, samples) = (uplink.frames_lost, uplink.samples_lost);
+        line(format!("  lost    {name}{frames} frames with {samples} readings for this one"));
+    }
+    if let Some(why) = &uplink.log_begun {
+        line(format!("  log     {why}"));
+    }
 }
 
 /// What the spool holds, lost and suffers from.

@@ -1,17 +1,23 @@
-//! A disk that forgets at a crash whatever was not synced, tears writes at sectors, and fails when told to. Must never
-//! be kinder than a real one.
+//! A disk in memory that forgets at a crash whatever was not synced, tears writes at sectors, fails when told to, and,
+//! when told to, forgets its last blocks although it said that they are durable. Must never be kinder than a real one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::{Disk, DiskFile, LockError};
+use crate::guard::Mark;
+use crate::segment::Versioned;
 
 const SECTOR: usize = 512;
+const BLOCK: usize = 4096;
+
+/// Most blocks and changes of the directory that the disk forgets at [`SimDisk::crash_forgetting`].
+pub const FORGOTTEN_MAX: usize = crate::guard::GUARD_COPIES - 1;
 
 /// What happens at the chosen call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The call fails.
     Eio,
     /// The call fails as on a full disk.
@@ -40,8 +46,19 @@ enum DirChange {
 
 type Names = BTreeMap<String, usize>;
 
+/// Something that the disk said is durable.
+#[derive(Debug, Clone)]
+enum Kept {
+    /// A block as it was before.
+    Block { inode: usize, block: usize, before: Vec<u8>, after: Vec<u8> },
+    /// The directory as it was before.
+    Names(Names),
+}
+
 #[derive(Debug, Clone, Default)]
 struct State {
+    /// The last things that became durable, oldest first.
+    kept: VecDeque<Kept>,
     inodes: Vec<Inode>,
     names: Names,
     durable_names: Names,
@@ -56,7 +73,7 @@ struct State {
 
 /// A handle; clones share the disk.
 #[derive(Debug, Clone)]
-pub(crate) struct SimDisk(Arc<Mutex<State>>);
+pub struct SimDisk(Arc<Mutex<State>>);
 
 struct SimFile {
     disk: SimDisk,
@@ -112,6 +129,74 @@ impl State {
         self.changes.push(change);
     }
 
+    fn keep(&mut self, kept: Kept) {
+        if self.kept.len() >= FORGOTTEN_MAX {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(kept);
+    }
+
+    /// Makes a write durable, block by block.
+    fn make_durable(&mut self, inode: usize, offset: usize, bytes: &[u8]) {
+        let mut at = 0;
+        while at < bytes.len() {
+            let block = (offset + at) / BLOCK;
+            let end = bytes.len().min((block + 1) * BLOCK - offset);
+            let durable = &mut self.inodes[inode].durable;
+            let image = |durable: &Vec<u8>| {
+                let end = durable.len().min((block + 1) * BLOCK);
+                durable.get(block * BLOCK..end).unwrap_or_default().to_vec()
+            };
+            let before = image(durable);
+            put(durable, offset + at, &bytes[at..end]);
+            let after = image(durable);
+            self.keep(Kept::Block { inode, block, before, after });
+            at = end;
+        }
+    }
+
+    /// Forgets some of the last `count` things that were durable; `survives` decides for each.
+    fn forget(&mut self, count: usize, survives: &mut impl FnMut() -> bool) {
+        let from = self.kept.len().saturating_sub(count);
+        let last: Vec<Kept> = self.kept.drain(from..).collect();
+        let mut first: BTreeMap<(usize, usize), Vec<u8>> = BTreeMap::new();
+        let mut newest = BTreeMap::new();
+        let mut names = None;
+        for kept in last {
+            match kept {
+                Kept::Block { inode, block, before, after } => {
+                    first.entry((inode, block)).or_insert(before);
+                    if survives() {
+                        newest.insert((inode, block), after);
+                    }
+                }
+                // A journal that lost an entry ends there.
+                Kept::Names(before) => {
+                    if names.is_none() && !survives() {
+                        names = Some(before);
+                    }
+                }
+            }
+        }
+        for (place, before) in first {
+            let image = newest.remove(&place).unwrap_or(before);
+            let (inode, block) = place;
+            let durable = &mut self.inodes[inode].durable;
+            // A block that was never there reads as zeros.
+            let end = durable.len().min((block + 1) * BLOCK);
+            if let Some(place) = durable.get_mut(block * BLOCK..end) {
+                place.fill(0);
+                let length = place.len().min(image.len());
+                place[..length].copy_from_slice(&image[..length]);
+            }
+        }
+        if let Some(names) = names {
+            self.durable_names = names;
+            self.changes.clear();
+        }
+        self.kept.clear();
+    }
+
     /// Counts a call; says which fault meets it.
     fn call(&mut self) -> Result<Option<Fault>, io::Error> {
         self.calls += 1;
@@ -134,51 +219,69 @@ impl State {
     }
 }
 
+impl Default for SimDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SimDisk {
-    pub(crate) fn new() -> Self {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> Self {
         let state = State { capacity: 1 << 30, ..State::default() };
         Self(Arc::new(Mutex::new(state)))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.lock().expect("no test panics while it holds the lock")
     }
 
     /// A disk of its own with the same contents.
-    pub(crate) fn fork(&self) -> Self {
+    #[must_use]
+    pub fn fork(&self) -> Self {
         Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
     /// Counts the runs of the program on this disk.
-    pub(crate) fn runs(&self) -> u8 {
+    pub fn runs(&self) -> u8 {
         let mut state = self.state();
         state.runs = state.runs.wrapping_add(1);
         state.runs
     }
 
-    pub(crate) fn calls(&self) -> u64 {
+    /// Calls so far.
+    pub fn calls(&self) -> u64 {
         self.state().calls
     }
 
-    pub(crate) fn set_capacity(&self, bytes: u64) {
-        self.state().capacity = usize::try_from(bytes).unwrap();
+    /// Sets its size.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.state().capacity = crate::to_usize(bytes);
     }
 
     /// Lets `fault` happen at the `n`-th call from now, counted from 1.
-    pub(crate) fn fail_at(&self, n: u64, fault: Fault) {
+    pub fn fail_at(&self, n: u64, fault: Fault) {
         let mut state = self.state();
         state.fault = Some((state.calls + n, fault));
     }
 
-    pub(crate) fn heal(&self) {
+    /// Lets it work again.
+    pub fn heal(&self) {
         self.state().fault = None;
     }
 
     /// The power fails. `survives` decides for each sector of each unsynced write, and for each change of the
     /// directory in turn until the first that does not.
-    pub(crate) fn crash(&self, mut survives: impl FnMut() -> bool) {
+    pub fn crash(&self, survives: impl FnMut() -> bool) {
+        self.crash_forgetting(0, survives);
+    }
+
+    /// The power fails, and the disk loses up to `count` of the last blocks that it had said are durable.
+    pub fn crash_forgetting(&self, count: usize, mut survives: impl FnMut() -> bool) {
         let mut state = self.state();
         let state = &mut *state;
+        state.forget(count.min(FORGOTTEN_MAX), &mut survives);
         for inode in &mut state.inodes {
             for (offset, bytes) in std::mem::take(&mut inode.unsynced) {
                 let mut at = 0;
@@ -210,24 +313,43 @@ impl SimDisk {
     }
 
     /// Kills the process: what it wrote stays in the page cache.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         let mut state = self.state();
         state.epoch += 1;
         state.is_locked = false;
         state.fault = None;
     }
 
-    pub(crate) fn names(&self) -> Vec<String> {
+    /// Plants the old fault: nothing tells any more which sequences may have left.
+    pub fn lower_guard(&self) {
+        let name = crate::guard::GUARD_NAME;
+        if !self.names().iter().any(|known| known == name) {
+            return;
+        }
+        self.alter(name, |bytes| {
+            let marks = bytes.chunks(BLOCK).find_map(|copy| match Mark::decode(copy) {
+                Versioned::Valid(mark) => Some(mark),
+                _ => None,
+            });
+            if let Some(mark) = marks {
+                *bytes = Mark { bound: model::Sequence(0), ..mark }.encode();
+            }
+        });
+    }
+
+    /// The names of the files.
+    pub fn names(&self) -> Vec<String> {
         self.state().names.keys().cloned().collect()
     }
 
-    pub(crate) fn bytes_of(&self, name: &str) -> Vec<u8> {
+    /// What a file holds.
+    pub fn bytes_of(&self, name: &str) -> Vec<u8> {
         let state = self.state();
         state.inodes[state.names[name]].current.clone()
     }
 
     /// Changes the bytes of a file behind the program's back.
-    pub(crate) fn alter(&self, name: &str, alter: impl FnOnce(&mut Vec<u8>)) {
+    pub fn alter(&self, name: &str, alter: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let index = state.names[name];
         let inode = &mut state.inodes[index];
@@ -300,8 +422,12 @@ impl Disk for SimDisk {
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.state();
         state.call()?;
-        state.changes.clear();
-        state.durable_names = state.names.clone();
+        if !state.changes.is_empty() {
+            state.changes.clear();
+            let names = state.names.clone();
+            let before = std::mem::replace(&mut state.durable_names, names);
+            state.keep(Kept::Names(before));
+        }
         Ok(())
     }
 
@@ -334,7 +460,7 @@ impl DiskFile for SimFile {
         let mut state = self.state()?;
         state.call()?;
         let bytes = &state.inodes[self.inode].current;
-        let rest = bytes.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+        let rest = bytes.get(crate::to_usize(offset)..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
         Ok(count)
@@ -342,7 +468,7 @@ impl DiskFile for SimFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state()?;
-        let offset = usize::try_from(offset).unwrap();
+        let offset = crate::to_usize(offset);
         let fault = state.call()?;
         let growth = (offset + bytes.len()).saturating_sub(state.inodes[self.inode].current.len());
         let is_full = growth > 0 && state.used() + growth > state.capacity;
@@ -369,9 +495,8 @@ impl DiskFile for SimFile {
         let writes = std::mem::take(&mut state.inodes[self.inode].unsynced);
         // As Linux does: the pages are marked clean, so that the next fsync says nothing. They are not on disk.
         result?;
-        let durable = &mut state.inodes[self.inode].durable;
         for (offset, bytes) in &writes {
-            put(durable, *offset, bytes);
+            state.make_durable(self.inode, *offset, bytes);
         }
         Ok(())
     }

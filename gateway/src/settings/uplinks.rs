@@ -1,0 +1,157 @@
+//! `[uplink]`, or several `[[uplink]]`: where the readings go. Must never know how they get there.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{Problem, Problems, Spanned, Table};
+use model::DestinationId;
+use spool::DESTINATIONS_MAX;
+
+use super::{ID_HELP, UPLINK_WAITS, duration, unique, unnamed};
+use crate::mqtt::{Broker, MqttError, UrlFault, is_open_to_others, without_credentials};
+
+const URL_HELP: &str = "for example mqtt://192.168.1.10:1883";
+
+/// One `[[uplink]]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UplinkSettings {
+    /// What the log calls this destination.
+    pub id: DestinationId,
+    /// The broker, `mqtt://` or `mqtts://`.
+    pub url: String,
+    /// Certificates to trust, PEM; those of the system when there is none.
+    pub ca_file: Option<PathBuf>,
+    /// User name, and the file with the password on its first line.
+    pub credentials: Option<(String, PathBuf)>,
+    /// Nothing committed for so long: send again.
+    pub resend_after: Duration,
+    /// Longest wait between two tries to connect.
+    pub backoff_max: Duration,
+}
+
+/// What one table says, with the places that others are compared with.
+struct Read {
+    settings: UplinkSettings,
+    id: Option<Spanned<String>>,
+    url: Option<Spanned<String>>,
+}
+
+/// Reads all uplinks.
+pub(super) fn read(
+    root: &mut Table,
+    folder: &Path,
+    problems: &mut Problems,
+) -> Vec<UplinkSettings> {
+    let tables = root.one_or_more_tables("uplink", problems);
+    let found = tables.len();
+    if found > DESTINATIONS_MAX {
+        let message =
+            format!("{found} `[[uplink]]` are configured: at most {DESTINATIONS_MAX} are possible");
+        problems.push(
+            root.problem("GW-C036", message)
+                .help("each of them may hold up what the spool can keep"),
+        );
+    }
+    let read: Vec<Read> =
+        tables.into_iter().map(|table| read_one(table, found > 1, folder, problems)).collect();
+    unique(read.iter().filter_map(|read| read.id.as_ref()), "uplink", problems);
+    // Two at one broker would share their topics and the client id.
+    unique(read.iter().filter_map(|read| read.url.as_ref()), "uplink url", problems);
+    read.into_iter().map(|read| read.settings).collect()
+}
+
+fn read_one(mut table: Table, needs_id: bool, folder: &Path, problems: &mut Problems) -> Read {
+    let id = if needs_id { table.required("id", problems) } else { table.optional("id", problems) };
+    let id: Option<Spanned<String>> = id;
+    let destination = id.as_ref().and_then(|found| {
+        let checked = DestinationId::new(found.value.clone());
+        let wrong = |e: model::id::IdError| found.problem("GW-C011", e.to_string()).help(ID_HELP);
+        checked.map_err(|e| problems.push(wrong(e))).ok()
+    });
+    let url = table.required::<String>("url", problems);
+    let ca_file = table.optional::<String>("ca_file", problems);
+    let user = table.optional::<String>("user", problems);
+    let password = table.optional::<String>("password_file", problems);
+    let mut wait =
+        |key, default| duration(&mut table, ("uplink", key), default, UPLINK_WAITS, problems);
+    let resend_after = wait("resend_after", Duration::from_secs(10));
+    let backoff_max = wait("backoff_max", Duration::from_mins(1));
+    let credentials = match (user, &password) {
+        (Some(user), Some(file)) => Some((user.value, folder.join(&file.value))),
+        (None, None) => None,
+        (Some(one), None) => {
+            problems.push(half_credentials(&one));
+            None
+        }
+        (None, Some(one)) => {
+            problems.push(half_credentials(one));
+            None
+        }
+    };
+    table.finish(problems);
+    let mut settings = UplinkSettings {
+        id: destination.unwrap_or_default(),
+        url: String::new(),
+        ca_file: ca_file.as_ref().map(|found| folder.join(&found.value)),
+        credentials,
+        resend_after,
+        backoff_max,
+    };
+    if let Some(url) = &url {
+        settings.url.clone_from(&url.value);
+        check_broker(&settings, url, ca_file.as_ref(), password.as_ref(), problems);
+        if settings.credentials.is_some() && is_open_to_others(&settings.url) {
+            let message = "`uplink.url`: the password travels readably over the network";
+            let problem = url.problem("GW-C037", message).warning();
+            problems.push(problem.help("use `mqtts://`, or a broker on this machine"));
+        }
+    }
+    Read { settings, id, url }
+}
+
+fn half_credentials(one: &Spanned<String>) -> Problem {
+    let message = "`user` and `password_file` belong together: only one is there";
+    one.problem("GW-C015", message).help("give both, or neither")
+}
+
+/// Everything that would keep the uplink from being tried is found here, not at the start.
+fn check_broker(
+    settings: &UplinkSettings,
+    url: &Spanned<String>,
+    ca_file: Option<&Spanned<String>>,
+    password: Option<&Spanned<String>>,
+    problems: &mut Problems,
+) {
+    let Err(error) = Broker::new(settings, &unnamed()) else { return };
+    let ca_file = ca_file.unwrap_or(url);
+    let (place, code, help) = match &error {
+        MqttError::Url { fault, .. } => {
+            let shown = without_credentials(&url.value);
+            let message = format!("`uplink.url`: {fault}, found `{shown}`");
+            let help = match fault {
+                UrlFault::Credentials => {
+                    "user = \"…\" and password_file = \"…\", the password on its first line"
+                }
+                UrlFault::Form | UrlFault::Rest => URL_HELP,
+            };
+            problems.push(url.problem("GW-C014", message).help(help));
+            return;
+        }
+        MqttError::NoSystemCertificates { .. } => {
+            (url, "GW-C016", "name the PEM file of the broker's authority with `ca_file`")
+        }
+        MqttError::File { path, .. } if settings.ca_file.as_ref().is_some_and(|ca| ca == path) => {
+            (ca_file, "GW-C029", "put the broker's CA certificate there, readable by this user")
+        }
+        MqttError::File { .. } => (
+            password.unwrap_or(url),
+            "GW-C029",
+            "put the password on the first line of that file, readable by this user",
+        ),
+        MqttError::Certificate { .. } => {
+            (ca_file, "GW-C029", "the file holds the certificate of the broker's authority as PEM")
+        }
+    };
+    let because = std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
+    problems.push(place.problem(code, format!("{error}{because}")).help(help));
+}
