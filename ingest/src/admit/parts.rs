@@ -122,7 +122,8 @@ mod tests {
                 usize::from(parts.take(&g, &part(1, 0, 3, &piece)) == Err(DropReason::Bound));
         }
         assert!(refused > 60 && parts.bytes <= PARTS_BYTES_MAX, "{refused}");
-        let g = gateway("g0");
+        let (mut parts, g) = (Parts::default(), gateway("g0"));
+        assert_eq!(parts.take(&g, &part(1, 0, 3, &piece)), Ok(None));
         assert_eq!(parts.take(&g, &part(1, 1, 3, &piece)), Ok(None));
         let too_long = parts.take(&g, &part(1, 2, 3, &[0]));
         assert_eq!(too_long, Err(DropReason::Refused), "longer than any message");

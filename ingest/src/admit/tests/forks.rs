@@ -159,17 +159,40 @@ fn the_true_spool_goes_on_after_a_copy_was_refused() {
     assert_eq!(b.last_ack(), (12, None, false));
 }
 
+/// A spool that lost its end to damage passes over a sequence and says so in a loss: only then another chain goes on.
 #[test]
-fn a_spool_that_lost_its_end_to_damage_goes_on() {
-    let mut b = ten_frames();
-    // Frames 8 to 10 are gone there; its next segment begins with its dictionary.
-    let before = hash_of_frame(&b.chain_upto(7)[6]);
-    let first = frame_of(RecordType::Dictionary, 11, 0, before, &dictionary().to_record());
-    let second = frame(12, hash_of_frame(&first), &batch(12));
-    b.open(1, 13, vec![]);
-    send(&mut b, 3, &[first, second]);
-    assert_eq!(b.admit.counters().frames_admitted, 12);
-    assert_eq!(b.notices, [NoticeKind::ChainBreak]);
+fn a_spool_that_lost_its_end_to_damage_goes_on_behind_its_loss() {
+    let skipped = Loss {
+        first: Sequence(11),
+        last: Sequence(11),
+        samples: None,
+        ts_min: None,
+        ts_max: None,
+        reason: model::record::LossReason::Skipped,
+        destinations: Vec::new(),
+    };
+    for losses in [vec![skipped], vec![]] {
+        let mut b = ten_frames();
+        let goes_on = !losses.is_empty();
+        // Frames 8 to 10 are gone there; its next segment begins with its dictionary.
+        let next = 11 + u64::from(goes_on);
+        let before = hash_of_frame(&b.chain_upto(7)[6]);
+        let first = frame_of(RecordType::Dictionary, next, 0, before, &dictionary().to_record());
+        let second = frame(next + 1, hash_of_frame(&first), &batch(12));
+        b.open(1, next + 2, losses);
+        send(&mut b, 3, &[first, second]);
+        let (admitted, notices) = (b.admit.counters().frames_admitted, b.notices.clone());
+        if goes_on {
+            assert_eq!((admitted, notices), (12, vec![]));
+            assert_eq!(
+                b.admit.logs().map(|log| log.lost_frames).sum::<u64>(),
+                0,
+                "nothing is lost"
+            );
+        } else {
+            assert_eq!((admitted, notices), (10, vec![NoticeKind::Forked]), "another spool");
+        }
+    }
 }
 
 #[test]
