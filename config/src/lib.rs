@@ -5,9 +5,11 @@
 //! a [`Problem`] and go on, [`Table::finish`] names the keys that nobody asked for. Must never know what a key means.
 
 mod problem;
+mod secret;
 mod table;
 mod value;
 
 pub use problem::{Problem, Problems, SourceFile};
+pub use secret::{Secret, SecretError, read_secret};
 pub use table::{Spanned, Table, meant, nearest};
 pub use value::{ByteSize, FromToml, Item, written};

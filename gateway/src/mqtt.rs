@@ -62,6 +62,9 @@ pub enum MqttError {
         /// What was found.
         why: String,
     },
+    /// The password cannot be used.
+    #[error(transparent)]
+    Secret(#[from] config::SecretError),
     /// A file could not be read.
     #[error("cannot read {what} `{}`", path.display())]
     File {
@@ -108,8 +111,7 @@ impl Broker {
         options.set_max_packet_size(Some(INCOMING_BYTES_MAX));
         options.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
         if let Some((user, file)) = &settings.credentials {
-            let text = read(file, "the password file")?;
-            options.set_credentials(user, text.lines().next().unwrap_or_default());
+            options.set_credentials(user, config::read_secret(file)?.expose());
         }
         if address.is_secure {
             options.set_transport(tls(settings.ca_file.as_deref())?);

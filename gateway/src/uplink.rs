@@ -550,6 +550,4 @@ impl Uplink {
 const FORKED: &str = "forked";
 
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;

@@ -55,23 +55,9 @@ pub enum IngestError {
         "the system has no certificates to trust: install `ca-certificates`, or name a `ca_file`"
     )]
     NoSystemCertificates,
-    /// Others can read a password.
-    #[error(
-        "password file `{}` can be read by others (mode {mode:o}): run `chmod 600 {}`",
-        path.display(), path.display()
-    )]
-    OpenSecret {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// A password file without a password.
-    #[error("password file `{}`: expected the password on its first line", path.display())]
-    NoSecret {
-        /// The file.
-        path: PathBuf,
-    },
+    /// A password cannot be used.
+    #[error(transparent)]
+    Secret(#[from] config::SecretError),
     /// A file could not be read.
     #[error("cannot read {what} `{}`", path.display())]
     File {

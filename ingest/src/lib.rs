@@ -12,7 +12,6 @@
 pub mod admit;
 pub mod error;
 pub mod quarantine;
-pub mod secret;
 pub mod settings;
 pub mod status;
 

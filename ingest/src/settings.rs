@@ -8,7 +8,7 @@ use model::GatewayId;
 use model::topic::LIVE_ROOT;
 
 use crate::error::IngestError;
-use crate::secret::Secret;
+use config::Secret;
 
 /// Shortest interval between commits that is accepted.
 pub const COMMIT_INTERVAL_MIN: Duration = Duration::from_millis(50);

@@ -155,15 +155,8 @@ struct RawMarks {
     v: u32,
     #[serde(default)]
     full: bool,
-    marks: BTreeMap<PointId, RawCursor>,
-}
-
-/// Version 1 had the source time as a number.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum RawCursor {
-    Time(Timestamp),
-    Text(Cursor),
+    /// Texts; version 1 had the source time as a number.
+    marks: BTreeMap<PointId, serde_json::Value>,
 }
 
 fn version_1() -> u32 {
@@ -181,19 +174,21 @@ impl TryFrom<RawMarks> for HistoryMarks {
     type Error = String;
     fn try_from(raw: RawMarks) -> Result<Self, String> {
         check_version(raw.v)?;
-        let cursor = |cursor| match cursor {
-            RawCursor::Time(time) => time.into(),
-            RawCursor::Text(text) => text,
-        };
-        let marks = raw.marks.into_iter().map(|(point, found)| (point, cursor(found)));
+        let marks = raw.marks.into_iter().map(|(point, found)| {
+            let cursor = match found.as_i64() {
+                Some(micros) => Ok(Timestamp(micros).into()),
+                None => serde_json::from_value(found).map_err(|e| e.to_string()),
+            };
+            cursor.map(|cursor| (point, cursor))
+        });
         // Each record of version 1 held every mark.
-        Ok(Self { full: raw.full || raw.v == 1, marks: marks.collect() })
+        Ok(Self { full: raw.full || raw.v == 1, marks: marks.collect::<Result<_, _>>()? })
     }
 }
 
 impl From<HistoryMarks> for RawMarks {
     fn from(HistoryMarks { full, marks }: HistoryMarks) -> Self {
-        let marks = marks.into_iter().map(|(point, cursor)| (point, RawCursor::Text(cursor)));
+        let marks = marks.into_iter().map(|(point, cursor)| (point, cursor.as_str().into()));
         Self { v: RECORD_VERSION, full, marks: marks.collect() }
     }
 }

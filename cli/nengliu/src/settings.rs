@@ -45,9 +45,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use config::Secret;
 use config::{Problem, Problems, SourceFile, Spanned, Table, written};
 use ingest::LiveSettings;
-use ingest::secret::Secret;
 use model::GatewayId;
 
 pub(crate) use keeping::Keeping;

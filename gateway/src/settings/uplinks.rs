@@ -140,13 +140,13 @@ fn check_broker(
         MqttError::NoSystemCertificates { .. } => {
             (url, "GW-C016", "name the PEM file of the broker's authority with `ca_file`")
         }
-        MqttError::File { path, .. } if settings.ca_file.as_ref().is_some_and(|ca| ca == path) => {
+        MqttError::File { .. } => {
             (ca_file, "GW-C029", "put the broker's CA certificate there, readable by this user")
         }
-        MqttError::File { .. } => (
+        MqttError::Secret(_) => (
             password.unwrap_or(url),
             "GW-C029",
-            "put the password on the first line of that file, readable by this user",
+            "put the password on the first line of that file, readable by this user alone",
         ),
         MqttError::Certificate { .. } => {
             (ca_file, "GW-C029", "the file holds the certificate of the broker's authority as PEM")

@@ -1,5 +1,7 @@
 //! The uplink against a small model of an ingest that forgets, repeats and refuses.
 
+mod simulation;
+
 use proptest::prelude::*;
 
 use super::*;

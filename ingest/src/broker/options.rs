@@ -10,7 +10,6 @@ use rumqttc::v5::MqttOptions;
 use rumqttc::{TlsConfiguration, Transport};
 
 use crate::error::IngestError;
-use crate::secret;
 use crate::settings::UrlBroker;
 
 /// Acks on the wire without PUBACK.
@@ -56,7 +55,7 @@ pub(super) fn options(
     options.set_max_packet_size(Some(packet_bytes_max.saturating_add(PACKET_OVERHEAD_BYTES)));
     options.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
     if let Some((user, file)) = &broker.credentials {
-        options.set_credentials(user, secret::read(file)?.expose());
+        options.set_credentials(user, config::read_secret(file)?.expose());
     }
     if secure {
         options.set_transport(tls(broker.ca_file.as_deref())?);

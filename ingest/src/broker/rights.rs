@@ -7,7 +7,7 @@ use model::{GatewayId, topic};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use crate::secret::Secret;
+use config::Secret;
 
 /// Longest client id.
 const CLIENT_ID_CHARS_MAX: usize = 200;

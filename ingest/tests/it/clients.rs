@@ -6,8 +6,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use config::Secret;
 use ingest::BrokerSettings;
-use ingest::secret::Secret;
 use model::wire::{Open, UpMessage};
 use model::{DestinationId, Epoch, GatewayId, Lane, LogId, Sequence};
 use rumqttc::v5::mqttbytes::QoS;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use config::{Problems, Table};
-use ingest::secret;
 use model::GatewayId;
 
 use super::BrokerSettings;
@@ -45,7 +44,7 @@ pub(super) fn read(
                 .push(id.problem("EN-C013", message).help("as `[gateway] id` in its gateway.toml"));
             continue;
         };
-        match secret::read(&folder.join(&file.value)) {
+        match config::read_secret(&folder.join(&file.value)) {
             Ok(password) => {
                 if passwords.insert(gateway, password).is_some() {
                     let message = format!("gateway `{}` stands here twice", id.value);

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use analytics::{FiguresError, PlantFiles, StoreView};
 use config::Problems;
+use config::Secret;
 use energy::{BasisChoice, Period, Table1};
 use gateway::{GatewayHandle, GatewayStatus};
 use ingest::Ingest;
-use ingest::secret::Secret;
 use lake::Snapshot;
 use model::GatewayId;
 use model::host::Entropy;

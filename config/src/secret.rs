@@ -1,9 +1,40 @@
 //! Passwords from files: read only where nobody else can read them, and shown nowhere. Must never know what they are for.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::error::IngestError;
+use thiserror::Error;
+
+/// Why a password file is not used.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// It could not be read.
+    #[error("cannot read the password file `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Others can read it.
+    #[error(
+        "password file `{}` can be read by others (mode {mode:o}): run `chmod 600 {}`",
+        path.display(), path.display()
+    )]
+    ReadableByOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// There is no password in it.
+    #[error("password file `{}`: expected the password on its first line", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
 
 /// A password. Its debug text does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,22 +64,21 @@ impl fmt::Debug for Secret {
 ///
 /// # Errors
 /// Refuses a file that others than its owner can read, and one whose first line is empty.
-pub fn read(path: &Path) -> Result<Secret, IngestError> {
-    let what = "the password file";
-    let named = |source| IngestError::File { what, path: path.to_owned(), source };
+pub fn read_secret(path: &Path) -> Result<Secret, SecretError> {
+    let named = |source| SecretError::Read { path: path.to_owned(), source };
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
 
         let mode = std::fs::metadata(path).map_err(named)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(IngestError::OpenSecret { path: path.to_owned(), mode });
+            return Err(SecretError::ReadableByOthers { path: path.to_owned(), mode });
         }
     }
     let text = std::fs::read_to_string(path).map_err(named)?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Secret(line.to_owned())),
-        _ => Err(IngestError::NoSecret { path: path.to_owned() }),
+        _ => Err(SecretError::Empty { path: path.to_owned() }),
     }
 }
 
@@ -65,7 +95,7 @@ mod tests {
         std::fs::write(&path, "secret\nsecond line").unwrap();
         for (mode, is_good) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            match read(&path) {
+            match read_secret(&path) {
                 Ok(secret) => {
                     assert!(is_good, "{mode:o}");
                     assert_eq!(secret.expose(), "secret");
@@ -80,6 +110,6 @@ mod tests {
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         std::fs::write(&path, "\n").unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("first line"));
+        assert!(read_secret(&path).unwrap_err().to_string().contains("first line"));
     }
 }

@@ -15,7 +15,7 @@ use model::{
 use spool::sim::{FORGOTTEN_MAX, Fault, SimDisk};
 use spool::{DestinationIndex, Draft, Spool, SpoolConfig, SpoolError};
 
-use super::{Action, Event, Freed, Uplink};
+use crate::uplink::{Action, Event, Freed, Uplink};
 use crate::uplink_open::open_info;
 
 const HERE: DestinationIndex = DestinationIndex(0);
