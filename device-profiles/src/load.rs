@@ -46,7 +46,7 @@ pub(crate) fn draft(
     let mut points = Vec::with_capacity(point_tables.len());
     let mut metrics = HashMap::new();
     for point_table in point_tables {
-        points.extend(point(point_table, &sources, &mut metrics, problems));
+        points.extend(point(point_table, &sources, &mut metrics, problems).map(Arc::new));
     }
     let mut options = Table::empty(file);
     for (name, section) in table.drain_tables() {

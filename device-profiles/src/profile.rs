@@ -23,7 +23,7 @@ pub struct DeviceProfile {
     /// The keys of `[<protocol>]`: defaults and quirks that only the protocol understands, not yet read.
     pub options: Table,
     /// The points, in the order of the file.
-    pub points: Vec<ProfilePoint>,
+    pub points: Vec<Arc<ProfilePoint>>,
     /// The file it was read from.
     pub file: Arc<SourceFile>,
 }

@@ -250,7 +250,7 @@ fn device_spec(
             interval_ms: None,
             profile: Some(profile.id.clone()),
         });
-        specs.push(PointSpec { index, profile: point.clone(), poll, history });
+        specs.push(PointSpec { index, profile: Arc::clone(point), poll, history });
     }
     let spec =
         DeviceSpec { id: device.id.clone(), settings: device.rest.clone(), profile, points: specs };

@@ -12,6 +12,7 @@
 //!
 //! Must never know how a protocol reads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Problems, Spanned, Table, meant, written};
@@ -57,7 +58,7 @@ pub(crate) fn check_groups(
     profile: &DeviceProfile,
     problems: &mut Problems,
 ) {
-    let wanted = |point: &&ProfilePoint| {
+    let wanted = |point: &&Arc<ProfilePoint>| {
         device.points.as_ref().is_none_or(|wanted| wanted.value.contains(&point.metric))
     };
     let known: Vec<&str> =

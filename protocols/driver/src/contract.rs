@@ -56,7 +56,7 @@ pub struct PointSpec {
     /// Its place in the gateway's dictionary; samples carry it.
     pub index: PointIndex,
     /// What the profile says of it; its address table is read and finished by the protocol.
-    pub profile: ProfilePoint,
+    pub profile: Arc<ProfilePoint>,
     /// How often it is read. Points of one device and one interval are a poll group.
     pub poll: Duration,
     /// Whether what the device remembers is read back, and from when on.

@@ -1,5 +1,6 @@
 //! One device of a port: whether it, and which of its blocks, is worth asking now. Must never know the other devices.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,7 +25,8 @@ pub(crate) struct Device {
     /// The unit id that its replies carry.
     reply_unit: u8,
     /// Poll group by poll group, sorted by address within each.
-    points: Vec<Point>,
+    /// Shared with the port that begins again after a failure: there may be very many.
+    points: Arc<[Point]>,
     blocks: Vec<Block>,
     probes: Vec<Request>,
     request_gap: Duration,
@@ -49,23 +51,25 @@ impl Device {
             id,
             unit,
             reply_unit,
-            points: Vec::with_capacity(points.len()),
+            points: Arc::default(),
             blocks: Vec::new(),
             probes: Vec::new(),
             request_gap,
             answering: false,
             breaker: Breaker::default(),
         };
+        let mut ordered = Vec::with_capacity(points.len());
         for interval in intervals {
             let of_group = points.iter().filter(|(_, other)| *other == interval);
             let mut group: Vec<Point> = of_group.map(|(point, _)| *point).collect();
-            let first = device.points.len();
+            let first = ordered.len();
             for range in plan(&mut group, limits) {
                 let range = first + range.start..first + range.end;
                 device.blocks.push(Block::new(range, interval));
             }
-            device.points.append(&mut group);
+            ordered.append(&mut group);
         }
+        device.points = ordered.into();
         let ranges: Vec<_> = device.blocks.iter().map(|block| block.points.clone()).collect();
         device.probes = probes(&device.points, &ranges);
         device

@@ -114,8 +114,11 @@ fn check_overlaps(profile: &DeviceProfile, options: &ProfileOptions, problems: &
     let read = |point: &ProfilePoint, problems: &mut Problems| {
         Address::read(point.address.clone(), &point.metric, options, problems)
     };
-    let mut places: Vec<(Address, &ProfilePoint)> =
-        profile.points.iter().filter_map(|point| Some((read(point, problems)?, point))).collect();
+    let mut places: Vec<(Address, &ProfilePoint)> = profile
+        .points
+        .iter()
+        .filter_map(|point| Some((read(point, problems)?, point.as_ref())))
+        .collect();
     places.sort_by_key(|(address, _)| (address.area, address.start, address.count()));
     for pair in places.windows(2) {
         let [(low, low_point), (high, high_point)] = pair else { continue };

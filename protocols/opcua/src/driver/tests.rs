@@ -25,7 +25,7 @@ fn spanned(text: &str) -> Spanned<String> {
 }
 
 fn port(port: &str, device: &str, point: &str) -> PortSpec {
-    let point = ProfilePoint {
+    let point = Arc::new(ProfilePoint {
         metric: "e_import".to_owned(),
         unit: "kWh".parse().unwrap(),
         kind: PointKind::Counter,
@@ -38,7 +38,7 @@ fn port(port: &str, device: &str, point: &str) -> PortSpec {
         unverified: false,
         poll: None,
         address: table(point),
-    };
+    });
     let profile = DeviceProfile {
         id: "acme/plc".to_owned(),
         maker: "Acme".to_owned(),
@@ -46,7 +46,7 @@ fn port(port: &str, device: &str, point: &str) -> PortSpec {
         protocol: "opcua".to_owned(),
         sources: Vec::new(),
         options: table(""),
-        points: vec![point.clone()],
+        points: vec![Arc::clone(&point)],
         file: SourceFile::new("plc.toml", ""),
     };
     let device = DeviceSpec {
