@@ -19,7 +19,7 @@ pub fn render_problem(problem: &Problem) -> String {
         let span = first_line(span.clone(), &file.text);
         diagnostic = diagnostic.with_label(LabeledSpan::underline(span));
     }
-    let source = NamedSource::new(&file.name, file.text.clone()).with_language("toml");
+    let source = NamedSource::new(&file.name, file.shown()).with_language("toml");
     drawn(Report::new(diagnostic).with_source_code(source))
 }
 

@@ -28,8 +28,9 @@ const REQUESTS_QUEUED_MAX: usize = 64;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// A connection that lasted so long was a good one: the next wait is short. One that breaks at once raises the wait.
 const GOOD_AFTER: Duration = Duration::from_secs(30);
-/// Room for the MQTT header, the topic and the properties of what is published.
-const HEADER_BYTES_MAX: usize = 1_024;
+/// Room for what a PUBLISH has besides topic and payload: fixed header (5), lengths (2 + 4), packet id (2) and the message
+/// expiry (5); MQTT 5 §3.3.
+const HEADER_BYTES_MAX: usize = 18;
 /// Longest wait for the goodbye to be sent.
 const GOODBYE: Duration = Duration::from_millis(300);
 

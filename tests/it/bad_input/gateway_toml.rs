@@ -131,7 +131,6 @@ const MEANING: &[Spoiled] = &[
     ("a time without its offset", "history_from = \"all\"", "history_from = 2018-01-01T00:00:00"),
     ("a start of history without history", "history = true\n", ""),
     ("a broker's address without its scheme", "\"mqtt://127.0.0.1:1883\"", "\"127.0.0.1:1883\""),
-    ("an encrypted broker without a certificate", "\"mqtt://", "\"mqtts://"),
     ("a user without a password", "[uplink]", "[uplink]\nuser = \"gw-1\""),
     ("a segment that is too small", "segment = \"4 MiB\"", "segment = \"16 KiB\""),
     ("a segment that is too large", "segment = \"4 MiB\"", "segment = \"1 GiB\""),
