@@ -6,7 +6,6 @@
 //! {dir}/spare                   the next segment, written before it is needed
 //! {dir}/cursors.a  cursors.b    two 4 KiB slots written in turn; advisory, they only move forward
 //! {dir}/guard                   the log and the highest sequence that may be in use, in many copies
-//! {dir}/reserve                 disk space that the quota may still need
 //! ```
 //!
 //! What it promises (numbers of the tests):

@@ -2,6 +2,7 @@
 //! wait for a time to pass instead of a condition.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -234,7 +235,9 @@ fn a_password_in_the_url_is_refused_and_printed_nowhere() {
 #[test]
 fn a_password_over_plain_mqtt_to_another_host_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("password"), "secret\n").unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret\n").unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
     for (url, warns) in [("mqtt://10.1.2.3:1883", true), ("mqtt://127.0.0.1:1883", false)] {
         let keys = format!("url = \"{url}\"\nuser = \"gw-1\"\npassword_file = \"password\"");
         let port = "address = \"tcp://127.0.0.1:502\"";

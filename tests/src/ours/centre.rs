@@ -30,7 +30,7 @@ impl Centre {
     /// As [`Self::start`], with further sections.
     pub fn start_with(folder: &Path, broker: &str, sections: &str) -> Result<Self> {
         let settings = format!(
-            "[lake]\nfolder = \"lake\"\n\n\
+            "[lake]\nfolder = \"lake\"\nfree = \"1 MiB\"\n\n\
              [broker]\n{broker}\n\n\
              [ingest]\ncommit_interval = \"200ms\"\nretry_max = \"200ms\"\n\n\
              {sections}"
