@@ -127,7 +127,7 @@ pub(super) fn refuse_fork(log: &mut Log, frame: &Frame<'_>) -> Result<(), Refusa
 }
 
 /// What is the matter with such a log, for gateways and people.
-pub(super) const FORKED: &str = "the spool is an old copy or a second one; stop the gateway, move its spool folder away and start it, so that a new log begins";
+pub(super) const FORKED: &str = "the spool is an old copy or a second one; its gateway begins a new log by itself and sends what it holds. If two gateways run with this id, give one of them another";
 
 /// Closes a log whose spool is another one than before.
 pub(super) fn forked(log: &mut Log, evidence: &str) -> Refusal {

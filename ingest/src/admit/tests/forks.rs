@@ -211,6 +211,6 @@ fn a_refused_log_is_named_with_the_frame_that_it_waits_for() {
     assert_eq!(notice.waits_for, Some(Sequence(11)));
     assert_eq!(
         notice.text,
-        "its next frame is 6, but 10 was here: the spool is an old copy or a second one; stop the gateway, move its spool folder away and start it, so that a new log begins"
+        "its next frame is 6, but 10 was here: the spool is an old copy or a second one; its gateway begins a new log by itself and sends what it holds. If two gateways run with this id, give one of them another"
     );
 }
