@@ -9,24 +9,8 @@ pub const LAYOUT_PROPERTY: &str = "nengliu.layout";
 /// Version of everything this crate promises about a table: columns, application transactions, folders, checksums.
 pub const LAYOUT: &str = "2";
 
-/// Names of the columns, in order.
-pub mod column {
-    #![expect(missing_docs, reason = "described under `# Shape` of `schema`")]
-    pub const POINT: &str = "point";
-    pub const TS: &str = "ts";
-    pub const GATEWAY_TS: &str = "gateway_ts";
-    pub const VALUE: &str = "value";
-    pub const TEXT: &str = "text";
-    pub const UNIT: &str = "unit";
-    pub const QUALITY: &str = "quality";
-    pub const STATUS: &str = "status";
-    pub const MANTISSA: &str = "mantissa";
-    pub const EXPONENT: &str = "exponent";
-    pub const FLAGS: &str = "flags";
-    pub const GENERATION: &str = "generation";
-    pub const SEQ: &str = "seq";
-    pub const COMMIT: &str = "commit";
-}
+/// Names of the columns: those of the contract.
+pub use contract::readings::column;
 
 /// Columns whose smallest and largest values are in the log; the table's property says so, so that no reader takes the
 /// absence of statistics for the absence of rows.
