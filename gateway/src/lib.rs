@@ -4,6 +4,11 @@
 //! durable; the uplink sends durable frames and frees them for the commit ack alone (INV-3). This crate must never
 //! know a concrete protocol, polars or a store.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")
+)]
+
 pub mod batcher;
 pub mod health;
 pub mod keeper;

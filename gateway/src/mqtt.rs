@@ -22,7 +22,6 @@ use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 
 use crate::settings::UplinkSettings;
 use crate::transport::{BoxFuture, Broken, Channels, Connection, Outgoing, Transport};
@@ -120,14 +119,15 @@ impl Broker {
         Ok(Self { options, gateway, backoff_max })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "environment: the connection to the broker")]
     async fn keep_connected(self, channels: Channels) {
-        let Channels { connection, acks, progress, entropy, stop } = channels;
+        let Channels { connection, acks, progress, clock, entropy, stop } = channels;
         let mut known = Known {
             backoff: Backoff::new(BACKOFF_MIN.min(self.backoff_max), self.backoff_max),
             packet_bytes_max: MESSAGE_BYTES_MAX,
         };
         while !stop.is_cancelled() {
-            let (began, committed) = (Instant::now(), *progress.borrow());
+            let (began, committed) = (clock.monotonic(), *progress.borrow());
             let (client, mut eventloop) =
                 AsyncClient::new(self.options.clone(), REQUESTS_QUEUED_MAX);
             let ended = tokio::select! {
@@ -141,7 +141,9 @@ impl Broker {
             drop(eventloop);
             tracing::debug!(reason = ended, "broker connection ended");
             connection.send_replace(Connection { outgoing: None, reason: Some(ended) });
-            if *progress.borrow() != committed || began.elapsed() >= HELD_LONG {
+            if *progress.borrow() != committed
+                || clock.monotonic().saturating_sub(began) >= HELD_LONG
+            {
                 known.backoff.reset();
             }
             let mut chance = [0; 8];
@@ -216,7 +218,7 @@ impl Broker {
                         }
                     }
                     Err(e) => {
-                        tracing::warn!(error = reasons::in_words(&e), "commit ack not followed");
+                        tracing::warn!(error = model::error_chain(&e), "commit ack not followed");
                     }
                 },
                 Packet::Disconnect(packet) => return reasons::of_disconnect(packet.reason_code),

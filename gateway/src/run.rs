@@ -30,6 +30,8 @@ const PORTS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 const UPLINK_DRAIN_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long a stopping gateway waits for its disk to take what was read.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a stopping gateway looks whether all is acknowledged.
+const ACKED_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why a gateway did not start.
 #[derive(Debug, Error)]
@@ -135,7 +137,7 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
             .map(|uplink| uplink.resend_after)
             .max()
             .unwrap_or_default(),
-        clock: host.clock,
+        clock: Arc::clone(&host.clock),
         health,
         tasks: board,
         keeper: keeper.handle(),
@@ -146,7 +148,8 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
     let (asked, stop_status) = (Arc::clone(&view), stop.clone());
     tasks.spawn(supervisor.keep_alive("status", stop.clone(), move || {
         let view = Arc::clone(&asked);
-        status_socket::serve(Arc::clone(&listener), stop_status.clone(), move || {
+        let clock = Arc::clone(&host.clock);
+        status_socket::serve(Arc::clone(&listener), clock, stop_status.clone(), move || {
             let view = Arc::clone(&view);
             async move { view.status().await }
         })
@@ -154,6 +157,7 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
     Ok(GatewayHandle { stop, stop_ports, stop_uplink, ports: running, tasks, keeper, view })
 }
 
+#[expect(clippy::disallowed_methods, reason = "environment: the status socket")]
 fn listen(settings: &Settings) -> Result<Arc<UnixListener>, RunError> {
     let path = socket_path(&settings.spool.folder);
     // The spool's lock is held, so a socket that lies here is left over from a run that was killed.
@@ -194,12 +198,19 @@ impl GatewayHandle {
         if let Ok(flushed) = tokio::time::timeout(FLUSH_TIMEOUT, self.keeper.flushed()).await {
             flushed?;
         }
-        let deadline = tokio::time::Instant::now() + drain;
-        let mut status = self.status().await?;
-        while status.spool.acked < status.spool.durable && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            status = self.status().await?;
-        }
+        let all_acked = async {
+            loop {
+                let status = self.status().await?;
+                if status.spool.acked >= status.spool.durable {
+                    return Ok(status);
+                }
+                tokio::time::sleep(ACKED_LOOK_EVERY).await;
+            }
+        };
+        let status = match tokio::time::timeout(drain, all_acked).await {
+            Ok(status) => status?,
+            Err(_drained) => self.status().await?,
+        };
         self.stop_uplink.cancel();
         self.stop.cancel();
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };

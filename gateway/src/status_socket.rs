@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use model::host::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
@@ -43,6 +44,7 @@ pub async fn ask(spool_folder: &Path) -> std::io::Result<GatewayStatus> {
     ask_within(spool_folder, ASK_TIMEOUT).await
 }
 
+#[expect(clippy::disallowed_methods, reason = "environment: the status socket")]
 async fn ask_within(spool_folder: &Path, limit: Duration) -> std::io::Result<GatewayStatus> {
     let answer = async {
         let mut stream = UnixStream::connect(socket_path(spool_folder)).await?;
@@ -56,12 +58,16 @@ async fn ask_within(spool_folder: &Path, limit: Duration) -> std::io::Result<Gat
 }
 
 /// Answers until `stop`; `status` is asked for each connection, for a long status once a second.
-pub(crate) async fn serve<F, S>(listener: Arc<UnixListener>, stop: CancellationToken, status: F)
-where
+pub(crate) async fn serve<F, S>(
+    listener: Arc<UnixListener>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+    status: F,
+) where
     F: Fn() -> S + Send + Sync + 'static,
     S: Future<Output = GatewayStatus> + Send,
 {
-    let server = Arc::new(Server { status, shared: Mutex::new(None) });
+    let server = Arc::new(Server { status, clock, shared: Mutex::new(None) });
     let mut readers = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -90,8 +96,9 @@ where
 
 struct Server<F> {
     status: F,
+    clock: Arc<dyn Clock>,
     /// The last long text and when it was made.
-    shared: Mutex<Option<(tokio::time::Instant, Bytes)>>,
+    shared: Mutex<Option<(Duration, Bytes)>>,
 }
 
 impl<F, S> Server<F>
@@ -113,7 +120,7 @@ where
     async fn text(&self) -> Bytes {
         let mut shared = self.shared.lock().await;
         if let Some((at, text)) = &*shared
-            && at.elapsed() < SHARED_FOR
+            && self.clock.monotonic().saturating_sub(*at) < SHARED_FOR
         {
             return text.clone();
         }
@@ -121,8 +128,7 @@ where
         let text =
             serde_json::to_vec(&status).expect("plain structs with text keys serialize to JSON");
         let text = Bytes::from(text);
-        *shared =
-            (text.len() >= SHARED_BYTES_MIN).then(|| (tokio::time::Instant::now(), text.clone()));
+        *shared = (text.len() >= SHARED_BYTES_MIN).then(|| (self.clock.monotonic(), text.clone()));
         text
     }
 }

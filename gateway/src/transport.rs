@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use model::Ack;
-use model::host::Entropy;
+use model::host::{Clock, Entropy};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,8 @@ pub struct Channels {
     pub acks: mpsc::Sender<Ack>,
     /// Counts what was committed: only that shows that a connection is of use, so only that ends a back-off.
     pub progress: watch::Receiver<u64>,
+    /// Clock that tells how long a connection held.
+    pub clock: Arc<dyn Clock>,
     /// Random source of the jitter between two tries.
     pub entropy: Arc<dyn Entropy>,
     /// Ends it.

@@ -83,6 +83,7 @@ impl UplinkParts {
             connection: connection_tx,
             acks: acks_tx,
             progress,
+            clock: std::sync::Arc::clone(&self.host.clock),
             entropy: std::sync::Arc::clone(&self.host.entropy),
             stop: self.stop,
         });

@@ -5,6 +5,7 @@
 //! The gateways, the broker, ingest and the lake share this process and its cores. A gateway keeps the product's window:
 //! 64 frames or 8 MiB without a commit ack.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -41,7 +41,7 @@ pub(crate) async fn run(
                     Ok(committed) => Ok(committed),
                     Err(e) => {
                         let watermarks = store.watermarks().await.ok();
-                        Err(Failed { error: in_words(e.as_ref()), watermarks })
+                        Err(Failed { error: model::error_chain(e.as_ref()), watermarks })
                     }
                 };
                 drop(work);
@@ -57,7 +57,7 @@ pub(crate) async fn run(
         }
         if let Err(e) = store.maintain().await {
             tracing::warn!(
-                error = in_words(e.as_ref()),
+                error = model::error_chain(e.as_ref()),
                 "store was not maintained, it is tried again"
             );
         }
@@ -78,18 +78,4 @@ async fn commit(
         store.put_dictionary(dictionary).await?;
     }
     store.commit(Arc::clone(&work.draft)).await
-}
-
-/// The whole chain of an error on one line: the outermost alone says little.
-pub(crate) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        source = inner.source();
-    }
-    text
 }

@@ -9,6 +9,11 @@
 //! What the inbox has no room for, and what admission does not take, is dropped and counted: the gateways keep each frame
 //! until its commit ack and send it again.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")
+)]
+
 pub mod admit;
 pub mod error;
 pub mod quarantine;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Action, Admit, AdmitSettings, Event, Notice, NoticeKind, Now, Work};
 use crate::broker::{self, Broker};
-use crate::committer::{self, Failed, Outcome, in_words};
+use crate::committer::{self, Failed, Outcome};
 use crate::error::{IngestEnded, IngestError};
 use crate::inbox::{Inbound, InboxReader, inbox};
 use crate::live::LiveMessage;
@@ -73,7 +73,7 @@ impl Ingest {
         let name = format!("{:016x}", u64::from_le_bytes(name));
         let dictionaries = store.dictionaries().await.unwrap_or_else(|e| {
             tracing::error!(
-                error = in_words(e.as_ref()),
+                error = model::error_chain(e.as_ref()),
                 "the dictionaries of the store cannot be read; gateways are asked for them"
             );
             Dictionaries::new()

@@ -7,6 +7,7 @@ pub mod ack;
 pub mod codec;
 pub mod decimal;
 pub mod dictionary;
+pub mod error_chain;
 pub mod frame;
 pub mod host;
 pub mod id;
@@ -24,6 +25,7 @@ pub use decimal::Decimal;
 pub use dictionary::{
     Dictionary, DictionaryHash, Place, PointInfo, PointKind, PointState, ValueType,
 };
+pub use error_chain::error_chain;
 pub use frame::{Frame, FrameHash, FrameHeader, RecordType};
 pub use id::{
     CommitNumber, DestinationId, Epoch, GatewayId, Generation, LogId, PointId, PointIndex,

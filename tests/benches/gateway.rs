@@ -12,6 +12,8 @@
 //! The harness comes from the development build that the tests use; the centre is a release build, which keeps up with
 //! 100 000 points; the gateway is the one that is flashed.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
 #[path = "gateway/light.rs"]
 mod light;
 

@@ -1,5 +1,6 @@
 //! Every end-to-end test is a module here, so that there is one binary to link. Must never look inside our programs.
 
+#![expect(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")]
 #![expect(
     clippy::unwrap_used,
     reason = "a test fails by panicking, and a panic shows the output of its processes"

@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the workspace's own rules that a machine can check, as a command and as a test. The exceptions
 //! stand here by name, each with its reason. Must never change a file.
 
+mod environment;
 mod floors;
 mod invariants;
 mod licences;
@@ -76,6 +77,7 @@ pub(crate) fn check() -> Result<Vec<Problem>> {
     problems.extend(floors::check(&metadata)?);
     problems.extend(licences::check(&metadata));
     problems.extend(sources::check(&metadata, &files));
+    problems.extend(environment::check(&process::workspace_root(), &files)?);
     let architecture = std::fs::read_to_string(process::workspace_root().join("ARCHITECTURE.md"))
         .context("cannot read `ARCHITECTURE.md`")?;
     problems.extend(invariants::check(&architecture, &files));

@@ -1,5 +1,7 @@
 //! The real clock and the real chance (INV-10). Must never be named below the composition roots.
 
+#![expect(clippy::disallowed_methods, reason = "environment: the machine's clock and randomness")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

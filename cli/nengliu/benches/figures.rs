@@ -1,6 +1,7 @@
 //! Figures from large tables: how fast rows become a figure, how much memory that takes, how much of a table is read.
 //! `cargo xtask bench nengliu/figures`; with `NENGLIU_LONG=1` at full size. Must never be read as a test: it asserts nothing.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

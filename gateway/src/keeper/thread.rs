@@ -1,6 +1,11 @@
 //! The thread itself. Its runtime has one task: disk calls may block here, and nowhere else. When it panics, what it
 //! holds is still written if that goes, and the end is told: the process must not go on without it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "environment: a moment of tokio's clock, for its timers"
+)]
+
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -60,7 +60,7 @@ pub(super) fn of_error(error: &ConnectionError) -> String {
         ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
             of_disconnect(*reason_code)
         }
-        other => in_words(other),
+        other => model::error_chain(other),
     }
 }
 
@@ -73,18 +73,4 @@ pub(super) fn is_too_large(error: &ConnectionError) -> bool {
         ConnectionError::MqttState(StateError::OutgoingPacketTooLarge { .. }) => true,
         _ => false,
     }
-}
-
-/// The whole chain of an error on one line: the outermost alone says little.
-pub(super) fn in_words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        source = inner.source();
-    }
-    text
 }

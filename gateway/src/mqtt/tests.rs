@@ -3,7 +3,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use model::host::Entropy;
+use model::Timestamp;
+use model::host::{Clock, Entropy};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -19,6 +20,16 @@ struct Chance;
 impl Entropy for Chance {
     fn fill(&self, bytes: &mut [u8]) {
         bytes.fill(7);
+    }
+}
+
+impl Clock for Chance {
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
@@ -79,8 +90,14 @@ async fn reason_from(suback: u8, puback: u8) -> (bool, String) {
     let (_progress, progress) = watch::channel(0);
     let (connection_tx, acks) = (connection_tx, acks_tx);
     let entropy: Arc<dyn Entropy> = Arc::new(Chance);
-    let stop_too = stop.clone();
-    let channels = Channels { connection: connection_tx, acks, progress, entropy, stop: stop_too };
+    let channels = Channels {
+        connection: connection_tx,
+        acks,
+        progress,
+        clock: Arc::new(Chance),
+        entropy,
+        stop: stop.clone(),
+    };
     let running = tokio::spawn(Box::new(client).run(channels));
     let (mut was_up, mut reason) = (false, None);
     let ended = async {

@@ -2,11 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use model::Timestamp;
+
 use super::*;
 use crate::status::{ClockStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
 
 /// More than a socket takes without a reader.
 fn long() -> GatewayStatus {
@@ -41,7 +55,7 @@ fn start() -> (tempfile::TempDir, CancellationToken, tokio::task::JoinHandle<()>
     let folder = tempfile::tempdir().unwrap();
     let listener = Arc::new(UnixListener::bind(socket_path(folder.path())).unwrap());
     let stop = CancellationToken::new();
-    let served = tokio::spawn(serve(listener, stop.clone(), || async { long() }));
+    let served = tokio::spawn(serve(listener, Arc::new(Still), stop.clone(), || async { long() }));
     (folder, stop, served)
 }
 

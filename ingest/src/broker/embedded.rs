@@ -95,6 +95,7 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
+    #[expect(clippy::disallowed_methods, reason = "environment: the port of the embedded broker")]
     pub(super) async fn start(
         tcp_port: u16,
         rights: Rights,
@@ -285,6 +286,10 @@ fn config(packet_bytes_max: usize, hook: Arc<dyn BrokerEventHandler>) -> BrokerC
 
 #[async_trait]
 impl Broker for Embedded {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "environment: the router asks for a moment of tokio's clock"
+    )]
     async fn publish(&self, message: Message) -> Result<(), PublishError> {
         let qos = if message.at_least_once { QoS::AtLeastOnce } else { QoS::AtMostOnce };
         let packet =

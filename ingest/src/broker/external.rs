@@ -136,6 +136,7 @@ impl Broker for External {
 }
 
 impl Link {
+    #[expect(clippy::disallowed_methods, reason = "environment: the connection to the broker")]
     async fn run(self) {
         let mut wait_max = BACKOFF_MIN;
         let mut said = None;
@@ -178,7 +179,7 @@ impl Link {
             let packet = match eventloop.poll().await {
                 Ok(Event::Incoming(packet)) => packet,
                 Ok(Event::Outgoing(_)) => continue,
-                Err(e) => return crate::committer::in_words(&e),
+                Err(e) => return model::error_chain(&e),
             };
             match packet {
                 // No session is relied on: each connection subscribes.

@@ -5,6 +5,8 @@
 //! cargo bench -p model --bench codec
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

@@ -11,6 +11,11 @@
 //! | [`history`] | whoever reads back what a device remembers |
 //! | [`Scaling`] | whoever turns raw numbers into units |
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")
+)]
+
 mod contract;
 mod scaling;
 

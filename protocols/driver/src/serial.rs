@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use config::{Problems, Spanned};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_serial::{DataBits, FlowControl, Parity, SerialStream, StopBits};
 
 use crate::contract::Exclusive;
@@ -116,6 +116,7 @@ impl SerialLine {
     ///
     /// # Errors
     /// What the operating system says; where the line is in use, with the program that has it where that can be seen.
+    #[expect(clippy::disallowed_methods, reason = "environment: a serial line")]
     pub fn open(settings: &SerialSettings) -> io::Result<Self> {
         let (data_bits, parity, stop_bits) =
             parts(&settings.format).ok_or(io::ErrorKind::InvalidInput)?;
@@ -169,18 +170,19 @@ pub async fn drain(
     silence: Duration,
     limit: Duration,
 ) -> io::Result<u64> {
-    let until = Instant::now() + limit;
     let mut bytes = [0_u8; 256];
     let mut count = 0_u64;
-    while Instant::now() < until {
-        match timeout(silence, reader.read(&mut bytes)).await {
-            Err(_silent) => return Ok(count),
-            Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(Ok(found)) => count = count.saturating_add(found as u64),
-            Ok(Err(error)) => return Err(error),
+    let until_silent = async {
+        loop {
+            match timeout(silence, reader.read(&mut bytes)).await {
+                Err(_silent) => return Ok(count),
+                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Ok(found)) => count = count.saturating_add(found as u64),
+                Ok(Err(error)) => return Err(error),
+            }
         }
-    }
-    Err(io::ErrorKind::TimedOut.into())
+    };
+    timeout(limit, until_silent).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn is_busy(error: &io::Error) -> bool {

@@ -342,6 +342,7 @@ impl Client {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "environment: the connection to a device")]
     async fn open_tcp(&mut self, host: &str, tcp_port: u16) -> io::Result<OpenLink> {
         let limit = self.settings.timeout.max(CONNECT_TIMEOUT_MIN);
         let stream = timeout(limit, TcpStream::connect((host, tcp_port)))

@@ -58,6 +58,11 @@
 //! bytes that are no reply, GW-M104 link not open or broken, GW-M105 reply of another request,
 //! GW-M106 reply of another unit, GW-M204 address refused.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")
+)]
+
 mod address;
 mod codec;
 mod request;

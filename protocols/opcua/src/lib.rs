@@ -5,6 +5,11 @@
 //! is thrown away and built again: there is one way to become well, and it is the way of the first connection. (The
 //! library could mend a session itself, but version 0.19 sends no Publish request after that and is silent for ever.)
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")
+)]
+
 mod address;
 mod client;
 mod codec;

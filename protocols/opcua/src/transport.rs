@@ -124,6 +124,7 @@ impl GuardedTcp {
         Self { url, found }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "environment: the connection to a device")]
     async fn open(
         url: String,
         options: DecodingOptions,

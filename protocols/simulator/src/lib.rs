@@ -4,6 +4,11 @@
 //! [`Plant`] is the pure model. [`Simulation::start`] serves one; [`write_demo_files`] writes what a gateway and the
 //! figures need to read it; [`expected`] says what Table 1 of a month should show. [`Flood`] is for measurements.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")
+)]
+
 mod demo;
 mod device;
 mod error;

@@ -91,6 +91,7 @@ pub struct Simulation;
 
 impl Simulation {
     /// Starts all servers; when this returns, they answer.
+    #[expect(clippy::disallowed_methods, reason = "environment: the ports of the simulated plant")]
     pub async fn start(config: SimulationConfig) -> Result<Running, SimulatorError> {
         let SimulationConfig { seed, clock, bind, pki, .. } = config;
         let plant = Arc::new(Plant::new(seed));

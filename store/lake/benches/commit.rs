@@ -2,6 +2,7 @@
 //! rows are at rest. `cargo bench -p lake -- [commits] [rows per commit] [gateways] [seconds that replaced files are kept]`. Must never be read as what a plant
 //! needs: a plant commits every few seconds.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -54,7 +54,7 @@ impl Damage {
             LakeError::Damaged { path, what } => Self::of_file(path.clone(), what.as_str()),
             error => {
                 let path = error.path().map(Path::to_path_buf).unwrap_or_default();
-                Self::of_file(path, chain_of(error))
+                Self::of_file(path, model::error_chain(error))
             }
         }
     }
@@ -75,18 +75,6 @@ impl Damage {
         };
         Self { lost: Some(lost), ..Self::of_error(error) }
     }
-}
-
-/// The error with its sources, for a text that stands alone.
-fn chain_of(error: &LakeError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 impl fmt::Display for Damage {

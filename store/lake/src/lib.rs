@@ -22,6 +22,11 @@
 //! dictionary by its hash. What does not is named and left alone; nothing is deleted unless the log proves that it was
 //! never committed.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")
+)]
+
 pub mod damage;
 pub mod error;
 pub mod lake;

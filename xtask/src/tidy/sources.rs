@@ -23,9 +23,6 @@ const NOT_OURS: &[&str] = &["target", "node_modules"];
 const UNFINISHED: &[&str] = &["todo!", "unimplemented!", "dbg!"];
 /// Macros that print; libraries log or return.
 const PRINTING: &[&str] = &["println!", "eprintln!", "print!", "eprint!"];
-/// The machine's own clock and chance (INV-10): only the rim may ask them, so that a simulation can own both.
-const RIM: &[&str] =
-    &["SystemTime::now(", "std::time::Instant::now(", "rand::fill(", "rand::random(", "rand::rng("];
 /// Where printing is the job.
 const MAY_PRINT: &[&str] = &["cli/", "xtask/", "tests/"];
 /// Serde forms that buffer their input, so the place of an error is lost.
@@ -46,7 +43,7 @@ impl RustFile {
     }
 
     /// A file that holds tests or benches only, by its path.
-    fn is_test_file(&self) -> bool {
+    pub(super) fn is_test_file(&self) -> bool {
         let path = &self.path;
         path.starts_with("tests/")
             || path.ends_with("/tests.rs")
@@ -129,11 +126,6 @@ pub(super) fn check_file(file: &RustFile) -> Vec<Problem> {
         let printing = PRINTING.iter().find(|word| calls(line, word));
         if let Some(word) = printing.filter(|_| !may_print && index < code.len()) {
             problems.push(Problem::new(place(), format!("`{word}` in a library; only cli prints")));
-        }
-        let asked = RIM.iter().find(|word| line.contains(*word));
-        if let Some(word) = asked.filter(|_| !may_print && index < code.len()) {
-            let text = format!("`{word}…)` below the rim: take it through `model::host` (INV-10)");
-            problems.push(Problem::new(place(), text));
         }
         if let Some(form) = BUFFERING.iter().find(|form| has_raw_types && line.contains(*form)) {
             let text = format!("`{form}…` beside a raw type: serde buffers it, spans go wrong");

@@ -1,7 +1,7 @@
 //! The rules against small cases, and against the workspace itself.
 
 use super::sources::{RustFile, check_file, check_length};
-use super::{Problem, check, floors, invariants, licences};
+use super::{Problem, check, environment, floors, invariants, licences};
 
 #[test]
 fn the_workspace_keeps_its_own_rules() {
@@ -108,15 +108,42 @@ fn files_are_checked_line_by_line() {
 
 /// INV-10.
 #[test]
-fn only_the_rim_asks_the_machine_for_time_and_chance() {
-    let check = |path: &str, expected: usize| {
-        let text = "//! A.\nlet now = SystemTime::now();\n".to_owned();
-        let file = RustFile { path: path.to_owned(), text };
-        assert_eq!(check_file(&file).len(), expected, "{path}");
+fn only_named_modules_reach_the_machine() {
+    let check = |path: &str, text: &str, expected: usize| {
+        let file = RustFile { path: path.to_owned(), text: text.to_owned() };
+        let found = environment::check_files(&[file], &["gateway/src/socket.rs"]);
+        assert_eq!(found.len(), expected, "{path}: {found:?}");
     };
-    check("gateway/src/a.rs", 1);
-    check("cli/nengliu/src/a.rs", 0);
-    check("spool/benches/a.rs", 0);
+    let silenced = "//! A.\n#[expect(clippy::disallowed_methods, reason = \"a\")]\nfn a() {}\n";
+    check("gateway/src/a.rs", silenced, 1);
+    check("cli/nengliu/src/a.rs", &silenced.replace("expect(", "allow("), 1);
+    check("gateway/src/socket.rs", silenced, 0);
+    check("gateway/src/socket.rs", "//! A.\n", 1);
+    check("gateway/src/a/tests.rs", silenced, 0);
+    check("spool/benches/a.rs", silenced, 0);
+    let tests = "//! A.\n#![cfg_attr(\n    test,\n    allow(clippy::disallowed_methods, reason = \"a\")\n)]\n";
+    check("gateway/src/lib.rs", tests, 0);
+    check("gateway/src/lib.rs", &format!("{tests}{silenced}"), 1);
+    check("gateway/src/lib.rs", &tests.replace("cfg_attr(\n    test,", "cfg_attr(\n    unix,"), 1);
+}
+
+/// INV-10: without its list or its level the lint finds nothing.
+#[test]
+fn the_list_of_banned_calls_is_in_force() {
+    let read =
+        |name: &str| std::fs::read_to_string(crate::process::workspace_root().join(name)).unwrap();
+    let (clippy, workspace) = (read("clippy.toml"), read("Cargo.toml"));
+    let check = |clippy: &str, workspace: &str, expected: &[&str]| {
+        let found = environment::check_list(clippy, workspace).unwrap();
+        let found: Vec<String> = found.iter().map(Problem::to_string).collect();
+        assert_eq!(found, expected);
+    };
+    check(&clippy, &workspace, &[]);
+    let shorter = clippy.replace("\"jiff::Zoned::now\"", "\"jiff::Zoned::later\"");
+    check(&shorter, &workspace, &["clippy.toml: does not ban `jiff::Zoned::now` (INV-10)"]);
+    let allowed =
+        workspace.replace("disallowed_methods = \"deny\"", "disallowed_methods = \"allow\"");
+    check(&clippy, &allowed, &["Cargo.toml: write `disallowed_methods = \"deny\"` (INV-10)"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod outcome;
 mod plant;
 mod show;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -61,7 +61,8 @@ async fn run(
         args.folder.display()
     );
     let plant = DemoPlant::start(args).await?;
-    let started = Instant::now();
+    let clock = nengliu_gateway::host().clock;
+    let started = clock.monotonic();
     println!("plant started");
     let mut shown = false;
     let mut timer = tokio::time::interval(TABLE_INTERVAL);
@@ -73,18 +74,18 @@ async fn run(
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
-        if end.is_some_and(|end| Instant::now() >= end) {
+        if end.is_some_and(|end| clock.monotonic() >= end) {
             break;
         }
         if !shown {
             let status = plant.gateway_status().await?;
-            show::progress(&status, started.elapsed());
+            show::progress(&status, clock.monotonic().saturating_sub(started));
             if plant.has_read_back(&status)
                 && let Some(table) = plant.complete_table().await?
             {
                 shown = true;
                 show::live_values(&plant.gateway_status().await?);
-                show::table(&table, started.elapsed());
+                show::table(&table, clock.monotonic().saturating_sub(started));
                 show::what_next(&args.folder, plant.period(), args.run_for);
             }
         }

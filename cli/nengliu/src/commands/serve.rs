@@ -8,9 +8,10 @@ use analytics::{FigureService, PlantFiles, report};
 use contract::Cancel;
 use energy::{BasisChoice, Period};
 use ingest::{BrokerSettings, Ingest, IngestError, IngestHost, IngestSettings, UrlBroker};
-use jiff::Zoned;
 use jiff::tz::TimeZone;
 use lake::{Lake, LakeError, LakeOptions, Snapshot};
+use model::Timestamp;
+use model::host::Clock;
 use nengliu_gateway::{host, render_problems};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -50,9 +51,9 @@ pub(crate) async fn serve(args: ServeArgs) -> u8 {
     let ended = CancellationToken::new();
     let watch = watch::watch(ingest.status(), settings.lake.clone(), ended.clone());
     let watch = tokio::spawn(watch);
-    let figures = settings
-        .analytics
-        .map(|analytics| tokio::spawn(figures_on_timer(analytics, settings.lake, stop.clone())));
+    let figures = settings.analytics.map(|analytics| {
+        tokio::spawn(figures_on_timer(analytics, settings.lake, host().clock, stop.clone()))
+    });
     let failed = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
@@ -155,6 +156,7 @@ pub(super) async fn start(
 async fn figures_on_timer(
     settings: AnalyticsSettings,
     lake: std::path::PathBuf,
+    clock: std::sync::Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
     let mut timer = tokio::time::interval(settings.every.max(Duration::from_secs(1)));
@@ -169,11 +171,11 @@ async fn figures_on_timer(
             () = stop.cancelled() => return,
         }
         let (settings, lake) = (std::sync::Arc::clone(&settings), lake.clone());
-        let known = service.clone();
+        let (known, now) = (service.clone(), clock.now());
         let work = move || {
             // It keeps what it computed: most times nothing has changed of the last month.
             let service = known.map_or_else(|| figures_of(&lake), Ok)?;
-            write_figures(&settings, &service).map(|warnings| (service, warnings))
+            write_figures(&settings, &service, now).map(|warnings| (service, warnings))
         };
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok((used, warnings))) => {
@@ -202,11 +204,15 @@ fn figures_of(lake: &std::path::Path) -> Result<std::sync::Arc<FigureService>, S
 }
 
 /// Writes the figures and returns the warnings of the plant file.
-fn write_figures(settings: &AnalyticsSettings, service: &FigureService) -> Result<String, String> {
+fn write_figures(
+    settings: &AnalyticsSettings,
+    service: &FigureService,
+    now: Timestamp,
+) -> Result<String, String> {
     let plant = PlantFiles::load(&settings.plant).map_err(|problems| problems.to_string())?;
     let table1 = analytics::kpi("table1").ok_or("there is no Table 1")?;
     std::fs::create_dir_all(&settings.figures_folder).map_err(|e| e.to_string())?;
-    for period in this_and_last_month(&plant.plant.time_zone) {
+    for period in this_and_last_month(now, &plant.plant.time_zone) {
         let answer = service
             .figures(&plant, table1, period, BasisChoice::Both, &Cancel::default())
             .map_err(|e| e.to_string())?;
@@ -227,8 +233,9 @@ fn write_figures(settings: &AnalyticsSettings, service: &FigureService) -> Resul
 }
 
 /// This month and the last complete one, in the plant's calendar.
-pub(super) fn this_and_last_month(zone: &TimeZone) -> [Period; 2] {
-    let today = Zoned::now().with_time_zone(zone.clone()).date();
+pub(super) fn this_and_last_month(now: Timestamp, zone: &TimeZone) -> [Period; 2] {
+    let now = jiff::Timestamp::from_microsecond(now.0).unwrap_or_default();
+    let today = now.to_zoned(zone.clone()).date();
     let last = today.first_of_month().yesterday().unwrap_or(today);
     [Period::Month(today.year(), today.month()), Period::Month(last.year(), last.month())]
 }
@@ -253,9 +260,9 @@ mod tests {
                     [[energy_kind]]\nid = \"raw_coal\"\nunit = \"t\"\n";
         std::fs::write(&plant, text).unwrap();
         let figures_folder = folder.path().join("figures");
-        let every = Duration::from_mins(5);
+        let (every, now) = (Duration::from_mins(5), Timestamp(1_788_000_000_000_000));
         let settings = AnalyticsSettings { plant, every, figures_folder: figures_folder.clone() };
-        assert_eq!(write_figures(&settings, &figures_of(&lake).unwrap()).unwrap(), "");
+        assert_eq!(write_figures(&settings, &figures_of(&lake).unwrap(), now).unwrap(), "");
         let mut count = 0;
         for entry in std::fs::read_dir(figures_folder).unwrap() {
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();

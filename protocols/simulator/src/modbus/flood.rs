@@ -52,6 +52,7 @@ impl Flood {
     ///
     /// # Errors
     /// When the address cannot be bound.
+    #[expect(clippy::disallowed_methods, reason = "environment: the port of a simulated device")]
     pub async fn start(bind: SocketAddr, floats: u16) -> io::Result<Self> {
         let listener = TcpListener::bind(bind).await?;
         let address = listener.local_addr()?;

@@ -52,6 +52,7 @@ pub(crate) struct OpcUaServer {
 }
 
 /// Starts it; makes its certificate unless the folder holds one.
+#[expect(clippy::disallowed_methods, reason = "environment: the port of a simulated device")]
 pub(crate) async fn start(
     endpoint: Endpoint<'_>,
     plant: Arc<Plant>,

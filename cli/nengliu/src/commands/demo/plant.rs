@@ -65,12 +65,6 @@ impl DemoError {
     }
 }
 
-/// An error with all that caused it.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 /// The running demo.
 pub(super) struct DemoPlant {
     simulation: Running,
@@ -109,9 +103,10 @@ impl DemoPlant {
         let mut problems = Problems::default();
         let plan = load(&files.gateway, &mut problems)
             .map_err(|_| DemoError::Files(render_problems(&problems)))?;
+        let now = host.clock.now();
         let gateway = gateway::start(plan, host).await?;
         let month = simulation.last_complete_month();
-        let [_, period] = serve::this_and_last_month(&plant.plant.time_zone);
+        let [_, period] = serve::this_and_last_month(now, &plant.plant.time_zone);
         Ok(Self {
             simulation,
             ingest,
@@ -156,7 +151,7 @@ impl DemoPlant {
     async fn table(&self) -> Result<Option<Table1>, DemoError> {
         let (plant, lake, period) = (self.plant.clone(), self.lake.clone(), self.period);
         let work = move || {
-            let failed = |e: &dyn std::error::Error| DemoError::Figures(in_full(e));
+            let failed = |e: &dyn std::error::Error| DemoError::Figures(model::error_chain(e));
             let snapshot = Arc::new(Snapshot::open(&lake).map_err(|e| failed(&e))?);
             let view = StoreView::new(snapshot, None).map_err(|e| failed(&e))?;
             match plant.table1(Some(&view), period, BasisChoice::Both) {
@@ -178,7 +173,7 @@ impl DemoPlant {
         let expected = simulator::expected(simulation.plant(), month);
         simulation.stop().await;
         let work = move || {
-            let failed = |e: &dyn std::error::Error| DemoError::Figures(in_full(e));
+            let failed = |e: &dyn std::error::Error| DemoError::Figures(model::error_chain(e));
             let snapshot = Arc::new(Snapshot::open(&lake).map_err(|e| failed(&e))?);
             let view = StoreView::new(snapshot.clone(), None).map_err(|e| failed(&e))?;
             let table =
