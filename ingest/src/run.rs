@@ -391,6 +391,13 @@ fn log(notice: &Notice) {
                 "gateway gave up frames, they are lost: {text}"
             );
         }
+        NoticeKind::LostUnknown => {
+            tracing::warn!(
+                gateway,
+                log_id,
+                "gateway did not end in order and lost an unknown number of readings: {text}"
+            );
+        }
         NoticeKind::TwoLogs => {
             tracing::error!(
                 gateway,

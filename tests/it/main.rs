@@ -10,6 +10,7 @@ mod bad_input;
 mod delivery;
 mod figures_from_files;
 mod first_steps;
+mod health;
 mod kills;
 mod lake_readers;
 mod modbus_meters;

@@ -179,13 +179,25 @@ impl Admit {
     /// Tells people what a log has lost since they were told last.
     pub(super) fn say_lost(&mut self, now: Now, key: &LogKey, out: &mut Vec<Action>) {
         let (gateway, kind) = (key.0.clone(), NoticeKind::Lost);
-        let Some(log) = self.logs.get_mut(key).filter(|log| log.unsaid.0 > 0) else { return };
+        self.say_lost_unknown(now, key, out);
+        // Readings that were refused before they got a sequence are of no frame.
+        let is_new = |log: &&mut Log| log.unsaid != (0, 0);
+        let Some(log) = self.logs.get_mut(key).filter(is_new) else { return };
         if self.noticed.allows((gateway.clone(), kind), now.monotonic) {
             let (frames, samples) = std::mem::take(&mut log.unsaid);
             let text = format!("{frames} frames with {samples} samples, as far as known");
             let (gateway, log_id, waits_for) = (Some(gateway), Some(key.1), Some(log.next));
             out.push(Action::Notice(Notice { gateway, log_id, waits_for, kind, text }));
         }
+    }
+
+    /// Tells people that a log lost readings, and that nobody knows how many.
+    fn say_lost_unknown(&mut self, now: Now, key: &LogKey, out: &mut Vec<Action>) {
+        let Some(log) = self.logs.get_mut(key).filter(|log| log.unsaid_unknown > 0) else { return };
+        let times = std::mem::take(&mut log.unsaid_unknown);
+        self.counters.losses_unknown = self.counters.losses_unknown.saturating_add(times);
+        let text = format!("what it had read and not yet written, {times} times");
+        self.notice(now, &key.0, Some(key.1), NoticeKind::LostUnknown, text, out);
     }
 
     /// Notes which log of a gateway sends. A new spool follows an old one; by turns they come only from two devices.

@@ -89,6 +89,9 @@ pub struct Counters {
     pub frames_lost: u64,
     /// Samples in them, as far as they are known.
     pub samples_lost: u64,
+    /// Losses of which the gateway does not know how many readings they took: it did not end in order, so what it had read
+    /// and not yet written is gone.
+    pub losses_unknown: u64,
     /// Frames that could not be read and are in quarantine; they count as lost.
     pub frames_quarantined: u64,
     /// Times that the store went back to an earlier state of itself under this run.

@@ -56,7 +56,11 @@ pub(super) fn hold(
         // What had sequences is told by the opening of the session; what never had one is told only here, and counts once
         // because this record does.
         RecordType::Loss => {
-            if let Some(samples) = never_numbered(frame.body) {
+            if let Some(loss) = never_numbered(frame.body) {
+                if loss.samples.is_none() {
+                    log.unsaid_unknown = log.unsaid_unknown.saturating_add(1);
+                }
+                let samples = loss.samples.unwrap_or_default();
                 return Ok(Held::Lost { last: sequence, frames: 0, samples, hash: Some(hash) });
             }
         }
@@ -70,11 +74,9 @@ pub(super) fn hold(
     Ok(Held::Record { bytes, hash, sequence, dictionary })
 }
 
-/// Readings that the gateway refused before they got a sequence: as many as a LOSS record tells of, none where it does
-/// not know how many.
-fn never_numbered(record: &[u8]) -> Option<u64> {
-    let loss = Loss::from_record(record).ok().filter(|loss| loss.range().is_none())?;
-    Some(loss.samples.unwrap_or(0))
+/// The loss of readings that the gateway refused before they got a sequence; one with a range is not of these.
+fn never_numbered(record: &[u8]) -> Option<Loss> {
+    Loss::from_record(record).ok().filter(|loss| loss.range().is_none())
 }
 
 /// Reads the body of a DICT record, unless it was read before. Returns what it holds, and the bytes of its text if they

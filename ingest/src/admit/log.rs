@@ -159,6 +159,8 @@ pub(super) struct Log {
     pub(super) lost_samples: u64,
     /// Lost frames and samples that are durable as such and were not yet told to people.
     pub(super) unsaid: (u64, u64),
+    /// Losses of which the gateway cannot say how many readings they took, not yet told and counted.
+    pub(super) unsaid_unknown: u64,
     /// Whether its gateway is listened to.
     pub(super) session: Session,
     /// A frame was dropped since the last one that was admitted: the gateway must send again from `next`.
@@ -201,6 +203,7 @@ impl Log {
             lost_frames: 0,
             lost_samples: 0,
             unsaid: (0, 0),
+            unsaid_unknown: 0,
             session: Session::None,
             behind: false,
             refused: false,
@@ -362,8 +365,13 @@ impl Log {
         while let Some(loss) = self.losses.pop_front_if(|loss| loss.first <= self.next) {
             if loss.last >= self.next {
                 let frames = loss.last.0.saturating_sub(self.next.0).saturating_add(1);
-                // Sequences that were passed over held nothing that is lost.
-                let lost = if loss.reason == LossReason::Skipped { 0 } else { frames };
+                // Sequences that were passed over held nothing that is lost. But the gateway did not end in order, so
+                // what it had read and not yet written is gone, and nobody counted it.
+                let is_skip = loss.reason == LossReason::Skipped;
+                if is_skip && loss.samples.is_none() {
+                    self.unsaid_unknown = self.unsaid_unknown.saturating_add(1);
+                }
+                let lost = if is_skip { 0 } else { frames };
                 self.pass(loss.last, lost, share(&loss, lost));
             }
         }

@@ -26,6 +26,8 @@ pub enum NoticeKind {
     Unaccounted,
     /// Frames that a gateway gave up will never be here; that is durable now.
     Lost,
+    /// A gateway did not end in order: it lost readings, and nobody knows how many.
+    LostUnknown,
     /// Two spools of one gateway are sent by turns: a device was cloned, or an old card is in use again.
     TwoLogs,
     /// A frame names a dictionary that is nowhere here; the log waits for it.

@@ -116,4 +116,43 @@ fn what_a_gateway_refused_is_counted_once_by_its_record() {
     b.step(5, Event::Tick);
     assert_eq!(b.commit(5).1, 3);
     assert_eq!(b.admit.counters().samples_lost, 21_120);
+    assert_eq!(b.notices, [NoticeKind::Lost], "people hear of readings that were in no frame");
+}
+
+/// brk-10: a gateway whose disk stayed read-only until its end cannot say how many readings it lost; the centre must not
+/// take that for none.
+#[test]
+fn a_loss_of_unknown_size_is_counted_and_told_once() {
+    use model::record::{JsonRecord as _, LossReason};
+
+    let of = |first, last, reason| Loss {
+        first: Sequence(first),
+        last: Sequence(last),
+        samples: None,
+        ts_min: None,
+        ts_max: None,
+        reason,
+        destinations: vec![],
+    };
+    let mut b = Bench::new();
+    // The spool went on behind sequences that it passed over, after an end that was not orderly.
+    let skipped = of(2, 3, LossReason::Skipped);
+    b.open(1, 6, vec![skipped.clone()]);
+    b.frame(0, 1);
+    b.step(2, Event::Tick);
+    assert_eq!(b.commit(2).1, 3);
+    // A task that failed with readings in its hands.
+    b.chain_upto(3);
+    let before = hash_of_frame(&b.chain[2]);
+    let refused = of(0, 0, LossReason::Refused).to_record();
+    b.chain.push(frame_of(RecordType::Loss, 4, 0, before, &refused));
+    b.frame(3, 4);
+    b.frame(3, 4);
+    b.open(1, 6, vec![skipped]);
+    b.step(5, Event::Tick);
+    assert_eq!(b.commit(5).1, 4);
+    let counters = b.admit.counters();
+    assert_eq!((counters.losses_unknown, counters.samples_lost, counters.frames_lost), (2, 0, 0));
+    // The second one comes within the minute in which one is told.
+    assert_eq!(b.notices, [NoticeKind::LostUnknown]);
 }

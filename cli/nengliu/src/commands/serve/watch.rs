@@ -53,6 +53,7 @@ fn in_words(status: &IngestStatus) -> String {
     let parts = [
         ("frames lost", c.frames_lost),
         ("samples lost", c.samples_lost),
+        ("losses of unknown size", c.losses_unknown),
         ("failed commits", c.commit_failures),
         ("breaks in a chain of hashes", c.chain_breaks),
         ("samples of a suspect clock", c.suspect_clock),
