@@ -135,7 +135,7 @@ async fn start(dir: &Path) -> (Ingest, CancellationToken) {
     let settings = IngestSettings::new(BrokerSettings::embedded(0));
     let stop = CancellationToken::new();
     let host = IngestHost { clock, entropy: Arc::new(Chance) };
-    let ingest = Ingest::start(settings, Box::new(lake), host, stop.clone()).await;
+    let ingest = Ingest::start(settings, Box::new(lake), None, host, stop.clone()).await;
     (ingest.expect("a broker on loopback"), stop)
 }
 

@@ -26,6 +26,7 @@ mod inbox;
 mod live;
 mod outbox;
 mod run;
+mod stored;
 
 pub use error::{IngestEnded, IngestError};
 pub use live::LiveMessage;

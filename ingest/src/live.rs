@@ -10,6 +10,7 @@
 
 mod device;
 mod presence;
+mod restore;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,8 +23,9 @@ use model::{Dictionary, DictionaryHash, GatewayId, PointId, Sample, Sequence, Ti
 use crate::admit::CLOCK_AHEAD_MAX_US;
 use crate::settings::LiveSettings;
 
-use device::{Device, Point};
+use device::{Device, Point, millis};
 use presence::Gateways;
+pub(crate) use restore::{Described, StoredRow, StoredValue};
 use text::Origin;
 
 /// Most topics; a point beyond them is not published, and counted.
@@ -39,7 +41,7 @@ const GROUP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked for what has become old.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 /// A point that brought nothing for so long is gone: its topic is cleared.
-const GONE_AFTER: Duration = Duration::from_hours(7 * 24);
+pub(crate) const GONE_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// A message for a live topic. An empty payload clears the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +130,7 @@ impl Live {
             let Some(sample) = newest else { continue };
             let index = usize::try_from(sample.point.0).unwrap_or(usize::MAX);
             match layout.get(index).copied().flatten() {
-                Some(place) => self.take(place, sample, origin, now, wall),
+                Some(place) => drop(self.take(place, sample, origin, now, wall)),
                 None => self.counts.left_out = self.counts.left_out.saturating_add(1),
             }
         }
@@ -262,6 +264,7 @@ impl Live {
         }
     }
 
+    /// Takes a sample where it is the newest of its point; whether it is.
     fn take(
         &mut self,
         place: Place,
@@ -269,29 +272,30 @@ impl Live {
         origin: Origin,
         now: Duration,
         wall: Timestamp,
-    ) {
-        let Some(device) = self.devices.get_mut(place.0) else { return };
-        let Some(point) = device.points.get_mut(place.1) else { return };
-        point.arrived = now;
+    ) -> bool {
+        let Some(device) = self.devices.get_mut(place.0) else { return false };
+        let Some(point) = device.points.get_mut(place.1) else { return false };
+        point.arrived_ms = millis(now);
         // What is ahead is shown all the same: where a clock stays ahead there is nothing else.
         let takes_place = |known: &Sample| {
             (is_ahead(known, wall) && !is_ahead(sample, wall)) || sample.replaces(known)
         };
         if point.sample.as_ref().is_some_and(|known| !takes_place(known)) {
-            return;
+            return false;
         }
         let same = point.sample.as_ref().is_some_and(|known| known == sample) && !point.stale;
         let skip = same || device::within_deadband(point, sample, &self.settings);
         (point.sample, point.origin) = (Some(sample.clone()), Some(origin));
         point.stale = !self.gateways.is_online(&device.gateway);
         if skip {
-            return;
+            return true;
         }
         if point.waits {
             self.counts.held_back = self.counts.held_back.saturating_add(1);
         }
         device.waits(place.1, now);
         self.is_ready(place.0);
+        true
     }
 
     /// Where the points of a dictionary are, after it was learnt.
@@ -314,7 +318,7 @@ impl Live {
 
     /// Makes room for the points of a dictionary; clears the topics of those that it renames or no longer has.
     fn learn(&mut self, gateway: &GatewayId, dictionary: &Arc<Dictionary>) -> Vec<Option<Place>> {
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut changed) = (BTreeSet::new(), false);
         let mut layout = Vec::with_capacity(dictionary.points.len());
         for (index, point) in dictionary.points.iter().enumerate() {
             let topic = format!("{}{}", self.settings.prefix, topic::live_device(point));
@@ -346,6 +350,8 @@ impl Live {
             if let Some(place) = place {
                 if let Some(at) = self.devices.get_mut(device) {
                     at.gateway = gateway.clone();
+                    // A dictionary that described it before may come back, and must be learnt then.
+                    changed |= at.points[place.1].info() != point;
                     at.points[place.1].means(Arc::clone(dictionary), index);
                 }
                 self.by_id.insert(point.id.clone(), place);
@@ -359,6 +365,9 @@ impl Live {
                 self.remove((device, point));
             }
             self.describe(device);
+        }
+        if changed {
+            self.layouts.clear();
         }
         layout
     }
@@ -403,14 +412,16 @@ impl Live {
         self.mark_stale(now);
         let mut gone = Vec::new();
         for (at, device) in self.devices.iter().enumerate() {
-            let old = |point: &Point| {
-                point.sample.is_some() && now.saturating_sub(point.arrived) > GONE_AFTER
-            };
+            let old = |point: &Point| point.sample.is_some() && point.silent_for(now) > GONE_AFTER;
             let points = device.points.iter().enumerate().filter(|(_, point)| old(point));
             gone.extend(points.map(|(point, _)| (at, point)));
         }
+        let devices: BTreeSet<usize> = gone.iter().map(|(device, _)| *device).collect();
         for place in gone {
             self.remove(place);
+        }
+        for device in devices {
+            self.describe(device);
         }
     }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use contract::{AdmittedFrame, LogKey};
 use model::host::Clock;
-use model::{Ack, GatewayId, Sequence, Timestamp, topic};
+use model::{Ack, GatewayId, PointId, Sequence, Timestamp, topic};
 use tokio::sync::{Notify, broadcast};
 
 use crate::broker::{Broker, Message};
-use crate::live::{Live, LiveCounts, LiveMessage};
+use crate::live::{Described, Live, LiveCounts, LiveMessage, StoredRow};
 use crate::settings::LiveSettings;
 
 /// Wait after a message that the broker did not take.
@@ -75,6 +75,24 @@ impl Outbox {
     /// Takes a frame that was admitted, for the live topics.
     pub(crate) fn admitted(&self, frame: &AdmittedFrame, now: Duration, wall: Timestamp) {
         self.lock().live.update(frame, now, wall);
+        self.changed.notify_one();
+    }
+
+    /// Takes rows of the store, for the live topics.
+    pub(crate) fn restored(
+        &self,
+        rows: &[StoredRow],
+        described: &BTreeMap<PointId, Described>,
+        now: Duration,
+        wall: Timestamp,
+    ) {
+        self.lock().live.restore(rows, described, now, wall);
+        self.changed.notify_one();
+    }
+
+    /// Where the newest log of a gateway stood when this run began.
+    pub(crate) fn restored_durable(&self, log: &LogKey, upto: Sequence) {
+        self.lock().live.restore_durable(log, upto);
         self.changed.notify_one();
     }
 

@@ -19,7 +19,8 @@ use crate::outbox::Outbox;
 use crate::quarantine::{QUARANTINE_BYTES_MAX, QUARANTINE_FRAMES_MAX, Quarantine, Used};
 use crate::settings::IngestSettings;
 use crate::status::{CommitNotice, IngestStatus, LogStatus};
-use contract::{AdmittedFrame, Dictionaries, Store};
+use crate::stored::Stored;
+use contract::{AdmittedFrame, Cancel, Dictionaries, Readings, Store, StoreError};
 
 /// The status is at most this old.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
@@ -50,10 +51,11 @@ pub struct Ingest {
 
 impl Ingest {
     /// Starts it: reads the watermarks of the store, starts the broker or the connection to it, and runs until `stop`.
-    /// Needs a Tokio runtime.
+    /// The live topics are filled from `readings`, a view of the same store. Needs a Tokio runtime.
     pub async fn start(
         settings: IngestSettings,
         mut store: Box<dyn Store>,
+        readings: Option<Arc<dyn Readings>>,
         host: IngestHost,
         stop: CancellationToken,
     ) -> Result<Self, IngestError> {
@@ -92,7 +94,11 @@ impl Ingest {
         let commit_notice = CommitNotice { commit: last_commit, rows: 0 };
         let (commits_sender, commits) = watch::channel(commit_notice);
         let (failure_sender, failure) = watch::channel(None);
+        let is_live = settings.live.enabled;
         let outbox = Arc::new(Outbox::new(settings.live));
+        if let Some(readings) = readings.filter(|_| is_live) {
+            restore(readings, Arc::clone(&outbox), Arc::clone(&host.clock), stop.clone());
+        }
         let live = outbox.stream();
         let core = Core {
             admit,
@@ -148,6 +154,46 @@ impl Ingest {
             tracing::error!(error = %e, "ingest ended abnormally");
         }
     }
+}
+
+/// Fills the live topics from the store, beside everything else: a restart waits for nothing.
+fn restore(
+    readings: Arc<dyn Readings>,
+    outbox: Arc<Outbox>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    let cancel = Cancel::default();
+    let until = cancel.clone();
+    let work = tokio::task::spawn_blocking(move || {
+        let stored = Stored::new(readings, cancel)?;
+        stored.each(clock.now(), |rows| {
+            outbox.restored(rows, &stored.described, clock.monotonic(), clock.now());
+        })?;
+        for (log, upto) in stored.durable() {
+            outbox.restored_durable(&log, upto);
+        }
+        tracing::info!(topics = outbox.live_counts().topics, "live topics stand as in the store");
+        Ok::<_, StoreError>(())
+    });
+    tokio::spawn(async move {
+        tokio::pin!(work);
+        let done = tokio::select! {
+            done = &mut work => done,
+            () = stop.cancelled() => {
+                until.cancel();
+                work.await
+            }
+        };
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!(
+                error = in_words(e.as_ref()),
+                "live topics are not filled from the store: each comes with the next reading of its point"
+            ),
+            Err(e) => tracing::error!(error = %e, "filling the live topics ended abnormally"),
+        }
+    });
 }
 
 /// What a quarantine still takes.

@@ -24,8 +24,9 @@ pub(super) struct Point {
     index: usize,
     pub(super) sample: Option<Sample>,
     pub(super) origin: Option<Origin>,
-    /// When its last sample came, also one that was not newer.
-    pub(super) arrived: Duration,
+    /// When its last sample came, also one that was not newer: milliseconds of the monotonic clock. Below zero for one
+    /// that came before this run.
+    pub(super) arrived_ms: i64,
     sent_at: Option<Duration>,
     /// The value that was sent last, for the deadband.
     sent: Option<f64>,
@@ -44,7 +45,7 @@ impl Point {
             index,
             sample: None,
             origin: None,
-            arrived: Duration::ZERO,
+            arrived_ms: 0,
             sent_at: None,
             sent: None,
             waits: false,
@@ -68,7 +69,13 @@ impl Point {
             return false;
         };
         let limit = interval.saturating_mul(INTERVALS_MISSED).max(STALE_AFTER_MIN);
-        !interval.is_zero() && now.saturating_sub(self.arrived) > limit
+        !interval.is_zero() && self.silent_for(now) > limit
+    }
+
+    /// How long ago its last sample came.
+    pub(super) fn silent_for(&self, now: Duration) -> Duration {
+        let silent_ms = millis(now).saturating_sub(self.arrived_ms);
+        Duration::from_millis(u64::try_from(silent_ms).unwrap_or_default())
     }
 }
 
@@ -190,6 +197,12 @@ impl Device {
         groups.into_iter().filter_map(finished).collect()
     }
 
+    /// Whether its points are those of this dictionary, and of no newer one.
+    pub(super) fn is_described_by(&self, dictionary: &Arc<Dictionary>) -> bool {
+        let mut points = self.points.iter().filter(|point| !point.is_gone);
+        points.next().is_none_or(|point| Arc::ptr_eq(&point.dictionary, dictionary))
+    }
+
     /// Points that another dictionary than this one describes.
     pub(super) fn not_of(&self, dictionary: &Arc<Dictionary>) -> Vec<usize> {
         let others = self.points.iter().enumerate();
@@ -231,6 +244,11 @@ impl Device {
             }
         }
     }
+}
+
+/// A moment of the monotonic clock as milliseconds.
+pub(super) fn millis(moment: Duration) -> i64 {
+    i64::try_from(moment.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn number(sample: &Sample) -> Option<f64> {

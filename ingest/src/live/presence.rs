@@ -81,6 +81,27 @@ impl Gateways {
         true
     }
 
+    /// A gateway that the store has rows of. Whether it is there is known when it is heard.
+    pub(super) fn restored(
+        &mut self,
+        gateway: &GatewayId,
+        place: &Place,
+        now: Duration,
+        wall: Timestamp,
+    ) {
+        if !self.known.contains_key(gateway) {
+            self.heard(gateway, false, now, wall);
+        }
+        self.is_at(gateway, place);
+    }
+
+    /// How far the newest log of a gateway was durable when this run began.
+    pub(super) fn restored_durable(&mut self, gateway: &GatewayId, log_id: LogId, upto: Sequence) {
+        if self.known.get(gateway).is_some_and(|known| known.durable.is_none()) {
+            self.durable(gateway, log_id, upto);
+        }
+    }
+
     pub(super) fn is_online(&self, gateway: &GatewayId) -> bool {
         self.known.get(gateway).is_some_and(|known| known.online)
     }

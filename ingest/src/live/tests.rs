@@ -227,6 +227,22 @@ fn topics_of_points_that_were_renamed_moved_or_removed_are_cleared() {
     assert_eq!(BTreeSet::from_iter(topics), BTreeSet::from(expected.map(str::to_owned)));
 }
 
+/// A relative of a changed unit: the settings before are put back.
+#[test]
+fn a_dictionary_that_comes_back_means_what_it_says() {
+    let mut changed = dictionary();
+    changed.points[0].unit = model::Unit::Kilowatt;
+    let mut live = live_of(|settings| settings.rate = Duration::ZERO);
+    for (millis, dictionary, unit) in
+        [(1, dictionary(), "kWh"), (2, changed, "kW"), (3, dictionary(), "kWh")]
+    {
+        let samples = vec![sample(0, millis, Value::Decimal(9))];
+        live.update(&frame_of(dictionary, samples), SECOND, WALL);
+        let value = of(&mut live, SECOND, "/v/").pop().unwrap();
+        assert!(value.contains(&format!("\"unit\":\"{unit}\"")), "{value}");
+    }
+}
+
 #[test]
 fn beyond_the_budget_devices_take_turns_and_say_their_groups() {
     const DEVICES: usize = 4;

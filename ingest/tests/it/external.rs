@@ -74,7 +74,8 @@ async fn a_url_that_is_none_is_refused_with_its_text() {
         let by_url = BrokerSettings::Url(UrlBroker { url, ca_file: None, credentials: None });
         let store = Box::new(lake(dir.path()).await);
         let stop = tokio_util::sync::CancellationToken::new();
-        let error = ingest::Ingest::start(settings(by_url), store, host(), stop).await.unwrap_err();
+        let error =
+            ingest::Ingest::start(settings(by_url), store, None, host(), stop).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
     };
     let wanted = "expected `mqtt://host:1883` or `mqtts://host:8883`";

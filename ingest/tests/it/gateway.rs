@@ -76,7 +76,8 @@ pub(crate) async fn start(
     store: impl Store + 'static,
 ) -> (Ingest, CancellationToken) {
     let stop = CancellationToken::new();
-    let ingest = Ingest::start(settings, Box::new(store), host(), stop.clone()).await.unwrap();
+    let ingest =
+        Ingest::start(settings, Box::new(store), None, host(), stop.clone()).await.unwrap();
     (ingest, stop)
 }
 

@@ -100,7 +100,8 @@ async fn a_tcp_port_that_is_taken_is_named() {
     let tcp_port = taken.local_addr().unwrap().port();
     let settings = settings(BrokerSettings::embedded(tcp_port));
     let store = Box::new(lake(dir.path()).await);
-    let started = ingest::Ingest::start(settings, store, host(), CancellationToken::new()).await;
+    let started =
+        ingest::Ingest::start(settings, store, None, host(), CancellationToken::new()).await;
     let text = started.unwrap_err().to_string();
     let expected =
         format!("cannot start the embedded broker on 127.0.0.1:{tcp_port}; is the TCP port taken?");

@@ -5,7 +5,7 @@ mod watch;
 use std::time::Duration;
 
 use analytics::{FigureService, PlantFiles, report};
-use contract::Cancel;
+use contract::{Cancel, Readings};
 use energy::{BasisChoice, Period};
 use ingest::{BrokerSettings, Ingest, IngestError, IngestHost, IngestSettings, UrlBroker};
 use jiff::tz::TimeZone;
@@ -147,9 +147,25 @@ pub(super) async fn start(
         Some(retry_max) => IngestSettings { retry_max, ..ingest },
         None => ingest,
     };
-    Ingest::start(ingest, Box::new(lake), IngestHost { clock, entropy }, stop)
+    let readings = readings_of(settings.lake.clone()).await;
+    Ingest::start(ingest, Box::new(lake), readings, IngestHost { clock, entropy }, stop)
         .await
         .map_err(StartError::Ingest)
+}
+
+/// The lake for reading, as it stands now: what the live topics are filled from.
+async fn readings_of(lake: std::path::PathBuf) -> Option<std::sync::Arc<dyn Readings>> {
+    match tokio::task::spawn_blocking(move || Snapshot::open(&lake)).await {
+        Ok(Ok(snapshot)) => Some(std::sync::Arc::new(snapshot)),
+        Ok(Err(e)) => {
+            tracing::warn!(error = %e, "live topics are not filled from the lake");
+            None
+        }
+        Err(e) => {
+            tracing::error!(error = %e, "opening the lake for reading ended abnormally");
+            None
+        }
+    }
 }
 
 /// Computes Table 1 of this and of the last month again and again, and writes each as JSON.
