@@ -98,7 +98,7 @@ impl LastRows {
             let mut rows = OrderedRows::new(&self.snapshot, &request);
             let mut here: BTreeMap<String, RecordBatch> = BTreeMap::new();
             for batch in rows.by_ref() {
-                for (point, row) in crate::ordered::ends_of_points(&batch?) {
+                for (point, row) in crate::ordered::ends_of_points(&batch?)? {
                     here.insert(point, row);
                 }
             }

@@ -7,10 +7,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, Int32Array, PrimitiveArray, RecordBatch, StringArray,
+    UInt32Array,
 };
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::concat::concat;
 use arrow_select::interleave::interleave;
+use arrow_select::take::take_record_batch;
 use contract::{Request, StoreError, column};
 
 use super::part::Loaded;
@@ -159,18 +161,48 @@ fn dictionary(keys: Int32Array, words: Vec<&str>) -> Result<ArrayRef, StoreError
     Ok(Arc::new(DictionaryArray::try_new(keys, Arc::new(StringArray::from(words)))?))
 }
 
-/// The last row of each point in a batch.
-pub(crate) fn ends_of_points(batch: &RecordBatch) -> Vec<(String, RecordBatch)> {
-    let Some(points) = batch.column_by_name(column::POINT) else { return Vec::new() };
-    let Some(points) = points.as_dictionary_opt::<Int32Type>() else { return Vec::new() };
+/// The last row of each point in a batch. They are copied out, so that the batch is let go: whoever keeps the last row of
+/// every point would otherwise keep every row.
+pub(crate) fn ends_of_points(
+    batch: &RecordBatch,
+) -> Result<Vec<(String, RecordBatch)>, arrow_schema::ArrowError> {
+    let Some(points) = batch.column_by_name(column::POINT) else { return Ok(Vec::new()) };
+    let Some(points) = points.as_dictionary_opt::<Int32Type>() else { return Ok(Vec::new()) };
     let names = points.values().as_string::<i32>();
     let keys = points.keys().values();
     let mut ends = Vec::new();
-    for (row, key) in keys.iter().enumerate() {
-        if keys.get(row + 1) != Some(key) {
+    let mut places = Vec::new();
+    for (row, key) in (0_u32..).zip(keys) {
+        if keys.get(row as usize + 1) != Some(key) {
             let name = usize::try_from(*key).map(|key| names.value(key)).unwrap_or_default();
-            ends.push((name.to_owned(), batch.slice(row, 1)));
+            ends.push(name.to_owned());
+            places.push(row);
         }
     }
-    ends
+    let last = take_record_batch(batch, &UInt32Array::from(places))?;
+    Ok(ends.into_iter().enumerate().map(|(row, name)| (name, last.slice(row, 1))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn the_last_rows_of_a_batch_do_not_keep_the_batch() {
+        let rows = 16_384;
+        let points: DictionaryArray<Int32Type> =
+            (0..rows).map(|row| if row < 9_000 { "a" } else { "b" }).collect();
+        let numbers: Int32Array = (0..rows).collect();
+        let columns: Vec<(&str, ArrayRef)> =
+            vec![(column::POINT, Arc::new(points)), (column::SEQ, Arc::new(numbers))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let ends = ends_of_points(&batch).unwrap();
+        let last = |row: &RecordBatch| row.column(1).as_primitive::<Int32Type>().value(0);
+        let found: Vec<_> = ends.iter().map(|(name, row)| (name.as_str(), last(row))).collect();
+        assert_eq!(found, [("a", 8_999), ("b", 16_383)]);
+        let held: usize = ends.iter().map(|(_, row)| row.get_array_memory_size()).sum();
+        assert!(held < batch.get_array_memory_size() / 20, "{held}");
+    }
 }
