@@ -188,7 +188,7 @@ fn restore(
         match done {
             Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::warn!(
-                error = in_words(e.as_ref()),
+                error = model::error_chain(e.as_ref()),
                 "live topics are not filled from the store: each comes with the next reading of its point"
             ),
             Err(e) => tracing::error!(error = %e, "filling the live topics ended abnormally"),
