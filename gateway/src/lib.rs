@@ -32,6 +32,6 @@ mod verdict;
 
 pub use plan::{GatewayPlan, plan};
 pub use points::{PointTable, PointTableBuilder};
-pub use run::{GatewayHandle, Host, RunError, start};
+pub use run::{GatewayHandle, Host, RunError, UPLINK_DRAIN_TIMEOUT, start};
 pub use settings::{Settings, UplinkSettings};
 pub use status::GatewayStatus;

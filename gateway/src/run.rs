@@ -26,8 +26,8 @@ use crate::uplinks::UplinkParts;
 
 /// How long a stopping gateway waits for its ports before it leaves them.
 const PORTS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a stopping gateway goes on sending what it has.
-const UPLINK_DRAIN_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long a stopping gateway goes on sending what it has, within the few seconds that a service manager gives.
+pub const UPLINK_DRAIN_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long a stopping gateway waits for its disk to take what was read.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a stopping gateway looks whether all is acknowledged.
@@ -221,10 +221,5 @@ impl GatewayHandle {
             tracing::error!("the spool's disk hangs; it is left");
         }
         Ok(status)
-    }
-
-    /// Stops within the few seconds that a service manager gives.
-    pub async fn stop_quickly(self) -> Result<GatewayStatus, KeeperClosed> {
-        self.stop(UPLINK_DRAIN_TIMEOUT).await
     }
 }

@@ -62,7 +62,7 @@ fn samples(number: i64) -> Vec<Sample> {
 }
 
 async fn make(folder: &Path) {
-    let options = LakeOptions::new(nengliu_gateway::host().clock);
+    let options = LakeOptions::new(Arc::new(program::SystemClock::default()));
     let mut lake = Lake::open(folder, options).await.unwrap();
     let dictionary = dictionary();
     lake.put_dictionary(&dictionary).await.unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use model::Timestamp;
 use model::host::{Clock, Entropy};
-use nengliu_gateway::{SystemClock, SystemEntropy};
+use program::{SystemClock, SystemEntropy};
 use serde_json::Value;
 use tests::ours::one_meter;
 use tests::ours::run;

@@ -6,6 +6,7 @@ mod run;
 mod status;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -24,7 +25,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Read, keep and forward, in the foreground, until stopped. 运行网关
-    Run(ConfigArgs),
+    Run(RunArgs),
     /// Check the configuration and its profiles; opens nothing. 检查配置
     Check(CheckArgs),
     /// Show how a running gateway does. 查看运行状态
@@ -36,6 +37,18 @@ struct ConfigArgs {
     /// The configuration file.
     #[arg(short, long, default_value = "/etc/nengliu/gateway.toml")]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How long a gateway that is stopped goes on sending what it has (for example 30s).
+    #[arg(long, value_name = "DURATION", value_parser = program::parse_duration)]
+    drain: Option<Duration>,
+    /// When stopped, print the last status as one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -60,28 +73,13 @@ impl Cli {
     /// Carries the command out and returns the exit code.
     pub async fn run(self) -> u8 {
         match self.command {
-            Command::Run(args) => run::run(&args.config).await,
+            Command::Run(args) => {
+                let usual = run::Ending::default();
+                let drain = args.drain.unwrap_or(usual.drain);
+                run::run(&args.config.config, &run::Ending { drain, json: args.json }).await
+            }
             Command::Check(args) => check::check(&args.config.config, args.json),
             Command::Status(args) => status::status(&args.config.config, args.json).await,
         }
-    }
-}
-
-/// An error and what caused it, on one line each.
-pub(crate) fn print_error(code: &str, error: &dyn std::error::Error, help: &str) {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        words = format!("{words}\n  because: {inner}");
-        source = inner.source();
-    }
-    print_words(code, &words, help);
-}
-
-/// Something that went wrong and is no error of a library.
-pub(crate) fn print_words(code: &str, words: &str, help: &str) {
-    eprintln!("error {code}: {words}");
-    if !help.is_empty() {
-        eprintln!("  try: {help}");
     }
 }

@@ -92,7 +92,7 @@ pub(crate) enum AclBroker {
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Stop by itself after so long, counted from the line "plant started" (for example 90s).
-    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = program::parse_duration)]
     pub(crate) run_for: Option<std::time::Duration>,
     /// End with one line of JSON.
     #[arg(long)]
@@ -272,10 +272,4 @@ impl Cli {
             }
         }
     }
-}
-
-fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    let item = config::Item::Text(text.to_owned());
-    config::FromToml::from_item(item)
-        .map_err(|_| "expected a duration such as 90s or 5min".to_owned())
 }

@@ -14,7 +14,7 @@ pub(crate) async fn blocking(work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
     match tokio::task::spawn_blocking(work).await {
         Ok(code) => code,
         Err(e) => {
-            crate::exit::show("EN-A001", &e, "this is a fault of the program: please report it");
+            program::show_error("EN-A001", &e, "this is a fault of the program: please report it");
             crate::exit::FAILED
         }
     }

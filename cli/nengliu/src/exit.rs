@@ -1,4 +1,4 @@
-//! Exit codes and how an error is shown. One meaning, one code.
+//! Exit codes. One meaning, one code.
 
 /// Done, healthy.
 pub(crate) const OK: u8 = 0;
@@ -16,16 +16,3 @@ pub(crate) const DISK_FULL: u8 = 7;
 pub(crate) const LAKE: u8 = 8;
 /// Figures are there, but not all: a coefficient is missing.
 pub(crate) const MISSING_COEFFICIENT: u8 = 9;
-
-/// An error and what caused it, and what to do next.
-pub(crate) fn show(code: &str, error: &dyn std::error::Error, help: &str) {
-    eprintln!("error {code}: {error}");
-    let mut source = error.source();
-    while let Some(inner) = source {
-        eprintln!("  because: {inner}");
-        source = inner.source();
-    }
-    if !help.is_empty() {
-        eprintln!("  try: {help}");
-    }
-}

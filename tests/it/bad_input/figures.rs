@@ -81,7 +81,7 @@ async fn lake(folder: &Path) -> StoreView {
         lost_samples: 0,
         last_hash: None,
     };
-    let options = LakeOptions::new(nengliu_gateway::host().clock);
+    let options = LakeOptions::new(Arc::new(program::SystemClock::default()));
     let mut lake = Lake::open(folder.join("lake"), options).await.unwrap();
     lake.put_dictionary(&dictionary).await.unwrap();
     lake.commit(CommitDraft { frames: vec![frame], watermarks: vec![watermark] }).await.unwrap();

@@ -26,6 +26,7 @@ const FLOORS: &[&str] = &[
     "energy",
     "analytics",
     "ingest",
+    "program",
     "nengliu-gateway",
     "nengliu",
     "tests",
@@ -38,6 +39,9 @@ const WEB_AND_QUEUES: &[&str] =
 /// What a crate may not name as a dependency of its own, though it lies below it; a `*` at the end stands for any rest.
 const BANS: &[(&str, &[&str])] = &[
     ("gateway", &["modbus", "opcua", "simulator", "polars*", "lake", "analytics", "energy"]),
+    // The centre and the edge are two programs; each starts, and is replaced, without the other.
+    ("nengliu", &["gateway", "nengliu-gateway", "spool"]),
+    ("program", &["gateway", "lake", "ingest", "analytics"]),
     ("lake", &["mqtt5", "rumqttc", "rumqttd"]),
     ("analytics", WEB_AND_QUEUES),
     ("energy", WEB_AND_QUEUES),
@@ -62,6 +66,7 @@ const TREE_BANS: &[(&str, &[&str])] = &[
         ],
     ),
     ("energy", &["polars*", "hyper", "tokio", "contract", "lake", "deltalake*"]),
+    ("nengliu", &["gateway", "nengliu-gateway", "spool"]),
     // Which store there is, the composition roots alone decide.
     ("ingest", &["lake", "deltalake*", "parquet"]),
     ("analytics", &["lake", "deltalake*", "polars*"]),

@@ -20,6 +20,7 @@ fn dependencies_go_down_the_floors() {
     check("model", &["config"], &["model: depends on `config`, which does not lie below it"]);
     check("gateway", &["modbus"], &["gateway: must never know `modbus`"]);
     check("energy", &["polars-core"], &["energy: must never know `polars-core`"]);
+    check("nengliu", &["gateway"], &["nengliu: must never know `gateway`"]);
     check("lake", &["rumqttc"], &["lake: must never know `rumqttc`"]);
     check(
         "newcomer",

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use config::{Problem, Problems};
+use program::{problems_as_json, render_problems};
 
 use super::{EXIT_CONFIG, EXIT_OK};
-use crate::{LoadError, load, problems_as_json, render_problems};
+use crate::{LoadError, load};
 
 pub(super) fn check(path: &Path, json: bool) -> u8 {
     let mut problems = Problems::default();

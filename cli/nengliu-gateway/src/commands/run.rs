@@ -1,27 +1,48 @@
 //! `nengliu-gateway run`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use config::Problems;
-use gateway::RunError;
 use gateway::keeper::KeeperError;
 use gateway::status::SpoolStatus;
+use gateway::{RunError, UPLINK_DRAIN_TIMEOUT};
+use program::{render_problems, show_error, show_words};
 use spool::SpoolError;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::status::print_status;
 use super::{
     EXIT_ACCESS, EXIT_CONFIG, EXIT_DISK, EXIT_DISK_FULL, EXIT_FAILED, EXIT_LOCKED, EXIT_OK,
-    EXIT_TASK, print_error, print_words,
+    EXIT_TASK,
 };
-use crate::{LoadError, host, load, render_problems};
+use crate::{LoadError, host, load};
 
-pub(super) async fn run(path: &Path) -> u8 {
-    run_on(path, host()).await
+/// How a gateway ends.
+pub(super) struct Ending {
+    /// How long it goes on sending what it has.
+    pub(super) drain: Duration,
+    /// Whether it then prints its last status.
+    pub(super) json: bool,
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        Self { drain: UPLINK_DRAIN_TIMEOUT, json: false }
+    }
+}
+
+pub(super) async fn run(path: &Path, ending: &Ending) -> u8 {
+    run_until(path, host(), ending).await
 }
 
 /// Runs the gateway of this configuration on `host` until a signal ends it; returns the exit code. A test brings a host
 /// that fails.
 pub async fn run_on(path: &Path, host: gateway::Host) -> u8 {
+    run_until(path, host, &Ending::default()).await
+}
+
+async fn run_until(path: &Path, host: gateway::Host, ending: &Ending) -> u8 {
     let mut problems = Problems::default();
     let plan = load(path, &mut problems);
     if !problems.0.is_empty() {
@@ -49,8 +70,13 @@ pub async fn run_on(path: &Path, host: gateway::Host) -> u8 {
         why = handle.keeper_failed() => return keeper_failed(&why),
     }
     tracing::info!("gateway stops: committing what was read");
-    match handle.stop_quickly().await {
-        Ok(status) => stopped(&status.spool, status.uplink.frames_waiting),
+    match handle.stop(ending.drain).await {
+        Ok(status) => {
+            if ending.json {
+                print_status(&status);
+            }
+            stopped(&status.spool, status.uplink.frames_waiting)
+        }
         Err(e) => keeper_failed(&e.to_string()),
     }
 }
@@ -58,7 +84,7 @@ pub async fn run_on(path: &Path, host: gateway::Host) -> u8 {
 /// Nothing can be kept without it, so the process ends, and a service manager starts it again.
 fn keeper_failed(why: &str) -> u8 {
     let words = format!("the keeper of the spool {why}; readings cannot be kept without it");
-    print_words("GW-A006", &words, "start the gateway again, and report this with the log");
+    show_words("GW-A006", &words, "start the gateway again, and report this with the log");
     EXIT_TASK
 }
 
@@ -69,7 +95,7 @@ pub(super) fn config_error(error: &LoadError) -> u8 {
             "mend what stands above; `nengliu-gateway check -c …` opens nothing"
         }
     };
-    print_error("GW-C000", error, help);
+    show_error("GW-C000", error, help);
     EXIT_CONFIG
 }
 
@@ -80,7 +106,7 @@ fn stopped(spool: &SpoolStatus, waiting: u64) -> u8 {
     let words = format!(
         "the last readings are not on disk and are gone, {refused} were refused before: {fault}"
     );
-    print_words("GW-S001", &words, DISK_HELP);
+    show_words("GW-S001", &words, DISK_HELP);
     disk_exit(fault)
 }
 
@@ -110,7 +136,7 @@ fn start_error(error: &RunError) -> u8 {
             "the spool folder must be writable, its path shorter than 90 characters",
         ),
     };
-    print_error(code, error, help);
+    show_error(code, error, help);
     exit
 }
 

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use config::Problems;
 use gateway::status::ConcernKind;
 use gateway::{GatewayStatus, Settings};
+use program::{show_error, show_words};
 
 use super::run::disk_exit;
 use super::{
     EXIT_ACCESS, EXIT_CONFIG, EXIT_FAILED, EXIT_LOST, EXIT_NO_ACK, EXIT_NO_ANSWER, EXIT_OK,
-    EXIT_PARTIAL, EXIT_TASK, EXIT_UPLINK, print_error, print_words,
+    EXIT_PARTIAL, EXIT_TASK, EXIT_UPLINK,
 };
 
 pub(super) async fn status(path: &Path, json: bool) -> u8 {
@@ -24,23 +25,28 @@ pub(super) async fn status(path: &Path, json: bool) -> u8 {
         Err(e) => {
             // Perhaps it is the wrong folder that was asked.
             if problems.is_fatal() {
-                eprintln!("{}", crate::render_problems(&problems));
+                eprintln!("{}", program::render_problems(&problems));
             }
             let (words, help, exit) = advice(&e, &spool, path);
-            print_words("GW-A004", &words, &help);
+            show_words("GW-A004", &words, &help);
             return exit;
         }
     };
     if json {
-        match serde_json::to_string(&status) {
-            Ok(text) => println!("{text}"),
-            Err(e) => print_error("GW-A005", &e, ""),
-        }
+        print_status(&status);
     } else {
         let columns = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
         print!("{}", words::screen(&status, columns));
     }
     exit_code(&status)
+}
+
+/// A status as one line of JSON.
+pub(super) fn print_status(status: &GatewayStatus) {
+    match serde_json::to_string(status) {
+        Ok(text) => println!("{text}"),
+        Err(e) => show_error("GW-A005", &e, ""),
+    }
 }
 
 /// What is wrong when there is no answer, what to do, and the exit code.
@@ -75,7 +81,7 @@ fn spool_folder(path: &Path, problems: &mut Problems) -> Option<PathBuf> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) => {
-            print_error("GW-C000", &e, "name the file with -c gateway.toml");
+            show_error("GW-C000", &e, "name the file with -c gateway.toml");
             return None;
         }
     };

@@ -1,8 +1,9 @@
-//! `nengliu demo`: a simulated plant, a gateway, the centre and Table 1, in one process but over real connections.
+//! `nengliu demo`: a simulated plant, the centre and Table 1 in this process, and the gateway as the program that it is.
 //!
 //! The gateway reads the plant over Modbus TCP, Modbus RTU and OPC UA, the readings go through its spool, the embedded
 //! broker, ingest and the lake, as they would between machines. Must never take a short cut past one of them.
 
+mod edge;
 mod folder;
 mod outcome;
 mod plant;
@@ -12,13 +13,14 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use model::host::Clock as _;
+use program::SystemClock;
+
 use crate::cli::DemoArgs;
 use crate::exit;
 use outcome::Outcome;
 use plant::{DemoError, DemoPlant};
 
-/// How long the end waits for the last commit ack.
-const LAST_ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the first Table 1 is tried.
 const TABLE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -60,8 +62,8 @@ async fn run(
         "starting a simulated plant, a gateway, a broker, ingest and a lake in `{}` …",
         args.folder.display()
     );
-    let plant = DemoPlant::start(args).await?;
-    let clock = nengliu_gateway::host().clock;
+    let mut plant = DemoPlant::start(args).await?;
+    let clock = SystemClock::default();
     let started = clock.monotonic();
     println!("plant started");
     let mut shown = false;
@@ -78,7 +80,15 @@ async fn run(
             break;
         }
         if !shown {
-            let status = plant.gateway_status().await?;
+            let status = match plant.gateway_status().await {
+                Ok(status) => status,
+                // Ctrl-C reaches both programs at once, so the gateway may be the first to stop.
+                Err(e) => tokio::select! {
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                    () = tokio::time::sleep(TABLE_INTERVAL) => return Err(e),
+                },
+            };
             show::progress(&status, clock.monotonic().saturating_sub(started));
             if plant.has_read_back(&status)
                 && let Some(table) = plant.complete_table().await?
@@ -91,5 +101,5 @@ async fn run(
         }
     }
     eprintln!("stopping: reading ends, what was read is committed …");
-    plant.stop(LAST_ACK_TIMEOUT).await
+    plant.stop().await
 }

@@ -36,7 +36,7 @@ fn figures(args: &KpiArgs) -> Result<u8, u8> {
 }
 
 fn not_rendered(error: &report::RenderError) -> u8 {
-    exit::show("EN-A004", error, "");
+    program::show_error("EN-A004", error, "");
     exit::FAILED
 }
 

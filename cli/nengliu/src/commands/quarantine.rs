@@ -20,7 +20,7 @@ pub(crate) fn quarantine(args: &QuarantineArgs) -> u8 {
         (None, Some(config)) => match Settings::load(config) {
             Ok(settings) => settings.lake,
             Err(problems) => {
-                eprintln!("{}", nengliu_gateway::render_problems(&problems));
+                eprintln!("{}", program::render_problems(&problems));
                 return exit::CONFIG;
             }
         },
@@ -35,7 +35,7 @@ pub(crate) fn quarantine(args: &QuarantineArgs) -> u8 {
     match done {
         Ok(()) => exit::OK,
         Err(e) => {
-            exit::show("EN-Q001", &e, "`nengliu quarantine list` shows what is there");
+            program::show_error("EN-Q001", &e, "`nengliu quarantine list` shows what is there");
             exit::FAILED
         }
     }

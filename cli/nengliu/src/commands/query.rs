@@ -39,7 +39,7 @@ fn samples(args: &QueryArgs) -> Result<(), u8> {
         Ok(queried) => queried,
         Err(QueryError::Write(e)) => return source::not_written(&e),
         Err(e) => {
-            exit::show("EN-L004", &e, "");
+            program::show_error("EN-L004", &e, "");
             return Err(exit::FAILED);
         }
     };

@@ -2,6 +2,7 @@
 
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use analytics::{FigureService, PlantFiles, report};
@@ -12,7 +13,7 @@ use jiff::tz::TimeZone;
 use lake::{Lake, LakeError, LakeOptions, Snapshot};
 use model::Timestamp;
 use model::host::Clock;
-use nengliu_gateway::{host, render_problems};
+use program::{SystemClock, SystemEntropy, render_problems};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +53,12 @@ pub(crate) async fn serve(args: ServeArgs) -> u8 {
     let watch = watch::watch(ingest.status(), settings.lake.clone(), ended.clone());
     let watch = tokio::spawn(watch);
     let figures = settings.analytics.map(|analytics| {
-        tokio::spawn(figures_on_timer(analytics, settings.lake, host().clock, stop.clone()))
+        tokio::spawn(figures_on_timer(
+            analytics,
+            settings.lake,
+            Arc::new(SystemClock::default()),
+            stop.clone(),
+        ))
     });
     let failed = tokio::select! {
         _ = terminate.recv() => None,
@@ -70,7 +76,7 @@ pub(crate) async fn serve(args: ServeArgs) -> u8 {
         task.abort();
     }
     if let Some(ended) = failed {
-        exit::show(
+        program::show_error(
             "EN-A006",
             &ended,
             "start it again; what was not committed is still at the gateways",
@@ -102,11 +108,11 @@ impl StartError {
                     // The other errors say themselves what to do.
                     _ => ("", exit::LAKE),
                 };
-                exit::show("EN-L005", e, help);
+                program::show_error("EN-L005", e, help);
                 code
             }
             Self::Ingest(e) => {
-                exit::show("EN-U001", e, "correct `[broker]` in nengliu.toml");
+                program::show_error("EN-U001", e, "correct `[broker]` in nengliu.toml");
                 exit::BROKER
             }
         }
@@ -118,7 +124,8 @@ pub(super) async fn start(
     settings: &Settings,
     stop: CancellationToken,
 ) -> Result<Ingest, StartError> {
-    let gateway::Host { clock, entropy } = host();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let entropy = Arc::new(SystemEntropy);
     let keeping = settings.keeping;
     let mut options = LakeOptions::new(clock.clone());
     (options.keep, options.group) = (keeping.keep, keeping.group);
@@ -172,12 +179,12 @@ async fn readings_of(lake: std::path::PathBuf) -> Option<std::sync::Arc<dyn Read
 async fn figures_on_timer(
     settings: AnalyticsSettings,
     lake: std::path::PathBuf,
-    clock: std::sync::Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
     let mut timer = tokio::time::interval(settings.every.max(Duration::from_secs(1)));
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let settings = std::sync::Arc::new(settings);
+    let settings = Arc::new(settings);
     let mut failing = false;
     let mut warned = String::new();
     let mut service = None;
@@ -186,7 +193,7 @@ async fn figures_on_timer(
             _ = timer.tick() => {}
             () = stop.cancelled() => return,
         }
-        let (settings, lake) = (std::sync::Arc::clone(&settings), lake.clone());
+        let (settings, lake) = (Arc::clone(&settings), lake.clone());
         let (known, now) = (service.clone(), clock.now());
         let work = move || {
             // It keeps what it computed: most times nothing has changed of the last month.
@@ -214,9 +221,9 @@ async fn figures_on_timer(
 }
 
 /// The figures of a lake.
-fn figures_of(lake: &std::path::Path) -> Result<std::sync::Arc<FigureService>, String> {
+fn figures_of(lake: &std::path::Path) -> Result<Arc<FigureService>, String> {
     let snapshot = Snapshot::open(lake).map_err(|e| e.to_string())?;
-    Ok(std::sync::Arc::new(FigureService::new(Some(std::sync::Arc::new(snapshot)))))
+    Ok(Arc::new(FigureService::new(Some(Arc::new(snapshot)))))
 }
 
 /// Writes the figures and returns the warnings of the plant file.
@@ -267,7 +274,9 @@ mod tests {
         let lake = folder.path().join("lake");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let made = Lake::open(&lake, LakeOptions::new(host().clock)).await.unwrap();
+            let made = Lake::open(&lake, LakeOptions::new(Arc::new(SystemClock::default())))
+                .await
+                .unwrap();
             made.close().await;
         });
         let plant = folder.path().join("plant.toml");

@@ -10,7 +10,7 @@ use contract::{DamagedRange, Readings};
 use energy::MissingCoefficient;
 use lake::Snapshot;
 use model::CommitNumber;
-use nengliu_gateway::render_problems;
+use program::render_problems;
 
 use crate::cli::SourceArgs;
 use crate::exit;
@@ -34,7 +34,11 @@ pub(super) fn places(args: &SourceArgs) -> Result<(Option<PathBuf>, Option<PathB
 /// The snapshot of a lake.
 pub(super) fn snapshot(folder: &Path) -> Result<Snapshot, u8> {
     Snapshot::open(folder).map_err(|e| {
-        exit::show("EN-L001", &e, "name the lake with --lake FOLDER; `nengliu serve` makes one");
+        program::show_error(
+            "EN-L001",
+            &e,
+            "name the lake with --lake FOLDER; `nengliu serve` makes one",
+        );
         exit::FAILED
     })
 }
@@ -87,11 +91,11 @@ pub(super) fn no_figures(error: &FiguresError) -> u8 {
             exit::CONFIG
         }
         FiguresError::Read(ReadError::Readings(_)) | FiguresError::Source(_) => {
-            exit::show("EN-K001", error, "correct the plant file");
+            program::show_error("EN-K001", error, "correct the plant file");
             exit::CONFIG
         }
         FiguresError::Read(_) => {
-            exit::show("EN-L003", error, "");
+            program::show_error("EN-L003", error, "");
             exit::FAILED
         }
     }
@@ -108,7 +112,7 @@ pub(super) fn missing_coefficients(missing: &[MissingCoefficient]) -> u8 {
 /// Reads a period as people write it.
 pub(super) fn period(text: &str) -> Result<energy::Period, u8> {
     text.parse().map_err(|e: energy::period::PeriodError| {
-        exit::show("EN-C008", &e, "for example --period 2018 or --period 2018-01");
+        program::show_error("EN-C008", &e, "for example --period 2018 or --period 2018-01");
         exit::CONFIG
     })
 }
@@ -136,6 +140,6 @@ pub(super) fn not_written(error: &io::Error) -> Result<(), u8> {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Ok(());
     }
-    exit::show("EN-A002", error, "choose another place with --output FILE");
+    program::show_error("EN-A002", error, "choose another place with --output FILE");
     Err(exit::FAILED)
 }

@@ -7,23 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use analytics::{FiguresError, PlantFiles, StoreView};
-use config::Problems;
 use config::Secret;
 use energy::{BasisChoice, Period, Table1};
-use gateway::{GatewayHandle, GatewayStatus};
 use ingest::Ingest;
 use lake::Snapshot;
 use model::GatewayId;
-use model::host::Entropy;
-use nengliu_gateway::{host, load, render_problems};
+use model::host::{Clock, Entropy};
+use program::{SystemClock, SystemEntropy, render_problems};
 use simulator::{Month, Running, Simulation, SimulationConfig, SimulatorError, write_demo_files};
 use tokio_util::sync::CancellationToken;
 
+use super::edge::{self, Edge, EdgeError};
 use super::outcome::{self, Outcome};
 use crate::cli::DemoArgs;
 use crate::commands::serve::{self, StartError};
 use crate::exit;
 use crate::settings::{BrokerSettings, Settings};
+
+/// How long the end waits for the last commit ack.
+const LAST_ACK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
@@ -42,10 +44,8 @@ pub(super) enum DemoError {
     Centre(StartError),
     #[error("the demo's own files have problems:\n{0}")]
     Files(String),
-    #[error("the gateway does not start")]
-    Gateway(#[from] gateway::RunError),
-    #[error("the gateway's spool is gone")]
-    Spool(#[from] gateway::keeper::KeeperClosed),
+    #[error("there is no gateway")]
+    Gateway(#[from] EdgeError),
     #[error("the figures cannot be computed: {0}")]
     Figures(String),
     #[error("a computation ended abnormally")]
@@ -58,9 +58,13 @@ impl DemoError {
         let help = match self {
             Self::ForeignFolder { .. } | Self::Folder { .. } => "name another folder with --folder",
             Self::Centre(e) => return e.show(),
+            Self::Gateway(EdgeError::Missing { .. }) => {
+                "the demo starts the gateway as a program: put it beside `nengliu`, or build both with \
+                 `cargo build --workspace --bins`"
+            }
             _ => "run again with RUST_LOG=info to see more",
         };
-        exit::show("EN-D001", self, help);
+        program::show_error("EN-D001", self, help);
         exit::FAILED
     }
 }
@@ -70,7 +74,7 @@ pub(super) struct DemoPlant {
     simulation: Running,
     ingest: Ingest,
     stop_ingest: CancellationToken,
-    gateway: GatewayHandle,
+    gateway: Edge,
     plant: PlantFiles,
     lake: PathBuf,
     month: Month,
@@ -80,11 +84,13 @@ pub(super) struct DemoPlant {
 impl DemoPlant {
     /// Starts the plant, the centre and the gateway, in this order.
     pub(super) async fn start(args: &DemoArgs) -> Result<Self, DemoError> {
-        let host = host();
+        let gateway_program = edge::program()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let now = clock.now();
         let pki = args.folder.join("simulator-certificates");
-        let config = SimulationConfig::new(args.seed, host.clock.clone(), pki);
+        let config = SimulationConfig::new(args.seed, clock, pki);
         let simulation = Simulation::start(config).await?;
-        let (gateway, password) = gateway_password(&args.folder, host.entropy.as_ref())?;
+        let (gateway, password) = gateway_password(&args.folder, &SystemEntropy)?;
         let settings = Settings {
             lake: args.folder.join("lake"),
             broker: BrokerSettings::Embedded {
@@ -100,11 +106,7 @@ impl DemoPlant {
         let files = write_demo_files(&args.folder, &simulation, &uplink)?;
         let plant =
             PlantFiles::load(&files.plant).map_err(|e| DemoError::Files(render_problems(&e)))?;
-        let mut problems = Problems::default();
-        let plan = load(&files.gateway, &mut problems)
-            .map_err(|_| DemoError::Files(render_problems(&problems)))?;
-        let now = host.clock.now();
-        let gateway = gateway::start(plan, host).await?;
+        let gateway = Edge::start(gateway_program, &files.gateway, LAST_ACK_TIMEOUT).await?;
         let month = simulation.last_complete_month();
         let [_, period] = serve::this_and_last_month(now, &plant.plant.time_zone);
         Ok(Self {
@@ -125,12 +127,12 @@ impl DemoPlant {
     }
 
     /// How the gateway does.
-    pub(super) async fn gateway_status(&self) -> Result<GatewayStatus, DemoError> {
+    pub(super) async fn gateway_status(&mut self) -> Result<edge::Status, DemoError> {
         Ok(self.gateway.status().await?)
     }
 
     /// Whether everything that the meters remember of the month is durable at the edge.
-    pub(super) fn has_read_back(&self, status: &GatewayStatus) -> bool {
+    pub(super) fn has_read_back(&self, status: &edge::Status) -> bool {
         let end = self.month.to().as_millis();
         let mut marks = status.points.iter().filter_map(|point| point.history_mark_ms).peekable();
         marks.peek().is_some() && marks.all(|mark| mark >= end)
@@ -162,10 +164,10 @@ impl DemoPlant {
         tokio::task::spawn_blocking(work).await?
     }
 
-    /// Stops reading, waits at most `drain` for the last commit ack, stops the rest and sums up.
-    pub(super) async fn stop(self, drain: Duration) -> Result<Outcome, DemoError> {
+    /// Stops reading, waits at most [`LAST_ACK_TIMEOUT`] for the last commit ack, stops the rest and sums up.
+    pub(super) async fn stop(self) -> Result<Outcome, DemoError> {
         let Self { simulation, ingest, stop_ingest, gateway, plant, lake, month, period } = self;
-        let status = gateway.stop(drain).await?;
+        let status = gateway.stop(LAST_ACK_TIMEOUT).await?;
         stop_ingest.cancel();
         let commits = ingest.commits();
         ingest.stopped().await;

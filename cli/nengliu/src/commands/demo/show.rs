@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use analytics::report;
 use energy::{Period, Table1};
-use gateway::GatewayStatus;
+
+use super::edge::Status;
 
 /// Live values shown.
 const LIVE_VALUES: usize = 12;
 
 /// One line of progress; on a terminal it replaces the one before.
-pub(super) fn progress(status: &GatewayStatus, elapsed: Duration) {
+pub(super) fn progress(status: &Status, elapsed: Duration) {
     let answering = status.devices.values().filter(|device| device.answering == Some(true)).count();
     let line = format!(
         "{:>3} s  {answering} of {} devices answer, {} samples on disk, {} frames wait for a commit ack",
@@ -32,7 +33,7 @@ pub(super) fn progress(status: &GatewayStatus, elapsed: Duration) {
 }
 
 /// A few live values.
-pub(super) fn live_values(status: &GatewayStatus) {
+pub(super) fn live_values(status: &Status) {
     println!("\n实时值 live values");
     let with_value = status.points.iter().filter(|point| point.value.is_some());
     for point in with_value.take(LIVE_VALUES) {

@@ -2,7 +2,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "environment: the machine's clock and randomness")]
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use model::Timestamp;
@@ -43,10 +42,4 @@ impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         rand::fill(bytes);
     }
-}
-
-/// The rim of a program that runs for real.
-#[must_use]
-pub fn host() -> gateway::Host {
-    gateway::Host { clock: Arc::new(SystemClock::default()), entropy: Arc::new(SystemEntropy) }
 }

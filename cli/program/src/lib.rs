@@ -1,0 +1,14 @@
+//! What both programs share: the real clock and randomness, the log, and how problems and errors are shown. Must never
+//! know a gateway, a store or a broker.
+
+mod arguments;
+mod host;
+mod logging;
+mod render;
+mod show;
+
+pub use arguments::parse_duration;
+pub use host::{SystemClock, SystemEntropy};
+pub use logging::{DEFAULT_LOG, QUIET_LOG, set_up};
+pub use render::{problems_as_json, render_problem, render_problems};
+pub use show::{show_error, show_words};

@@ -1,0 +1,25 @@
+//! What a program sets up before anything else: its log and its TLS provider.
+
+use tracing_subscriber::EnvFilter;
+
+/// What a long-running program tells unless `RUST_LOG` says otherwise. The OPC UA library reports every refused
+/// handshake several times over; our own faults say the same once, with what to do.
+pub const DEFAULT_LOG: &str = "info,opcua_client=off,opcua_crypto=off,opcua_core=off,opcua_types=off,opcua_server=off,mqtt5=warn,\
+     buoyant_kernel=error,deltalake_core=error";
+/// What a command that only answers tells.
+pub const QUIET_LOG: &str = "warn,opcua_client=off,opcua_crypto=off,opcua_core=off,opcua_types=off,opcua_server=off,mqtt5=error,\
+     buoyant_kernel=error,deltalake_core=error";
+
+/// Logs to standard error at `RUST_LOG`, else at `level`, and names the TLS provider. Once in a process, at its start.
+pub fn set_up(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .init();
+    // One TLS provider for the whole process, named before anything can ask for one.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+}
