@@ -3,10 +3,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use contract::{LogBook, LogKey};
 use model::{Generation, Sequence, Timestamp};
 
 use crate::LakeError;
 use crate::facts::{FileFacts, LogFrames};
+use crate::log::LogState;
 
 /// A damaged or missing file of the table. Nothing is ever deleted because of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +35,10 @@ pub struct LostRows {
 }
 
 /// A range of frames of one log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostFrames {
+    /// Gateway and log, where they are known.
+    pub log: Option<LogKey>,
     /// The log, as [`crate::Watermark::generation`] names it; 0 for all logs.
     pub generation: Generation,
     /// First frame.
@@ -63,6 +67,7 @@ impl Damage {
     pub(crate) fn of_data(error: &LakeError, facts: &FileFacts) -> Self {
         let extent = &facts.extent;
         let frames = |log: &LogFrames| LostFrames {
+            log: None,
             generation: log.generation,
             first: log.first,
             last: log.last,
@@ -75,6 +80,18 @@ impl Damage {
         };
         Self { lost: Some(lost), ..Self::of_error(error) }
     }
+
+    /// Names the logs of lost frames by their gateways, as the table knows them: nobody else knows a generation.
+    pub(crate) fn naming_logs(mut self, state: &LogState) -> Self {
+        let Some(lost) = &mut self.lost else { return self };
+        // A table whose transactions are damaged is refused by whoever reads them next.
+        let Ok(book) = LogBook::from_transactions(&state.transactions) else { return self };
+        for frames in &mut lost.frames {
+            let log = book.logs.iter().find(|(_, mark)| mark.generation == frames.generation);
+            frames.log = log.map(|(key, _)| key.clone());
+        }
+        self
+    }
 }
 
 impl fmt::Display for Damage {
@@ -86,6 +103,10 @@ impl fmt::Display for Damage {
         write!(f, ", {} to {}", times.0, times.1)?;
         for log in &lost.frames {
             let (first, last) = (log.first.0, log.last.0);
+            if let Some((gateway, log_id)) = &log.log {
+                write!(f, ", frames {first} to {last} of gateway `{gateway}`, log {log_id}")?;
+                continue;
+            }
             match log.generation.0 {
                 0 => write!(f, ", frames {first} to {last} of many logs")?,
                 one => write!(f, ", frames {first} to {last} of log generation {one}")?,

@@ -198,9 +198,9 @@ impl Lake {
         let path = |file: &DataFile| place::data_file(&self.dir, &file.name);
         let is_at_fault = |file: &&DataFile| error.path() == Some(&path(file));
         let Some(file) = sources.iter().find(is_at_fault) else { return Err(error) };
-        let facts = self.known.as_ref().and_then(|known| known.state.files.get(&file.name));
-        let damage = match facts {
-            Some(facts) => Damage::of_data(&error, facts),
+        let state = self.known.as_ref().map(|known| &known.state);
+        let damage = match state.and_then(|state| Some((state, state.files.get(&file.name)?))) {
+            Some((state, facts)) => Damage::of_data(&error, facts).naming_logs(state),
             None => Damage::of_error(&error),
         };
         tracing::error!(

@@ -171,7 +171,7 @@ pub(crate) fn recover(
             "the links to the live data files cannot be kept: read the table, not its files"
         );
     }
-    chain.damage.extend(missing);
+    chain.damage.extend(missing.into_iter().map(|damage| damage.naming_logs(&chain.state)));
     report(&chain.damage);
     Ok(chain)
 }

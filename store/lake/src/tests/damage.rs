@@ -245,7 +245,7 @@ async fn a_damaged_file_is_named_with_the_rows_that_it_held_and_the_others_are_r
         assert_eq!((lost.points.0.as_str(), lost.points.1.as_str()), points);
         let first = Sequence(3);
         let generation = model::Generation(1);
-        assert_eq!(lost.frames, [LostFrames { generation, first, last: first }]);
+        assert_eq!(lost.frames, [LostFrames { log: None, generation, first, last: first }]);
         let text = damage.to_string();
         assert!(text.contains("6 rows cannot be read") && text.contains("frames 3 to 3"), "{text}");
         let (sound, damage) = snapshot.verified_files(&Selection::default());
@@ -253,6 +253,15 @@ async fn a_damaged_file_is_named_with_the_rows_that_it_held_and_the_others_are_r
         // What does not touch the file does not hear of it.
         let other = Selection { to: Some(lost.times.0), ..Selection::default() };
         assert_eq!(snapshot.verified_files(&other).1, []);
+        // Nobody but the table knows a generation, so its writer names the gateway.
+        if remove {
+            let told = site.open().await.damage().await.unwrap();
+            let [told] = told.as_slice() else { panic!("{told:?}") };
+            let text = told.to_string();
+            let path = bad.path().display().to_string();
+            assert!(text.contains("frames 3 to 3 of gateway `north`, log "), "{text}");
+            assert!(text.contains(&path), "{text}");
+        }
     }
 }
 
