@@ -41,7 +41,7 @@ pub(super) enum EdgeError {
 #[derive(Debug, Deserialize)]
 pub(super) struct Status {
     pub(super) devices: BTreeMap<String, Device>,
-    pub(super) points: Vec<Point>,
+    pub(super) points: Vec<Reading>,
     pub(super) spool: Spool,
     pub(super) uplink: Uplink,
 }
@@ -53,7 +53,7 @@ pub(super) struct Device {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Point {
+pub(super) struct Reading {
     pub(super) point: String,
     pub(super) value: Option<String>,
     pub(super) unit: String,
@@ -63,9 +63,12 @@ pub(super) struct Point {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Spool {
-    pub(super) samples_appended: u64,
-    pub(super) samples_lost: u64,
-    pub(super) samples_refused: u64,
+    #[serde(rename = "samples_appended")]
+    pub(super) appended: u64,
+    #[serde(rename = "samples_lost")]
+    pub(super) lost: u64,
+    #[serde(rename = "samples_refused")]
+    pub(super) refused: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -124,7 +127,7 @@ impl Edge {
             }
         };
         let answers = tokio::time::timeout(ANSWER_TIMEOUT, answers).await;
-        answers.unwrap_or_else(|_| Err(EdgeError::Silent(said)))?;
+        answers.unwrap_or(Err(EdgeError::Silent(said)))?;
         Ok(edge)
     }
 

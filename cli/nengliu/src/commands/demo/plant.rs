@@ -183,12 +183,9 @@ impl DemoPlant {
             let duplicates = analytics::soundness::rows_sharing_identity(snapshot.as_ref())
                 .map_err(|e| failed(&e))?;
             Ok(Outcome {
-                samples_read: status.spool.samples_appended,
+                samples_read: status.spool.appended,
                 samples_committed,
-                samples_lost: status
-                    .spool
-                    .samples_lost
-                    .saturating_add(status.spool.samples_refused),
+                samples_lost: status.spool.lost.saturating_add(status.spool.refused),
                 duplicates,
                 table1: outcome::compare(&table, &expected),
             })

@@ -19,7 +19,7 @@ pub(super) fn progress(status: &Status, elapsed: Duration) {
         "{:>3} s  {answering} of {} devices answer, {} samples on disk, {} frames wait for a commit ack",
         elapsed.as_secs(),
         status.devices.len(),
-        status.spool.samples_appended,
+        status.spool.appended,
         status.uplink.frames_waiting,
     );
     let mut stderr = std::io::stderr().lock();
