@@ -133,10 +133,10 @@ async fn a_retention_that_is_changed_is_what_the_table_says() {
     assert_eq!(stated, "interval 25200 seconds");
 }
 
-/// A week of minutes of 40 points, committed by the hour, as a plant does, and merged.
+/// A week of minutes of 100 points, committed by the hour, as a plant does, and merged.
 #[tokio::test]
 async fn a_day_of_one_point_reads_a_day_and_not_the_table() {
-    const POINTS: u32 = 40;
+    const POINTS: u32 = 100;
     const DAY: i64 = 86_400_000_000;
     let (site, mut north) = (Site::new(), plant("north", 1));
     let template = north.dictionary.points[1].clone();
