@@ -8,7 +8,11 @@ mod delivery;
 mod fitness;
 mod keeping;
 mod last;
+mod marks;
 mod refusals;
+mod segment_size;
+mod stored;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod thread;

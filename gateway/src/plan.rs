@@ -23,6 +23,8 @@ pub struct GatewayPlan {
     pub ports: Vec<(String, Plan)>,
     /// All points: port by port, the devices of each in the order of the configuration.
     pub points: PointTable,
+    /// Those whose history is read back.
+    pub read_back: Vec<PointIndex>,
 }
 
 /// Plans a whole gateway. Notes every problem; returns nothing when one is fatal.
@@ -33,7 +35,7 @@ pub fn plan(
 ) -> Option<GatewayPlan> {
     let of_ports = devices_of_ports(&settings, problems);
     let mut points = PointTableBuilder::default();
-    let mut ports = Vec::new();
+    let (mut ports, mut read_back) = (Vec::new(), Vec::new());
     for (port, devices) in settings.ports.iter().zip(of_ports) {
         let name = port.id.value.clone();
         // A device that names the port and is wrong itself has its own message.
@@ -50,11 +52,15 @@ pub fn plan(
             specs.push(spec);
             infos.push(info);
         }
+        let of_port = specs.iter().flat_map(|spec| &spec.points);
+        let of_port: Vec<PointIndex> =
+            of_port.filter(|point| point.history.is_some()).map(|point| point.index).collect();
         let planned = protocol_of(&port.protocol, protocols, problems).and_then(|protocol| {
             let (id, settings) = (port.id.clone(), port.rest.clone());
             protocol.plan(PortSpec { id, settings, devices: specs }, problems)
         });
         let Some(planned) = planned else { continue };
+        read_back.extend(of_port);
         take_over(&mut infos, points.len(), &planned);
         for info in infos {
             if let Err(e) = points.add_device(info) {
@@ -71,7 +77,7 @@ pub fn plan(
     match points.finish() {
         Ok(points) => {
             unique_points(&points, problems);
-            (!problems.is_fatal()).then_some(GatewayPlan { settings, ports, points })
+            (!problems.is_fatal()).then_some(GatewayPlan { settings, ports, points, read_back })
         }
         Err(e) => {
             problems.push(config::Problem::new("GW-C022", e.to_string()).help(TOO_MANY_HELP));

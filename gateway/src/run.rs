@@ -75,7 +75,7 @@ pub struct GatewayHandle {
 
 /// Starts everything. Returns when the spool is open; connections to devices and broker come up on their own.
 pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunError> {
-    let GatewayPlan { settings, ports, points } = plan;
+    let GatewayPlan { settings, ports, points, read_back } = plan;
     let (stop, stop_ports, stop_uplink) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let uplinks = UplinkParts::of(&settings.uplinks, &settings.id, &host, &stop, &stop_uplink)?;
@@ -87,6 +87,7 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
         spool: settings.spool.clone(),
         destinations: settings.uplinks.iter().map(|uplink| uplink.id.clone()).collect(),
         points: Arc::clone(&points),
+        read_back,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let keeper = Keeper::start(keeper_settings, host.clone(), board.clone(), emissions_rx).await?;

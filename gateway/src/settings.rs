@@ -9,7 +9,7 @@
 //! [spool]
 //! folder = "spool"                     # relative to this file
 //! quota = "1 GiB"
-//! segment = "4 MiB"
+//! segment = "4 MiB"                    # or more, where the names and history marks of many points need it
 //! commit_interval = "1s"               # what a power cut may take at most
 //!
 //! [uplink]                             # or several [[uplink]], each with an id of its own

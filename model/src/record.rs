@@ -60,11 +60,13 @@ pub const CURSOR_BYTES_MAX: usize = 128;
 pub const RECORD_VERSION: u32 = 2;
 /// Bytes up to which marks go into one HISTORY record.
 const MARKS_BYTES_TARGET: usize = BODY_BYTES_MAX / 2;
+/// Bytes of a HISTORY record around its marks, or more.
+const MARKS_FRAME_BYTES: usize = 64;
 /// Most destinations that a loss names.
 pub const DESTINATIONS_MAX: usize = 16;
 
 /// How far a driver has read the memory of a device: a text that only the driver understands (of OPC UA the source time
-/// in µs).
+/// in µs, and digests of the values that stand at it).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cursor(Box<str>);
@@ -82,10 +84,10 @@ impl Cursor {
         &self.0
     }
 
-    /// The time of a cursor that was made from one.
+    /// The time of a cursor that begins with one.
     #[must_use]
     pub fn time(&self) -> Option<Timestamp> {
-        self.0.parse().ok().map(Timestamp)
+        self.0.split(' ').next()?.parse().ok().map(Timestamp)
     }
 }
 
@@ -125,27 +127,51 @@ pub struct HistoryMarks {
 }
 
 impl HistoryMarks {
-    /// Bodies of HISTORY records that hold these marks, each of which fits a frame; none if there are no marks.
+    /// The marks in parts, so that the HISTORY record of each has a body of at most `body_bytes_max`, but for a part that
+    /// is one mark; none if there are no marks.
     #[must_use]
-    pub fn to_records(&self) -> Vec<Vec<u8>> {
-        let mut records = Vec::new();
-        let mut part = Self { full: self.full, ..Self::default() };
+    pub fn split(self, body_bytes_max: usize) -> Vec<Self> {
+        let bytes_max = body_bytes_max.min(MARKS_BYTES_TARGET).saturating_sub(MARKS_FRAME_BYTES);
+        let mut parts: Vec<Self> = Vec::new();
         let mut bytes = 0_usize;
-        for (point, cursor) in &self.marks {
-            // Escaped in JSON, a byte of a cursor may take six.
-            let more = point.as_str().len() + 6 * cursor.as_str().len() + 6;
-            if bytes + more > MARKS_BYTES_TARGET {
-                records.push(part.to_record());
-                part.marks.clear();
+        for (point, cursor) in self.marks {
+            let more = Self::bytes_of(&point, &cursor);
+            if parts.is_empty() || bytes + more > bytes_max {
+                parts.push(Self { full: self.full, ..Self::default() });
                 bytes = 0;
             }
-            part.marks.insert(point.clone(), cursor.clone());
             bytes += more;
+            if let Some(part) = parts.last_mut() {
+                part.marks.insert(point, cursor);
+            }
         }
-        if !part.marks.is_empty() {
-            records.push(part.to_record());
+        parts
+    }
+
+    /// Bytes of one mark in a record, or more.
+    #[must_use]
+    pub fn bytes_of(point: &PointId, cursor: &Cursor) -> usize {
+        // Escaped in JSON, a byte of a cursor may take six.
+        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        let cursor: usize =
+            cursor.as_str().bytes().map(|byte| if plain(byte) { 1 } else { 6 }).sum();
+        point.as_str().len() + cursor + 6
+    }
+
+    /// The union of HISTORY records, the newest for each point; what cannot be read is left out, and `unreadable` is told
+    /// why.
+    pub fn union<'a>(
+        records: impl IntoIterator<Item = &'a [u8]>,
+        mut unreadable: impl FnMut(&RecordError),
+    ) -> Self {
+        let mut union = Self { full: true, ..Self::default() };
+        for body in records {
+            match Self::from_record(body) {
+                Ok(read) => union.marks.extend(read.marks),
+                Err(e) => unreadable(&e),
+            }
         }
-        records
+        union
     }
 }
 
@@ -432,16 +458,29 @@ mod tests {
         let cursor = Cursor::new(full).unwrap();
         let mark = |i: u32| (PointId::new(format!("acme/m{i}/e")).unwrap(), cursor.clone());
         let all = HistoryMarks { full: true, marks: (0..20_000).map(mark).collect() };
-        let records = all.to_records();
-        assert!(records.len() > 1);
-        let mut back = BTreeMap::new();
-        for record in &records {
-            assert!(record.len() < BODY_BYTES_MAX);
-            let part = HistoryMarks::from_record(record).unwrap();
-            assert!(part.full);
-            back.extend(part.marks);
+        for bytes_max in [2_000, 10_000, BODY_BYTES_MAX, usize::MAX] {
+            let parts = all.clone().split(bytes_max);
+            let records: Vec<Vec<u8>> = parts.iter().map(JsonRecord::to_record).collect();
+            assert!(records.len() > 1);
+            assert!(records.iter().all(|record| record.len() <= bytes_max.min(BODY_BYTES_MAX)));
+            let back = HistoryMarks::union(records.iter().map(Vec::as_slice), |e| panic!("{e}"));
+            assert_eq!(back, all);
         }
-        assert_eq!(back, all.marks);
-        assert!(HistoryMarks::default().to_records().is_empty());
+        assert!(HistoryMarks::default().split(BODY_BYTES_MAX).is_empty());
+    }
+
+    #[test]
+    fn of_many_records_the_newest_mark_of_each_point_holds() {
+        let record = |marks: &[(&str, i64)]| {
+            let mark =
+                |(point, at): &(&str, i64)| (PointId::new(*point).unwrap(), Timestamp(*at).into());
+            HistoryMarks { full: false, marks: marks.iter().map(mark).collect() }.to_record()
+        };
+        let records =
+            [record(&[("a/b/c", 1), ("a/b/d", 5)]), b"{".to_vec(), record(&[("a/b/c", 3)])];
+        let mut unreadable = 0;
+        let union = HistoryMarks::union(records.iter().map(Vec::as_slice), |_| unreadable += 1);
+        let times: Vec<_> = union.marks.values().filter_map(Cursor::time).collect();
+        assert_eq!((times, unreadable), (vec![Timestamp(3), Timestamp(5)], 1));
     }
 }

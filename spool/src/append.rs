@@ -74,8 +74,8 @@ impl Spool {
         Ok(self.durable)
     }
 
-    /// Sets the records that stand at the start of each later segment (dictionaries in use, history marks), so that
-    /// any segment can be read alone. They get sequences of their own there. Nothing is written now.
+    /// Sets the records that stand at the start of each later segment (the dictionaries in use; history marks where no
+    /// [`crate::MarkSource`] is set), so that any segment can be read alone. They get sequences of their own there. Nothing is written now.
     pub fn set_preamble(&mut self, drafts: Vec<Draft>) -> Result<(), SpoolError> {
         let found = drafts.iter().map(Draft::frame_bytes).sum();
         let max = self.config.share_bytes();
@@ -83,6 +83,7 @@ impl Spool {
             return Err(SpoolError::PreambleTooLong { found, max });
         }
         self.preamble = drafts;
+        self.found_marks = Vec::new();
         Ok(())
     }
 
@@ -233,7 +234,8 @@ impl Spool {
         let mut losses: Vec<LossList> = self.losses.clone();
         self.plan_drops(&mut losses);
         let records: usize = losses.iter().map(LossList::len).sum();
-        let frames = self.pending.len() + self.preamble.len() + records;
+        let marks = self.mark_records();
+        let frames = self.pending.len() + self.preamble.len() + marks.len() + records;
         self.guard_upto(Sequence(self.durable.0.saturating_add(to_u64(frames))))?;
         let file = self.take_spare()?;
 
@@ -253,7 +255,7 @@ impl Spool {
         self.pending.iter().for_each(|pending| {
             put(&pending.draft);
         });
-        self.preamble.iter().for_each(|draft| {
+        self.preamble.iter().chain(&marks).for_each(|draft| {
             put(draft);
         });
         for (index, list) in losses.iter_mut().enumerate() {
@@ -293,6 +295,18 @@ impl Spool {
             return Ok(file);
         }
         create_spare(self.disk.as_ref(), self.config.segment_bytes)
+    }
+
+    /// First sequence of the newest segment: another one says that the preamble and the marks were written again.
+    #[must_use]
+    pub fn newest_segment(&self) -> Sequence {
+        self.segments.back().map_or(Sequence(0), |segment| segment.first)
+    }
+
+    /// Bytes written to segments and cursors since the start, the zeros of new files not counted.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
     }
 
     /// Records that were refused because memory was full while the disk failed.

@@ -2,7 +2,7 @@
 
 use model::frame::{MAGIC, OVERHEAD_BYTES, decode_header, hash_of_frame};
 use model::record::{JsonRecord, Loss};
-use model::{Frame, FrameHeader, RecordType, Sequence};
+use model::{Frame, FrameHeader, RecordType, Sequence, Timestamp};
 
 use crate::scan::{Step, Walk};
 use crate::segment::{SEGMENT_HEADER_BYTES, Segment};
@@ -15,6 +15,8 @@ pub(crate) struct Contents {
     /// Oldest first.
     pub(crate) history: Vec<Draft>,
     pub(crate) losses: Vec<(Sequence, Loss)>,
+    /// Latest source time of a sample.
+    pub(crate) newest_sample: Option<Timestamp>,
     pub(crate) damage: Vec<(Sequence, Sequence, Vec<FrameHeader>)>,
     /// Last sequence that can be read or that damage may have held.
     pub(crate) end: Sequence,
@@ -36,6 +38,7 @@ pub(crate) fn contents_of(
         dictionaries: Vec::new(),
         history: Vec::new(),
         losses: Vec::new(),
+        newest_sample: None,
         damage: Vec::new(),
         end: Sequence(segment.first.0.saturating_sub(1)),
         end_offset: SEGMENT_HEADER_BYTES,
@@ -86,6 +89,9 @@ impl Contents {
         self.end = frame.header.sequence;
         self.hash = hash_of_frame(frame.bytes);
         let header = frame.header;
+        if header.record_type == RecordType::Data {
+            self.newest_sample = self.newest_sample.max(Some(header.ts_max));
+        }
         let draft = || Draft {
             record_type: header.record_type,
             samples: header.samples,

@@ -25,7 +25,8 @@
 //!
 //! A new segment gets its header, the preamble (dictionaries, history marks) and all unacknowledged LOSS records in
 //! **one** fdatasync before it is given its name. So every segment can be read alone, and recovery reads only the
-//! newest one.
+//! newest one. The marks are asked for at that moment, so those in a new segment are as new as the records before it, and
+//! a segment that is freed takes none along.
 //!
 //! The quota counts all segment files. One segment is open, one is the spare; these two are the reserve for the
 //! policy's own writes, the rest may hold sealed segments. When a segment is sealed and they are full, the oldest is
@@ -44,6 +45,7 @@ mod disk;
 mod error;
 mod guard;
 mod losses;
+mod marks;
 mod read;
 mod reclaim;
 mod recovery;
@@ -67,6 +69,7 @@ pub use destination::{DESTINATIONS_MAX, DestinationIndex};
 pub use disk::{Disk, DiskFile, LockError, StdDisk};
 pub use error::SpoolError;
 pub use losses::{LOSSES_MAX, LossCount, LossTotals};
+pub use marks::MarkSource;
 pub use read::StoredFrame;
 pub use recovery::{Recovery, TornTail};
 pub use status::{DestinationStatus, Status};
@@ -133,6 +136,10 @@ pub struct Spool {
     /// What each destination lost.
     losses: Vec<LossList>,
     preamble: Vec<Draft>,
+    /// Asked for the full set of history marks at the start of each segment.
+    marks: Option<Box<dyn MarkSource>>,
+    /// Those that were found, until the caller sets the preamble.
+    found_marks: Vec<Draft>,
     pending: Vec<Pending>,
     pending_bytes: u64,
     /// Everything up to it is durable here, or was passed over.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use model::frame::hash_of_log_start;
 use model::host::Entropy;
 use model::record::{Loss, LossReason};
-use model::{DestinationId, FrameHeader, LogId, Sequence};
+use model::{DestinationId, FrameHeader, LogId, Sequence, Timestamp};
 
 use crate::config::{SEGMENT_BYTES_MAX, SpoolConfig};
 use crate::contents::{Contents, contents_of};
@@ -16,6 +16,7 @@ use crate::disk::{Disk, LockError, StdDisk};
 use crate::error::SpoolError;
 use crate::guard::Guard;
 use crate::losses::{LossCount, LossList, LossTotals, loss_of};
+use crate::marks::merged;
 use crate::read::{ReadCache, load};
 use crate::renew::draw_log_id;
 use crate::segment::{
@@ -38,6 +39,10 @@ pub struct Recovery {
     /// Bodies of the HISTORY records that do not stand behind damage, oldest first: their marks are not ahead of durable
     /// samples.
     pub history: Vec<Vec<u8>>,
+    /// First sequence of the newest segment, as it was found.
+    pub newest_segment: Sequence,
+    /// Latest source time of a sample in it.
+    pub newest_sample: Option<Timestamp>,
     /// Damage found now; each range has a LOSS record.
     pub losses: Vec<Loss>,
     /// The sequences that were passed over because the last run did not end in order: they may have left. They have a
@@ -113,6 +118,8 @@ impl Spool {
             destinations,
             losses,
             preamble: Vec::new(),
+            marks: None,
+            found_marks: Vec::new(),
             pending: Vec::new(),
             pending_bytes: 0,
             durable: Sequence(0),
@@ -135,6 +142,8 @@ impl Spool {
             acked: spool.acked_by_all(),
             dictionaries: Vec::new(),
             history: Vec::new(),
+            newest_segment: spool.newest_segment(),
+            newest_sample: None,
             losses: Vec::new(),
             skipped: None,
             renewed_from: previous,
@@ -358,12 +367,13 @@ impl Spool {
             dictionaries.push(draft);
         }
         recovery.dictionaries = dictionaries.iter().map(|draft| draft.body.clone()).collect();
+        recovery.newest_sample = contents.newest_sample;
         recovery.history = contents.history.iter().map(|draft| draft.body.clone()).collect();
-        // Until the caller sets it: a new segment must not be without dictionaries.
-        let preamble = dictionaries.into_iter().chain(&contents.history).cloned().collect();
-        if let Err(error) = self.set_preamble(preamble) {
+        // Until the caller sets them: a new segment must not be without dictionaries and marks.
+        if let Err(error) = self.set_preamble(dictionaries.into_iter().cloned().collect()) {
             tracing::warn!(%error, "dictionaries do not fit the new segment size");
         }
+        self.found_marks = merged(&contents.history, self.mark_body_bytes_max());
     }
 
     /// Adds the damage that is not known yet, as far as the list has room; the rest is found when it is read.

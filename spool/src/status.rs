@@ -5,7 +5,7 @@ use model::{DestinationId, LogId, Sequence};
 use crate::append::LOSS_RESERVE_BYTES;
 use crate::losses::{LOSS_FRAME_BYTES_MAX, LossCount, LossList, LossTotals};
 use crate::segment::SEGMENT_HEADER_BYTES;
-use crate::{Draft, Spool, to_u64};
+use crate::{Spool, to_u64};
 
 /// The state of one destination at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +116,8 @@ impl Spool {
         if changes == 0 {
             return in_open;
         }
-        let preamble: u64 = self.preamble.iter().map(Draft::frame_bytes).sum();
+        let marks = self.marks.as_ref().map_or(0, |marks| marks.bytes());
+        let preamble = self.preamble_bytes() + marks.min(self.marks_bytes_max());
         let lists = self.losses.iter().map(|list| list.len() + 1);
         let losses = LOSS_FRAME_BYTES_MAX * to_u64(lists.sum());
         let overhead = SEGMENT_HEADER_BYTES + preamble + losses + LOSS_RESERVE_BYTES + longest;

@@ -8,26 +8,29 @@ use bytes::Bytes;
 use driver::Emission;
 use model::codec;
 use model::host::Clock;
-use model::record::{JsonRecord, Loss};
+use model::record::JsonRecord;
 use model::{
     Batch, Boot, Cursor, HistoryMarks, PointId, PointIndex, RecordType, Sample, SampleFlags,
     Timestamp,
 };
-use spool::{Draft, LossTotals, Recovery, Spool, SpoolConfig, SpoolError};
+use spool::{Draft, Recovery, Spool, SpoolConfig, SpoolError};
 
 use super::clock_watch::ClockWatch;
 use super::fitness::unfit;
 use super::last::LastSamples;
+use super::marks::Marks;
 use super::refusals::Refusals;
+use super::stored::Stored;
+use super::telling::{findings, lost};
 use crate::batcher::{Batcher, CutBatch};
 use crate::points::{PlannedDictionary, PointTable};
-use crate::status::{ClockStatus, DestinationStatus, SpoolFindings, SpoolStatus, UnfitPoint};
+use crate::status::SpoolFindings;
 
 /// Reading back pauses when fewer segments than this are free before the spool would drop; a small quota has no more
 /// than a part of its own to spare.
 const READ_BACK_SEGMENTS_FREE: u64 = 2;
 /// Points whose readings do not fit them that are named, in the log and in the status; more are counted.
-const UNFIT_TOLD_MAX: usize = 20;
+pub(super) const UNFIT_TOLD_MAX: usize = 20;
 /// Dictionaries of earlier configurations told at the opening of a session, at most.
 const DICTIONARIES_KEPT: usize = 64;
 
@@ -36,44 +39,51 @@ pub(super) struct Keeping {
     pub(super) spool: Spool,
     /// Reading back pauses when less room than this is left.
     read_back_bytes: u64,
-    points: Arc<PointTable>,
-    batcher: Batcher,
+    pub(super) points: Arc<PointTable>,
+    pub(super) batcher: Batcher,
     /// Bodies of the DICT records of the newest segment and of this run, oldest first. Every segment begins with
     /// those in use, so a centre that is new to this log learns it from the frames; these are for one that goes on in
     /// the middle of a segment and has lost what it knew.
     pub(super) dictionaries: Vec<Bytes>,
-    /// What the emissions justify, as far as their samples were kept.
-    marks: HistoryMarks,
-    /// Those of the last HISTORY record that the spool took.
-    noted_marks: HistoryMarks,
-    /// They do not fit a record of this segment size, which is told once.
-    marks_too_long: bool,
-    pub(super) durable_marks: HistoryMarks,
+    pub(super) marks: Marks,
+    stored: Stored,
+    /// Samples that the spool had when they were handed over again.
+    pub(super) known_before: u64,
     /// Points of which a sample was refused: their marks stand still until their port begins again.
     frozen: BTreeSet<PointIndex>,
     pub(super) last: LastSamples,
-    samples_appended: u64,
-    refusals: Refusals,
+    pub(super) samples_appended: u64,
+    pub(super) refusals: Refusals,
     /// Those of `refusals` of which the log has told.
     refused_told: u64,
     clock: Arc<dyn Clock>,
-    clock_watch: ClockWatch,
-    found_at_start: SpoolFindings,
+    pub(super) clock_watch: ClockWatch,
+    pub(super) found_at_start: SpoolFindings,
     /// Samples given up before this run.
-    lost_before: u64,
-    fault: Option<String>,
+    pub(super) lost_before: u64,
+    pub(super) fault: Option<String>,
 }
 
 impl Keeping {
-    /// Goes on with what `recovery` found in the spool.
+    /// Goes on with what `recovery` found in the spool. `read_back` are the points whose history is read back.
     pub(super) fn new(
-        spool: Spool,
+        mut spool: Spool,
         recovery: Recovery,
         config: &SpoolConfig,
-        points: Arc<PointTable>,
+        (points, read_back): (Arc<PointTable>, &[PointIndex]),
         clock: Arc<dyn Clock>,
     ) -> Self {
         let marks = marks_of(&recovery.history);
+        let mut stored = Stored::new(read_back.iter().copied());
+        stored.find(&mut spool, &recovery, &points, &marks);
+        let marks = Marks::new(marks, spool.mark_body_bytes_max(), spool.newest_segment());
+        spool.set_marks(Box::new(marks.source()));
+        let mut refusals = Refusals::default();
+        if recovery.skipped.is_some() {
+            // What the last run refused and could not tell of any more, and what was in its memory.
+            let now = storable(clock.now());
+            refusals.note_unknown(recovery.newest_sample.unwrap_or(now), now);
+        }
         let found_at_start = findings(&recovery);
         if let Some(tail) = recovery.torn_tail {
             let SpoolFindings { frames_cut, samples_cut, .. } = found_at_start;
@@ -97,13 +107,12 @@ impl Keeping {
             last: LastSamples::new(points.len()),
             points,
             dictionaries: dictionaries.collect(),
-            durable_marks: marks.clone(),
-            noted_marks: marks.clone(),
-            marks_too_long: false,
             marks,
+            stored,
+            known_before: 0,
             frozen: BTreeSet::new(),
             samples_appended: 0,
-            refusals: Refusals::default(),
+            refusals,
             refused_told: 0,
             clock,
             clock_watch: ClockWatch::default(),
@@ -112,8 +121,8 @@ impl Keeping {
         }
     }
 
-    /// BOOT, the dictionaries of this run as far as the newest segment lacks them, and the marks: durable before
-    /// anything else happens.
+    /// BOOT, what the last run could not tell, and the dictionaries of this run as far as the newest segment lacks them:
+    /// durable before anything else happens.
     pub(super) fn note_start(&mut self, boot: &Boot) -> Result<(), SpoolError> {
         self.spool.append(small(RecordType::Boot, boot.to_record()))?;
         // First, so that dictionaries that do not fit the segments are named before any of them is written.
@@ -128,6 +137,7 @@ impl Keeping {
             self.dictionaries.push(record.clone());
         }
         self.look_at_clock();
+        self.record_refusals(true);
         self.spool.commit()?;
         Ok(())
     }
@@ -143,13 +153,9 @@ impl Keeping {
 
     fn set_preamble(&mut self) -> Result<(), SpoolError> {
         let dictionaries = self.points.dictionaries().iter();
-        let mut preamble: Vec<Draft> = dictionaries
-            .map(|dictionary| small(RecordType::Dictionary, dictionary.record.to_vec()))
-            .collect();
-        if !self.durable_marks.marks.is_empty() {
-            preamble.push(small(RecordType::History, self.durable_marks.to_record()));
-        }
-        self.spool.set_preamble(preamble)
+        let preamble = dictionaries
+            .map(|dictionary| small(RecordType::Dictionary, dictionary.record.to_vec()));
+        self.spool.set_preamble(preamble.collect())
     }
 
     /// Takes what a port handed over.
@@ -167,12 +173,17 @@ impl Keeping {
             let gateway_time = storable(sample.gateway_time);
             let sample = Sample { gateway_time, ..sample }.flagged(flags);
             self.last.note(&sample);
+            if self.stored.has(&sample) {
+                self.known_before = self.known_before.saturating_add(1);
+                self.last.note_appended(std::iter::once((sample.point, sample.source_time)));
+                continue;
+            }
+            self.stored.add(&sample);
             self.batcher.push(sample);
         }
-        let kept = |(index, _): &(PointIndex, Cursor)| !self.frozen.contains(index);
-        for (index, mark) in emission.marks.into_iter().filter(kept) {
-            if let Some(point) = self.id(index) {
-                self.marks.marks.insert(point, mark);
+        for (index, mark) in emission.marks {
+            if !self.frozen.contains(&index) {
+                self.marks.take(index, mark);
             }
         }
     }
@@ -189,6 +200,11 @@ impl Keeping {
     /// Cuts what waits and makes it durable. The marks follow the samples that justify them in the log, so recovery,
     /// which takes a prefix, never finds a mark without them.
     pub(super) fn commit(&mut self) {
+        self.commit_with(false);
+    }
+
+    /// `is_last`: whatever waits for its time is written now.
+    fn commit_with(&mut self, is_last: bool) {
         // While the disk fails, memory may be full: what is in it goes first, for only then is there room for more.
         let was_failing = self.is_failing();
         let tried = if was_failing { self.spool.commit().map(drop) } else { Ok(()) };
@@ -200,7 +216,7 @@ impl Keeping {
         for cut in self.batcher.cut(&points) {
             self.offer(cut);
         }
-        self.note_marks();
+        self.note_marks(is_last);
         match tried.and_then(|()| self.spool.commit()) {
             Ok(_) => self.note_durable(),
             Err(e) => {
@@ -214,10 +230,10 @@ impl Keeping {
 
     /// The last commit: leaves nothing to tell where the spool takes it.
     pub(super) fn commit_last(&mut self) {
-        self.commit();
+        self.commit_with(true);
         if !self.is_failing() && self.refusals.unrecorded() > 0 {
             self.record_refusals(true);
-            self.commit();
+            self.commit_with(true);
         }
     }
 
@@ -293,30 +309,32 @@ impl Keeping {
         }
         let samples = cut.batch.samples.as_slice();
         self.refusals.note(samples);
-        for index in samples.iter().map(|sample| cut.point(sample)) {
-            if !self.frozen.insert(index) {
-                continue;
-            }
-            let Some(point) = self.id(index) else { continue };
-            match self.noted_marks.marks.get(&point) {
-                Some(mark) => self.marks.marks.insert(point, mark.clone()),
-                None => self.marks.marks.remove(&point),
-            };
+        for sample in samples {
+            let index = cut.point(sample);
+            self.stored.forget(&Sample { point: index, ..sample.clone() });
+            self.frozen.insert(index);
+            self.marks.take_back(index);
         }
     }
 
-    /// Puts the marks behind the samples of this commit, if they have moved since the last HISTORY record.
-    fn note_marks(&mut self) {
-        if self.marks == self.noted_marks || self.marks_too_long {
-            return;
+    /// Takes over the marks of which the spool has all samples now, and puts a HISTORY record of those that moved behind
+    /// them when one is due.
+    fn note_marks(&mut self, is_last: bool) {
+        let now = self.clock.monotonic();
+        let (segment, written) = (self.spool.newest_segment(), self.spool.written_bytes());
+        let points = Arc::clone(&self.points);
+        let id = |index| PointId::new(points.point(index)?.id).ok();
+        for (point, mark) in self.marks.hold(segment, now, written, id) {
+            self.stored.pass(point, &mark);
         }
-        match self.spool.append(small(RecordType::History, self.marks.to_record())) {
-            Ok(_) => self.noted_marks.clone_from(&self.marks),
-            // The next commit offers them again.
-            Err(SpoolError::MemoryFull { .. }) => {}
-            Err(e) => {
-                self.marks_too_long = true;
-                tracing::warn!(error = %e, "history marks are not kept: a restart reads back more than it must");
+        for part in self.marks.due(now, written, is_last) {
+            match self.spool.append(small(RecordType::History, part.to_record())) {
+                Ok(_) => self.marks.note_written(&part, now, written),
+                // The next commit offers them again.
+                Err(e) => {
+                    tracing::debug!(error = %e, "history marks not taken; tried again");
+                    break;
+                }
             }
         }
     }
@@ -324,12 +342,7 @@ impl Keeping {
     /// All that the spool took is durable.
     fn note_durable(&mut self) {
         self.last.note_durable();
-        if self.noted_marks != self.durable_marks {
-            self.durable_marks.clone_from(&self.noted_marks);
-            if let Err(e) = self.set_preamble() {
-                tracing::warn!(error = %e, "history marks are not repeated in the next segment");
-            }
-        }
+        self.marks.note_durable();
         let refused = self.refusals.samples() - self.refused_told;
         self.refused_told = self.refusals.samples();
         if self.fault.take().is_some() {
@@ -347,13 +360,8 @@ impl Keeping {
         let mut marks = HashMap::new();
         for index in points {
             self.frozen.remove(index);
-            if self.marks.marks.is_empty() {
-                continue;
-            }
-            let point = self.id(*index);
-            if let Some(mark) = point.and_then(|point| self.marks.marks.get(&point)) {
-                marks.insert(*index, mark.clone());
-            }
+            let mark = self.id(*index).and_then(|id| self.marks.of(*index, &id));
+            marks.extend(mark.map(|mark| (*index, mark)));
         }
         marks
     }
@@ -367,100 +375,17 @@ impl Keeping {
     pub(super) fn read_back_allowed(&self) -> bool {
         !self.is_failing() && !self.spool.would_drop_within(self.read_back_bytes)
     }
-
-    /// What is known of the host's clock.
-    pub(super) fn clock_status(&self) -> ClockStatus {
-        let (steps, last_step_micros) = self.clock_watch.steps();
-        let is_plausible = self.clock_watch.is_synchronised();
-        ClockStatus { is_plausible, steps, last_step_ms: last_step_micros.map(|step| step / 1_000) }
-    }
-
-    fn unfit_points(&self) -> Vec<UnfitPoint> {
-        let shown = self.refusals.unfit().take(UNFIT_TOLD_MAX);
-        let shown = shown.map(|(index, samples, why)| {
-            let point = self.points.point(index).map(|point| point.id.to_owned());
-            let point = point.unwrap_or_else(|| format!("number {}", index.0));
-            UnfitPoint { point, samples, why: why.to_owned() }
-        });
-        shown.collect()
-    }
-
-    /// How the spool does.
-    pub(super) fn status(&self) -> SpoolStatus {
-        let status = self.spool.status();
-        let (frames_lost, samples_lost) = lost(&status.losses);
-        SpoolStatus {
-            log_id: status.log_id.to_string(),
-            oldest: status.oldest.0,
-            next: status.next.0,
-            durable: status.durable.0,
-            acked: status.acked.0,
-            destinations: status.destinations.iter().map(destination_status).collect(),
-            bytes: status.used_bytes,
-            quota_bytes: status.quota_bytes,
-            samples_appended: self.samples_appended,
-            repeats_dropped: self.batcher.repeats_dropped(),
-            frames_lost,
-            samples_lost,
-            samples_lost_in_run: samples_lost.saturating_sub(self.lost_before),
-            samples_refused: self.refusals.samples(),
-            samples_refused_unrecorded: self.refusals.unrecorded(),
-            unfit: self.unfit_points(),
-            no_ack_for_ms: None,
-            read_back_paused: !self.read_back_allowed(),
-            space_short: status.space_short,
-            found_at_start: self.found_at_start,
-            fault: self.fault.clone(),
-        }
-    }
 }
 
-fn destination_status(known: &spool::DestinationStatus) -> DestinationStatus {
-    let (frames_lost, samples_lost) = lost(&known.losses);
-    DestinationStatus {
-        id: known.id.to_string(),
-        acked: known.acked.0,
-        frames_lost,
-        samples_lost,
-        frames_skipped: known.losses.skipped.frames,
-    }
-}
-
-/// What holds is the union of all records, the newest for each point.
 fn marks_of(records: &[Vec<u8>]) -> HistoryMarks {
-    let mut marks = HistoryMarks::default();
-    for body in records {
-        match HistoryMarks::from_record(body) {
-            Ok(read) => marks.marks.extend(read.marks),
-            Err(e) => {
-                tracing::warn!(error = %e, "history marks unreadable: more is read back than it must");
-            }
-        }
-    }
-    marks
-}
-
-/// The log has told of each damaged range already, as for those that are met later.
-fn findings(recovery: &Recovery) -> SpoolFindings {
-    let frames = |loss: &Loss| loss.last.0.saturating_sub(loss.first.0).saturating_add(1);
-    let cut = recovery.torn_tail.map(|tail| tail.readable).unwrap_or_default();
-    SpoolFindings {
-        frames_damaged: recovery.losses.iter().map(frames).sum(),
-        samples_damaged: recovery.losses.iter().filter_map(|loss| loss.samples).sum(),
-        frames_cut: cut.frames,
-        samples_cut: cut.samples,
-    }
+    HistoryMarks::union(records.iter().map(Vec::as_slice), |e| {
+        tracing::warn!(error = %e, "history marks unreadable: more is read back than it must");
+    })
 }
 
 /// A host's clock before 1970 or after 2200 is set to the end of what every store admits; the sample itself is kept.
 fn storable(time: Timestamp) -> Timestamp {
     time.clamp(Timestamp::MIN, Timestamp::MAX)
-}
-
-/// Frames and samples lost, for whatever reason.
-fn lost(totals: &LossTotals) -> (u64, u64) {
-    let lost = totals.lost();
-    (lost.frames, lost.samples)
 }
 
 /// With everything acked there is always room for as many segments as may be sealed, but for what each begins with: a
@@ -485,6 +410,6 @@ fn data(samples: &[Sample], body: Vec<u8>) -> Draft {
     }
 }
 
-fn small(record_type: RecordType, body: Vec<u8>) -> Draft {
+pub(super) fn small(record_type: RecordType, body: Vec<u8>) -> Draft {
     Draft { record_type, samples: 0, ts_min: Timestamp(0), ts_max: Timestamp(0), body }
 }

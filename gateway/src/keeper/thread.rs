@@ -24,6 +24,7 @@ use super::command::{
     COMMANDS_QUEUED_MAX, Command, KeeperClosed, KeeperHandle, KeeperStatus, OpenInfo, SpoolView,
 };
 use super::keeping::Keeping;
+use super::segment_size::segment_bytes_for;
 use crate::points::PointTable;
 use crate::run::Host;
 use crate::settings::SpoolSettings;
@@ -55,6 +56,8 @@ pub struct KeeperSettings {
     pub destinations: Vec<DestinationId>,
     /// The points of this run.
     pub points: Arc<PointTable>,
+    /// Those whose history is read back.
+    pub read_back: Vec<PointIndex>,
     /// Version of the program, for the BOOT record.
     pub version: String,
 }
@@ -200,9 +203,18 @@ struct Worker {
 
 impl Worker {
     fn open(settings: KeeperSettings, host: &Host, shown: Shown) -> Result<Self, KeeperError> {
-        let KeeperSettings { spool, destinations, points, version } = settings;
+        let KeeperSettings { spool, destinations, points, read_back, version } = settings;
+        let (configured, quota) = (spool.segment.0, spool.quota.0);
+        let segment_bytes = segment_bytes_for(&points, &read_back, configured, quota);
+        if segment_bytes > configured {
+            tracing::info!(
+                segment_bytes,
+                configured,
+                "spool segments are larger than configured: each begins with the names and history marks of all points"
+            );
+        }
         let config = SpoolConfig {
-            segment_bytes: spool.segment.0,
+            segment_bytes,
             destinations,
             ..SpoolConfig::new(&spool.folder, spool.quota.0)
         };
@@ -215,7 +227,8 @@ impl Worker {
             at: host.clock.now(),
             last_sequence: log.status().durable,
         };
-        let mut keeping = Keeping::new(log, recovery, &config, points, Arc::clone(&host.clock));
+        let of_run = (points, read_back.as_slice());
+        let mut keeping = Keeping::new(log, recovery, &config, of_run, Arc::clone(&host.clock));
         keeping.note_start(&boot)?;
         let mut worker = Self {
             keeping,
@@ -334,7 +347,7 @@ impl Worker {
                     spool: status,
                     clock: self.keeping.clock_status(),
                     last: self.keeping.last.clone(),
-                    marks: self.keeping.durable_marks.clone(),
+                    marks: self.keeping.marks.durable().clone(),
                 }));
             }
             Command::Resume { .. } | Command::Flush { .. } | Command::Stop => {}

@@ -56,7 +56,8 @@ impl Bench {
         let points = Arc::new(crate::PointTable::default());
         let destinations = vec![model::DestinationId::default()];
         let version = "test".to_owned();
-        let settings = KeeperSettings { spool, destinations, points, version };
+        let settings =
+            KeeperSettings { spool, destinations, points, read_back: Vec::new(), version };
         let (emissions, emissions_rx) = mpsc::channel(1);
         drop(emissions);
         let keeper = Keeper::start(

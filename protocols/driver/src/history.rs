@@ -20,16 +20,18 @@
 //! missing between live ones without a word: there only pages move the mark. A history that logs at times of its own never meets the
 //! live values; it is then read again every minute and alone moves the mark.
 //!
-//! **Once**: what a page and the subscription both bring is handed over once, by whichever comes first. The live values
+//! **Once**: the cursor on disk is the mark with digests of the values that stand at it, so that a restart, which reads
+//! *at* the mark, does not hand them over again. What a page and the subscription both bring is handed over once, by
+//! whichever comes first. The live values
 //! that lie at or after the cursor are remembered for that, and the last ones that pages brought, both in a bounded
 //! number. Where there are more, some are handed over twice, which costs rows and changes no figure (INV-4).
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use model::{Sample, Timestamp, Value};
+use model::{Cursor, Sample, Timestamp, Value};
 
 /// How often a history that met the live values is read again, for values that sampling skipped.
 pub const RECHECK_MET: Duration = Duration::from_mins(10);
@@ -48,6 +50,8 @@ const AHEAD_MAX: usize = 100;
 const LIVE_REMEMBERED: usize = 1_024;
 /// The newest values of pages that are remembered, for live values that come after them.
 const PAGED_REMEMBERED: usize = 64;
+/// Values at the mark whose digests go into its cursor; more than so many are handed over again after a restart.
+const CURSOR_DIGESTS_MAX: usize = 8;
 /// A cursor further ahead of our clock than this says that our clock is wrong, not that a device's was.
 const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -139,13 +143,15 @@ pub struct Tracker {
     failures: u32,
     live: Remembered,
     paged: Remembered,
+    /// What an earlier run had handed over of the time of its mark.
+    at_mark: VecDeque<(Timestamp, u32)>,
 }
 
 /// Samples that were handed over, the newest so many of them.
 #[derive(Debug, Clone)]
 struct Remembered {
     max: usize,
-    samples: VecDeque<(Timestamp, u64)>,
+    samples: VecDeque<(Timestamp, u32)>,
 }
 
 impl Remembered {
@@ -175,18 +181,17 @@ impl Remembered {
     }
 }
 
-/// Time, and a digest of status and value: the same for the same reading.
-fn fingerprint(sample: &Sample) -> (Timestamp, u64) {
-    let mut hasher = DefaultHasher::new();
-    sample.quality.hash(&mut hasher);
-    match &sample.value {
-        None => 0_u8.hash(&mut hasher),
-        Some(Value::Decimal(mantissa)) => (1_u8, mantissa).hash(&mut hasher),
-        Some(Value::Float(value)) => (2_u8, value.to_bits()).hash(&mut hasher),
-        Some(Value::Bool(value)) => (3_u8, value).hash(&mut hasher),
-        Some(Value::Text(text)) => (4_u8, text).hash(&mut hasher),
-    }
-    (sample.source_time, hasher.finish())
+/// Time, and a digest of status and value: the same for the same reading, in each version of this program.
+fn fingerprint(sample: &Sample) -> (Timestamp, u32) {
+    let digest = crc32c::crc32c(&sample.quality.0.to_le_bytes());
+    let (form, value): (u8, &[u8]) = match &sample.value {
+        None => (0, &[]),
+        Some(Value::Decimal(mantissa)) => (1, &mantissa.to_le_bytes()),
+        Some(Value::Float(value)) => (2, &value.to_bits().to_le_bytes()),
+        Some(Value::Bool(value)) => (3, &[u8::from(*value)]),
+        Some(Value::Text(text)) => (4, text.as_str().as_bytes()),
+    };
+    (sample.source_time, crc32c::crc32c_append(crc32c::crc32c_append(digest, &[form]), value))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,7 +257,42 @@ impl Tracker {
             failures: 0,
             live: Remembered::new(LIVE_REMEMBERED),
             paged: Remembered::new(PAGED_REMEMBERED),
+            at_mark: VecDeque::new(),
         }
+    }
+
+    /// Reads back from a cursor that [`Self::to_cursor`] gave, or from `start` without one.
+    pub fn resume(cursor: Option<&Cursor>, start: Timestamp, page_size: usize) -> Self {
+        let mark = cursor.and_then(Cursor::time);
+        let mut tracker = Self::new(mark, start, page_size);
+        if let Some((cursor, mark)) = cursor.zip(mark) {
+            let digests = cursor.as_str().split(' ').skip(1);
+            let digests = digests.filter_map(|digest| u32::from_str_radix(digest, 16).ok());
+            tracker.at_mark = digests.map(|digest| (mark, digest)).collect();
+        }
+        tracker
+    }
+
+    /// The mark as it is kept on disk: its time, and what was handed over of this time.
+    #[must_use]
+    pub fn to_cursor(&self) -> Option<Cursor> {
+        let mark = self.mark?;
+        let known = [&self.live.samples, &self.paged.samples, &self.at_mark];
+        let known = known.into_iter().flatten().copied();
+        let of_border = self.border.iter().map(fingerprint);
+        let mut digests: Vec<u32> = of_border
+            .chain(known)
+            .filter(|(at, _)| *at == mark)
+            .map(|(_, digest)| digest)
+            .collect();
+        digests.sort_unstable();
+        digests.dedup();
+        digests.truncate(CURSOR_DIGESTS_MAX);
+        let mut text = mark.0.to_string();
+        for digest in digests {
+            write!(text, " {digest:08x}").expect("a String takes all");
+        }
+        Cursor::new(text)
     }
 
     /// Remembers so many live values instead: many points share the memory.
@@ -330,7 +370,7 @@ impl Tracker {
             }
             self.move_mark();
         }
-        let known = self.seen(&sample) || self.live.has(&sample) || self.paged.has(&sample);
+        let known = self.seen(&sample) || self.handed_over(&sample) || self.paged.has(&sample);
         let fills_up = !known && self.remember_live(&sample, counts);
         let samples: Vec<Sample> = Some(sample).filter(|_| !known).into_iter().collect();
         let mark = self.mark_if_moved(before);
@@ -436,7 +476,7 @@ impl Tracker {
         } else {
             Taken::Nothing
         };
-        samples.retain(|sample| !self.live.has(sample));
+        samples.retain(|sample| !self.handed_over(sample));
         self.live.forget_before(self.cursor);
         let newest = samples.len().saturating_sub(PAGED_REMEMBERED);
         samples.iter().skip(newest).for_each(|sample| self.paged.add(sample));
@@ -445,6 +485,10 @@ impl Tracker {
         let mark = self.mark_if_moved(before.1);
         let something = !samples.is_empty() || mark.is_some();
         (taken, something.then_some(Action::Emit { samples, mark }))
+    }
+
+    fn handed_over(&self, sample: &Sample) -> bool {
+        self.live.has(sample) || self.at_mark.contains(&fingerprint(sample))
     }
 
     fn seen(&self, sample: &Sample) -> bool {

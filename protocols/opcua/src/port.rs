@@ -10,7 +10,7 @@ use async_opcua::types::StatusCode;
 use async_trait::async_trait;
 use driver::{Backoff, Emission, HistoryFrom, Port, PortLink, Stopped, jitter};
 use futures::FutureExt;
-use model::{Cursor, Quality, Sample, Timestamp};
+use model::{Quality, Sample, Timestamp};
 
 use crate::complaints::{Complaints, Kind};
 use crate::driver::PlannedPort;
@@ -104,8 +104,8 @@ impl Worker {
                 HistoryFrom::All => Timestamp::MIN,
                 HistoryFrom::Time(time) => time.max(Timestamp::MIN),
             };
-            let mark = link.marks.get(&point.codec.point).and_then(Cursor::time);
-            Some(Tracker::new(mark, start, page).remembering(remembered))
+            let cursor = link.marks.get(&point.codec.point);
+            Some(Tracker::resume(cursor, start, page).remembering(remembered))
         });
         Self {
             trackers: trackers.collect(),

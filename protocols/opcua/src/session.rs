@@ -237,7 +237,10 @@ impl<'a> Serving<'a> {
     /// One step of a point's tracker, if it has one; what it wants is noted, what it hands over is gathered.
     fn step(&mut self, index: usize, event: Event, emission: &mut Emission) {
         let Some(tracker) = &mut self.worker.trackers[index] else { return };
-        for action in tracker.step(event) {
+        let actions = tracker.step(event);
+        let moves = |action: &Action| matches!(action, Action::Emit { mark: Some(_), .. });
+        let cursor = if actions.iter().any(moves) { tracker.to_cursor() } else { None };
+        for action in actions {
             match action {
                 Action::Read { from, continuation } => {
                     self.wanted.push_back((index, from, continuation));
@@ -245,9 +248,9 @@ impl<'a> Serving<'a> {
                 Action::Emit { mut samples, mark } => {
                     emission.samples.append(&mut samples);
                     let point = self.worker.plan.points[index].codec.point;
-                    if let Some(mark) = mark {
+                    if let Some(cursor) = cursor.clone().filter(|_| mark.is_some()) {
                         emission.marks.retain(|(marked, _)| *marked != point);
-                        emission.marks.push((point, mark.into()));
+                        emission.marks.push((point, cursor));
                     }
                 }
                 Action::Wait(after) => {

@@ -459,3 +459,48 @@ fn another_status_or_value_at_one_time_is_another_reading() {
         assert_eq!(tracker.step(of(&other)), []);
     }
 }
+
+/// Each restart stored the value at the mark once more.
+#[test]
+fn a_restart_hands_over_nothing_of_the_mark_again() {
+    let end = check(
+        Tracker::new(None, Timestamp(0), 50),
+        &[
+            (CONNECTED, &[read(0)]),
+            (page(&[(1, 1), (2, 2), (2, 3)]), &[emit(&[(1, 1), (2, 2), (2, 3)], Some(2)), read(2)]),
+        ],
+    );
+    let cursor = end.to_cursor().unwrap();
+    assert_eq!(cursor.time(), Some(Timestamp(2)));
+    assert_eq!(cursor.as_str().split(' ').count(), 3, "{}", cursor.as_str());
+    check(
+        Tracker::resume(Some(&cursor), Timestamp(0), 50),
+        &[
+            (CONNECTED, &[read(2)]),
+            // Another value of the same time is new.
+            (page(&[(2, 2), (2, 3), (2, 4), (3, 5)]), &[emit(&[(2, 4), (3, 5)], Some(3)), read(3)]),
+        ],
+    );
+    // The subscription may be first.
+    check(
+        Tracker::resume(Some(&cursor), Timestamp(0), 50),
+        &[(CONNECTED, &[read(2)]), (live(2, 3), &[])],
+    );
+    // A cursor of an earlier version of this program, and one of nobody.
+    for (text, from) in [("2", 2), ("2 zz 77", 2), ("seq 7", 0), ("", 0)] {
+        let cursor = model::Cursor::new(text).unwrap();
+        check(Tracker::resume(Some(&cursor), Timestamp(0), 50), &[(CONNECTED, &[read(from)])]);
+    }
+}
+
+/// A cursor stays within its limit, whatever stands at the mark.
+#[test]
+fn a_cursor_names_a_bounded_number_of_values() {
+    let many: Vec<(i64, i64)> = (0..40).map(|n| (2, n)).collect();
+    let mut tracker = Tracker::new(None, Timestamp(0), 50);
+    tracker.step(CONNECTED);
+    tracker.step(page(&many));
+    let cursor = tracker.to_cursor().unwrap();
+    assert_eq!(cursor.as_str().split(' ').count(), 1 + CURSOR_DIGESTS_MAX);
+    assert!(cursor.as_str().len() <= model::record::CURSOR_BYTES_MAX);
+}

@@ -64,7 +64,7 @@ struct World {
     waiting: bool,
     asked: Option<(Timestamp, Option<Vec<u8>>)>,
     answer: Option<Answer>,
-    emissions: Vec<(Vec<Sample>, Option<Timestamp>)>,
+    emissions: Vec<(Vec<Sample>, Option<Cursor>)>,
 }
 
 impl World {
@@ -109,14 +109,16 @@ impl World {
     }
 
     fn step(&mut self, event: Event) {
-        for action in self.tracker.step(event) {
+        let actions = self.tracker.step(event);
+        let cursor = self.tracker.to_cursor();
+        for action in actions {
             match action {
                 Action::Read { from, continuation } => {
                     assert!(self.asked.is_none() && self.answer.is_none(), "two reads under way");
                     self.asked = Some((from, continuation));
                 }
                 Action::Emit { samples, mark } => {
-                    self.emissions.push((samples, mark));
+                    self.emissions.push((samples, cursor.clone().filter(|_| mark.is_some())));
                     if let Some(mark) = mark {
                         self.check_mark(mark);
                     }
@@ -217,8 +219,8 @@ impl World {
             Op::Kill { kept } => {
                 self.break_link();
                 self.emissions.truncate(self.emissions.len() * kept / 100);
-                let mark = self.emissions.iter().filter_map(|(_, mark)| *mark).max();
-                self.tracker = Tracker::new(mark, Timestamp(0), self.server.page_size);
+                let cursor = self.emissions.iter().rev().find_map(|(_, cursor)| cursor.as_ref());
+                self.tracker = Tracker::resume(cursor, Timestamp(0), self.server.page_size);
             }
         }
     }
