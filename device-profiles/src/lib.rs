@@ -26,6 +26,7 @@
 //! source = "manual"                 # who says so …
 //! unverified = true                 # … and that no document opened by us confirmed it
 //! poll = "1min"                       # how often it is read, where that differs from the device's `poll`
+//! history = true                    # the device remembers this point, and it is read back (not Modbus)
 //! register = 72                     # the remaining keys are the address
 //! ```
 //!

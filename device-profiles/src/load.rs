@@ -118,6 +118,7 @@ fn point(
         let message = format!("`poll`: expected 20ms to 24h, found {}", written(poll.value));
         problems.push(poll.problem("GW-C039", message).help("such as \"1min\" for a counter"));
     }
+    let history = table.optional::<bool>("history", problems);
     Some(ProfilePoint {
         metric: metric?.value,
         unit: unit.map_or(Unit::One, |unit| unit.value),
@@ -130,6 +131,7 @@ fn point(
         source: source.map(|source| source.value),
         unverified,
         poll: poll.map(|poll| poll.value),
+        history: history.map(|history| history.value),
         address: table,
     })
 }

@@ -62,6 +62,8 @@ pub struct ProfilePoint {
     pub unverified: bool,
     /// How often it is worth reading, where that differs from the rest: a serial number once an hour.
     pub poll: Option<Duration>,
+    /// Whether the device remembers its values, so that they are worth reading back.
+    pub history: Option<bool>,
     /// The remaining keys: the address, which only the protocol understands, not yet read.
     pub address: Table,
 }

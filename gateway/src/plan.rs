@@ -218,6 +218,11 @@ fn device_spec(
         }
     }
     check_groups(device, &profile, problems);
+    let is_read = |metric: &&str| {
+        device.points.as_ref().is_none_or(|wanted| wanted.value.iter().any(|m| m == metric))
+    };
+    let read = profile.points.iter().map(|point| point.metric.as_str()).filter(is_read);
+    device.history.check(&device.id.value, &profile, read, problems);
     let place = Place {
         enterprise: enterprise.clone(),
         site: site.clone(),
@@ -239,7 +244,7 @@ fn device_spec(
             }
         };
         let index = PointIndex(u32::try_from(first + points.len()).unwrap_or(u32::MAX));
-        let (poll, history) = (interval(device, point), device.history);
+        let (poll, history) = (interval(device, point), device.history.of(point));
         points.push(PointInfo {
             id,
             place: place.clone(),

@@ -34,7 +34,9 @@
 //! poll = "5s"
 //! points = ["e_import", "p_total"]     # all of the profile when left out
 //!                                      # `[[device.group]]` has points of another interval: see `poll_groups`
-//! history = true                       # read back what the device remembers
+//! history = true                       # read back what the device remembers: of each point of which the profile does not
+//!                                      # say that it remembers none; or some points: ["e_import"]; or none: false.
+//!                                      # Left out, the profile's points say it themselves
 //! history_from = "all"                 # or a time with its offset
 //! ```
 //!
@@ -44,9 +46,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{ByteSize, Item, Problem, Problems, SourceFile, Spanned, Table, written};
+use config::{ByteSize, Problem, Problems, SourceFile, Spanned, Table, written};
 pub use device_profiles::POLL_INTERVALS;
-use driver::HistoryFrom;
 use model::GatewayId;
 use model::dictionary::DisplayName;
 use model::id::check_id;
@@ -54,8 +55,10 @@ use spool::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 use crate::poll_groups::{GroupSettings, checked_poll, read_groups};
 
+mod history;
 mod uplinks;
 
+pub use history::HistorySettings;
 pub use uplinks::UplinkSettings;
 
 /// Shortest and longest accepted commit interval: below, each sample wears the disk; above, a power cut takes much.
@@ -130,8 +133,8 @@ pub struct DeviceSettings {
     pub groups: Vec<GroupSettings>,
     /// The metrics wanted; all when `None`.
     pub points: Option<Spanned<Vec<String>>>,
-    /// Whether and from when on what the device remembers is read back.
-    pub history: Option<HistoryFrom>,
+    /// Of which points, and from when on, what the device remembers is read back.
+    pub history: HistorySettings,
     /// The protocol's keys.
     pub rest: Table,
 }
@@ -329,7 +332,7 @@ fn read_device(mut table: Table, problems: &mut Problems) -> Option<DeviceSettin
     let poll = poll.map_or(POLL_DEFAULT, |found| checked_poll(&found, problems));
     let groups = read_groups(&mut table, problems);
     let points = table.optional("points", problems);
-    let history = read_history(&mut table, problems);
+    let history = HistorySettings::read(&mut table, problems);
     Some(DeviceSettings {
         id: id?,
         name: name.unwrap_or_default(),
@@ -355,31 +358,6 @@ fn read_place(
     }
     let level = |at: usize| levels.get(at).map(|level| (*level).to_owned());
     (level(0), level(1))
-}
-
-fn read_history(table: &mut Table, problems: &mut Problems) -> Option<HistoryFrom> {
-    let wanted = table.or("history", false, problems);
-    let from = table.optional::<Item>("history_from", problems);
-    let Some(from) = from else { return wanted.then_some(HistoryFrom::All) };
-    if !wanted {
-        let message = "`history_from` is given, but `history` is not `true`";
-        problems.push(from.problem("GW-C019", message).help("add `history = true`").warning());
-    }
-    let time = match from.value.clone() {
-        Item::Text(text) if text == "all" => Ok(HistoryFrom::All),
-        item => config::FromToml::from_item(item).map(HistoryFrom::Time),
-    };
-    match time {
-        Ok(from) => wanted.then_some(from),
-        Err(found) => {
-            let message = format!(
-                "`history_from`: expected \"all\" or a time with its offset, found {found}"
-            );
-            problems
-                .push(from.problem("C003", message).help("for example 2018-01-01T00:00:00+09:00"));
-            None
-        }
-    }
 }
 
 fn unique<'a>(ids: impl Iterator<Item = &'a Spanned<String>>, what: &str, problems: &mut Problems) {

@@ -162,13 +162,19 @@ fn points_of(
     options: &ProfileOptions,
     problems: &mut Problems,
 ) -> Vec<(Point, Duration)> {
-    if spec.points.iter().any(|point| point.history.is_some()) {
-        let message = format!(
-            "`{}` cannot be read back: Modbus devices give only what is now",
-            spec.id.value
-        );
-        problems
-            .push(spec.id.problem(CODE_HISTORY, message).help("remove `history` from this device"));
+    let read_back: Vec<&driver::PointSpec> =
+        spec.points.iter().filter(|point| point.history.is_some()).collect();
+    if let Some(first) = read_back.first() {
+        let device = &spec.id.value;
+        let which = if read_back.len() == spec.points.len() {
+            format!("`{device}`")
+        } else {
+            format!("`{}` of `{device}`", first.profile.metric)
+        };
+        let message =
+            format!("`history`: {which} cannot be read back: Modbus devices give only what is now");
+        let help = "remove `history` from this device, or from the point in its profile";
+        problems.push(spec.id.problem(CODE_HISTORY, message).help(help));
     }
     let point = |point: &driver::PointSpec, problems: &mut Problems| {
         let profile = &point.profile;

@@ -44,6 +44,7 @@ fn form(data_type: DataType) -> Form {
         source: None,
         unverified: true,
         poll: None,
+        history: None,
         address: config::Table::empty(&config::SourceFile::new("p", "")),
     };
     let kind = if data_type.is_float() { RawKind::Float } else { RawKind::Integer };

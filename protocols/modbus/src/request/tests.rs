@@ -21,6 +21,7 @@ fn point(index: u32, area: Area, start: u16, data_type: DataType) -> Point {
         source: None,
         unverified: true,
         poll: None,
+        history: None,
         address: Table::parse(&SourceFile::new("p", ""), &mut Problems::default()),
     };
     let order = Order::big_endian(2);

@@ -42,6 +42,7 @@ fn profile_point(resolution: Option<&str>) -> ProfilePoint {
         source: None,
         unverified: false,
         poll: None,
+        history: None,
         address: Table::parse(&Arc::clone(&file), &mut Problems::default()),
     }
 }

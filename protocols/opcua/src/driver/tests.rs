@@ -37,6 +37,7 @@ fn port(port: &str, device: &str, point: &str) -> PortSpec {
         source: None,
         unverified: false,
         poll: None,
+        history: None,
         address: table(point),
     });
     let profile = DeviceProfile {
