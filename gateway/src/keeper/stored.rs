@@ -5,7 +5,7 @@
 //! What is remembered is bounded. A sample that is no longer remembered may be stored twice, which costs a row and
 //! changes no figure (INV-4).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use model::{
@@ -16,9 +16,8 @@ use spool::{DestinationIndex, Recovery, Spool};
 
 use crate::points::PointTable;
 
-/// Samples that are remembered of one point, the newest ones.
-const OF_POINT_MAX: usize = 2_048;
-/// Samples that are remembered of all points.
+/// Samples that are remembered of all points. None makes room for another: reading again goes from the oldest on, and
+/// each would push out the next one that it will meet.
 const OF_ALL_MAX: usize = 1 << 20;
 
 /// Bytes of frames that are read at once.
@@ -31,14 +30,14 @@ type Fingerprint = (Timestamp, u64);
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     /// Only points that are read back.
-    points: HashMap<PointIndex, VecDeque<Fingerprint>>,
+    points: HashMap<PointIndex, BTreeSet<Fingerprint>>,
     count: usize,
 }
 
 impl Stored {
     /// Remembers samples of these points, which are read back.
     pub(super) fn new(points: impl IntoIterator<Item = PointIndex>) -> Self {
-        let points = points.into_iter().map(|point| (point, VecDeque::new())).collect();
+        let points = points.into_iter().map(|point| (point, BTreeSet::new())).collect();
         Self { points, count: 0 }
     }
 
@@ -51,14 +50,9 @@ impl Stored {
     /// The spool will have this sample, or [`Self::forget`] is told.
     pub(super) fn add(&mut self, sample: &Sample) {
         let Some(known) = self.points.get_mut(&sample.point) else { return };
-        if known.len() >= OF_POINT_MAX || self.count >= OF_ALL_MAX {
-            if known.pop_front().is_none() {
-                return;
-            }
-            self.count -= 1;
+        if self.count < OF_ALL_MAX && known.insert(fingerprint(sample)) {
+            self.count += 1;
         }
-        known.push_back(fingerprint(sample));
-        self.count += 1;
     }
 
     /// Looks for samples at and after the marks where the spool may have some: in the segment that was the newest. All
@@ -108,21 +102,15 @@ impl Stored {
     /// The sample was refused.
     pub(super) fn forget(&mut self, sample: &Sample) {
         let Some(known) = self.points.get_mut(&sample.point) else { return };
-        let before = known.len();
-        let refused = fingerprint(sample);
-        known.retain(|known| *known != refused);
-        self.count -= before - known.len();
+        self.count -= usize::from(known.remove(&fingerprint(sample)));
     }
 
     /// The mark of the point is here now, and reading will never begin before it.
     pub(super) fn pass(&mut self, point: PointIndex, mark: &Cursor) {
         let (Some(known), Some(mark)) = (self.points.get_mut(&point), mark.time()) else { return };
-        let before = known.len();
-        known.retain(|(at, _)| *at >= mark);
-        if known.capacity() > 4 * known.len() + 8 {
-            known.shrink_to(2 * known.len());
-        }
-        self.count -= before - known.len();
+        let later = known.split_off(&(mark, 0));
+        self.count -= known.len();
+        *known = later;
     }
 }
 
