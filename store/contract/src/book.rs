@@ -1,9 +1,13 @@
 //! The book of logs: how far each is durable, which dictionaries it followed, and how a draft moves it. Pure; an engine
 //! keeps it as named numbers, in the same transaction as the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use model::{CommitNumber, DictionaryHash, FrameHash, GatewayId, Generation, LogId, Sequence};
+use model::{
+    CommitNumber, Dictionary, DictionaryHash, FrameHash, GatewayId, Generation, LogId, PointId,
+    Sequence,
+};
 
 use crate::draft::{CommitDraft, LogKey, Watermark, WatermarkMove};
 use crate::error::{DraftError, DraftFault};
@@ -56,6 +60,35 @@ pub struct LogBook {
     dictionaries: BTreeMap<LogKey, BTreeMap<Sequence, (DictionaryHash, CommitNumber)>>,
     /// The last commit; 0 when there was none.
     pub commit: CommitNumber,
+    following: Following,
+}
+
+/// The dictionaries that the frames of each log follow now, side by side: one describes whole devices, so a gateway of
+/// many has several, and its frames name them by turns. Known of this run alone: after a start each may be noted again.
+#[derive(Debug, Clone, Default)]
+struct Following(BTreeMap<LogKey, BTreeMap<DictionaryHash, Arc<Dictionary>>>);
+
+impl PartialEq for Following {
+    /// It is no part of what the book says.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Following {}
+
+impl Following {
+    /// Notes that a log follows a dictionary, which ends those that describe one of its points; whether that is new.
+    fn follow(&mut self, key: &LogKey, hash: DictionaryHash, dictionary: &Arc<Dictionary>) -> bool {
+        let known = self.0.entry(key.clone()).or_default();
+        if known.contains_key(&hash) {
+            return false;
+        }
+        let points: BTreeSet<&PointId> = dictionary.points.iter().map(|point| &point.id).collect();
+        known.retain(|_, other| !other.points.iter().any(|point| points.contains(&point.id)));
+        known.insert(hash, Arc::clone(dictionary));
+        true
+    }
 }
 
 /// What a draft comes to.
@@ -216,8 +249,8 @@ impl LogBook {
         Ok(admitted)
     }
 
-    /// Notes where frames that were admitted begin to follow another dictionary than those before them. Rows are found
-    /// by generation and sequence, so this tells of each row what it means, whatever the dictionaries are called.
+    /// Notes where frames that were admitted begin to follow a dictionary. Rows are found by generation and sequence, so
+    /// the last use before a row of a dictionary that has its point tells what it means.
     fn follow_dictionaries(
         &mut self,
         draft: &CommitDraft,
@@ -227,7 +260,12 @@ impl LogBook {
         let new = draft.frames.iter().zip(admitted).filter(|(_, generation)| generation.is_some());
         for (frame, _) in new {
             let hash = frame.batch.dictionary;
-            let uses = self.dictionaries.entry((frame.gateway.clone(), frame.log_id)).or_default();
+            let key = (frame.gateway.clone(), frame.log_id);
+            if !self.following.follow(&key, hash, &frame.dictionary) {
+                continue;
+            }
+            let uses = self.dictionaries.entry(key).or_default();
+            // After a start it goes on.
             if uses.last_key_value().is_some_and(|(_, (last, _))| *last == hash) {
                 continue;
             }

@@ -51,6 +51,7 @@ pub async fn run(make: Make<'_>) {
         drafts::a_store_opened_again_goes_on,
         drafts::a_commit_that_was_dropped_is_whole_or_not_there,
         drafts::dictionaries_are_kept_and_their_uses_noted,
+        drafts::dictionaries_side_by_side_are_noted_once,
         reading::columns_are_those_of_the_contract,
         reading::values_of_each_type_come_back_exactly,
         reading::qualities_come_back_as_words_and_codes,

@@ -264,3 +264,28 @@ pub(super) async fn dictionaries_are_kept_and_their_uses_noted(engine: &mut dyn 
     let found: Vec<_> = uses.iter().map(|one| (one.from.0, one.dictionary, one.commit.0)).collect();
     assert_eq!(found, [(1, plant.dictionary.hash(), 1), (4, changed.dictionary.hash(), 2)]);
 }
+
+/// A gateway of many devices has several dictionaries, and each of its frames names one of them.
+pub(super) async fn dictionaries_side_by_side_are_noted_once(engine: &mut dyn Engine) {
+    let a = Plant::of_one();
+    let b = Plant::new("gw-1", 1, &[("n/e", ValueType::Float)]);
+    let changed = Plant::new("gw-1", 1, &[("m/e", ValueType::Float)]);
+    let mut store = engine.open().await;
+    for one in [&a, &b, &changed] {
+        put(store.as_mut(), one).await;
+    }
+    let by_turns = [&a, &b, &a, &b, &changed, &b, &changed, &b, &a, &b];
+    for (sequence, plant) in (1..).zip(by_turns) {
+        let at = i64::try_from(sequence).unwrap_or_default();
+        let frame = if plant.dictionary.hash() == a.dictionary.hash() {
+            plant.frame(sequence, &[(0, at, at)])
+        } else {
+            plant.frame_of(sequence, vec![good(0, at, Value::Float(0.5))])
+        };
+        store.commit(plant.draft(sequence - 1, vec![frame])).await.expect("a commit");
+    }
+    let uses = engine.readings().await.dictionary_uses();
+    let found: Vec<_> = uses.iter().map(|one| (one.from.0, one.dictionary)).collect();
+    let [a, b, changed] = [a, b, changed].map(|one| one.dictionary.hash());
+    assert_eq!(found, [(1, a), (2, b), (5, changed), (9, a)]);
+}
