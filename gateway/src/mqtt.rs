@@ -16,10 +16,10 @@ use std::time::Duration;
 use driver::Backoff;
 use model::wire::{MESSAGE_BYTES_MAX, PART_MESSAGE_BYTES_MIN};
 use model::{Ack, GatewayId, topic};
-use rumqttc::Transport as Wire;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, PubAckReason, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::{Outgoing as Sent, Transport as Wire};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -109,6 +109,14 @@ impl Broker {
         options.set_clean_start(true);
         options.set_max_packet_size(Some(INCOMING_BYTES_MAX));
         options.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
+        // A broker says for it that it is gone, when it is killed or its network breaks.
+        options.set_last_will(LastWill::new(
+            topic::state(gateway),
+            topic::OFFLINE,
+            QoS::AtLeastOnce,
+            false,
+            None,
+        ));
         if let Some((user, file)) = &settings.credentials {
             options.set_credentials(user, config::read_secret(file)?.expose());
         }
@@ -170,7 +178,13 @@ impl Broker {
         loop {
             let event = match eventloop.poll().await {
                 Ok(Event::Incoming(event)) => event,
-                Ok(Event::Outgoing(_)) => continue,
+                Ok(Event::Outgoing(sent)) => {
+                    // A centre that came since, or missed the first one, hears it with each keep-alive.
+                    if sent == Sent::PingReq {
+                        self.say_state(client, topic::ONLINE);
+                    }
+                    continue;
+                }
                 Err(e) => {
                     if reasons::is_too_large(&e) {
                         known.packet_bytes_max = (packet_bytes_max / 2).max(PART_MESSAGE_BYTES_MIN);
@@ -204,6 +218,7 @@ impl Broker {
                     }
                     let outgoing =
                         Published { client: client.clone(), topic: up.clone(), message_bytes_max };
+                    self.say_state(client, topic::ONLINE);
                     let outgoing: Option<Arc<dyn Outgoing>> = Some(Arc::new(outgoing));
                     connection.send_replace(Connection { outgoing, reason: None });
                 }
@@ -227,8 +242,19 @@ impl Broker {
         }
     }
 
+    /// Says that it is there or goes. At QoS 0: without an answer, a broker whose rights are older than this topic loses
+    /// nothing but this, and each frame says it as well.
+    fn say_state(&self, client: &AsyncClient, state: &'static str) {
+        let topic = topic::state(&self.gateway);
+        if let Err(e) = client.try_publish(topic, QoS::AtMostOnce, false, state) {
+            tracing::debug!(error = %e, state, "state was not published");
+        }
+    }
+
     /// Asks for a clean end and drives the connection until it is sent, at most a moment long.
     async fn say_goodbye(&self, client: &AsyncClient, eventloop: &mut EventLoop) {
+        // A clean end takes the will back.
+        self.say_state(client, topic::OFFLINE);
         if client.try_disconnect().is_ok() {
             let drain = async { while eventloop.poll().await.is_ok() {} };
             if tokio::time::timeout(Duration::from_millis(500), drain).await.is_err() {

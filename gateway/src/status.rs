@@ -256,7 +256,7 @@ pub struct UplinkStatus {
     pub connected: bool,
     /// Why not, while it is not.
     pub reason: Option<String>,
-    /// Why nothing is freed although it is connected, and what to do.
+    /// What is wrong although it is connected, mostly why nothing is freed, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
     /// Why a new log began by itself in this run, when one did.

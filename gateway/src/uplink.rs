@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use driver::Backoff;
+use model::ack::TWO_GATEWAYS;
 use model::{Ack, DurabilityClass, Epoch, FrameHash, LogId, Sequence, StoreId};
 
 /// Most frames sent and not committed.
@@ -29,6 +30,8 @@ pub const CONFIRM_AFTER: Duration = Duration::from_secs(2);
 const FORGET_AFTER: Duration = Duration::from_mins(2);
 /// Least time between two new logs: what somebody forges must not make one after the other.
 pub const NEW_LOG_INTERVAL: Duration = Duration::from_hours(1);
+/// How long a status says that another gateway has the same id, after the centre said it last; it says so once a minute.
+const TOLD_FOR: Duration = Duration::from_mins(10);
 /// Longest wait that ingest may ask for.
 pub const SLOW_MAX: Duration = Duration::from_mins(1);
 
@@ -219,6 +222,8 @@ pub struct Uplink {
     /// When the last new log began.
     log_begun_at: Option<Duration>,
     fault: Option<String>,
+    /// That another gateway has this one's id, and when the centre said so last.
+    told: Option<(String, Duration)>,
 }
 
 /// Whether an ack promises what frees a spool: D0 and D1 do not outlive a power cut of the centre.
@@ -263,6 +268,7 @@ impl Uplink {
             suspicion: None,
             log_begun_at: None,
             fault: None,
+            told: None,
         }
     }
 
@@ -290,10 +296,10 @@ impl Uplink {
         self.resends
     }
 
-    /// Why nothing is freed although the centre answers, and what to do.
+    /// What is wrong although the centre answers, mostly why nothing is freed, and what to do.
     #[must_use]
     pub fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+        self.fault.as_deref().or_else(|| self.told.as_ref().map(|(text, _)| text.as_str()))
     }
 
     /// Takes one event at `now` (monotonic) and says what to do.
@@ -343,6 +349,7 @@ impl Uplink {
             Event::Tick { chance } => {
                 self.resend_if_stalled(now, chance, &mut actions);
                 self.look_again(now, &mut actions);
+                self.told.take_if(|(_, at)| now.saturating_sub(*at) >= TOLD_FOR);
             }
         }
         self.send_more(now, &mut actions);
@@ -383,6 +390,11 @@ impl Uplink {
     fn take_ack(&mut self, ack: &Ack, now: Duration, actions: &mut Vec<Action>) {
         let is_ours = ack.log_id == self.log_id && ack.v == model::ack::ACK_VERSION;
         if !is_ours || !is_promise(ack) {
+            return;
+        }
+        if let Some(fault) = ack.fault.as_ref().filter(|fault| fault.code == TWO_GATEWAYS) {
+            // Nothing is refused: the log goes on at its turns.
+            self.told = Some((fault.text.clone(), now));
             return;
         }
         if let Some(fault) = &ack.fault {

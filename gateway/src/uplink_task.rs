@@ -119,7 +119,7 @@ impl UplinkTask {
             if status.fault.as_deref() != fault {
                 let destination = self.name.as_str();
                 if let Some(fault) = fault {
-                    tracing::error!(destination, fault, "nothing is freed");
+                    tracing::error!(destination, fault, "the uplink has a fault");
                 } else {
                     tracing::info!(destination, "the uplink's fault is gone");
                 }

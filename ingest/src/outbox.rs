@@ -23,6 +23,8 @@ const STREAM_MESSAGES_MAX: usize = 8_192;
 #[derive(Debug)]
 struct State {
     acks: BTreeMap<LogKey, Ack>,
+    /// What a log has wrong, the newest; an ack of its watermark behind it must not take its place.
+    faults: BTreeMap<LogKey, Ack>,
     live: Live,
     closed: bool,
 }
@@ -46,7 +48,8 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn new(live: LiveSettings) -> Self {
         let expiry = live.expiry;
-        let state = State { acks: BTreeMap::new(), live: Live::new(live), closed: false };
+        let (acks, faults) = (BTreeMap::new(), BTreeMap::new());
+        let state = State { acks, faults, live: Live::new(live), closed: false };
         let stream = broadcast::Sender::new(STREAM_MESSAGES_MAX);
         Self { state: Mutex::new(state), changed: Notify::new(), stream, expiry }
     }
@@ -60,6 +63,11 @@ impl Outbox {
     pub(crate) fn ack(&self, gateway: GatewayId, mut ack: Ack) {
         let mut state = self.lock();
         let key = (gateway, ack.log_id);
+        if ack.fault.is_some() {
+            state.faults.insert(key, ack);
+            drop(state);
+            return self.changed.notify_one();
+        }
         if let Some(older) = state.acks.get(&key) {
             if ack.want.is_empty() {
                 ack.want.clone_from(&older.want);
@@ -157,7 +165,8 @@ impl Outbox {
 
     fn next(&self, now: Duration, wall: Timestamp) -> Next {
         let mut state = self.lock();
-        if let Some(((gateway, _), ack)) = state.acks.pop_first() {
+        let fault = state.faults.pop_first();
+        if let Some(((gateway, _), ack)) = fault.or_else(|| state.acks.pop_first()) {
             let payload =
                 serde_json::to_vec(&ack).expect("an ack is a plain struct with text keys").into();
             let topic = topic::ack(&gateway);

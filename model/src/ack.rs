@@ -70,10 +70,13 @@ pub struct Ack {
     pub fault: Option<AckFault>,
 }
 
-/// Why a log does not go on.
+/// Code of a fault: two gateways send under one id. The log is not refused.
+pub const TWO_GATEWAYS: &str = "two_gateways";
+
+/// Why a log does not go on, or what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AckFault {
-    /// For programs: `forked`, `quarantined`, `refused`, ….
+    /// For programs: `forked`, `quarantined`, `refused`, [`TWO_GATEWAYS`], ….
     pub code: String,
     /// For people.
     pub text: String,

@@ -35,7 +35,7 @@ pub fn gateway_of_up(topic: &str) -> Option<GatewayId> {
     GatewayId::new(id).ok()
 }
 
-/// Where a gateway says that it is there, and its last will that it is gone: [`ONLINE`] or [`OFFLINE`], retained.
+/// Where a gateway says that it is there, and its last will that it is gone: [`ONLINE`] or [`OFFLINE`], not retained.
 #[must_use]
 pub fn state(gateway: &GatewayId) -> String {
     format!("gw/{gateway}/state")

@@ -17,8 +17,8 @@ const SOON: Duration = Duration::from_secs(30);
 const STALE: &str =
     r#""v":700.00,"exact":"700.00","unit":"kWh","q":"UncertainLastUsableValue","stale":true"#;
 
-/// A gateway that delivered a value that stands still, and was stopped.
-fn delivered(folder: &Path, uplink: &str) -> (ModbusServer, Gateway) {
+/// A gateway that delivers a value that stands still.
+fn delivering(folder: &Path, uplink: &str) -> (ModbusServer, Gateway) {
     let server = ModbusServer::tcp(folder, &registers(70_000)).unwrap();
     let port = format!("address = \"tcp://127.0.0.1:{}\"", server.tcp_port().unwrap());
     let settings = one_meter::modbus_settings(folder, &port, uplink).unwrap();
@@ -27,6 +27,12 @@ fn delivered(folder: &Path, uplink: &str) -> (ModbusServer, Gateway) {
         .wait_for_status("a sample", SOON, |status| status["points"][0]["value"].is_string())
         .unwrap();
     gateway.wait_until_committed(SOON).unwrap();
+    (server, gateway)
+}
+
+/// One that did, and was stopped.
+fn delivered(folder: &Path, uplink: &str) -> (ModbusServer, Gateway) {
+    let (server, mut gateway) = delivering(folder, uplink);
     gateway.terminate().unwrap();
     (server, gateway)
 }
@@ -77,4 +83,54 @@ fn a_broker_that_forgot_is_told_everything_again() {
     broker.restart().unwrap();
     centre.start_again().unwrap();
     wait_for_topics(broker.tcp_port(), STALE);
+}
+
+/// Trial int-04 at somebody else's broker: its last will says that a gateway was killed.
+#[test]
+fn a_gateway_that_was_killed_is_offline_by_its_last_will_and_its_values_are_stale() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::start(folder.path()).unwrap();
+    let _centre = one_meter::centre(folder.path(), &broker.url()).unwrap();
+    let uplink = format!("url = \"{}\"", broker.url());
+    let (_server, mut gateway) = delivering(folder.path(), &uplink);
+    let states = broker.subscribe("states", "gw/+/state").unwrap();
+    wait_for_topics(broker.tcp_port(), r#"{"state":"online""#);
+    gateway.kill().unwrap();
+    wait_until("the will", SOON, || Ok(states.output()?.contains("gw/gw-1/state offline")))
+        .unwrap();
+    wait_for_topics(broker.tcp_port(), r#"{"state":"offline""#);
+    wait_for_topics(broker.tcp_port(), STALE);
+    // It is there again, and a clean end says so itself.
+    gateway.start_again().unwrap();
+    wait_until("the gateway", SOON, || Ok(states.output()?.contains("gw/gw-1/state online")))
+        .unwrap();
+    wait_for_topics(broker.tcp_port(), r#"{"state":"online""#);
+    gateway.terminate().unwrap();
+    wait_for_topics(broker.tcp_port(), r#"{"state":"offline""#);
+}
+
+/// A card was copied, or an id was given twice: both say so, and the centre.
+#[test]
+fn two_gateways_with_one_id_are_told_by_the_centre() {
+    let folder = tempfile::tempdir().unwrap();
+    let tcp_port = free_tcp_port().unwrap();
+    let centre = Centre::start(folder.path(), &format!("tcp_port = {tcp_port}")).unwrap();
+    let uplink = format!("url = \"mqtt://127.0.0.1:{tcp_port}\"");
+    let mut twins = ["one", "other"].map(|name| {
+        let folder = one_meter::subfolder(folder.path(), name).unwrap();
+        let server = ModbusServer::tcp(&folder, &registers(70_000)).unwrap();
+        let port = format!("address = \"tcp://127.0.0.1:{}\"", server.tcp_port().unwrap());
+        let settings = one_meter::modbus_settings(&folder, &port, &uplink).unwrap();
+        (Gateway::start(&folder, &settings).unwrap(), server)
+    });
+    for (gateway, _) in &mut twins {
+        gateway
+            .wait_for_status("that it is not alone", SOON, |status| {
+                let fault = status["uplink"]["fault"].as_str().unwrap_or_default();
+                fault.contains("another gateway sends under the id `gw-1`")
+            })
+            .unwrap();
+    }
+    let log = centre.log().unwrap();
+    assert_eq!(log.matches("two spools of one gateway send by turns").count(), 1, "{log}");
 }

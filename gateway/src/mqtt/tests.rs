@@ -33,9 +33,9 @@ impl Clock for Chance {
     }
 }
 
-/// Type of the next packet and what follows its length.
+/// First byte of the next packet and what follows its length.
 async fn packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
-    let kind = stream.read_u8().await.ok()? >> 4;
+    let first = stream.read_u8().await.ok()?;
     let (mut length, mut shift) = (0_usize, 0);
     loop {
         let byte = stream.read_u8().await.ok()?;
@@ -47,16 +47,18 @@ async fn packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     }
     let mut rest = vec![0; length];
     stream.read_exact(&mut rest).await.ok()?;
-    Some((kind, rest))
+    Some((first, rest))
 }
 
 /// Answers one client after the other with these codes.
 async fn broker(listener: TcpListener, suback: u8, puback: u8) {
     while let Ok((mut stream, _)) = listener.accept().await {
-        while let Some((kind, rest)) = packet(&mut stream).await {
-            let answer = match kind {
+        while let Some((first, rest)) = packet(&mut stream).await {
+            let answer = match first >> 4 {
                 // CONNECT → CONNACK
                 1 => vec![0x20, 3, 0, 0, 0],
+                // PUBLISH at QoS 0, the state, has no answer.
+                3 if first & 0b110 == 0 => continue,
                 // PUBLISH at QoS 1 → PUBACK
                 3 => {
                     let id = 2 + usize::from(rest[0]) * 256 + usize::from(rest[1]);

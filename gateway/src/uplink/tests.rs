@@ -65,6 +65,25 @@ fn send(uplink: &mut Uplink, from: u64, to: u64, now: Duration) -> Vec<Action> {
     uplink.step(Event::SendDone { round }, now)
 }
 
+#[test]
+fn that_another_gateway_has_its_id_is_told_for_a_while_and_stops_nothing() {
+    let mut up = uplink(3);
+    let now = Duration::ZERO;
+    up.step(Event::Connected, now);
+    send(&mut up, 1, 3, now);
+    let text = "another gateway sends under the id `gw-1`";
+    let fault = model::ack::AckFault { code: TWO_GATEWAYS.to_owned(), text: text.to_owned() };
+    let told = Ack { fault: Some(fault), ..ack(2, "a") };
+    assert_eq!(up.step(Event::Ack(told), now), []);
+    assert_eq!(up.acked(), Sequence(0));
+    good(&mut up, ack(2, "a"), now);
+    assert_eq!((up.acked(), up.fault()), (Sequence(2), Some(text)));
+    up.step(Event::Tick { chance: 0 }, TOLD_FOR - Duration::from_secs(1));
+    assert_eq!(up.fault(), Some(text));
+    up.step(Event::Tick { chance: 0 }, TOLD_FOR);
+    assert_eq!(up.fault(), None);
+}
+
 /// INV-3, the half of the uplink: nothing but a commit ack frees.
 #[test]
 fn opens_sends_and_frees_for_the_commit_ack_alone() {

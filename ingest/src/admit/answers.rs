@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contract::LogKey;
 use model::ack::ACK_VERSION;
-use model::ack::AckFault;
+use model::ack::{AckFault, TWO_GATEWAYS};
 use model::{
     Ack, DurabilityClass, Epoch, GatewayId, Lane, LogId, Sequence, SequenceRange, StoreId,
 };
@@ -215,6 +215,15 @@ impl Admit {
         {
             let text = format!("and {other}: was the device cloned?");
             self.notice(now, gateway, Some(*log_id), NoticeKind::TwoLogs, text, out);
+            // The one that speaks now is the one that listens; the other is told at its turn.
+            if self.told.allows(key.clone(), now.monotonic) {
+                let text = format!(
+                    "another gateway sends under the id `{gateway}`, by turns with this one (its log is {other}): give each \
+                     an `id` of its own"
+                );
+                let tell = Tell::Fault(TWO_GATEWAYS, text);
+                out.push(self.voice.ack(key, self.logs.get(key), tell));
+            }
         }
     }
 }

@@ -101,6 +101,8 @@ pub struct Admit {
     /// When a gateway was last asked for something, or told again what it should know.
     asked: Limiter<LogKey>,
     noticed: Limiter<(GatewayId, NoticeKind)>,
+    /// When a gateway was last told that it has a double.
+    told: Limiter<LogKey>,
     parts: Parts,
     counters: Counters,
 }
@@ -169,6 +171,7 @@ impl Admit {
             taught: BTreeMap::new(),
             asked: Limiter::new(settings.commit_interval.clamp(ASK_MIN, ASK_MAX)),
             noticed: Limiter::new(NOTICE_INTERVAL),
+            told: Limiter::new(NOTICE_INTERVAL),
             parts: Parts::default(),
             counters: Counters::default(),
         }

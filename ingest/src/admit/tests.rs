@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::ack::TWO_GATEWAYS;
 use model::frame::{hash_of_frame, hash_of_log_start};
 use model::{Ack, Batch, Lane, Loss, PointIndex, Quality, RecordType, Sample, Timestamp, Value};
 
@@ -247,8 +248,15 @@ fn two_logs_of_a_gateway_by_turns_are_told_and_a_new_spool_is_not() {
     open(&mut b, 2);
     open(&mut b, 3);
     assert_eq!(b.notices, []);
-    open(&mut b, 2);
+    assert!(b.faults.is_empty());
+    // Each is told at its own turn, and not at each of them.
+    for n in [2, 3, 2, 3] {
+        open(&mut b, n);
+    }
     assert_eq!(b.notices, [NoticeKind::TwoLogs]);
+    let told = |ack: &Ack| (ack.log_id.0[0], ack.fault.as_ref().unwrap().code.clone());
+    let expected = [2, 3].map(|n| (n, TWO_GATEWAYS.to_owned()));
+    assert_eq!(b.faults.iter().map(told).collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use mqtt5::QoS;
 use mqtt5::broker::auth::AuthResult;
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::config::StorageConfig;
-use mqtt5::broker::events::{ClientDisconnectEvent, ClientPublishEvent, PublishAction};
+use mqtt5::broker::events::{ClientPublishEvent, PublishAction};
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::QueueLimits;
 use mqtt5::broker::sys_topics::BrokerStats;
@@ -40,6 +40,7 @@ use super::framer::Framer;
 use super::guarded::Guarded;
 use super::half_read::HalfRead;
 use super::rights::{self, Denied, Rights, Subscription};
+use super::sessions::Sessions;
 use super::{Broker, Ended, Message, PublishError};
 use crate::error::IngestError;
 use crate::inbox::Inbox;
@@ -82,6 +83,7 @@ struct Shared {
     monitor: Arc<ResourceMonitor>,
     rights: Arc<Rights>,
     half_read: HalfRead,
+    sessions: Sessions,
     /// For a gateway and for a reader, each also as it is where the keep alive was changed.
     configs: [[Arc<BrokerConfig>; 2]; 2],
     stop: broadcast::Sender<()>,
@@ -121,6 +123,7 @@ impl Embedded {
 
 impl Shared {
     fn new(clients: usize, rights: Rights, inbox: Inbox) -> Self {
+        let sessions = Sessions::new(inbox.clone());
         let hook: Arc<dyn BrokerEventHandler> = Arc::new(Hook { inbox });
         let limits = QueueLimits {
             max_messages: CLIENT_BACKLOG_MESSAGES_MAX,
@@ -148,6 +151,7 @@ impl Shared {
             monitor: Arc::new(monitor),
             rights: Arc::new(rights),
             half_read: HalfRead::default(),
+            sessions,
             configs,
             stop: broadcast::Sender::new(1),
         }
@@ -167,6 +171,9 @@ impl Shared {
             tracing::warn!(client, reason = %denied, "client refused");
         }
         let gateway = who.ok().flatten();
+        // Its uplink has its own name; a reader in its name is no sign that it is there.
+        let uplink = gateway.clone().filter(|gateway| client == gateway.as_str());
+        let _session = uplink.map(|gateway| self.sessions.begin(gateway));
         let changed = connect::change(packet, gateway.as_ref());
         if let Some(will) = changed.will {
             tracing::warn!(
@@ -337,13 +344,6 @@ impl BrokerEventHandler for Hook {
             PublishAction::Continue
         };
         Box::pin(std::future::ready(action))
-    }
-
-    fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Answer<'_, ()> {
-        if let Some(gateway) = event.user_id.as_deref().and_then(|id| GatewayId::new(id).ok()) {
-            self.inbox.presence(gateway, topic::OFFLINE.as_bytes());
-        }
-        Box::pin(std::future::ready(()))
     }
 }
 

@@ -9,6 +9,7 @@ mod guarded;
 mod half_read;
 mod options;
 mod rights;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
