@@ -30,6 +30,8 @@ use text::Origin;
 
 /// Most topics; a point beyond them is not published, and counted.
 pub(crate) const TOPICS_MAX: usize = 200_000;
+/// Longest retained message: `$meta` of a device with many points. Only ingest publishes what is retained.
+pub(crate) const RETAINED_BYTES_MAX: usize = 1_024 * 1_024;
 /// Dictionaries whose points are at hand; all are looked up again when there are more.
 const LAYOUTS_MAX: usize = 1_000;
 /// Messages beside the values that wait: descriptions, states, cleared topics.

@@ -44,7 +44,7 @@ use super::sessions::Sessions;
 use super::{Broker, Ended, Message, PublishError};
 use crate::error::IngestError;
 use crate::inbox::Inbox;
-use crate::live::TOPICS_MAX;
+use crate::live::{RETAINED_BYTES_MAX, TOPICS_MAX};
 
 /// Room for the MQTT header and the topic around a message of ours.
 const PACKET_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX + 4 * 1_024;
@@ -63,8 +63,8 @@ const CLIENT_QUEUE_MAX: usize = DICTIONARY_POINTS_MAX;
 /// What waits for one slow client beyond that; then its oldest messages go, with a warning.
 const CLIENT_BACKLOG_MESSAGES_MAX: usize = 10_000;
 const CLIENT_BACKLOG_BYTES_MAX: usize = 16 * 1_024 * 1_024;
-/// Longest retained message.
-const RETAINED_BYTES_MAX: usize = 4 * 1_024;
+/// Retained messages: the values, and beside them what describes devices and gateways.
+const RETAINED_MAX: usize = 2 * TOPICS_MAX;
 /// Subscriptions of one client.
 const SUBSCRIPTIONS_MAX: usize = 100;
 /// What the broker forgets with time is looked through this often.
@@ -132,7 +132,7 @@ impl Shared {
         let router = MessageRouter::new()
             .with_fallback_queue_limits(limits)
             .with_event_handler(Arc::clone(&hook))
-            .with_retained_limits(TOPICS_MAX, RETAINED_BYTES_MAX);
+            .with_retained_limits(RETAINED_MAX, RETAINED_BYTES_MAX);
         let monitor = ResourceMonitor::new(ResourceLimits {
             max_connections: clients,
             max_connections_per_ip: clients,
@@ -284,7 +284,7 @@ fn config(packet_bytes_max: usize, hook: Arc<dyn BrokerEventHandler>) -> BrokerC
         .with_server_receive_maximum(RECEIVE_MAX)
         .with_client_channel_capacity(CLIENT_QUEUE_MAX)
         .with_max_subscriptions_per_client(SUBSCRIPTIONS_MAX)
-        .with_max_retained_messages(TOPICS_MAX)
+        .with_max_retained_messages(RETAINED_MAX)
         .with_max_retained_message_size(RETAINED_BYTES_MAX)
         .with_sys_topics_enabled(false)
         .with_storage(storage)

@@ -243,6 +243,24 @@ fn a_dictionary_that_comes_back_means_what_it_says() {
     }
 }
 
+/// A bench found it: `$meta` of a device with 40 points was not retained.
+#[test]
+fn the_longest_description_can_be_retained() {
+    let points = (0..2_000).map(|number| {
+        let mut point = dictionary().points[0].clone();
+        point.metric = format!("{}_{number:04}", "m".repeat(35));
+        point.id = PointId::new(format!("acme/nb-1/m1/{}", point.metric)).unwrap();
+        point.profile = Some("p".repeat(80));
+        point
+    });
+    let mut live = live_of(|_| ());
+    let dictionary = Dictionary::new(points.collect()).unwrap();
+    live.update(&frame_of(dictionary, vec![sample(0, 9, Value::Decimal(9))]), SECOND, WALL);
+    let meta = of(&mut live, SECOND, "$meta").pop().unwrap();
+    assert!(meta.contains("\"points_left_out\":1000"));
+    assert!(meta.len() < RETAINED_BYTES_MAX / 2, "{}", meta.len());
+}
+
 #[test]
 fn beyond_the_budget_devices_take_turns_and_say_their_groups() {
     const DEVICES: usize = 4;
