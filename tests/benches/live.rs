@@ -99,8 +99,8 @@ fn topics() -> Result<()> {
     let folder = tempfile::tempdir_in(profile_folder()?).context("cannot make a folder")?;
     let line = Line::start(folder.path(), &plant)?;
     let began = Instant::now();
-    while line.topics()? < 200_000 {
-        ensure!(began.elapsed() < FILLED_WITHIN, "{} topics", line.topics()?);
+    while line.topics() < 200_000 {
+        ensure!(began.elapsed() < FILLED_WITHIN, "{} topics", line.topics());
         sleep(Duration::from_secs(1));
     }
     let mut subscribers = Vec::new();
@@ -156,11 +156,11 @@ impl Line {
     }
 
     /// Topics as the centre counts them; it writes that once a minute.
-    fn topics(&self) -> Result<u64> {
+    fn topics(&self) -> u64 {
         let text =
             fs::read(self.folder.join("lake/_nengliu/ingest-status.json")).unwrap_or_default();
         let status: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        Ok(status["live_topics"].as_u64().unwrap_or_default())
+        status["live_topics"].as_u64().unwrap_or_default()
     }
 }
 
