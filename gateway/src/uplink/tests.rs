@@ -78,7 +78,7 @@ fn that_another_gateway_has_its_id_is_told_for_a_while_and_stops_nothing() {
     assert_eq!(up.acked(), Sequence(0));
     good(&mut up, ack(2, "a"), now);
     assert_eq!((up.acked(), up.fault()), (Sequence(2), Some(text)));
-    up.step(Event::Tick { chance: 0 }, TOLD_FOR - Duration::from_secs(1));
+    up.step(Event::Tick { chance: 0 }, TOLD_FOR.saturating_sub(Duration::from_secs(1)));
     assert_eq!(up.fault(), Some(text));
     up.step(Event::Tick { chance: 0 }, TOLD_FOR);
     assert_eq!(up.fault(), None);
