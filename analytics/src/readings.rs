@@ -6,10 +6,13 @@
 //! tells as much as forty: the wide margin is read for those alone of which the near one does not tell enough.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::panic::resume_unwind;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
+use arrow_array::RecordBatch;
 use contract::{
-    Cancel, Cost, DamagedRange, Points, Readings, Request, RowChoice, StoreError, column,
+    BoxedRows, Cancel, Cost, DamagedRange, Points, Readings, Request, RowChoice, StoreError, column,
 };
 use energy::plant::{Meter, Plant};
 use energy::{Index, Meters, ReadingsError, Span};
@@ -24,6 +27,9 @@ use crate::meter_scan::{MeterScan, Settled};
 const MARGIN_NEAR_US: i64 = 24 * 3_600 * 1_000_000;
 /// How far they are taken where the near margin does not tell enough.
 const MARGIN_WIDE_US: i64 = 40 * MARGIN_NEAR_US;
+
+/// Batches that may be read before they are needed.
+const BATCHES_AHEAD: usize = 4;
 
 /// Why readings could not be had.
 #[derive(Debug, Error)]
@@ -245,9 +251,8 @@ impl StoreView {
         let points = scans.iter().map(|scan| scan.meter().point.value.clone()).collect();
         let columns = MeterScan::COLUMNS.to_vec();
         let request = Request { columns, ..self.request(points, time, cancel) };
-        let mut rows = self.readings.rows(&request).map_err(ReadError::Store)?;
-        for batch in rows.by_ref() {
-            let batch = batch.map_err(ReadError::Store)?;
+        let rows = self.readings.rows(&request).map_err(ReadError::Store)?;
+        let rows = read_ahead(rows, |batch| {
             metered.rows += batch.num_rows() as u64;
             let columns = Columns::new(&batch)?;
             for (point, range) in columns.points() {
@@ -255,10 +260,38 @@ impl StoreView {
                     scans[*at].take(&columns, range.clone())?;
                 }
             }
-        }
+            Ok(())
+        })?;
         metered.note(rows.as_ref());
         if cancel.is_cancelled() { Err(ReadError::Cancelled) } else { Ok(()) }
     }
+}
+
+/// Hands batches to `take` while the next ones are read: arithmetic and decoding take about as long as one another.
+fn read_ahead(
+    mut rows: BoxedRows,
+    mut take: impl FnMut(RecordBatch) -> Result<(), ReadError>,
+) -> Result<BoxedRows, ReadError> {
+    let (sender, batches) = mpsc::sync_channel(BATCHES_AHEAD);
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            for batch in rows.by_ref() {
+                if sender.send(batch).is_err() {
+                    break;
+                }
+            }
+            rows
+        });
+        let mut taken = Ok(());
+        for batch in batches {
+            taken = batch.map_err(ReadError::Store).and_then(&mut take);
+            if taken.is_err() {
+                break;
+            }
+        }
+        let rows = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
+        taken.map(|()| rows)
+    })
 }
 
 impl Metered {

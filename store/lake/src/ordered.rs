@@ -50,6 +50,14 @@ struct Unit {
     limit: Option<Key>,
 }
 
+impl Unit {
+    /// Whether all rows of this point were handed out, or are another unit's.
+    fn is_elsewhere(&self, point: &str) -> bool {
+        self.bound.as_ref().is_some_and(|(first, _)| point < &**first)
+            || self.limit.as_ref().is_some_and(|(limit, _)| point > &**limit)
+    }
+}
+
 /// Names of units and parts, in the order in which they came.
 type Id = u64;
 

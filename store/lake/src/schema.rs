@@ -65,6 +65,18 @@ pub fn schema() -> SchemaRef {
     ]))
 }
 
+/// The same columns with `point`, `unit` and `quality` as Dictionary(Int32, Utf8): a row then costs a key and no text.
+pub(crate) fn schema_with_words() -> SchemaRef {
+    let word = || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let is_word = |name: &str| [column::POINT, column::UNIT, column::QUALITY].contains(&name);
+    let plain = schema();
+    let fields = plain.fields().iter().map(|field| match field.name() {
+        name if is_word(name) => Arc::new(field.as_ref().clone().with_data_type(word())),
+        _ => Arc::clone(field),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
 /// The same columns as the table's metadata holds them (Delta protocol, "Schema Serialization Format").
 pub(crate) fn delta_schema() -> String {
     let delta_type = |arrow: &DataType| match arrow {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use contract::{DictionaryUse, LogBook, LogKey, Watermark};
 use model::{CommitNumber, Dictionary, DictionaryHash, Timestamp};
+use parquet::arrow::arrow_reader::RowSelection;
 
 use crate::chain::{self, Chain};
 use crate::damage::Damage;
@@ -256,6 +257,24 @@ impl OpenFile {
         let batches = self.reader.read(groups, columns, batch_rows);
         let batches = batches.map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))?;
         Ok(FileRows { batches, facts: Arc::clone(&self.facts) })
+    }
+
+    /// Reads rows of one row group, as [`DataReader::read_rows`] does.
+    pub(crate) fn read_rows(
+        &self,
+        group: usize,
+        columns: &[&str],
+        rows: Option<RowSelection>,
+        batch_rows: usize,
+    ) -> Result<FileRows, Box<Damage>> {
+        let batches = self.reader.read_rows(group, columns, rows, batch_rows);
+        let batches = batches.map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))?;
+        Ok(FileRows { batches, facts: Arc::clone(&self.facts) })
+    }
+
+    /// Rows of a row group.
+    pub(crate) fn rows_of_group(&self, group: usize) -> usize {
+        self.reader.rows_of_group(group)
     }
 
     /// Verifies what a reader of the selection will read.

@@ -16,7 +16,7 @@ use model::Timestamp;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder,
+    ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
@@ -26,7 +26,7 @@ use parquet::file::statistics::Statistics;
 use crate::LakeError;
 use crate::facts::Tail;
 use crate::file::{CHUNKS_KEY, MAGIC};
-use crate::schema::{column, schema};
+use crate::schema::{column, schema, schema_with_words};
 use crate::selection::Selection;
 
 /// Bytes after the footer: its length and the magic.
@@ -38,6 +38,8 @@ pub(crate) struct DataReader {
     path: PathBuf,
     chunks: Chunks,
     metadata: ArrowReaderMetadata,
+    /// The same with columns of few words as dictionaries, which the file holds them as.
+    words: ArrowReaderMetadata,
 }
 
 impl DataReader {
@@ -65,12 +67,17 @@ impl DataReader {
         let checksums = checksums_of(&metadata)
             .ok_or_else(|| wrong("its footer lacks the checksums of its chunks".into()))?;
         let chunks = Chunks::new(file, bytes, &metadata, &checksums);
-        let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
-            .map_err(LakeError::parquet("read", path))?;
-        if metadata.schema().fields() != schema().fields() {
+        let metadata = Arc::new(metadata);
+        let described = |options| {
+            ArrowReaderMetadata::try_new(Arc::clone(&metadata), options)
+                .map_err(LakeError::parquet("read", path))
+        };
+        let plain = described(ArrowReaderOptions::new())?;
+        if plain.schema().fields() != schema().fields() {
             return Err(wrong("its columns are not those of the table".into()));
         }
-        Ok(Self { path: path.to_owned(), chunks, metadata })
+        let words = described(ArrowReaderOptions::new().with_schema(schema_with_words()))?;
+        Ok(Self { path: path.to_owned(), chunks, metadata: plain, words })
     }
 
     /// The row groups that may hold rows of the selection.
@@ -87,10 +94,35 @@ impl DataReader {
         columns: Option<&[&str]>,
         batch_rows: usize,
     ) -> Result<Batches, LakeError> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
+        self.batches(&self.metadata, groups, columns, None, batch_rows)
+    }
+
+    /// Reads rows of a row group, with columns of few words as dictionaries (see [`schema_with_words`]).
+    pub(crate) fn read_rows(
+        &self,
+        group: usize,
+        columns: &[&str],
+        rows: Option<RowSelection>,
+        batch_rows: usize,
+    ) -> Result<Batches, LakeError> {
+        self.batches(&self.words, vec![group], Some(columns), rows, batch_rows)
+    }
+
+    fn batches(
+        &self,
+        metadata: &ArrowReaderMetadata,
+        groups: Vec<usize>,
+        columns: Option<&[&str]>,
+        rows: Option<RowSelection>,
+        batch_rows: usize,
+    ) -> Result<Batches, LakeError> {
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
             self.chunks.apart(),
-            self.metadata.clone(),
+            metadata.clone(),
         );
+        if let Some(rows) = rows {
+            builder = builder.with_row_selection(rows);
+        }
         let mask = match columns {
             Some(columns) => {
                 ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied())
@@ -102,6 +134,12 @@ impl DataReader {
         let reader = contained(&self.path, || builder.build())?
             .map_err(LakeError::parquet("read", &self.path))?;
         Ok(Batches { path: self.path.clone(), reader })
+    }
+
+    /// Rows of a row group.
+    pub(crate) fn rows_of_group(&self, group: usize) -> usize {
+        let group = self.metadata.metadata().row_groups().get(group);
+        group.and_then(|group| usize::try_from(group.num_rows()).ok()).unwrap_or_default()
     }
 
     /// Bytes of the columns of a row group.

@@ -5,24 +5,26 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, BooleanArray, RecordBatch, StringArray};
+use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, BooleanArray, RecordBatch};
+use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use contract::{Points, Request};
 use model::CommitNumber;
+use parquet::arrow::arrow_reader::RowSelection;
 
 use super::part::{Loaded, Part};
 use super::{Key, Unit};
 use crate::damage::Damage;
-use crate::schema::{column, schema};
+use crate::schema::column;
 use crate::selection::Selection;
 
 /// Rows that are decoded at a time.
 const DECODE_ROWS: usize = 65_536;
 
 /// Parts with their points.
-pub(super) type Runs = Vec<(Arc<str>, Part)>;
+pub(super) type Parts = Vec<(Arc<str>, Part)>;
 
 /// What is wanted, in the form in which row groups are looked through.
 pub(super) struct Wanted {
@@ -131,89 +133,166 @@ pub(crate) fn selection_of(request: &Request, columns: &[&'static str]) -> Selec
     }
 }
 
-/// The wanted rows of a row group, run by run, and the bytes that were read for them.
+/// The wanted rows of a row group, run by run, and the bytes that were read for them. First the points alone, then of the
+/// other columns the rows of those that are wanted: beside many points a few cost little.
 pub(super) fn decode(
     unit: &Unit,
     wanted: &Wanted,
     held: &Arc<AtomicUsize>,
-) -> Result<(Runs, u64), Box<Damage>> {
+) -> Result<(Parts, u64), Box<Damage>> {
     let Some(group) = &unit.group else { return Ok((Vec::new(), 0)) };
     let open = match &unit.open {
         Some(open) => Arc::clone(open),
         None => Arc::new(unit.file.open()?),
     };
+    let points = open.read_rows(group.index, &[column::POINT], None, DECODE_ROWS)?;
+    let mut runs = Runs::default();
+    for batch in points {
+        runs.add(&batch?, unit, wanted);
+    }
+    let bytes = open.bytes_of_group(group.index, &[column::POINT]);
+    let rows: usize = runs.of_points.iter().map(|(_, rows)| rows.len()).sum();
+    if rows == 0 {
+        return Ok((Vec::new(), bytes));
+    }
     let newer = wanted.as_of.is_some_and(|as_of| unit.file.last_commit() > as_of);
     let columns: Vec<&str> = wanted
         .columns
         .iter()
         .copied()
         .filter(|name| *name != column::COMMIT || newer || wanted.wants_commit)
+        .filter(|name| *name != column::POINT)
         .collect();
-    let rows = open.read(vec![group.index], Some(&columns), DECODE_ROWS)?;
-    let bytes = open.bytes_of_group(group.index, &columns);
-    let batches: Vec<RecordBatch> = rows.collect::<Result<_, _>>()?;
+    let bytes = bytes + open.bytes_of_group(group.index, &columns);
+    let whole = open.rows_of_group(group.index);
+    let selection = (rows < whole).then(|| {
+        let ranges = runs.of_points.iter().map(|(_, rows)| rows.clone());
+        RowSelection::from_consecutive_ranges(ranges, whole)
+    });
+    let read = open.read_rows(group.index, &columns, selection, rows)?;
+    let batches: Vec<RecordBatch> = read.collect::<Result<_, _>>()?;
     let Some(first) = batches.first() else { return Ok((Vec::new(), bytes)) };
-    let joined = match batches.as_slice() {
+    let wrong = |error: ArrowError| unit.file.damage(&error);
+    let batch = match batches.as_slice() {
         [one] => one.clone(),
-        many => concat_batches(&first.schema(), many).map_err(|error| unit.file.damage(&error))?,
+        many => concat_batches(&first.schema(), many).map_err(wrong)?,
     };
+    runs.close_up();
     let batch = match wanted.as_of.filter(|_| newer) {
-        Some(as_of) => up_to(&joined, as_of).map_err(|error| unit.file.damage(&error))?,
-        None => joined,
+        Some(as_of) => up_to(&batch, as_of, &mut runs).map_err(wrong)?,
+        None => batch,
     };
-    Ok((parts(&batch, unit, wanted, held), bytes))
+    Ok((parts(&batch, &runs, unit, wanted, held), bytes))
+}
+
+/// Rows that follow one another and are of one point.
+#[derive(Default)]
+struct Runs {
+    of_points: Vec<(Arc<str>, Range<usize>)>,
+    /// Rows looked at so far.
+    seen: usize,
+}
+
+impl Runs {
+    /// Adds the next rows of a row group, of which only the points were read.
+    fn add(&mut self, batch: &RecordBatch, unit: &Unit, wanted: &Wanted) {
+        let points = batch.column_by_name(column::POINT);
+        let Some(points) = points.and_then(|one| one.as_dictionary_opt::<Int32Type>()) else {
+            return;
+        };
+        let Some(names) = points.values().as_string_opt::<i32>() else { return };
+        let keys = points.keys().values();
+        let mut from = 0;
+        for run in keys.chunk_by(|one, next| one == next) {
+            let rows = self.seen + from..self.seen + from + run.len();
+            from += run.len();
+            let key = run.first().and_then(|key| usize::try_from(*key).ok());
+            let Some(point) = key.filter(|key| *key < names.len()).map(|key| names.value(key))
+            else {
+                continue;
+            };
+            if !wanted.wants(point) || unit.is_elsewhere(point) {
+                continue;
+            }
+            match self.of_points.last_mut() {
+                Some((last, known)) if **last == *point => {
+                    if known.end == rows.start {
+                        known.end = rows.end;
+                    } else {
+                        let point = Arc::clone(last);
+                        self.of_points.push((point, rows));
+                    }
+                }
+                _ => self.of_points.push((Arc::from(point), rows)),
+            }
+        }
+        self.seen += keys.len();
+    }
+
+    /// The rows of a batch that holds the rows of the runs alone.
+    fn close_up(&mut self) {
+        let mut at = 0;
+        for (_, rows) in &mut self.of_points {
+            *rows = at..at + rows.len();
+            at = rows.end;
+        }
+    }
 }
 
 /// The rows of these commits alone.
 fn up_to(
     batch: &RecordBatch,
     as_of: CommitNumber,
-) -> Result<RecordBatch, arrow_schema::ArrowError> {
+    runs: &mut Runs,
+) -> Result<RecordBatch, ArrowError> {
     let upto = i64::try_from(as_of.0).unwrap_or(i64::MAX);
     let Some(commits) = batch.column_by_name(column::COMMIT) else { return Ok(batch.clone()) };
-    let keep = commits.as_primitive::<Int64Type>().values().iter().map(|commit| *commit <= upto);
-    filter_record_batch(batch, &keep.map(Some).collect::<BooleanArray>())
+    let commits = commits.as_primitive::<Int64Type>().values();
+    let mut at = 0;
+    for (_, rows) in &mut runs.of_points {
+        let of_run = commits.get(rows.clone()).unwrap_or_default();
+        let kept = of_run.iter().filter(|commit| **commit <= upto).count();
+        *rows = at..at + kept;
+        at += kept;
+    }
+    let keep = commits.iter().map(|commit| Some(*commit <= upto));
+    filter_record_batch(batch, &keep.collect::<BooleanArray>())
 }
 
-fn parts(batch: &RecordBatch, unit: &Unit, wanted: &Wanted, held: &Arc<AtomicUsize>) -> Runs {
-    debug_assert!(batch.schema().fields().iter().all(|one| schema().index_of(one.name()).is_ok()));
-    let (Some(points), Some(ts)) =
-        (batch.column_by_name(column::POINT), batch.column_by_name(column::TS))
-    else {
-        return Vec::new();
-    };
-    let (points, ts) = (points.as_string::<i32>(), ts.as_primitive::<TimestampMicrosecondType>());
-    let mut runs: Vec<(Arc<str>, Range<usize>)> = Vec::new();
-    for run in runs_of(points, ts.values()) {
-        let point = points.value(run.start);
-        if wanted.wants(point) {
-            let rows = wanted.rows(point, ts.values(), run, unit.bound.as_ref());
+fn parts(
+    batch: &RecordBatch,
+    runs: &Runs,
+    unit: &Unit,
+    wanted: &Wanted,
+    held: &Arc<AtomicUsize>,
+) -> Parts {
+    let Some(ts) = batch.column_by_name(column::TS) else { return Vec::new() };
+    let times = ts.as_primitive::<TimestampMicrosecondType>().values();
+    let mut found: Vec<(Arc<str>, Range<usize>)> = Vec::new();
+    for (point, rows) in &runs.of_points {
+        for run in climbing(times, rows) {
+            let rows = wanted.rows(point, times, run, unit.bound.as_ref());
             let of_another = |(limit, from): &Key| {
-                (point, ts.values().get(rows.start).copied().unwrap_or(i64::MAX)) >= (limit, *from)
+                (&**point, times.get(rows.start).copied().unwrap_or(i64::MAX)) >= (limit, *from)
             };
             if !rows.is_empty() && !unit.limit.as_ref().is_some_and(of_another) {
-                let known = runs.last().filter(|(last, _)| **last == *point);
-                let point = known.map_or_else(|| Arc::from(point), |(last, _)| Arc::clone(last));
-                runs.push((point, rows));
+                found.push((Arc::clone(point), rows));
             }
         }
     }
-    let rows: usize = runs.iter().map(|(_, rows)| rows.len()).sum();
+    let rows: usize = found.iter().map(|(_, rows)| rows.len()).sum();
     if rows == 0 {
         return Vec::new();
     }
-    let names: Vec<usize> = (0..batch.num_columns())
-        .filter(|at| batch.schema().field(*at).name() != column::POINT)
-        .collect();
-    let Ok(mut kept) = batch.project(&names) else { return Vec::new() };
+    let mut kept = batch.clone();
     // Few wanted rows are copied out, so that the others are let go.
     if rows * 2 < batch.num_rows() {
         let slices: Vec<RecordBatch> =
-            runs.iter().map(|(_, rows)| kept.slice(rows.start, rows.len())).collect();
+            found.iter().map(|(_, rows)| kept.slice(rows.start, rows.len())).collect();
         if let Ok(copied) = concat_batches(&kept.schema(), &slices) {
             kept = copied;
             let mut at = 0;
-            for (_, rows) in &mut runs {
+            for (_, rows) in &mut found {
                 *rows = at..at + rows.len();
                 at = rows.end;
             }
@@ -229,36 +308,22 @@ fn parts(batch: &RecordBatch, unit: &Unit, wanted: &Wanted, held: &Arc<AtomicUsi
         return Vec::new();
     };
     let loaded = Loaded::new(kept, ts, generation, seq, held);
-    runs.into_iter()
+    found
+        .into_iter()
         .map(|(point, rows)| (point, Part::new(&loaded, rows.start, rows.end)))
         .collect()
 }
 
-/// Runs of one point in the order of time. A row group of several days holds a point once for each of them.
-fn runs_of<'a>(
-    points: &'a StringArray,
+/// Rows of one point, in runs in the order of time. A row group of several days holds a point once for each of them.
+fn climbing<'a>(
     times: &'a [i64],
-) -> impl Iterator<Item = Range<usize>> + 'a {
-    let (offsets, bytes) = (points.value_offsets(), points.value_data());
-    let text = |row: usize| {
-        let place = |at: usize| offsets.get(at).and_then(|one| usize::try_from(*one).ok());
-        place(row)
-            .zip(place(row + 1))
-            .and_then(|(from, to)| bytes.get(from..to))
-            .unwrap_or_default()
-    };
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        if from >= points.len() {
-            return None;
-        }
-        let first = text(from);
-        let mut to = from + 1;
-        while to < points.len() && text(to) == first && times.get(to - 1) <= times.get(to) {
-            to += 1;
-        }
-        let run = from..to;
-        from = to;
-        Some(run)
+    rows: &Range<usize>,
+) -> impl Iterator<Item = Range<usize>> + use<'a> {
+    let mut from = rows.start;
+    let of_point = times.get(rows.clone()).unwrap_or_default();
+    of_point.chunk_by(|one, next| one <= next).map(move |run| {
+        let run = from..from + run.len();
+        from = run.end;
+        run
     })
 }

@@ -9,7 +9,7 @@ use arrow_array::{
     Array, ArrayRef, DictionaryArray, Int32Array, PrimitiveArray, RecordBatch, StringArray,
     UInt32Array,
 };
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::SchemaRef;
 use arrow_select::concat::concat;
 use arrow_select::interleave::interleave;
 use arrow_select::take::take_record_batch;
@@ -78,10 +78,10 @@ impl Output {
             if field.name() == column::POINT {
                 return points_of(&pieces);
             }
-            let plain = column_of(&pieces, field.name())?;
-            match field.data_type() {
-                DataType::Dictionary(..) => words_of(plain.as_string::<i32>()),
-                _ => Ok(plain),
+            let found = column_of(&pieces, field.name())?;
+            match found.as_dictionary_opt::<Int32Type>() {
+                Some(words) => words_of(words),
+                None => Ok(found),
             }
         });
         let columns: Vec<ArrayRef> = columns.collect::<Result<_, StoreError>>()?;
@@ -135,23 +135,27 @@ fn points_of(pieces: &[Piece]) -> Result<ArrayRef, StoreError> {
     dictionary(keys.into(), names)
 }
 
-/// A few words, each named once.
-fn words_of(plain: &StringArray) -> Result<ArrayRef, StoreError> {
+/// A few words, each that a row has named once. What was read together may hold many more.
+fn words_of(found: &DictionaryArray<Int32Type>) -> Result<ArrayRef, StoreError> {
+    let words = found.values().as_string::<i32>();
     let mut names: Vec<&str> = Vec::new();
     let mut known: HashMap<&str, i32> = HashMap::new();
-    let mut last: (&str, i32) = ("", -1);
-    let mut keys: Vec<i32> = Vec::with_capacity(plain.len());
-    for row in 0..plain.len() {
-        let word = plain.value(row);
-        if last.1 < 0 || last.0 != word {
+    let mut keys: Vec<i32> = Vec::with_capacity(found.len());
+    let mut last: Option<(i32, i32)> = None;
+    for of in found.keys().values() {
+        let key = if let Some((_, key)) = last.filter(|(one, _)| one == of) {
+            key
+        } else {
+            let word = words.value(usize::try_from(*of)?);
             let next = i32::try_from(names.len())?;
             let key = *known.entry(word).or_insert(next);
             if key == next {
                 names.push(word);
             }
-            last = (word, key);
-        }
-        keys.push(last.1);
+            key
+        };
+        last = Some((*of, key));
+        keys.push(key);
     }
     dictionary(keys.into(), names)
 }
