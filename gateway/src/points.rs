@@ -29,6 +29,8 @@ pub struct PointTable {
     ends: Vec<u32>,
     kinds: Vec<(Unit, ValueType)>,
     dictionaries: Vec<PlannedDictionary>,
+    /// Each device and its first point.
+    devices: Vec<(PointIndex, Box<str>)>,
 }
 
 /// What is known of one point.
@@ -98,6 +100,11 @@ impl PointTableBuilder {
         let first = PointIndex(to_u32(table.len()));
         let dictionary = Dictionary::new(points)?;
         for point in &dictionary.points {
+            if table.devices.last().is_none_or(|(_, device)| **device != *point.device) {
+                table
+                    .devices
+                    .push((PointIndex(to_u32(table.ends.len())), point.device.as_str().into()));
+            }
             table.ids.push_str(point.id.as_str());
             table.ends.push(to_u32(table.ids.len()));
             table.kinds.push((point.unit, point.value_type));
@@ -125,6 +132,11 @@ impl PointTable {
     #[must_use]
     pub fn dictionaries(&self) -> &[PlannedDictionary] {
         &self.dictionaries
+    }
+
+    /// Each device with its first point; those up to the first of the next device are its own.
+    pub fn devices(&self) -> impl Iterator<Item = (PointIndex, &str)> {
+        self.devices.iter().map(|(first, device)| (*first, &**device))
     }
 
     /// A point of the gateway.

@@ -150,10 +150,7 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
     tasks.spawn(supervisor.keep_alive("status", stop.clone(), move || {
         let view = Arc::clone(&asked);
         let clock = Arc::clone(&host.clock);
-        status_socket::serve(Arc::clone(&listener), clock, stop_status.clone(), move || {
-            let view = Arc::clone(&view);
-            async move { view.status().await }
-        })
+        status_socket::serve(Arc::clone(&listener), clock, stop_status.clone(), view)
     }));
     Ok(GatewayHandle { stop, stop_ports, stop_uplink, ports: running, tasks, keeper, view })
 }
@@ -175,7 +172,7 @@ impl GatewayHandle {
     /// # Errors
     /// [`KeeperClosed`] when the keeper has failed; [`Self::keeper_failed`] says why.
     pub async fn status(&self) -> Result<GatewayStatus, KeeperClosed> {
-        let status = self.view.status().await;
+        let status = self.view.status_of(usize::MAX).await;
         if self.keeper.has_ended() { Err(KeeperClosed) } else { Ok(status) }
     }
 

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::status_socket::{ask, socket_path};
+pub use crate::status_socket::{ask, ask_all, socket_path};
 pub use crate::verdict::{Concern, ConcernKind};
 
 /// Name and version of the text below; fields are only ever added.
 pub const STATUS_SCHEMA: &str = "nengliu.gateway-status.v1";
+
+/// Points that a status shows one by one.
+pub const POINTS_SHOWN_MAX: usize = 200;
 
 /// How the gateway does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,8 +28,12 @@ pub struct GatewayStatus {
     pub now_ms: i64,
     /// The devices, by name.
     pub devices: BTreeMap<String, DeviceStatus>,
-    /// The points, in the order of the configuration.
+    /// The points, in the order of the configuration: all of them up to [`POINTS_SHOWN_MAX`], else as many of the worst,
+    /// and none that is Good. [`ask_all`] gives all of them.
     pub points: Vec<PointStatus>,
+    /// How many points there are, and how they do.
+    #[serde(default)]
+    pub point_counts: PointCounts,
     /// The spool.
     pub spool: SpoolStatus,
     /// The uplink; of several the one that needs most attention.
@@ -104,6 +111,21 @@ pub enum TaskState {
     Dead,
 }
 
+/// How many points have a last sample of which quality.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointCounts {
+    /// All of them.
+    pub all: u64,
+    /// Good.
+    pub good: u64,
+    /// Uncertain.
+    pub uncertain: u64,
+    /// Bad.
+    pub bad: u64,
+    /// Without a sample in this run.
+    pub unread: u64,
+}
+
 /// How one device does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceStatus {
@@ -123,6 +145,9 @@ pub struct DeviceStatus {
     pub code: Option<String>,
     /// What is wrong and what to do next, while something is.
     pub message: Option<String>,
+    /// Its points.
+    #[serde(default)]
+    pub points: PointCounts,
 }
 
 /// The last sample of one point.

@@ -5,13 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::host::Clock;
-use model::{HistoryMarks, PointId, Timestamp, ValueType};
+use model::{HistoryMarks, PointId, PointIndex, Quality, Timestamp, ValueType};
 use tokio::sync::watch;
 
 use crate::health::HealthBoard;
-use crate::keeper::{KeeperHandle, KeeperStatus};
+use crate::keeper::{KeeperHandle, KeeperStatus, LastSamples};
 use crate::points::PointTable;
-use crate::status::{GatewayStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
+use crate::status::{
+    GatewayStatus, POINTS_SHOWN_MAX, PointCounts, PointStatus, STATUS_SCHEMA, SpoolStatus,
+    UplinkStatus,
+};
+use crate::status_socket::StatusSource;
 use crate::supervise::TaskBoard;
 use crate::verdict::concerns;
 
@@ -34,7 +38,8 @@ pub(crate) struct StatusView {
 }
 
 impl StatusView {
-    pub(crate) async fn status(&self) -> GatewayStatus {
+    /// The status with at most so many points; where there are more, with the worst of them.
+    pub(crate) async fn status_of(&self, points_max: usize) -> GatewayStatus {
         let asked = tokio::time::timeout(KEEPER_ANSWER_TIMEOUT, self.keeper.status()).await;
         let silence = match asked {
             Ok(Ok(known)) => {
@@ -50,19 +55,9 @@ impl StatusView {
         let known = self.known();
         let KeeperStatus { spool, clock, last, marks } = &*known;
         let spool = SpoolStatus { fault: silence.or_else(|| spool.fault.clone()), ..spool.clone() };
-        let points = self.point_table.iter().zip(last.iter());
-        let points = points.map(|((_, point), (sample, durable))| PointStatus {
-            point: point.id.to_string(),
-            value: sample
-                .as_ref()
-                .and_then(|sample| sample.value.as_ref())
-                .map(|value| in_text(value, point.value_type)),
-            unit: point.unit.to_string(),
-            quality: sample.as_ref().map(|sample| sample.quality.to_string()),
-            source_time_ms: sample.as_ref().map(|sample| sample.source_time.as_millis()),
-            durable_source_time_ms: durable.map(Timestamp::as_millis),
-            history_mark_ms: mark_of(marks, point.id),
-        });
+        let counted = counted(&self.point_table, last, points_max);
+        let points = counted.shown.iter();
+        let points = points.filter_map(|point| self.point(*point, last, marks)).collect();
         let uplinks = self.uplinks(&spool);
         let mut status = GatewayStatus {
             schema: STATUS_SCHEMA.to_owned(),
@@ -71,7 +66,8 @@ impl StatusView {
             started_ms: self.started.as_millis(),
             now_ms: self.clock.now().as_millis(),
             devices: self.health.snapshot(),
-            points: points.collect(),
+            points,
+            point_counts: counted.all,
             spool,
             uplink: UplinkStatus::worst(&uplinks),
             uplinks,
@@ -79,8 +75,34 @@ impl StatusView {
             clock: *clock,
             concerns: Vec::new(),
         };
+        for (device, counts) in counted.of_devices {
+            if let Some(shown) = status.devices.get_mut(device) {
+                shown.points = counts;
+            }
+        }
         status.concerns = concerns(&status, self.resend_after);
         status
+    }
+
+    fn point(
+        &self,
+        at: PointIndex,
+        last: &LastSamples,
+        marks: &HistoryMarks,
+    ) -> Option<PointStatus> {
+        let point = self.point_table.point(at)?;
+        let (sample, durable) = last.get(at);
+        Some(PointStatus {
+            point: point.id.to_string(),
+            value: sample
+                .and_then(|sample| sample.value.as_ref())
+                .map(|value| in_text(value, point.value_type)),
+            unit: point.unit.to_string(),
+            quality: sample.map(|sample| sample.quality.to_string()),
+            source_time_ms: sample.map(|sample| sample.source_time.as_millis()),
+            durable_source_time_ms: durable.map(Timestamp::as_millis),
+            history_mark_ms: mark_of(marks, point.id),
+        })
     }
 
     fn uplinks(&self, spool: &SpoolStatus) -> Vec<UplinkStatus> {
@@ -99,6 +121,81 @@ impl StatusView {
 
     fn known(&self) -> std::sync::MutexGuard<'_, KeeperStatus> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StatusSource for Arc<StatusView> {
+    fn status(&self) -> impl Future<Output = GatewayStatus> + Send {
+        self.status_of(POINTS_SHOWN_MAX)
+    }
+
+    fn points(&self, from: usize, max: usize) -> Vec<PointStatus> {
+        let known = self.known();
+        let points = (from..self.point_table.len()).take(max);
+        let points = points.filter_map(|at| u32::try_from(at).ok().map(PointIndex));
+        points.filter_map(|at| self.point(at, &known.last, &known.marks)).collect()
+    }
+}
+
+/// The points in numbers.
+#[derive(Default)]
+struct Counted<'a> {
+    all: PointCounts,
+    of_devices: Vec<(&'a str, PointCounts)>,
+    shown: Vec<PointIndex>,
+}
+
+/// Counts the points, and chooses those that are shown.
+fn counted<'a>(table: &'a PointTable, last: &LastSamples, points_max: usize) -> Counted<'a> {
+    let mut counted = Counted::default();
+    let mut devices = table.devices().peekable();
+    let mut worst: [Vec<PointIndex>; RANKS] = Default::default();
+    for (point, _) in table.iter() {
+        if let Some((_, device)) = devices.next_if(|(first, _)| *first <= point) {
+            counted.of_devices.push((device, PointCounts::default()));
+        }
+        let quality = last.get(point).0.map(|sample| sample.quality);
+        counted.all.note(quality);
+        if let Some((_, counts)) = counted.of_devices.last_mut() {
+            counts.note(quality);
+        }
+        if let Some(ranked) = rank(quality).and_then(|rank| worst.get_mut(rank))
+            && ranked.len() < points_max
+        {
+            ranked.push(point);
+        }
+    }
+    counted.shown = if table.len() <= points_max {
+        table.iter().map(|(point, _)| point).collect()
+    } else {
+        worst.into_iter().flatten().take(points_max).collect()
+    };
+    counted.shown.sort_unstable();
+    counted
+}
+
+/// Ranks of points that are not Good.
+const RANKS: usize = 3;
+
+/// How bad the last sample of a point is, worst first; `None` for a good one.
+fn rank(quality: Option<Quality>) -> Option<usize> {
+    match quality {
+        Some(quality) if quality.is_bad() => Some(0),
+        None => Some(1),
+        Some(quality) if !quality.is_good() => Some(2),
+        Some(_) => None,
+    }
+}
+
+impl PointCounts {
+    fn note(&mut self, quality: Option<Quality>) {
+        self.all += 1;
+        match rank(quality) {
+            Some(0) => self.bad += 1,
+            Some(1) => self.unread += 1,
+            Some(_) => self.uncertain += 1,
+            None => self.good += 1,
+        }
     }
 }
 
@@ -122,3 +219,6 @@ fn in_text(value: &model::Value, value_type: ValueType) -> String {
         (model::Value::Text(value), _) => value.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

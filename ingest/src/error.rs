@@ -4,14 +4,26 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::task::JoinError;
 
 use crate::settings::{COMMIT_INTERVAL_MAX, COMMIT_INTERVAL_MIN};
 use contract::StoreError;
 
 /// Why ingest ended without being told to: a fault of the program, after which nothing more is committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("ingest cannot go on: {0} has ended")]
-pub struct IngestEnded(pub(crate) &'static str);
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("ingest cannot go on: {task} has ended{}", why.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+pub struct IngestEnded {
+    task: &'static str,
+    /// The message of its panic, where it had one.
+    why: Option<String>,
+}
+
+impl IngestEnded {
+    /// From how a task ended.
+    pub(crate) fn of(task: &'static str, ended: Result<(), JoinError>) -> Self {
+        Self { task, why: ended.err().map(|e| e.to_string()) }
+    }
+}
 
 /// Why ingest could not start.
 #[derive(Debug, Error)]

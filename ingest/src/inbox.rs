@@ -81,6 +81,7 @@ pub(crate) struct Connection {
 struct DroppedBefore {
     queue_full: AtomicU64,
     no_gateway: AtomicU64,
+    connections_failed: AtomicU64,
 }
 
 /// The broker's end.
@@ -107,6 +108,11 @@ impl InboxReader {
         self.dropped.queue_full.load(Ordering::Relaxed)
     }
 
+    /// Connections whose task panicked.
+    pub(crate) fn connections_failed(&self) -> u64 {
+        self.dropped.connections_failed.load(Ordering::Relaxed)
+    }
+
     /// Messages whose topic names no gateway.
     pub(crate) fn no_gateway(&self) -> u64 {
         self.dropped.no_gateway.load(Ordering::Relaxed)
@@ -125,6 +131,11 @@ pub(crate) fn inbox() -> (Inbox, InboxReader) {
 }
 
 impl Inbox {
+    /// The task of a connection panicked.
+    pub(crate) fn connection_failed(&self) {
+        self.dropped.connections_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Hands over a message, or drops and counts it.
     pub(crate) fn offer(&self, gateway: GatewayId, message: Bytes) {
         self.put(gateway, message, false);

@@ -29,6 +29,9 @@ const LAST_COMMITS: Duration = Duration::from_secs(3);
 const LAST_ACKS: Duration = Duration::from_millis(500);
 const LAST_OF_BROKER: Duration = Duration::from_millis(800);
 
+/// The task that admits, in words.
+const ITS_TASK: &str = "the task that admits";
+
 /// The time and the chance that ingest lives on.
 #[derive(Clone)]
 pub struct IngestHost {
@@ -111,9 +114,15 @@ impl Ingest {
             status: status_sender,
             status_at: Duration::ZERO,
             commits: commits_sender,
-            failure: failure_sender,
+            failure: failure_sender.clone(),
         };
         let task = tokio::spawn(core.run(broker.into(), committer, stop));
+        let task = tokio::spawn(async move {
+            let Err(e) = task.await else { return };
+            let ended = IngestEnded::of(ITS_TASK, Err(e));
+            tracing::error!(error = %ended, "ingest ended abnormally");
+            failure_sender.send_replace(Some(ended));
+        });
         Ok(Self { status, commits, tcp_port, live, failure, task })
     }
 
@@ -144,8 +153,8 @@ impl Ingest {
     /// Waits until it ends by itself, which only a fault of the program brings about; then nothing more is committed.
     pub async fn failed(&self) -> IngestEnded {
         let mut failure = self.failure.clone();
-        let ended = failure.wait_for(Option::is_some).await.map(|ended| *ended);
-        ended.ok().flatten().unwrap_or(IngestEnded("its task"))
+        let ended = failure.wait_for(Option::is_some).await.map(|ended| ended.clone());
+        ended.ok().flatten().unwrap_or_else(|| IngestEnded::of(ITS_TASK, Ok(())))
     }
 
     /// Waits for the end: after `stop` what was admitted is committed and acknowledged, within 5 s.
@@ -224,16 +233,19 @@ impl Core {
     async fn run(
         mut self,
         broker: Arc<dyn Broker>,
-        committer: JoinHandle<()>,
+        mut committer: JoinHandle<()>,
         stop: CancellationToken,
     ) {
         let (outbox, clock, to) =
             (Arc::clone(&self.outbox), Arc::clone(&self.clock), Arc::clone(&broker));
         let mut outbox = tokio::spawn(async move { outbox.run(to.as_ref(), clock.as_ref()).await });
         let ended = tokio::select! {
-            ended = self.serve() => Some(ended),
+            biased;
+            what = self.serve() => Some(IngestEnded::of(what, Ok(()))),
+            // Without it nothing can be committed.
+            ended = &mut committer => Some(IngestEnded::of("the task of the store", ended)),
             // Without it no ack goes out: the gateways would wait in silence.
-            _ = &mut outbox => Some(IngestEnded("the task that publishes")),
+            ended = &mut outbox => Some(IngestEnded::of("the task that publishes", ended)),
             () = stop.cancelled() => None,
         };
         if let Some(ended) = ended {
@@ -248,7 +260,9 @@ impl Core {
                 self.step(event);
             }
         };
-        if tokio::time::timeout(LAST_COMMITS, last).await.is_err() {
+        // Without the task of the store there is nothing to wait for.
+        let waits = if committer.is_finished() { Duration::ZERO } else { LAST_COMMITS };
+        if tokio::time::timeout(waits, last).await.is_err() {
             tracing::error!(
                 "ends with frames that are not committed; the gateways keep them and send again"
             );
@@ -263,13 +277,13 @@ impl Core {
         broker.stop(LAST_OF_BROKER).await;
         // Ends the committer, and with it the store and its lock.
         drop(self.work);
-        if tokio::time::timeout(LAST_ACKS, committer).await.is_err() {
+        if !committer.is_finished() && tokio::time::timeout(LAST_ACKS, committer).await.is_err() {
             tracing::warn!("the store was still busy at the end");
         }
     }
 
-    /// Serves until dropped between two events, or until a task that it needs has ended.
-    async fn serve(&mut self) -> IngestEnded {
+    /// Serves until dropped between two events, or until something that it needs has ended; says what.
+    async fn serve(&mut self) -> &'static str {
         loop {
             let now = self.clock.monotonic();
             let tick = self
@@ -280,11 +294,12 @@ impl Core {
                 biased;
                 outcome = self.done.recv() => match outcome {
                     Some(outcome) => self.committed(outcome),
-                    None => return IngestEnded("the task of the store"),
+                    // Its end is awaited beside this, and says why.
+                    None => std::future::pending().await,
                 },
                 changed = self.inbox.connection.changed() => {
                     if changed.is_err() || self.inbox.connection.borrow().has_ended {
-                        return IngestEnded("the broker");
+                        return "the broker";
                     }
                     self.connection_changed()
                 }
@@ -296,7 +311,7 @@ impl Core {
                         Event::Tick
                     }
                     Some(Inbound { gateway, message, .. }) => Event::Up { gateway, message },
-                    None => return IngestEnded("the broker"),
+                    None => return "the broker",
                 },
             };
             self.step(event);
@@ -381,6 +396,7 @@ impl Core {
         let mut counters = *self.admit.counters();
         counters.dropped.queue_full = self.inbox.queue_full();
         counters.dropped.no_gateway = self.inbox.no_gateway();
+        counters.connections_failed = self.inbox.connections_failed();
         let live = self.outbox.live_counts();
         let logs = self.admit.logs().map(|log| LogStatus {
             gateway: log.gateway,

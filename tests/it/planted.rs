@@ -23,9 +23,9 @@ use tests::wait::wait_for;
 const SOON: Duration = Duration::from_mins(1);
 /// Names the folder of the gateway that [`child`] is.
 const FOLDER: &str = "NENGLIU_TEST_PLANTED";
-/// In a file of this name stands part of the path of the source file in which a function is to panic.
+/// In a file of this name stands part of the path of the source file, or of the name, of the function that is to panic.
 const PLANT: &str = "plant";
-const MESSAGE: &str = "planted by a test";
+pub(crate) const MESSAGE: &str = "planted by a test";
 
 /// The machine, which panics in whoever asks it while the plant names them.
 struct Planted {
@@ -41,6 +41,19 @@ impl Planted {
         // Whoever removes it is the one: others may ask at the same time.
         assert!(!is_named || fs::remove_file(&self.plant).is_err(), "{MESSAGE}");
     }
+}
+
+/// A machine that panics as the plant in this folder says.
+pub(crate) fn host(folder: &Path) -> gateway::Host {
+    let planted = Arc::new(Planted { clock: SystemClock::default(), plant: folder.join(PLANT) });
+    gateway::Host { clock: planted.clone(), entropy: planted }
+}
+
+/// Names the next function of this machine that panics.
+pub(crate) fn plant(folder: &Path, source: &str) {
+    // In one step, so that half a name is never read.
+    fs::write(folder.join("planting"), source).unwrap();
+    fs::rename(folder.join("planting"), folder.join(PLANT)).unwrap();
 }
 
 impl Clock for Planted {
@@ -66,8 +79,7 @@ impl Entropy for Planted {
 fn child() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let planted = Arc::new(Planted { clock: SystemClock::default(), plant: folder.join(PLANT) });
-    let host = gateway::Host { clock: planted.clone(), entropy: planted };
+    let host = host(&folder);
     let file = folder.join("gateway.toml");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let code = runtime.block_on(nengliu_gateway::commands::run_on(&file, host));
@@ -112,10 +124,7 @@ impl Planting {
     }
 
     fn plant(&self, source: &str) {
-        // In one step, so that half a name is never read.
-        let path = |name: &str| -> PathBuf { Path::join(self.folder.path(), name) };
-        fs::write(path("planting"), source).unwrap();
-        fs::rename(path("planting"), path(PLANT)).unwrap();
+        plant(self.folder.path(), source);
     }
 }
 

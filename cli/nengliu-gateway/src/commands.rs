@@ -67,6 +67,9 @@ struct StatusArgs {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    /// Show every point, also where there are more than 200; with `--json` one object a line, the first without points.
+    #[arg(long)]
+    all: bool,
 }
 
 impl Cli {
@@ -79,7 +82,7 @@ impl Cli {
                 run::run(&args.config.config, &run::Ending { drain, json: args.json }).await
             }
             Command::Check(args) => check::check(&args.config.config, args.json),
-            Command::Status(args) => status::status(&args.config.config, args.json).await,
+            Command::Status(args) => status::status(&args.config.config, args.json, args.all).await,
         }
     }
 }

@@ -16,3 +16,5 @@ pub(crate) const DISK_FULL: u8 = 7;
 pub(crate) const LAKE: u8 = 8;
 /// Figures are there, but not all: a coefficient is missing.
 pub(crate) const MISSING_COEFFICIENT: u8 = 9;
+/// A task that the centre cannot do without has failed; a service manager starts the program again.
+pub(crate) const TASK: u8 = 13;

@@ -11,6 +11,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use commands::serve::serve_on;
+pub use ingest::IngestHost;
+
 /// Carries out the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -52,6 +52,14 @@ impl LastSamples {
         self.newest_durable.clone_from(&self.newest_appended);
     }
 
+    /// Last sample and newest durable source time of one point.
+    #[must_use]
+    pub fn get(&self, point: PointIndex) -> (Option<&Sample>, Option<Timestamp>) {
+        let at = usize::try_from(point.0).unwrap_or(usize::MAX);
+        let last = self.last.get(at).and_then(Option::as_ref);
+        (last, self.newest_durable.get(at).copied().flatten())
+    }
+
     /// Last sample and newest durable source time, by point.
     pub fn iter(&self) -> impl Iterator<Item = (Option<Sample>, Option<Timestamp>)> + '_ {
         self.last.iter().cloned().zip(self.newest_durable.iter().copied())

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use model::Timestamp;
 
 use super::*;
-use crate::status::{ClockStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus};
+use crate::status::{
+    ClockStatus, PointCounts, PointStatus, STATUS_SCHEMA, SpoolStatus, UplinkStatus,
+};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,6 +43,7 @@ fn long() -> GatewayStatus {
         now_ms: 0,
         devices: BTreeMap::new(),
         points: vec![point; 2_000],
+        point_counts: PointCounts { all: 5_000, ..PointCounts::default() },
         spool: SpoolStatus::default(),
         uplink: UplinkStatus::default(),
         uplinks: Vec::new(),
@@ -50,12 +53,27 @@ fn long() -> GatewayStatus {
     }
 }
 
+/// A gateway with a long status and 5 000 points.
+struct Long;
+
+impl StatusSource for Long {
+    async fn status(&self) -> GatewayStatus {
+        long()
+    }
+
+    fn points(&self, from: usize, max: usize) -> Vec<PointStatus> {
+        let one = long().points.swap_remove(0);
+        assert!(max <= PAGE_POINTS, "a page is bounded");
+        vec![one; 5_000_usize.saturating_sub(from).min(max)]
+    }
+}
+
 /// A server of long answers in a folder of its own.
 fn start() -> (tempfile::TempDir, CancellationToken, tokio::task::JoinHandle<()>) {
     let folder = tempfile::tempdir().unwrap();
     let listener = Arc::new(UnixListener::bind(socket_path(folder.path())).unwrap());
     let stop = CancellationToken::new();
-    let served = tokio::spawn(serve(listener, Arc::new(Still), stop.clone(), || async { long() }));
+    let served = tokio::spawn(serve(listener, Arc::new(Still), stop.clone(), Long));
     (folder, stop, served)
 }
 
@@ -94,6 +112,25 @@ async fn more_readers_than_are_served_wait_and_do_not_block_for_ever() {
     };
     let told = tokio::time::timeout(PATIENCE, answer).await.unwrap();
     assert_eq!(told.points.len(), 2_000);
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, served).await.unwrap().unwrap();
+}
+
+/// All points go by in pages; a reader that stops half-way is left and holds up nobody.
+#[tokio::test]
+async fn all_points_are_told_one_by_one_and_a_reader_that_stops_is_left() {
+    let (folder, stop, served) = start();
+    let mut idle = UnixStream::connect(socket_path(folder.path())).await.unwrap();
+    idle.write_all(ALL).await.unwrap();
+    let (mut first, mut points) = (None, 0);
+    let told = ask_all(folder.path(), |status| first = Some(status.clone()), |_| points += 1);
+    let told = tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap();
+    assert_eq!((Some(told), points), (first, 5_000));
+    let mut rest = Vec::new();
+    tokio::time::sleep(READER_TIMEOUT * 2).await;
+    idle.read_to_end(&mut rest).await.unwrap();
+    let lines = rest.split(|byte| *byte == b'\n').count();
+    assert!(lines < 5_000, "it was left after {lines} lines");
     stop.cancel();
     tokio::time::timeout(PATIENCE, served).await.unwrap().unwrap();
 }

@@ -22,6 +22,7 @@ fn healthy() -> GatewayStatus {
         tasks: BTreeMap::from([("keeper".to_owned(), TaskStatus::default())]),
         clock: ClockStatus::default(),
         concerns: Vec::new(),
+        point_counts: crate::status::PointCounts::default(),
     }
 }
 

@@ -98,6 +98,8 @@ pub struct Counters {
     pub rewinds: u64,
     /// Frames whose `prev_hash` does not name the frame before them.
     pub chain_breaks: u64,
+    /// Connections to the embedded broker whose task panicked: a fault of the program.
+    pub connections_failed: u64,
     /// Samples whose gateway time is more than 400 days old or more than 10 minutes ahead (delivery limits).
     pub suspect_clock: u64,
 }

@@ -32,7 +32,7 @@ use mqtt5::packet::publish::PublishPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, broadcast};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use super::connect::{self, KEEP_ALIVE_MAX};
@@ -86,6 +86,7 @@ struct Shared {
     sessions: Sessions,
     /// For a gateway and for a reader, each also as it is where the keep alive was changed.
     configs: [[Arc<BrokerConfig>; 2]; 2],
+    inbox: Inbox,
     stop: broadcast::Sender<()>,
 }
 
@@ -124,7 +125,7 @@ impl Embedded {
 impl Shared {
     fn new(clients: usize, rights: Rights, inbox: Inbox) -> Self {
         let sessions = Sessions::new(inbox.clone());
-        let hook: Arc<dyn BrokerEventHandler> = Arc::new(Hook { inbox });
+        let hook: Arc<dyn BrokerEventHandler> = Arc::new(Hook { inbox: inbox.clone() });
         let limits = QueueLimits {
             max_messages: CLIENT_BACKLOG_MESSAGES_MAX,
             max_bytes: CLIENT_BACKLOG_BYTES_MAX,
@@ -153,6 +154,7 @@ impl Shared {
             half_read: HalfRead::default(),
             sessions,
             configs,
+            inbox,
             stop: broadcast::Sender::new(1),
         }
     }
@@ -215,17 +217,22 @@ impl Shared {
 async fn accept(listener: TcpListener, clients: usize, shared: Arc<Shared>) {
     let room = Arc::new(Semaphore::new(clients));
     let mut stop = shared.stop.subscribe();
+    let mut connections = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            Some(ended) = connections.join_next() => {
+                note_end(ended, &shared.inbox);
+                continue;
+            }
             _ = sweep.tick() => {
                 shared.router.sweep_sessions().await;
                 shared.monitor.cleanup_expired_windows().await;
                 continue;
             }
-            _ = stop.recv() => return,
+            _ = stop.recv() => break,
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
@@ -244,7 +251,7 @@ async fn accept(listener: TcpListener, clients: usize, shared: Arc<Shared>) {
             tracing::debug!(error = %e, "small messages may be delayed");
         }
         let (shared, mut stop) = (Arc::clone(&shared), shared.stop.subscribe());
-        tokio::spawn(async move {
+        connections.spawn(async move {
             tokio::select! {
                 () = shared.serve(stream, address) => {}
                 // The handler has its own ear for this; it is cut where it does not end.
@@ -252,6 +259,17 @@ async fn accept(listener: TcpListener, clients: usize, shared: Arc<Shared>) {
             }
             drop(place);
         });
+    }
+    while let Some(ended) = connections.join_next().await {
+        note_end(ended, &shared.inbox);
+    }
+}
+
+/// A connection ended. One that panicked costs its own client, which connects again, and nobody else.
+fn note_end(ended: Result<(), JoinError>, inbox: &Inbox) {
+    if let Err(e) = ended {
+        tracing::error!(error = %e, "the task of a connection failed; its client has to connect again");
+        inbox.connection_failed();
     }
 }
 
@@ -394,6 +412,18 @@ fn gateway_of(user: Option<&str>) -> Option<GatewayId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_panics_is_counted_and_costs_nobody_else() {
+        let (inbox, reader) = crate::inbox::inbox();
+        let mut connections = JoinSet::new();
+        connections.spawn(async { panic!("planted by a test") });
+        connections.spawn(async {});
+        while let Some(ended) = connections.join_next().await {
+            note_end(ended, &inbox);
+        }
+        assert_eq!(reader.connections_failed(), 1);
+    }
 
     #[test]
     fn the_connections_stay_below_the_limit_of_open_files() {

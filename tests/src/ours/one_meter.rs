@@ -192,3 +192,8 @@ pub fn figures<'a>(plant: &'a Path, lake: &'a Path) -> Figures<'a> {
 pub fn centre(folder: &Path, broker_url: &str) -> Result<Centre> {
     Centre::start(folder, &format!("url = \"{broker_url}\""))
 }
+
+/// As [`centre`], with further sections.
+pub fn centre_with(folder: &Path, broker_url: &str, sections: &str) -> Result<Centre> {
+    Centre::start_with(folder, &format!("url = \"{broker_url}\""), sections)
+}

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use config::Problems;
-use gateway::status::ConcernKind;
+use gateway::status::{ConcernKind, PointStatus};
 use gateway::{GatewayStatus, Settings};
 use program::{show_error, show_words};
 
@@ -17,10 +17,12 @@ use super::{
     EXIT_PARTIAL, EXIT_TASK, EXIT_UPLINK,
 };
 
-pub(super) async fn status(path: &Path, json: bool) -> u8 {
+pub(super) async fn status(path: &Path, json: bool, all: bool) -> u8 {
     let mut problems = Problems::default();
     let Some(spool) = spool_folder(path, &mut problems) else { return EXIT_CONFIG };
-    let status = match gateway::status::ask(&spool).await {
+    let asked = if all { show_all(&spool, json).await } else { gateway::status::ask(&spool).await };
+    let status = match asked {
+        Ok(status) if all => return exit_code(&status),
         Ok(status) => status,
         Err(e) => {
             // Perhaps it is the wrong folder that was asked.
@@ -32,18 +34,43 @@ pub(super) async fn status(path: &Path, json: bool) -> u8 {
             return exit;
         }
     };
+    show(&status, json);
+    exit_code(&status)
+}
+
+fn show(status: &GatewayStatus, json: bool) {
     if json {
-        print_status(&status);
+        print_status(status);
     } else {
         let columns = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-        print!("{}", words::screen(&status, columns));
+        print!("{}", words::screen(status, columns));
     }
-    exit_code(&status)
+}
+
+/// Shows the summary without its points, then each point of the gateway on a line; holds one at a time.
+async fn show_all(spool: &Path, json: bool) -> std::io::Result<GatewayStatus> {
+    let now_ms = std::cell::Cell::new(0);
+    let summary = |status: &GatewayStatus| {
+        now_ms.set(status.now_ms);
+        show(&GatewayStatus { points: Vec::new(), ..status.clone() }, json);
+    };
+    let point = |point: &PointStatus| {
+        if json {
+            print_json(serde_json::to_string(point));
+        } else {
+            println!("{}", words::one_point(point, now_ms.get()));
+        }
+    };
+    gateway::status::ask_all(spool, summary, point).await
 }
 
 /// A status as one line of JSON.
 pub(super) fn print_status(status: &GatewayStatus) {
-    match serde_json::to_string(status) {
+    print_json(serde_json::to_string(status));
+}
+
+fn print_json(text: serde_json::Result<String>) {
+    match text {
         Ok(text) => println!("{text}"),
         Err(e) => show_error("GW-A005", &e, ""),
     }

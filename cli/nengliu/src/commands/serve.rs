@@ -1,18 +1,15 @@
 //! `nengliu serve`: broker, ingest and lake, and figures on a timer.
 
+mod figures;
+mod tasks;
 mod watch;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use analytics::{FigureService, PlantFiles, report};
-use contract::{Cancel, Readings};
-use energy::{BasisChoice, Period};
+use contract::Readings;
 use ingest::{BrokerSettings, Ingest, IngestError, IngestHost, IngestSettings, UrlBroker};
-use jiff::tz::TimeZone;
 use lake::{Lake, LakeError, LakeOptions, Snapshot};
-use model::Timestamp;
-use model::host::Clock;
 use program::{SystemClock, SystemEntropy, render_problems};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -20,10 +17,25 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::ServeArgs;
 use crate::commands::quarantine;
 use crate::exit;
-use crate::settings::{self, AnalyticsSettings, Settings};
+use crate::settings::{self, Settings};
+
+use tasks::Tasks;
+
+pub(super) use figures::this_and_last_month;
 
 pub(crate) async fn serve(args: ServeArgs) -> u8 {
-    let settings = match &args.config {
+    serve_on(args.config.as_deref(), host()).await
+}
+
+/// The real clock and randomness.
+pub(super) fn host() -> IngestHost {
+    IngestHost { clock: Arc::new(SystemClock::default()), entropy: Arc::new(SystemEntropy) }
+}
+
+/// Runs a centre with these settings on `host` until a signal ends it; returns the exit code. A test brings a host that
+/// fails.
+pub async fn serve_on(config: Option<&Path>, host: IngestHost) -> u8 {
+    let settings = match config {
         Some(path) => Settings::load(path),
         None => Ok(Settings::default()),
     };
@@ -41,7 +53,7 @@ pub(crate) async fn serve(args: ServeArgs) -> u8 {
         return exit::FAILED;
     };
     let stop = CancellationToken::new();
-    let ingest = match start(&settings, stop.clone()).await {
+    let ingest = match start(&settings, host.clone(), stop.clone()).await {
         Ok(ingest) => ingest,
         Err(e) => return e.show(),
     };
@@ -50,15 +62,19 @@ pub(crate) async fn serve(args: ServeArgs) -> u8 {
     }
     tracing::info!(lake = %settings.lake.display(), "centre runs; stop it with Ctrl-C or SIGTERM");
     let ended = CancellationToken::new();
-    let watch = watch::watch(ingest.status(), settings.lake.clone(), ended.clone());
-    let watch = tokio::spawn(watch);
+    let tasks = Tasks::new(host.clone());
+    let (status, lake, clock) = (ingest.status(), settings.lake.clone(), Arc::clone(&host.clock));
+    let (until, shown) = (ended.clone(), tasks.clone());
+    let watch = tokio::spawn(tasks.clone().keep_alive("watch", ended.clone(), move || {
+        let watched = watch::Watched { status: status.clone(), tasks: shown.clone() };
+        watch::watch(watched, lake.clone(), Arc::clone(&clock), until.clone())
+    }));
     let figures = settings.analytics.map(|analytics| {
-        tokio::spawn(figures_on_timer(
-            analytics,
-            settings.lake,
-            Arc::new(SystemClock::default()),
-            stop.clone(),
-        ))
+        let (analytics, lake, until) = (Arc::new(analytics), settings.lake, stop.clone());
+        tokio::spawn(tasks.keep_alive("figures", stop.clone(), move || {
+            let (clock, until) = (Arc::clone(&host.clock), until.clone());
+            figures::figures_on_timer(Arc::clone(&analytics), lake.clone(), clock, until)
+        }))
     });
     let failed = tokio::select! {
         _ = terminate.recv() => None,
@@ -81,7 +97,7 @@ pub(crate) async fn serve(args: ServeArgs) -> u8 {
             &ended,
             "start it again; what was not committed is still at the gateways",
         );
-        return exit::FAILED;
+        return exit::TASK;
     }
     tracing::info!("centre stopped");
     exit::OK
@@ -122,10 +138,9 @@ impl StartError {
 /// Opens the lake and starts ingest on it.
 pub(super) async fn start(
     settings: &Settings,
+    IngestHost { clock, entropy }: IngestHost,
     stop: CancellationToken,
 ) -> Result<Ingest, StartError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let entropy = Arc::new(SystemEntropy);
     let keeping = settings.keeping;
     let mut options = LakeOptions::new(clock.clone());
     (options.keep, options.group) = (keeping.keep, keeping.group);
@@ -161,9 +176,9 @@ pub(super) async fn start(
 }
 
 /// The lake for reading, as it stands now: what the live topics are filled from.
-async fn readings_of(lake: std::path::PathBuf) -> Option<std::sync::Arc<dyn Readings>> {
+async fn readings_of(lake: PathBuf) -> Option<Arc<dyn Readings>> {
     match tokio::task::spawn_blocking(move || Snapshot::open(&lake)).await {
-        Ok(Ok(snapshot)) => Some(std::sync::Arc::new(snapshot)),
+        Ok(Ok(snapshot)) => Some(Arc::new(snapshot)),
         Ok(Err(e)) => {
             tracing::warn!(error = %e, "live topics are not filled from the lake");
             None
@@ -172,130 +187,5 @@ async fn readings_of(lake: std::path::PathBuf) -> Option<std::sync::Arc<dyn Read
             tracing::error!(error = %e, "opening the lake for reading ended abnormally");
             None
         }
-    }
-}
-
-/// Computes Table 1 of this and of the last month again and again, and writes each as JSON.
-async fn figures_on_timer(
-    settings: AnalyticsSettings,
-    lake: std::path::PathBuf,
-    clock: Arc<dyn Clock>,
-    stop: CancellationToken,
-) {
-    let mut timer = tokio::time::interval(settings.every.max(Duration::from_secs(1)));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let settings = Arc::new(settings);
-    let mut failing = false;
-    let mut warned = String::new();
-    let mut service = None;
-    loop {
-        tokio::select! {
-            _ = timer.tick() => {}
-            () = stop.cancelled() => return,
-        }
-        let (settings, lake) = (Arc::clone(&settings), lake.clone());
-        let (known, now) = (service.clone(), clock.now());
-        let work = move || {
-            // It keeps what it computed: most times nothing has changed of the last month.
-            let service = known.map_or_else(|| figures_of(&lake), Ok)?;
-            write_figures(&settings, &service, now).map(|warnings| (service, warnings))
-        };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(Ok((used, warnings))) => {
-                service = Some(used);
-                failing = false;
-                // Said once, and again when they change.
-                if !warnings.is_empty() && warnings != warned {
-                    tracing::warn!(warnings, "plant file");
-                }
-                warned = warnings;
-            }
-            Ok(Err(reason)) if !failing => {
-                failing = true;
-                tracing::warn!(reason, "no figures; tried again on the timer");
-            }
-            Ok(Err(_)) => {}
-            Err(e) => tracing::error!(error = %e, "the computation of figures ended abnormally"),
-        }
-    }
-}
-
-/// The figures of a lake.
-fn figures_of(lake: &std::path::Path) -> Result<Arc<FigureService>, String> {
-    let snapshot = Snapshot::open(lake).map_err(|e| e.to_string())?;
-    Ok(Arc::new(FigureService::new(Some(Arc::new(snapshot)))))
-}
-
-/// Writes the figures and returns the warnings of the plant file.
-fn write_figures(
-    settings: &AnalyticsSettings,
-    service: &FigureService,
-    now: Timestamp,
-) -> Result<String, String> {
-    let plant = PlantFiles::load(&settings.plant).map_err(|problems| problems.to_string())?;
-    let table1 = analytics::kpi("table1").ok_or("there is no Table 1")?;
-    std::fs::create_dir_all(&settings.figures_folder).map_err(|e| e.to_string())?;
-    for period in this_and_last_month(now, &plant.plant.time_zone) {
-        let answer = service
-            .figures(&plant, table1, period, BasisChoice::Both, &Cancel::default())
-            .map_err(|e| e.to_string())?;
-        for range in &answer.damaged {
-            tracing::warn!(%period, reason = range.reason, "figures lack rows that cannot be read");
-        }
-        let path = settings.figures_folder.join(format!("table1-{period}.json"));
-        let figures = crate::schema::kpi(answer.figures.json.clone());
-        let text = serde_json::to_vec_pretty(&figures).map_err(|e| e.to_string())?;
-        // A reader never sees half a file.
-        let unfinished = path.with_extension("json.new");
-        std::fs::write(&unfinished, text).map_err(|e| e.to_string())?;
-        std::fs::rename(&unfinished, &path).map_err(|e| e.to_string())?;
-        tracing::debug!("{}", report::text(&answer.figures.grid));
-    }
-    let warnings = &plant.plant.warnings;
-    Ok(if warnings.0.is_empty() { String::new() } else { warnings.to_string() })
-}
-
-/// This month and the last complete one, in the plant's calendar.
-pub(super) fn this_and_last_month(now: Timestamp, zone: &TimeZone) -> [Period; 2] {
-    let now = jiff::Timestamp::from_microsecond(now.0).unwrap_or_default();
-    let today = now.to_zoned(zone.clone()).date();
-    let last = today.first_of_month().yesterday().unwrap_or(today);
-    [Period::Month(today.year(), today.month()), Period::Month(last.year(), last.month())]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whoever reads the files can tell a form that it does not know.
-    #[test]
-    fn figures_on_the_timer_name_their_form() {
-        let folder = tempfile::tempdir().unwrap();
-        let lake = folder.path().join("lake");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let made = Lake::open(&lake, LakeOptions::new(Arc::new(SystemClock::default())))
-                .await
-                .unwrap();
-            made.close().await;
-        });
-        let plant = folder.path().join("plant.toml");
-        let text = "[plant]\nenterprise = \"acme\"\ntime_zone = \"Asia/Shanghai\"\n\
-                    rule_set = \"GB/T 2589\"\nedition = \"2020\"\n\
-                    [[energy_kind]]\nid = \"raw_coal\"\nunit = \"t\"\n";
-        std::fs::write(&plant, text).unwrap();
-        let figures_folder = folder.path().join("figures");
-        let (every, now) = (Duration::from_mins(5), Timestamp(1_788_000_000_000_000));
-        let settings = AnalyticsSettings { plant, every, figures_folder: figures_folder.clone() };
-        assert_eq!(write_figures(&settings, &figures_of(&lake).unwrap(), now).unwrap(), "");
-        let mut count = 0;
-        for entry in std::fs::read_dir(figures_folder).unwrap() {
-            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-            let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
-            assert_eq!(figures["schema"], "nengliu.kpi.v1");
-            assert_eq!(figures["rows"][0]["kind"], "raw_coal");
-            count += 1;
-        }
-        assert_eq!(count, 2, "this month and the last");
     }
 }

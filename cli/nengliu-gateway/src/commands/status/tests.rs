@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gateway::status::{
-    ClockStatus, Concern, DeviceStatus, PointStatus, STATUS_SCHEMA, SpoolStatus, TaskState,
-    TaskStatus, UplinkStatus,
+    ClockStatus, Concern, DeviceStatus, PointCounts, PointStatus, STATUS_SCHEMA, SpoolStatus,
+    TaskState, TaskStatus, UplinkStatus,
 };
 
 use super::*;
@@ -45,6 +45,7 @@ fn healthy() -> GatewayStatus {
         late: 0,
         code: None,
         message: None,
+        points: PointCounts::default(),
     };
     GatewayStatus {
         schema: STATUS_SCHEMA.to_owned(),
@@ -70,6 +71,7 @@ fn healthy() -> GatewayStatus {
         tasks: BTreeMap::from([("keeper".to_owned(), TaskStatus::default())]),
         clock: ClockStatus::default(),
         concerns: Vec::new(),
+        point_counts: PointCounts::default(),
     }
 }
 
@@ -157,4 +159,26 @@ fn each_kind_of_concern_has_an_exit_code() {
     check(ConcernKind::NoAck, "", EXIT_NO_ACK);
     check(ConcernKind::Device, "", EXIT_PARTIAL);
     check(ConcernKind::Lost, "", EXIT_LOST);
+}
+
+/// A gateway of 100 000 points is told in numbers, with the worst of them and a bounded number of lines.
+#[test]
+fn more_points_and_devices_than_fit_a_screen_are_counted() {
+    let mut status = healthy();
+    let point = status.points.remove(0);
+    status.points = vec![point; 200];
+    status.point_counts =
+        PointCounts { all: 100_000, good: 99_000, uncertain: 300, bad: 500, unread: 200 };
+    let device = DeviceStatus {
+        code: Some("GW-M101".to_owned()),
+        message: Some("no answer".to_owned()),
+        ..DeviceStatus::default()
+    };
+    status.devices = (0..1_000).map(|at| (format!("meter-{at:03}"), device.clone())).collect();
+    let screen = words::screen(&status, None);
+    assert!(screen.contains(
+        "  points  99000 of 100000 Good, 300 Uncertain, 500 Bad, 200 without a sample; the worst 200 follow, `--all` shows all"
+    ), "{screen}");
+    assert!(screen.contains("! and 980 more devices"), "{screen}");
+    assert!(screen.lines().count() < 240, "{screen}");
 }

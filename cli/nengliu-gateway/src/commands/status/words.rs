@@ -14,6 +14,9 @@ const COLUMNS_MIN: usize = 40;
 /// Most columns for the name of a point.
 const NAME_COLUMNS_MAX: usize = 40;
 
+/// Devices that have a line of their own.
+const DEVICE_LINES_MAX: usize = 20;
+
 /// Everything, for a terminal of so many columns.
 pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
     let mut text = String::new();
@@ -34,12 +37,14 @@ pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
     for concern in &status.concerns {
         line(format!("! {}", concern.text));
     }
-    for (name, device) in &status.devices {
-        // Also where it answers, but not for every point.
-        if let Some(message) = &device.message {
-            let code = device.code.as_deref().unwrap_or_default();
-            line(format!("! {name}   {code}: {message}"));
-        }
+    // Also where it answers, but not for every point.
+    let told = status.devices.iter().filter_map(|(name, device)| {
+        let code = device.code.as_deref().unwrap_or_default();
+        Some(format!("! {name}   {code}: {}", device.message.as_ref()?))
+    });
+    told.clone().take(DEVICE_LINES_MAX).for_each(&mut line);
+    if let Some(more @ 1..) = told.count().checked_sub(DEVICE_LINES_MAX) {
+        line(format!("! and {more} more devices: `--json` names them"));
     }
     for (name, task) in status.tasks.iter().filter(|(_, task)| task.failures > 0) {
         let why = task.last_failure.as_deref().unwrap_or_default();
@@ -52,12 +57,31 @@ pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
     }
     spool(&status.spool, &mut line);
     clock(&status.clock, status.now_ms, &mut line);
+    let counts = &status.point_counts;
+    let shown = u64::try_from(status.points.len()).unwrap_or(u64::MAX);
+    if counts.all > shown {
+        let worst = format!("; the worst {shown} follow, `--all` shows all");
+        line(format!(
+            "  points  {} of {} Good, {} Uncertain, {} Bad, {} without a sample{}",
+            counts.good,
+            counts.all,
+            counts.uncertain,
+            counts.bad,
+            counts.unread,
+            if shown > 0 { &*worst } else { "" }
+        ));
+    }
     let widest = status.points.iter().map(|point| point.point.chars().count()).max();
     let name_columns = widest.unwrap_or(0).min(NAME_COLUMNS_MAX);
     for shown in &status.points {
         line(point(shown, name_columns, status.now_ms));
     }
     text
+}
+
+/// One point of many, which may have names of any length.
+pub(super) fn one_point(shown: &PointStatus, now_ms: i64) -> String {
+    point(shown, NAME_COLUMNS_MAX, now_ms)
 }
 
 fn point(point: &PointStatus, name_columns: usize, now_ms: i64) -> String {

@@ -100,8 +100,9 @@ impl DemoPlant {
             ..Settings::default()
         };
         let stop_ingest = CancellationToken::new();
-        let ingest =
-            serve::start(&settings, stop_ingest.clone()).await.map_err(DemoError::Centre)?;
+        let ingest = serve::start(&settings, serve::host(), stop_ingest.clone())
+            .await
+            .map_err(DemoError::Centre)?;
         let uplink = format!("mqtt://127.0.0.1:{}", ingest.tcp_port().unwrap_or_default());
         let files = write_demo_files(&args.folder, &simulation, &uplink)?;
         let plant =

@@ -1,22 +1,46 @@
 //! What ingest counted, for people: a log line when something was dropped or lost, and the whole status as JSON beside
 //! the table. Must never act on what it sees.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ingest::IngestStatus;
+use model::host::Clock;
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::tasks::{TaskStatus, Tasks};
 
 /// Time between two looks at the status.
 const INTERVAL: Duration = Duration::from_mins(1);
 /// In the folder of the table; readers of Delta pass over names with a leading underscore.
 const FILE: &str = "_nengliu/ingest-status.json";
 
+/// What is looked at.
+pub(super) struct Watched {
+    pub(super) status: watch::Receiver<IngestStatus>,
+    pub(super) tasks: Tasks,
+}
+
+/// What is written.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    ingest: IngestStatus,
+    /// When this was written, milliseconds since the epoch.
+    written_at_ms: i64,
+    /// The tasks that run beside ingest and are started again when they fail.
+    tasks: BTreeMap<&'static str, TaskStatus>,
+}
+
 /// Looks at the status once a minute, and a last time at the end.
 pub(super) async fn watch(
-    status: watch::Receiver<IngestStatus>,
+    watched: Watched,
     lake: PathBuf,
+    clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
     let mut timer = tokio::time::interval(INTERVAL);
@@ -29,8 +53,10 @@ pub(super) async fn watch(
             _ = timer.tick() => false,
             () = stop.cancelled() => true,
         };
-        let now = status.borrow().clone();
-        let text = in_words(&now);
+        let ingest = watched.status.borrow().clone();
+        let written_at_ms = clock.now().as_millis();
+        let now = Told { ingest, written_at_ms, tasks: watched.tasks.snapshot() };
+        let text = in_words(&now.ingest);
         if text != said {
             tracing::info!("since the start: {text}");
             said = text;
@@ -54,6 +80,7 @@ fn in_words(status: &IngestStatus) -> String {
         ("frames lost", c.frames_lost),
         ("samples lost", c.samples_lost),
         ("losses of unknown size", c.losses_unknown),
+        ("connections that failed by a fault of the program", c.connections_failed),
         ("failed commits", c.commit_failures),
         ("breaks in a chain of hashes", c.chain_breaks),
         ("samples of a suspect clock", c.suspect_clock),
@@ -76,7 +103,7 @@ fn in_words(status: &IngestStatus) -> String {
     parts.map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
 }
 
-fn write(path: &Path, status: &IngestStatus) -> std::io::Result<()> {
+fn write(path: &Path, status: &Told) -> std::io::Result<()> {
     // A reader never sees half a file.
     let unfinished = path.with_extension("json.new");
     std::fs::write(&unfinished, serde_json::to_vec_pretty(status)?)?;
@@ -105,7 +132,9 @@ mod tests {
         sender.send_modify(|status| status.counters.frames_lost = 5);
         let stop = CancellationToken::new();
         stop.cancel();
-        watch(status, lake.path().to_owned(), stop).await;
+        let host = super::super::host();
+        let (clock, tasks) = (Arc::clone(&host.clock), Tasks::new(host));
+        watch(Watched { status, tasks }, lake.path().to_owned(), clock, stop).await;
         let text = std::fs::read(lake.path().join(FILE)).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(read["counters"]["frames_lost"], 5);

@@ -1,0 +1,145 @@
+//! Figures on a timer: Table 1 of this and of the last month, as JSON files. Must never hold up what is committed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use analytics::{FigureService, PlantFiles, report};
+use contract::Cancel;
+use energy::{BasisChoice, Period};
+use jiff::tz::TimeZone;
+use lake::Snapshot;
+use model::Timestamp;
+use model::host::Clock;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::AnalyticsSettings;
+
+/// Computes Table 1 of this and of the last month again and again, and writes each as JSON.
+pub(super) async fn figures_on_timer(
+    settings: Arc<AnalyticsSettings>,
+    lake: PathBuf,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    let mut timer = tokio::time::interval(settings.every.max(Duration::from_secs(1)));
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    let mut warned = String::new();
+    let mut service = None;
+    loop {
+        tokio::select! {
+            _ = timer.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let (settings, lake) = (Arc::clone(&settings), lake.clone());
+        let (known, clock) = (service.clone(), Arc::clone(&clock));
+        let work = move || {
+            // It keeps what it computed: most times nothing has changed of the last month.
+            let service = known.map_or_else(|| figures_of(&lake), Ok)?;
+            write_figures(&settings, &service, clock.now()).map(|warnings| (service, warnings))
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok((used, warnings))) => {
+                service = Some(used);
+                failing = false;
+                // Said once, and again when they change.
+                if !warnings.is_empty() && warnings != warned {
+                    tracing::warn!(warnings, "plant file");
+                }
+                warned = warnings;
+            }
+            Ok(Err(reason)) if !failing => {
+                failing = true;
+                tracing::warn!(reason, "no figures; tried again on the timer");
+            }
+            Ok(Err(_)) => {}
+            // The panic is that of this task: whoever watches it counts it, and starts it again.
+            Err(e) => match e.try_into_panic() {
+                Ok(payload) => std::panic::resume_unwind(payload),
+                Err(e) => tracing::debug!(error = %e, "the computation of figures was cut off"),
+            },
+        }
+    }
+}
+
+/// The figures of a lake.
+fn figures_of(lake: &Path) -> Result<Arc<FigureService>, String> {
+    let snapshot = Snapshot::open(lake).map_err(|e| e.to_string())?;
+    Ok(Arc::new(FigureService::new(Some(Arc::new(snapshot)))))
+}
+
+/// Writes the figures and returns the warnings of the plant file.
+fn write_figures(
+    settings: &AnalyticsSettings,
+    service: &FigureService,
+    now: Timestamp,
+) -> Result<String, String> {
+    let plant = PlantFiles::load(&settings.plant).map_err(|problems| problems.to_string())?;
+    let table1 = analytics::kpi("table1").ok_or("there is no Table 1")?;
+    std::fs::create_dir_all(&settings.figures_folder).map_err(|e| e.to_string())?;
+    for period in this_and_last_month(now, &plant.plant.time_zone) {
+        let answer = service
+            .figures(&plant, table1, period, BasisChoice::Both, &Cancel::default())
+            .map_err(|e| e.to_string())?;
+        for range in &answer.damaged {
+            tracing::warn!(%period, reason = range.reason, "figures lack rows that cannot be read");
+        }
+        let path = settings.figures_folder.join(format!("table1-{period}.json"));
+        let figures = crate::schema::kpi(answer.figures.json.clone());
+        let text = serde_json::to_vec_pretty(&figures).map_err(|e| e.to_string())?;
+        // A reader never sees half a file.
+        let unfinished = path.with_extension("json.new");
+        std::fs::write(&unfinished, text).map_err(|e| e.to_string())?;
+        std::fs::rename(&unfinished, &path).map_err(|e| e.to_string())?;
+        tracing::debug!("{}", report::text(&answer.figures.grid));
+    }
+    let warnings = &plant.plant.warnings;
+    Ok(if warnings.0.is_empty() { String::new() } else { warnings.to_string() })
+}
+
+/// This month and the last complete one, in the plant's calendar.
+pub(in crate::commands) fn this_and_last_month(now: Timestamp, zone: &TimeZone) -> [Period; 2] {
+    let now = jiff::Timestamp::from_microsecond(now.0).unwrap_or_default();
+    let today = now.to_zoned(zone.clone()).date();
+    let last = today.first_of_month().yesterday().unwrap_or(today);
+    [Period::Month(today.year(), today.month()), Period::Month(last.year(), last.month())]
+}
+
+#[cfg(test)]
+mod tests {
+    use lake::{Lake, LakeOptions};
+
+    use super::*;
+
+    /// Whoever reads the files can tell a form that it does not know.
+    #[test]
+    fn figures_on_the_timer_name_their_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = folder.path().join("lake");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let made =
+                Lake::open(&lake, LakeOptions::new(super::super::host().clock)).await.unwrap();
+            made.close().await;
+        });
+        let plant = folder.path().join("plant.toml");
+        let text = "[plant]\nenterprise = \"acme\"\ntime_zone = \"Asia/Shanghai\"\n\
+                    rule_set = \"GB/T 2589\"\nedition = \"2020\"\n\
+                    [[energy_kind]]\nid = \"raw_coal\"\nunit = \"t\"\n";
+        std::fs::write(&plant, text).unwrap();
+        let figures_folder = folder.path().join("figures");
+        let (every, now) = (Duration::from_mins(5), Timestamp(1_788_000_000_000_000));
+        let settings = AnalyticsSettings { plant, every, figures_folder: figures_folder.clone() };
+        assert_eq!(write_figures(&settings, &figures_of(&lake).unwrap(), now).unwrap(), "");
+        let mut count = 0;
+        for entry in std::fs::read_dir(figures_folder).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(figures["schema"], "nengliu.kpi.v1");
+            assert_eq!(figures["rows"][0]["kind"], "raw_coal");
+            count += 1;
+        }
+        assert_eq!(count, 2, "this month and the last");
+    }
+}

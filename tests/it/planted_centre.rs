@@ -1,0 +1,121 @@
+//! A panic planted in each task of a centre: figures and watch are logged, counted and started again; without
+//! admission or outbox the centre ends with a code of its own, and what it had is kept. The centre is this test
+//! binary, started once more, as the gateway of [`crate::planted`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::ours::gateway::Gateway;
+use tests::ours::{one_meter, query};
+use tests::peers::broker::Mosquitto;
+use tests::peers::modbus::ModbusServer;
+use tests::process::Process;
+use tests::wait::wait_until;
+
+use crate::planted::{MESSAGE, host, plant};
+
+const SOON: Duration = Duration::from_mins(1);
+/// Names the folder of the centre that [`child`] is.
+const FOLDER: &str = "NENGLIU_TEST_PLANTED_CENTRE";
+/// Exit code of a centre that a task of it ended.
+const EXIT_TASK: Option<i32> = Some(13);
+
+/// The centre that the test of this module starts; without its folder it is no test.
+#[test]
+fn child() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
+    let file = folder.join("nengliu.toml");
+    let gateway::Host { clock, entropy } = host(&folder);
+    let ingest_host = nengliu::IngestHost { clock, entropy };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let code = runtime.block_on(nengliu::serve_on(Some(&file), ingest_host));
+    runtime.shutdown_background();
+    std::process::exit(code.into());
+}
+
+/// A centre in which whoever is named here panics once.
+fn start(folder: &Path, source: &str) -> Process {
+    plant(folder, source);
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["planted_centre::child", "--exact", "--nocapture"]).env(FOLDER, folder);
+    Process::start("planted-centre", &command, folder).unwrap()
+}
+
+/// What the centre logged after the first `before` bytes.
+fn log(centre: &Process, before: usize) -> String {
+    centre.errors().unwrap().split_off(before)
+}
+
+/// The task fails, is told of, and does its work after it was started again; the centre goes on.
+fn check_restarts(folder: &Path, task: &str, source: &str, before: usize, work: &Path) -> usize {
+    let mut centre = start(folder, source);
+    let failed = |log: &str| {
+        log.lines().any(|line| {
+            line.contains("task failed and is started again")
+                && line.contains(MESSAGE)
+                && line.contains(&format!("task=\"{task}\""))
+        })
+    };
+    wait_until(&format!("the restart of `{task}`"), SOON, || {
+        Ok(failed(&log(&centre, before)) && work.exists())
+    })
+    .unwrap();
+    assert_eq!(centre.terminate(SOON).unwrap().code(), Some(0), "{}", log(&centre, before));
+    let told = fs::read(folder.join("lake/_nengliu/ingest-status.json")).unwrap();
+    let told: Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!(told["tasks"][task]["failures"], 1, "{:#}", told["tasks"]);
+    assert!(told["tasks"][task]["last_failure"].as_str().unwrap().contains(MESSAGE), "{told:#}");
+    centre.errors().unwrap().len()
+}
+
+#[test]
+fn each_task_of_a_centre_that_panics_is_told_and_runs_again_or_ends_the_centre() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path();
+    let broker = Mosquitto::start(folder).unwrap();
+    let server = ModbusServer::tcp(folder, &one_meter::counting_registers()).unwrap();
+    let port = format!("address = \"tcp://127.0.0.1:{}\"", server.tcp_port().unwrap());
+    let uplink = format!("url = \"{}\"", broker.url());
+    let settings = one_meter::modbus_settings(folder, &port, &uplink).unwrap();
+    let mut gateway = Gateway::start(folder, &settings).unwrap();
+    one_meter::write_plant(folder).unwrap();
+    let analytics = "[analytics]\nplant = \"plant.toml\"\nevery = \"5min\"\n";
+    // Writes the settings of the centre, and ends with a lake that has rows.
+    let mut centre = one_meter::centre_with(folder, &broker.url(), analytics).unwrap();
+    gateway.wait_until_committed(SOON).unwrap();
+    centre.terminate().unwrap();
+
+    let status = folder.join("lake/_nengliu/ingest-status.json");
+    let figures = folder.join("figures");
+    for made in [&status, &figures] {
+        drop((fs::remove_file(made), fs::remove_dir_all(made)));
+    }
+    let before = check_restarts(folder, "watch", "serve/watch.rs", 0, &status);
+    fs::remove_dir_all(&figures).ok();
+    let mut before = check_restarts(folder, "figures", "serve/figures.rs", before, &figures);
+
+    for (task, source) in [
+        ("the task that admits", "Core::publish_status"),
+        ("the task that publishes", "ingest/src/outbox.rs"),
+    ] {
+        let mut centre = start(folder, source);
+        let ended = centre.wait(SOON).unwrap();
+        let said = log(&centre, before);
+        assert_eq!(ended.code(), EXIT_TASK, "{source}: {said}");
+        let told = format!("error EN-A006: ingest cannot go on: {task} has ended");
+        assert!(said.contains(&told) && said.contains(MESSAGE), "{source}: {said}");
+        before = centre.errors().unwrap().len();
+    }
+
+    // Nothing of it was lost.
+    centre.start_again().unwrap();
+    gateway.wait_until_committed(SOON).unwrap();
+    gateway.terminate().unwrap();
+    let rows = query::all_rows(&centre.lake()).unwrap().len();
+    let asked = usize::try_from(server.requests_by_now().unwrap()).unwrap();
+    assert!((rows..=rows + 1).contains(&asked), "{asked} requests, {rows} samples");
+}

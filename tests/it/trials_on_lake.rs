@@ -1,0 +1,169 @@
+//! Trials 02, 03 and 17 on a real lake, through commits and merges, and the program: what a register did within a slot
+//! counts, and readings that are not used are named. Must never use the store in memory: other tests do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use contract::conformance::plant::Plant as Source;
+use lake::{Lake, LakeOptions};
+use model::dictionary::{DisplayName, Place};
+use model::{
+    Dictionary, GatewayId, LogId, PointId, PointIndex, PointInfo, PointKind, Quality, Sample,
+    Timestamp, Unit, Value, ValueType,
+};
+use tests::ours::figures::{Figures, row};
+
+/// The day of the trials, in the plant's time zone.
+const DAY: &str = "2026-11-20";
+/// An hour before it in Shanghai, as the trials' servers begin.
+const FIRST: Timestamp = Timestamp(1_795_100_400_000_000);
+const HOURS: i64 = 26;
+const SECOND: i64 = 1_000_000;
+/// More than two merges take, so that the figures are computed over merged files and over single ones.
+const COMMITS: usize = 40;
+const UNCERTAIN_SUB_NORMAL: Quality = Quality(0x4095_0000);
+
+/// A register: name, exponent, modulus, seconds between two readings, quality, and its digits.
+struct Register {
+    name: &'static str,
+    exponent: i8,
+    modulus: Option<&'static str>,
+    every_s: i64,
+    quality: Quality,
+    digits: fn(i64) -> i64,
+}
+
+const fn register(name: &'static str, every_s: i64, digits: fn(i64) -> i64) -> Register {
+    Register { name, exponent: 0, modulus: None, every_s, quality: Quality::GOOD, digits }
+}
+
+const fn wrapping(name: &'static str, digits: fn(i64) -> i64) -> Register {
+    Register { modulus: Some("65536"), ..register(name, 10, digits) }
+}
+
+/// 1 kWh an hour; at 10:20 it goes on from a reading that is so many thousandths lower.
+fn lost(minute: i64, thousandths: i64) -> i64 {
+    let cut = 60 + 10 * 60 + 20;
+    1_000_000 + minute * 1_000 / 60 - if minute >= cut { thousandths } else { 0 }
+}
+
+const REGISTERS: [Register; 9] = [
+    wrapping("wrap_72k", |i| i * 800 % 65_536),
+    wrapping("wrap_63k", |i| i * 700 % 65_536),
+    wrapping("wrap_20k", |i| i * 222 % 65_536),
+    wrapping("wrap_4k", |i| i * 50 % 65_536),
+    register("batch", 10, |i| i % 45),
+    Register { exponent: -3, ..register("lost_03", 60, |i| lost(i, 300)) },
+    Register { exponent: -3, ..register("lost_04", 60, |i| lost(i, 400)) },
+    Register { exponent: -3, ..register("lost_06", 60, |i| lost(i, 600)) },
+    Register { quality: UNCERTAIN_SUB_NORMAL, ..register("uncertain", 30, |i| i) },
+];
+
+fn point(register: &Register) -> PointInfo {
+    PointInfo {
+        id: PointId::new(format!("acme/nb-1/m/{}", register.name)).unwrap(),
+        place: Place { enterprise: "acme".into(), site: "nb-1".into(), area: None, line: None },
+        device: "m".into(),
+        metric: register.name.into(),
+        device_name: DisplayName::default(),
+        unit: Unit::KilowattHour,
+        kind: PointKind::Counter,
+        value_type: ValueType::Decimal { exponent: register.exponent },
+        modulus: register.modulus.map(|modulus| modulus.parse().unwrap()),
+        states: Vec::new(),
+        interval_ms: None,
+        profile: None,
+    }
+}
+
+/// All readings in the order of their time.
+fn samples() -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for (index, register) in (0..).zip(&REGISTERS) {
+        samples.extend((0..HOURS * 3_600 / register.every_s).map(|at| {
+            let time = Timestamp(FIRST.0 + at * register.every_s * SECOND);
+            let value = Value::Decimal((register.digits)(at));
+            Sample::new(PointIndex(index), time, time, register.quality, value)
+        }));
+    }
+    samples.sort_by_key(|sample| sample.source_time);
+    samples
+}
+
+/// A lake that got these readings in many commits, maintained as a centre does.
+async fn write_lake(folder: &Path) -> PathBuf {
+    let dir = folder.join("lake");
+    let dictionary = Arc::new(Dictionary::new(REGISTERS.iter().map(point).collect()).unwrap());
+    let source = Source {
+        gateway: GatewayId::new("gw-1").unwrap(),
+        log_id: LogId([1; 16]),
+        dictionary: Arc::clone(&dictionary),
+    };
+    let options = LakeOptions::new(nengliu_gateway::host().clock);
+    let mut lake = Lake::open(&dir, options).await.unwrap();
+    lake.put_dictionary(&dictionary).await.unwrap();
+    let samples = samples();
+    let chunks = samples.chunks(samples.len().div_ceil(COMMITS));
+    for (sequence, chunk) in (1..).zip(chunks) {
+        let draft = source.draft(sequence - 1, vec![source.frame_of(sequence, chunk.to_vec())]);
+        lake.commit(draft).await.unwrap();
+        lake.maintain().await.unwrap();
+    }
+    lake.close().await;
+    let log = fs::read_dir(dir.join("_delta_log")).unwrap();
+    let entries = log.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
+    let merges = entries.filter(|text| text.contains("\"remove\"")).count();
+    assert!(merges >= 1, "files were merged");
+    dir
+}
+
+/// The plant file of the trials: one register is all that the enterprise buys.
+fn plant(folder: &Path, register: &str, more: &str) -> PathBuf {
+    let path = folder.join(format!("plant_{register}.toml"));
+    let text = format!(
+        "[plant]\nname = \"one register\"\nenterprise = \"acme\"\ntime_zone = \"Asia/Shanghai\"\n\
+         rule_set = \"GB/T 2589\"\nedition = \"2020\"\n\n\
+         [[energy_kind]]\nid = \"electricity\"\nname = \"electricity\"\nunit = \"kWh\"\n\n\
+         [[meter]]\nid = \"m\"\npoint = \"acme/nb-1/m/{register}\"\nenergy_kind = \"electricity\"\n\
+         role = \"incoming\"\nunit = \"kWh\"\n{more}"
+    );
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn trials_02_03_and_17_have_their_right_figures_on_a_lake_that_was_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let lake = runtime.block_on(write_lake(folder.path()));
+    let check = |register: &str, more: &str, expected: Option<&str>, complete: bool| {
+        let plant = plant(folder.path(), register, more);
+        let figures = Figures { plant: &plant, lake: Some(&lake) };
+        let found = figures.electricity(DAY).unwrap();
+        assert_eq!(found.energy.as_deref(), expected, "{register}: {found:?}");
+        assert_eq!(found.complete, complete, "{register}: {found:?}");
+    };
+    check("wrap_72k", "", Some("6912000"), true);
+    check("wrap_63k", "", Some("6048000"), true);
+    check("wrap_20k", "", Some("1918080"), true);
+    check("wrap_4k", "", Some("432000"), true);
+    // Without a modulus nobody knows what was between 44 and 0; what rose is known.
+    check("batch", "", Some("8448"), false);
+    // The fall is an open gap: the register climbs on from there and does not return.
+    for lost in ["lost_03", "lost_04", "lost_06"] {
+        check(lost, "", Some("23.983"), false);
+    }
+
+    let path = plant(folder.path(), "uncertain", "");
+    let figures = Figures { plant: &path, lake: Some(&lake) };
+    let told = format!("2880 readings are {UNCERTAIN_SUB_NORMAL} and were not used");
+    let table = figures.kpi("table1", DAY, "equivalent").unwrap();
+    let json: serde_json::Value = serde_json::from_str(&table.output).unwrap();
+    let quantity = &row(&json, "electricity").unwrap()["quantity"];
+    assert!(quantity["value"].is_null(), "{quantity:#}");
+    assert!(quantity.to_string().contains(&told), "{quantity:#}");
+    let explained = figures.explain(&format!("table1/{DAY}/electricity/quantity")).unwrap();
+    assert!(explained.to_string().contains(&told), "{explained:#}");
+    check("uncertain", "accept_uncertain = true\n", Some("2880"), true);
+}
