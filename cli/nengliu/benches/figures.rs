@@ -229,6 +229,10 @@ fn many_files(runtime: &Runtime, folder: &Path, long: bool) {
                 writer.commit(&points, from, 900 * SECOND, 96).await;
             }
         }
+        // Once: what follows a commit in the service would merge the files, and writes the checkpoint.
+        let done = writer.lake.maintain().await.expect("what is due is done");
+        assert!(done.checkpoint, "a table of this age has a checkpoint");
+        writer.lake.close().await;
     });
     let of_files = plant(&files, &names[..20]);
     let name = format!("20 meters in {} files, month", days * i64::from(groups));
