@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use broker_guard::{Denied, Framer, Guarded, HalfRead, KEEP_ALIVE_MAX, Rights, connect};
 use model::dictionary::DICTIONARY_POINTS_MAX;
-use model::{GatewayId, topic, wire};
+use model::{topic, wire};
 use mqtt5::QoS;
-use mqtt5::broker::auth::AuthResult;
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::config::StorageConfig;
 use mqtt5::broker::events::{ClientPublishEvent, PublishAction};
@@ -27,19 +27,12 @@ use mqtt5::broker::transport::BrokerTransport;
 use mqtt5::broker::{
     AuthProvider, BrokerConfig, BrokerEventHandler, ResourceLimits, ResourceMonitor,
 };
-use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::packet::publish::PublishPacket;
-use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use super::connect::{self, KEEP_ALIVE_MAX};
-use super::framer::Framer;
-use super::guarded::Guarded;
-use super::half_read::HalfRead;
-use super::rights::{self, Denied, Rights, Subscription};
 use super::sessions::Sessions;
 use super::{Broker, Ended, Message, PublishError};
 use crate::error::IngestError;
@@ -363,50 +356,6 @@ impl BrokerEventHandler for Hook {
         };
         Box::pin(std::future::ready(action))
     }
-}
-
-/// [`rights`] in the words of the broker. The user of a connection is the gateway that it is of.
-impl AuthProvider for Rights {
-    fn authenticate<'a>(
-        &'a self,
-        connect: &'a ConnectPacket,
-        _address: SocketAddr,
-    ) -> Answer<'a, mqtt5::Result<AuthResult>> {
-        let (user, password) = (connect.username.as_deref(), connect.password.as_deref());
-        let result = match self.identify(&connect.client_id, user, password) {
-            Ok(Some(gateway)) => AuthResult::success_with_user(gateway.as_str()),
-            Ok(None) => AuthResult::success(),
-            Err(Denied::ClientId) => AuthResult::fail(ReasonCode::ClientIdentifierNotValid),
-            Err(Denied::Password | Denied::Unlisted) => {
-                AuthResult::fail(ReasonCode::BadUsernameOrPassword)
-            }
-        };
-        Box::pin(std::future::ready(Ok(result)))
-    }
-
-    fn authorize_publish<'a>(
-        &'a self,
-        _client_id: &str,
-        user: Option<&'a str>,
-        topic: &'a str,
-    ) -> Answer<'a, bool> {
-        Box::pin(std::future::ready(rights::may_publish(gateway_of(user).as_ref(), topic)))
-    }
-
-    fn authorize_subscribe<'a>(
-        &'a self,
-        _client_id: &str,
-        user: Option<&'a str>,
-        filter: &'a str,
-    ) -> Answer<'a, bool> {
-        let subscription = rights::subscription(gateway_of(user).as_ref(), filter);
-        // The framer narrowed it before; what would still have to be narrowed did not pass by there.
-        Box::pin(std::future::ready(subscription == Subscription::As))
-    }
-}
-
-fn gateway_of(user: Option<&str>) -> Option<GatewayId> {
-    user.and_then(|user| GatewayId::new(user).ok())
 }
 
 #[cfg(test)]

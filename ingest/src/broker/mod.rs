@@ -1,20 +1,16 @@
 //! What ingest needs of a broker, and the two kinds there are. A broker feeds the inbox and never waits for it. It may
 //! lose anything at any time: nothing rests on it. Must never know admission.
 
-mod connect;
 mod embedded;
 mod external;
-mod framer;
-mod guarded;
-mod half_read;
 mod options;
-mod rights;
 mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use broker_guard::Rights;
 use bytes::Bytes;
 use model::host::{Clock, Entropy};
 use thiserror::Error;
@@ -74,7 +70,7 @@ pub(crate) async fn start(
 ) -> Result<Box<dyn Broker>, IngestError> {
     Ok(match settings {
         BrokerSettings::Embedded { tcp_port, passwords } => {
-            let rights = rights::Rights::new(passwords);
+            let rights = Rights::new(passwords);
             Box::new(embedded::Embedded::start(*tcp_port, rights, inbox).await?)
         }
         BrokerSettings::Url(url) => {

@@ -25,6 +25,7 @@ const FLOORS: &[&str] = &[
     "lake",
     "energy",
     "analytics",
+    "broker-guard",
     "ingest",
     "program",
     "nengliu-gateway",
@@ -41,6 +42,7 @@ const BANS: &[(&str, &[&str])] = &[
     ("gateway", &["modbus", "opcua", "simulator", "polars*", "lake", "analytics", "energy"]),
     // The centre and the edge are two programs; each starts, and is replaced, without the other.
     ("nengliu", &["gateway", "nengliu-gateway", "spool"]),
+    ("broker-guard", &["contract", "lake", "ingest", "analytics"]),
     ("program", &["gateway", "lake", "ingest", "analytics"]),
     ("lake", &["mqtt5", "rumqttc", "rumqttd"]),
     ("analytics", WEB_AND_QUEUES),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 /// Most bytes of packets that are not complete, over all clients. The broker holds up to twice as much for them.
-pub(super) const HALF_READ_BYTES_MAX: usize = 24 * 1_024 * 1_024;
+pub const HALF_READ_BYTES_MAX: usize = 24 * 1_024 * 1_024;
 
 #[derive(Debug)]
 struct Packet {
@@ -24,22 +24,22 @@ struct State {
 
 /// The bound of one broker.
 #[derive(Debug, Clone, Default)]
-pub(super) struct HalfRead(Arc<Mutex<State>>);
+pub struct HalfRead(Arc<Mutex<State>>);
 
 /// The packet of one client, if it has one under way.
 #[derive(Debug)]
-pub(super) struct Share {
+pub struct Share {
     all: HalfRead,
     packet: Option<u64>,
 }
 
 /// The packet was given up, because others needed its room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct GivenUp;
+pub struct GivenUp;
 
 impl HalfRead {
     /// A place for one client.
-    pub(super) fn share(&self) -> Share {
+    pub fn share(&self) -> Share {
         Share { all: self.clone(), packet: None }
     }
 
@@ -50,7 +50,11 @@ impl HalfRead {
 
 impl Share {
     /// Notes how much of a packet is here; 0 when it is complete.
-    pub(super) fn set(&mut self, bytes: usize, waker: &Waker) -> Result<(), GivenUp> {
+    ///
+    /// # Errors
+    ///
+    /// When the packet gave way to others.
+    pub fn set(&mut self, bytes: usize, waker: &Waker) -> Result<(), GivenUp> {
         let packet = self.packet;
         let result = self.all.with(|state| {
             let before = match packet {
@@ -84,7 +88,11 @@ impl Share {
     }
 
     /// Whether the packet may go on.
-    pub(super) fn check(&self, waker: &Waker) -> Result<(), GivenUp> {
+    ///
+    /// # Errors
+    ///
+    /// When the packet gave way to others.
+    pub fn check(&self, waker: &Waker) -> Result<(), GivenUp> {
         let Some(packet) = self.packet else { return Ok(()) };
         self.all.with(|state| {
             let packet = state.packets.get_mut(&packet).ok_or(GivenUp)?;

@@ -6,7 +6,7 @@
 use model::GatewayId;
 use thiserror::Error;
 
-use super::rights::{self, Subscription};
+use crate::rights::{self, Subscription};
 
 /// Longest SUBSCRIBE or UNSUBSCRIBE: 100 long filters.
 const SUBSCRIBE_BYTES_MAX: usize = 64 * 1_024;
@@ -17,17 +17,20 @@ const UNSUBSCRIBE: u8 = 10;
 
 /// Why a client cannot be read any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(super) enum FrameError {
+pub enum FrameError {
+    /// No MQTT: the length never ends.
     #[error("a packet's length takes more than {LENGTH_BYTES_MAX} bytes")]
     Length,
+    /// A SUBSCRIBE or UNSUBSCRIBE of so many bytes.
     #[error("a subscription of {0} bytes: at most {SUBSCRIBE_BYTES_MAX} are accepted")]
     Subscribe(usize),
+    /// Its filters cannot be found.
     #[error("a subscription that cannot be read")]
     Malformed,
 }
 
 /// The start of a packet: its first byte, its length without the header, and the bytes of the header.
-pub(super) fn header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, FrameError> {
+pub(crate) fn header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, FrameError> {
     let Some((first, rest)) = bytes.split_first() else { return Ok(None) };
     let mut length = 0;
     for (at, byte) in rest.iter().take(LENGTH_BYTES_MAX).enumerate() {
@@ -49,7 +52,7 @@ enum State {
 
 /// Follows the packets of one client.
 #[derive(Debug)]
-pub(super) struct Framer {
+pub struct Framer {
     gateway: Option<GatewayId>,
     /// 4 for MQTT 3.1.1, 5 for MQTT 5.
     version: u8,
@@ -59,12 +62,16 @@ pub(super) struct Framer {
 
 impl Framer {
     /// Follows a client behind its CONNECT.
-    pub(super) fn new(gateway: Option<GatewayId>, version: u8) -> Self {
+    pub fn new(gateway: Option<GatewayId>, version: u8) -> Self {
         Self { gateway, version, state: State::Gather(Vec::new()), complete: 0 }
     }
 
     /// Takes what arrived and appends what the broker gets.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
+    ///
+    /// # Errors
+    ///
+    /// When the client cannot be read any further; the connection must end.
+    pub fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
         while !bytes.is_empty() {
             match &mut self.state {
                 State::Pass { left, passed } => {
@@ -94,7 +101,7 @@ impl Framer {
     }
 
     /// Bytes of a packet that is not complete.
-    pub(super) fn half_read(&self) -> usize {
+    pub fn half_read(&self) -> usize {
         match &self.state {
             State::Gather(gathered) => gathered.len(),
             State::Pass { passed, .. } => *passed,
@@ -102,7 +109,7 @@ impl Framer {
     }
 
     /// Packets that were complete so far.
-    pub(super) fn complete(&self) -> u64 {
+    pub fn complete(&self) -> u64 {
         self.complete
     }
 

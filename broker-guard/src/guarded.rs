@@ -12,16 +12,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use super::framer::Framer;
-use super::half_read::Share;
+use crate::framer::Framer;
+use crate::half_read::Share;
 
 /// Longest time for one packet, from its first byte to its last.
-pub(super) const PACKET_TIME_MAX: Duration = Duration::from_secs(20);
+pub const PACKET_TIME_MAX: Duration = Duration::from_secs(20);
 const CHUNK: usize = 4_096;
 
 /// A client's connection under guard.
 #[derive(Debug)]
-pub(super) struct Guarded {
+pub struct Guarded {
     stream: TcpStream,
     framer: Framer,
     share: Share,
@@ -35,7 +35,11 @@ pub(super) struct Guarded {
 
 impl Guarded {
     /// Guards `stream`; the broker first reads `connect`, then what follows `behind`, which was read already.
-    pub(super) fn new(
+    ///
+    /// # Errors
+    ///
+    /// When what was read already cannot be followed.
+    pub fn new(
         stream: TcpStream,
         connect: Vec<u8>,
         behind: &[u8],

@@ -18,25 +18,28 @@ const SUFFIX: char = '.';
 
 /// Why a client may not connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(super) enum Denied {
+pub enum Denied {
+    /// No client id, or a broken one.
     #[error("client id has a character that no client id may have, or is empty or too long")]
     ClientId,
+    /// A listed gateway without its password.
     #[error("the gateway has a password in `nengliu.toml`; it was not given, or is another")]
     Password,
+    /// A user name that no `[[gateway]]` entry has.
     #[error("`nengliu.toml` has no such `[[gateway]]`, and only those it lists may send")]
     Unlisted,
 }
 
 /// The rights of the clients of one broker.
 #[derive(Debug, Default)]
-pub(super) struct Rights {
+pub struct Rights {
     /// SHA-256 of the password of each gateway. Empty: gateways prove nothing.
     passwords: BTreeMap<GatewayId, [u8; 32]>,
 }
 
 impl Rights {
     /// Rights where each of these gateways has this password, and nobody else may send.
-    pub(super) fn new(passwords: &BTreeMap<GatewayId, Secret>) -> Self {
+    pub fn new(passwords: &BTreeMap<GatewayId, Secret>) -> Self {
         let hashed = |(gateway, password): (&GatewayId, &Secret)| {
             (gateway.clone(), Sha256::digest(password.expose().as_bytes()).into())
         };
@@ -46,7 +49,11 @@ impl Rights {
     /// Whether a client may connect, and as which gateway; `None` for one that only reads.
     ///
     /// The user name is the gateway's id where there is one, else the client id up to its first dot.
-    pub(super) fn identify(
+    ///
+    /// # Errors
+    ///
+    /// When the client may not connect at all.
+    pub fn identify(
         &self,
         client_id: &str,
         user: Option<&str>,
@@ -84,14 +91,14 @@ impl Rights {
 
 /// A gateway publishes to its own uplink and its own state; nobody else publishes anything: live topics and acks come
 /// from ingest.
-pub(super) fn may_publish(gateway: Option<&GatewayId>, topic: &str) -> bool {
+pub fn may_publish(gateway: Option<&GatewayId>, topic: &str) -> bool {
     let Some(gateway) = gateway else { return false };
     topic == topic::up(gateway) || topic == topic::state(gateway)
 }
 
 /// What a client gets for a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Subscription {
+pub enum Subscription {
     /// The filter as it stands.
     As,
     /// This filter in its place: what the client may see of it.
@@ -102,7 +109,7 @@ pub(super) enum Subscription {
 
 /// A gateway hears its own acks; everybody may watch the live topics. A filter that reaches further is narrowed to the
 /// live topics. One for topics of other programs is granted and brings nothing: nobody can publish there.
-pub(super) fn subscription(gateway: Option<&GatewayId>, filter: &str) -> Subscription {
+pub fn subscription(gateway: Option<&GatewayId>, filter: &str) -> Subscription {
     let (share, wanted) = match filter.strip_prefix("$share/").map(|rest| rest.split_once('/')) {
         None => ("", filter),
         Some(Some((group, wanted))) => {

@@ -11,42 +11,54 @@ use thiserror::Error;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use super::framer::{self, FrameError};
-use super::rights;
+use crate::framer::{self, FrameError};
+use crate::rights;
 
 /// Longest CONNECT: ids, a will and a password.
 const CONNECT_BYTES_MAX: usize = 16 * 1_024;
 /// Longest time for a CONNECT.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Longest keep alive; 0, which is none at all, becomes this one. A client is gone after one and a half of it.
-pub(super) const KEEP_ALIVE_MAX: Duration = Duration::from_mins(5);
+pub const KEEP_ALIVE_MAX: Duration = Duration::from_mins(5);
 const CONNECT: u8 = 1;
 
 /// Why a connection did not begin.
 #[derive(Debug, Error)]
-pub(super) enum ConnectError {
+pub enum ConnectError {
+    /// Silence, or a CONNECT that comes in drops.
     #[error("nothing was sent within {CONNECT_TIME_MAX:?}")]
     Time,
+    /// The client went away.
     #[error("connection ended before its CONNECT was complete")]
     Ended,
+    /// Its length cannot be read.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// So many bytes.
     #[error("CONNECT has {0} bytes: at most {CONNECT_BYTES_MAX} are accepted")]
     TooLong(usize),
+    /// Another packet, or one that MQTT does not know.
     #[error("not a CONNECT")]
     Malformed,
+    /// The socket failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
 /// A CONNECT, and what was read behind it.
-pub(super) struct Arrived {
-    pub(super) packet: ConnectPacket,
-    pub(super) behind: Vec<u8>,
+pub struct Arrived {
+    /// The CONNECT.
+    pub packet: ConnectPacket,
+    /// What the client sent after it.
+    pub behind: Vec<u8>,
 }
 
-/// Reads the CONNECT.
-pub(super) async fn read(stream: &mut TcpStream) -> Result<Arrived, ConnectError> {
+/// Reads the CONNECT, bounded in bytes and in time.
+///
+/// # Errors
+///
+/// When the first packet is no complete CONNECT within the limits.
+pub async fn read(stream: &mut TcpStream) -> Result<Arrived, ConnectError> {
     tokio::time::timeout(CONNECT_TIME_MAX, read_untimed(stream))
         .await
         .map_err(|_| ConnectError::Time)?
@@ -82,16 +94,16 @@ async fn read_untimed(stream: &mut TcpStream) -> Result<Arrived, ConnectError> {
 
 /// What was changed in a CONNECT.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Changed {
+pub struct Changed {
     /// The topic of a will that the client may not write.
-    pub(super) will: Option<String>,
+    pub will: Option<String>,
     /// The keep alive was none or too long.
-    pub(super) keep_alive: bool,
+    pub keep_alive: bool,
 }
 
 /// Changes what the client may not have: a will on a foreign topic, and a connection that never has to show a sign of
 /// life. Neither is a reason to refuse reading.
-pub(super) fn change(packet: &mut ConnectPacket, gateway: Option<&GatewayId>) -> Changed {
+pub fn change(packet: &mut ConnectPacket, gateway: Option<&GatewayId>) -> Changed {
     let mut changed = Changed::default();
     if let Some(will) = packet.will.take_if(|will| !rights::may_publish(gateway, &will.topic)) {
         changed.will = Some(will.topic);
@@ -106,7 +118,11 @@ pub(super) fn change(packet: &mut ConnectPacket, gateway: Option<&GatewayId>) ->
 }
 
 /// The packet as bytes.
-pub(super) fn encode(packet: &ConnectPacket) -> Result<Vec<u8>, ConnectError> {
+///
+/// # Errors
+///
+/// [`ConnectError::Malformed`] when a field is too long for MQTT.
+pub fn encode(packet: &ConnectPacket) -> Result<Vec<u8>, ConnectError> {
     let mut out = Vec::new();
     packet.encode(&mut out).map_err(|_| ConnectError::Malformed)?;
     Ok(out)
