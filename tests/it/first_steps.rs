@@ -50,6 +50,42 @@ fn the_demo_ends_with_the_plants_own_integral() {
 }
 
 #[test]
+fn a_demo_that_is_killed_takes_its_gateway_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program("nengliu").unwrap());
+    command.args(["demo", "--folder"]).arg(folder.path().join("demo"));
+    let mut demo = Process::start("demo", &command, folder.path()).unwrap();
+    demo.wait_until("the plant", SOON, |demo| Ok(demo.output()?.contains("plant started")))
+        .unwrap();
+    let settings = folder.path().join("demo/gateway.toml");
+    assert!(runs_with(&settings), "the gateway is a process of its own");
+    demo.kill().unwrap();
+    wait_for("the end of the gateway", SOON, || Ok((!runs_with(&settings)).then_some(()))).unwrap();
+}
+
+/// Whether there is a gateway that runs with these settings.
+fn runs_with(settings: &Path) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines.into_iter().any(|line| {
+        let line = String::from_utf8_lossy(&line);
+        line.contains("nengliu-gateway\0run\0") && line.contains(&*settings.to_string_lossy())
+    })
+}
+
+#[test]
+fn a_demo_that_ends_before_its_month_is_there_says_that_the_time_was_too_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program("nengliu").unwrap());
+    command.args(["demo", "--for", "0s", "--json", "--folder"]).arg(folder.path().join("demo"));
+    let mut demo = Process::start("demo", &command, folder.path()).unwrap();
+    assert_eq!(demo.wait(DEMO_ENDS_WITHIN).unwrap().code(), Some(1));
+    let said = demo.errors().unwrap();
+    assert!(said.contains("EN-D003") && said.contains("--for"), "{said}");
+    assert!(!said.contains("fault of the program"), "{said}");
+}
+
+#[test]
 fn ones_own_meter_is_read_by_the_files_of_the_example() {
     let folder = tempfile::tempdir().unwrap();
     let (meter_port, broker_port) = (free_tcp_port().unwrap(), free_tcp_port().unwrap());

@@ -46,6 +46,9 @@ struct RunArgs {
     /// How long a gateway that is stopped goes on sending what it has (for example 30s).
     #[arg(long, value_name = "DURATION", value_parser = program::parse_duration)]
     drain: Option<Duration>,
+    /// Stop also when standard input ends, as it does when the program that started this one dies, however it dies.
+    #[arg(long)]
+    stop_with_stdin: bool,
     /// When stopped, print the last status as one JSON object.
     #[arg(long)]
     json: bool,
@@ -79,7 +82,8 @@ impl Cli {
             Command::Run(args) => {
                 let usual = run::Ending::default();
                 let drain = args.drain.unwrap_or(usual.drain);
-                run::run(&args.config.config, &run::Ending { drain, json: args.json }).await
+                let (with_stdin, json) = (args.stop_with_stdin, args.json);
+                run::run(&args.config.config, &run::Ending { drain, with_stdin, json }).await
             }
             Command::Check(args) => check::check(&args.config.config, args.json),
             Command::Status(args) => status::status(&args.config.config, args.json, args.all).await,

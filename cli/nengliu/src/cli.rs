@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use analytics::Kpi;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands;
+use crate::{commands, exit};
 
 /// From a meter to a tonne of coal equivalent: broker, ingest, lake and figures.
 /// 能流：从电表到吨标准煤。
 #[derive(Debug, Parser)]
-#[command(name = "nengliu", version, propagate_version = true)]
+#[command(name = "nengliu", version, propagate_version = true, after_help = exit::EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -1,4 +1,4 @@
-//! Exit codes. One meaning, one code.
+//! The exit codes: one meaning, one code; `--help` lists them. A service manager or a script can tell by them what to do.
 
 /// Done, healthy.
 pub(crate) const OK: u8 = 0;
@@ -18,3 +18,37 @@ pub(crate) const LAKE: u8 = 8;
 pub(crate) const MISSING_COEFFICIENT: u8 = 9;
 /// A task that the centre cannot do without has failed; a service manager starts the program again.
 pub(crate) const TASK: u8 = 13;
+
+/// For `--help`.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes
+   0  done
+   1  failed for another reason
+   2  wrong arguments
+   3  a file or an argument is invalid
+   5  the broker cannot be reached, or its port cannot be had
+   6  access denied, or another program uses the folder
+   7  the disk is full
+   8  the lake is damaged, or not one that this program reads
+   9  figures are there, but not all: a coefficient is missing
+  13  a task that the centre cannot do without has failed";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every constant of this file has its line in `--help`, and no line is without one; 2 is clap's.
+    #[test]
+    fn help_lists_every_exit_code() {
+        let constants = include_str!("exit.rs").lines().filter_map(|line| {
+            let (_, value) = line.strip_prefix("pub(crate) const ")?.split_once(": u8 = ")?;
+            value.strip_suffix(';')?.parse::<u8>().ok()
+        });
+        let mut expected: Vec<u8> = constants.chain([2]).collect();
+        expected.sort_unstable();
+        let first_word = |line: &str| line.split_whitespace().next()?.parse().ok();
+        let listed: Vec<u8> = EXIT_CODES.lines().filter_map(first_word).collect();
+        assert!(expected.len() > 5, "{expected:?}");
+        assert_eq!(listed, expected);
+    }
+}

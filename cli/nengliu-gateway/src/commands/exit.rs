@@ -44,3 +44,23 @@ Exit codes (several things wrong: the worst; the text lists all)
   12  readings were lost or refused since the start
   13  a task failed and does not run; `run`: the keeper of the spool failed, start it again
   14  the gateway does not answer";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every constant of this file has its line in `--help`, and no line is without one; 2 is clap's.
+    #[test]
+    fn help_lists_every_exit_code() {
+        let constants = include_str!("exit.rs").lines().filter_map(|line| {
+            let (_, value) = line.strip_prefix("pub const ")?.split_once(": u8 = ")?;
+            value.strip_suffix(';')?.parse::<u8>().ok()
+        });
+        let mut expected: Vec<u8> = constants.chain([2]).collect();
+        expected.sort_unstable();
+        let first_word = |line: &str| line.split_whitespace().next()?.parse().ok();
+        let listed: Vec<u8> = EXIT_CODES.lines().filter_map(first_word).collect();
+        assert!(expected.len() > 5, "{expected:?}");
+        assert_eq!(listed, expected);
+    }
+}

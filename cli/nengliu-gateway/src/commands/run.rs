@@ -9,6 +9,7 @@ use gateway::status::SpoolStatus;
 use gateway::{RunError, UPLINK_DRAIN_TIMEOUT};
 use program::{render_problems, show_error, show_words};
 use spool::SpoolError;
+use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::status::print_status;
@@ -22,13 +23,15 @@ use crate::{LoadError, host, load};
 pub(super) struct Ending {
     /// How long it goes on sending what it has.
     pub(super) drain: Duration,
+    /// Whether the end of standard input stops it too. Then nobody is left to wait for a long drain.
+    pub(super) with_stdin: bool,
     /// Whether it then prints its last status.
     pub(super) json: bool,
 }
 
 impl Default for Ending {
     fn default() -> Self {
-        Self { drain: UPLINK_DRAIN_TIMEOUT, json: false }
+        Self { drain: UPLINK_DRAIN_TIMEOUT, with_stdin: false, json: false }
     }
 }
 
@@ -64,13 +67,18 @@ async fn run_until(path: &Path, host: gateway::Host, ending: &Ending) -> u8 {
         Err(e) => return start_error(&e),
     };
     tracing::info!("gateway runs; stop it with Ctrl-C or SIGTERM");
+    let mut drain = ending.drain;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = end_of_input(tokio::io::stdin()), if ending.with_stdin => {
+            tracing::info!("standard input ended");
+            drain = drain.min(UPLINK_DRAIN_TIMEOUT);
+        }
         why = handle.keeper_failed() => return keeper_failed(&why),
     }
     tracing::info!("gateway stops: committing what was read");
-    match handle.stop(ending.drain).await {
+    match handle.stop(drain).await {
         Ok(status) => {
             if ending.json {
                 print_status(&status);
@@ -79,6 +87,12 @@ async fn run_until(path: &Path, host: gateway::Host, ending: &Ending) -> u8 {
         }
         Err(e) => keeper_failed(&e.to_string()),
     }
+}
+
+/// Comes when nothing more can be read; what is read is thrown away.
+async fn end_of_input(mut input: impl tokio::io::AsyncRead + Unpin) {
+    let mut buffer = [0; 256];
+    while !matches!(input.read(&mut buffer).await, Ok(0) | Err(_)) {}
 }
 
 /// Nothing can be kept without it, so the process ends, and a service manager starts it again.
@@ -192,6 +206,20 @@ mod tests {
     use std::io::{Error, ErrorKind};
 
     use super::*;
+
+    #[tokio::test]
+    async fn input_ends_when_its_writer_is_gone_and_not_before() {
+        let (mut writer, reader) = tokio::io::duplex(64);
+        let mut end = std::pin::pin!(end_of_input(reader));
+        tokio::io::AsyncWriteExt::write_all(&mut writer, b"words\n").await.unwrap();
+        assert!(poll_once(end.as_mut()).is_pending());
+        drop(writer);
+        end.await;
+    }
+
+    fn poll_once(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> std::task::Poll<()> {
+        future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+    }
 
     #[test]
     fn a_last_commit_that_failed_is_not_a_good_end() {

@@ -18,7 +18,7 @@ use program::SystemClock;
 
 use crate::cli::DemoArgs;
 use crate::exit;
-use outcome::Outcome;
+use outcome::{Outcome, Verdict};
 use plant::{DemoError, DemoPlant};
 
 /// How often the first Table 1 is tried.
@@ -38,18 +38,29 @@ pub(crate) async fn demo(args: DemoArgs) -> u8 {
             } else {
                 print!("{}", outcome.in_words());
             }
-            if outcome.is_good() {
-                exit::OK
-            } else {
-                eprintln!("error EN-D002: the figures above do not agree");
-                eprintln!(
-                    "  try: this is a fault of the program: please report it with the lines above"
-                );
-                exit::FAILED
-            }
+            judge(outcome.verdict())
         }
         Err(e) => e.show(),
     }
+}
+
+/// Says what is wrong, and returns the exit code.
+fn judge(verdict: Verdict) -> u8 {
+    let (code, words, help) = match verdict {
+        Verdict::Good => return exit::OK,
+        Verdict::TooShort => (
+            "EN-D003",
+            "the demo ended before the month was complete in the lake; the time was too short on this machine",
+            "give it longer with --for, or leave --for out and wait for Table 1 before Ctrl-C",
+        ),
+        Verdict::Wrong => (
+            "EN-D002",
+            "the figures above do not agree",
+            "this is a fault of the program: please report it with the lines above",
+        ),
+    };
+    program::show_words(code, words, help);
+    exit::FAILED
 }
 
 async fn run(

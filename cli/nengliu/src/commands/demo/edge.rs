@@ -76,7 +76,7 @@ pub(super) struct Uplink {
     pub(super) frames_waiting: u64,
 }
 
-/// A running gateway. It ends with this value.
+/// A running gateway. It ends with this value, and with this process: then its standard input ends.
 #[derive(Debug)]
 pub(super) struct Edge {
     program: PathBuf,
@@ -105,8 +105,10 @@ impl Edge {
         drain: Duration,
     ) -> Result<Self, EdgeError> {
         let mut command = Command::new(&program);
-        command.args(["run", "--json", "--drain"]).arg(format!("{}s", drain.as_secs()));
-        command.arg("-c").arg(settings).stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+            .args(["run", "--json", "--stop-with-stdin", "--drain"])
+            .arg(format!("{}s", drain.as_secs()));
+        command.arg("-c").arg(settings).stdin(Stdio::piped()).stdout(Stdio::piped());
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", program::QUIET_LOG);
         }
@@ -153,7 +155,9 @@ impl Edge {
     }
 
     /// Stops it and returns its last status.
-    pub(super) async fn stop(self, drain: Duration) -> Result<Status, EdgeError> {
+    pub(super) async fn stop(mut self, drain: Duration) -> Result<Status, EdgeError> {
+        // Open until it has ended: without its standard input it would not wait for its last acks.
+        let _stdin = self.child.stdin.take();
         if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
             let path = self.program.clone();
             kill(Pid::from_raw(pid), Signal::SIGTERM)

@@ -15,6 +15,10 @@ pub(super) struct Outcome {
     pub(super) samples_read: u64,
     /// Rows that the commits of this run brought.
     pub(super) samples_committed: u64,
+    /// Frames that had no commit ack when the gateway ended.
+    pub(super) frames_waiting: u64,
+    /// Whether the meters' memory of the month was read back and is in the lake without a gap.
+    pub(super) month_complete: bool,
     /// Samples given up.
     pub(super) samples_lost: u64,
     /// Rows that share an identity with another.
@@ -57,14 +61,35 @@ pub(super) fn compare(table: &Table1, expected: &[Expected]) -> Vec<Compared> {
     table.rows.iter().map(row).collect()
 }
 
+/// What the figures say about the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Everything that was read is in the lake, once, and every metered row is what the plant says.
+    Good,
+    /// Nothing is wrong, but the end came before everything had arrived.
+    TooShort,
+    /// Something is lost, there twice, or another value.
+    Wrong,
+}
+
 impl Outcome {
-    /// Whether everything that was read is in the lake, once, and every metered row is what the plant says.
-    pub(super) fn is_good(&self) -> bool {
-        self.samples_read == self.samples_committed
-            && self.samples_lost == 0
-            && self.duplicates == 0
-            && self.table1.iter().any(|row| row.expected.is_some())
-            && self.table1.iter().all(|row| row.expected.is_none() || row.expected == row.computed)
+    /// Judges the figures.
+    pub(super) fn verdict(&self) -> Verdict {
+        let arrived = self.frames_waiting == 0;
+        let counted = self.samples_read == self.samples_committed;
+        if self.samples_lost > 0 || self.duplicates > 0 || (arrived && !counted) {
+            return Verdict::Wrong;
+        }
+        if !arrived || !self.month_complete {
+            return Verdict::TooShort;
+        }
+        let mut known = self.table1.iter().filter(|row| row.expected.is_some()).peekable();
+        let some = known.peek().is_some();
+        if some && known.all(|row| row.expected == row.computed) {
+            Verdict::Good
+        } else {
+            Verdict::Wrong
+        }
     }
 
     /// One JSON object.
@@ -94,5 +119,53 @@ impl Outcome {
             writeln!(text, "{line}").expect("writing to a String does not fail");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Outcome {
+        let row = Compared {
+            name: "electricity".to_owned(),
+            source: "purchased".to_owned(),
+            unit: "kWh".to_owned(),
+            computed: Some("5".to_owned()),
+            expected: Some("5".to_owned()),
+        };
+        Outcome {
+            samples_read: 9,
+            samples_committed: 9,
+            frames_waiting: 0,
+            month_complete: true,
+            samples_lost: 0,
+            duplicates: 0,
+            table1: vec![row],
+        }
+    }
+
+    #[test]
+    fn a_month_that_is_not_complete_is_no_fault_of_the_program() {
+        let check = |change: fn(&mut Outcome), expected: Verdict| {
+            let mut outcome = good();
+            change(&mut outcome);
+            assert_eq!(outcome.verdict(), expected, "{outcome:?}");
+        };
+        let short = |outcome: &mut Outcome| {
+            outcome.month_complete = false;
+            outcome.table1[0].computed = Some("3".to_owned());
+        };
+        check(|_| {}, Verdict::Good);
+        check(short, Verdict::TooShort);
+        check(|o| (o.frames_waiting, o.samples_committed) = (2, 7), Verdict::TooShort);
+        check(|o| (o.month_complete, o.table1) = (false, Vec::new()), Verdict::TooShort);
+        // What is wrong stays wrong in a month that is not complete.
+        check(|o| (o.month_complete, o.samples_lost) = (false, 1), Verdict::Wrong);
+        check(|o| (o.month_complete, o.duplicates) = (false, 1), Verdict::Wrong);
+        check(|o| (o.month_complete, o.samples_committed) = (false, 8), Verdict::Wrong);
+        check(|o| o.table1[0].computed = Some("3".to_owned()), Verdict::Wrong);
+        check(|o| o.table1[0].computed = None, Verdict::Wrong);
+        check(|o| o.table1.clear(), Verdict::Wrong);
     }
 }

@@ -134,20 +134,12 @@ impl DemoPlant {
 
     /// Whether everything that the meters remember of the month is durable at the edge.
     pub(super) fn has_read_back(&self, status: &edge::Status) -> bool {
-        let end = self.month.to().as_millis();
-        let mut marks = status.points.iter().filter_map(|point| point.history_mark_ms).peekable();
-        marks.peek().is_some() && marks.all(|mark| mark >= end)
+        has_read_back(self.month, status)
     }
 
     /// Table 1 of the month; `None` while a metered row is not complete in the lake.
     pub(super) async fn complete_table(&self) -> Result<Option<Table1>, DemoError> {
-        let complete = |table: &Table1| {
-            let quantities = table.rows.iter().map(|row| &row.quantity);
-            quantities.into_iter().all(|quantity| {
-                quantity.complete && quantity.coverage.is_none_or(energy::Coverage::is_full)
-            })
-        };
-        Ok(self.table().await?.filter(complete))
+        Ok(self.table().await?.filter(is_complete))
     }
 
     /// `None` until the lake has a sample of each point.
@@ -179,20 +171,40 @@ impl DemoPlant {
             let failed = |e: &dyn std::error::Error| DemoError::Figures(model::error_chain(e));
             let snapshot = Arc::new(Snapshot::open(&lake).map_err(|e| failed(&e))?);
             let view = StoreView::new(snapshot.clone(), None).map_err(|e| failed(&e))?;
-            let table =
-                plant.table1(Some(&view), period, BasisChoice::Both).map_err(|e| failed(&e))?;
+            let table = match plant.table1(Some(&view), period, BasisChoice::Both) {
+                // The end came before the first sample of each point.
+                Err(FiguresError::UnknownPoints(_)) => None,
+                table => Some(table.map_err(|e| failed(&e))?),
+            };
             let duplicates = analytics::soundness::rows_sharing_identity(snapshot.as_ref())
                 .map_err(|e| failed(&e))?;
             Ok(Outcome {
                 samples_read: status.spool.appended,
                 samples_committed,
+                frames_waiting: status.uplink.frames_waiting,
+                month_complete: has_read_back(month, &status)
+                    && table.as_ref().is_some_and(is_complete),
                 samples_lost: status.spool.lost.saturating_add(status.spool.refused),
                 duplicates,
-                table1: outcome::compare(&table, &expected),
+                table1: table.map_or_else(Vec::new, |table| outcome::compare(&table, &expected)),
             })
         };
         tokio::task::spawn_blocking(work).await?
     }
+}
+
+/// Whether the marks of all points with a memory are at the month's end.
+fn has_read_back(month: Month, status: &edge::Status) -> bool {
+    let end = month.to().as_millis();
+    let mut marks = status.points.iter().filter_map(|point| point.history_mark_ms).peekable();
+    marks.peek().is_some() && marks.all(|mark| mark >= end)
+}
+
+/// Whether no metered row has a gap.
+fn is_complete(table: &Table1) -> bool {
+    table.rows.iter().map(|row| &row.quantity).all(|quantity| {
+        quantity.complete && quantity.coverage.is_none_or(energy::Coverage::is_full)
+    })
 }
 
 /// Makes a password for the demo's gateway, in the file that its `gateway.toml` names.
