@@ -4,6 +4,7 @@
 mod ack_watch;
 mod clock_watch;
 mod command;
+mod commit_timer;
 mod delivery;
 mod fitness;
 mod keeping;

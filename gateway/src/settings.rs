@@ -10,7 +10,8 @@
 //! folder = "spool"                     # relative to this file
 //! quota = "1 GiB"
 //! segment = "4 MiB"                    # or more, where the names and history marks of many points need it
-//! commit_interval = "1s"               # what a power cut may take at most
+//! commit_interval = "1s"               # what a power cut may take at most; a round of polls that is complete is written
+//!                                      # 100 ms later, up to twice per interval
 //!
 //! [uplink]                             # or several [[uplink]], each with an id of its own
 //! id = "centre"                        # what the log calls this destination; one that is renamed is another one

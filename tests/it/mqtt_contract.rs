@@ -31,6 +31,20 @@ fn password(folder: &Path, name: &str, text: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
+/// Also of the topics on which nothing is published yet.
+#[test]
+fn every_schema_takes_its_examples_and_refuses_what_is_wrong() {
+    let mut command = python::script("check_schemas.py").unwrap();
+    command.arg("--schemas").arg(workspace_root().join("docs/mqtt"));
+    let seen = python::json(&mut command).unwrap();
+    assert_eq!(seen["wrong"].as_array().unwrap().len(), 0, "{seen:#}");
+    let counts = seen["counts"].as_object().unwrap();
+    assert!(counts.values().all(|count| count.as_u64().unwrap() > 0), "{seen:#}");
+    for reserved in ["event", "machine-state", "kpi"] {
+        assert!(counts.contains_key(reserved), "{seen:#}");
+    }
+}
+
 /// Trials int-03 and int-04: the widest filter and a will of its own; a killed gateway's value stops being Good.
 #[test]
 fn every_payload_fits_its_schema_and_a_killed_gateway_leaves_no_good_value() {

@@ -23,6 +23,7 @@ use super::ack_watch::AckWatch;
 use super::command::{
     COMMANDS_QUEUED_MAX, Command, KeeperClosed, KeeperHandle, KeeperStatus, OpenInfo, SpoolView,
 };
+use super::commit_timer::CommitTimer;
 use super::keeping::Keeping;
 use super::segment_size::segment_bytes_for;
 use crate::points::PointTable;
@@ -196,7 +197,7 @@ struct Worker {
     keeping: Keeping,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    commit_interval: Duration,
+    timer: CommitTimer,
     acks: AckWatch,
     shown: Shown,
 }
@@ -234,7 +235,7 @@ impl Worker {
             keeping,
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(&host.entropy),
-            commit_interval: spool.commit_interval,
+            timer: CommitTimer::new(spool.commit_interval),
             acks: AckWatch::default(),
             shown,
         };
@@ -275,10 +276,10 @@ impl Worker {
         emissions: &mut mpsc::Receiver<Emission>,
         mut commands: mpsc::Receiver<Command>,
     ) {
-        let mut commit_at: Option<Instant> = None;
         let mut flushing: Vec<oneshot::Sender<()>> = Vec::new();
         let mut emitting = true;
         loop {
+            let commit_at = self.timer.due();
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
@@ -287,14 +288,14 @@ impl Worker {
                     Some(Command::Resume { points, reply }) => {
                         self.take_queued(emissions);
                         drop(reply.send(self.resume(&points)));
-                        commit_at.get_or_insert_with(|| Instant::now() + self.commit_interval);
+                        self.timer.note(Instant::now());
                     }
                     Some(command) => self.answer(command),
                 },
                 emission = emissions.recv(), if emitting => match emission {
                     Some(emission) => {
                         self.keeping.take(emission);
-                        commit_at.get_or_insert_with(|| Instant::now() + self.commit_interval);
+                        self.timer.note(Instant::now());
                     }
                     None => emitting = false,
                 },
@@ -302,11 +303,13 @@ impl Worker {
                 // Others may have made room on the disk, of which nobody tells.
                 () = tokio::time::sleep(LOOK_AGAIN_AFTER), if self.looks_again() => self.show(),
             }
-            let due = commit_at.is_some_and(|at| at <= Instant::now());
-            if due || self.keeping.waiting() >= CUT_SAMPLES || (!emitting && commit_at.is_some()) {
+            let due = self.timer.due();
+            let is_due = due.is_some_and(|at| at <= Instant::now() || !emitting);
+            if is_due || self.keeping.waiting() >= CUT_SAMPLES {
                 self.keeping.commit();
                 self.show();
-                commit_at = self.keeping.is_failing().then(|| Instant::now() + LOOK_AGAIN_AFTER);
+                let again_in = self.keeping.is_failing().then_some(LOOK_AGAIN_AFTER);
+                self.timer.committed(Instant::now(), again_in);
             }
             if !emitting {
                 for reply in flushing.drain(..) {

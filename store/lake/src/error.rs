@@ -19,6 +19,8 @@ pub enum LakeError {
         dir: PathBuf,
         /// The process that holds the lock, as it wrote itself down.
         pid: String,
+        /// It closed the table; what it began still runs.
+        ends: bool,
     },
     /// There is nothing to read.
     #[error("no table in `{}`: start ingest with this directory first, it creates the table", dir.display())]

@@ -83,6 +83,11 @@ impl fmt::Debug for LakeOptions {
     }
 }
 
+/// Time for what a closed table began to end: one write of rows or of a log entry on a slow disk.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+/// Time between two looks at the lock of a table that ends.
+const ENDS_LOOK: Duration = Duration::from_millis(50);
+
 /// The table and the right to write it.
 ///
 /// Every call may be dropped half-way (a `select!` that takes another branch): the next one waits for what was begun and
@@ -130,24 +135,16 @@ impl fmt::Debug for Known {
 }
 
 impl Lake {
-    /// Opens the table in `dir`, or makes one, and holds its lock until dropped (or until a running merge noticed).
+    /// Opens the table in `dir`, or makes one, and holds its lock until dropped and until what it began has ended: a commit
+    /// whose call was dropped, a merge. Where another writer closed the table and only such work still runs, it waits for
+    /// that, 10 s at most.
     ///
     /// Refuses, without touching anything, a table that is not ours, of another layout, of a newer Delta protocol, or whose
     /// log has a gap. Needs a Tokio runtime.
     pub async fn open(dir: impl AsRef<Path>, options: LakeOptions) -> Result<Self, LakeError> {
         let dir = dir.as_ref();
         let dir = std::path::absolute(dir).map_err(LakeError::io("find", dir))?;
-        let lock = {
-            let (dir, options) = (dir.clone(), options.clone());
-            blocking("open the table", move || {
-                let lock = claim(&options, &dir)?;
-                if !chain::exists(&dir)? {
-                    create(&options, &dir)?;
-                }
-                Ok(lock)
-            })
-            .await?
-        };
+        let lock = Self::locked(&dir, &options).await?;
         let mut lake = Self {
             dir,
             options,
@@ -168,6 +165,28 @@ impl Lake {
         );
         lake.renew_properties().await?;
         Ok(lake)
+    }
+
+    /// The lock of the table, which is made where there is none.
+    async fn locked(dir: &Path, options: &LakeOptions) -> Result<WriterLock, LakeError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let (dir, options) = (dir.to_owned(), options.clone());
+            let opened = blocking("open the table", move || {
+                let lock = claim(&options, &dir)?;
+                if !chain::exists(&dir)? {
+                    create(&options, &dir)?;
+                }
+                Ok(lock)
+            });
+            match opened.await {
+                Err(LakeError::Locked { ends: true, .. }) if waited < ENDS_WITHIN => {
+                    tokio::time::sleep(ENDS_LOOK).await;
+                    waited += ENDS_LOOK;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// Lets the table say what the options say: other programs heed its retention.
@@ -500,6 +519,12 @@ fn own_files(state: &LogState) -> Vec<DataFile> {
     let mut files: Vec<DataFile> = state.files.iter().filter_map(of).collect();
     files.sort_by_key(|file| file.commit);
     files
+}
+
+impl Drop for Lake {
+    fn drop(&mut self) {
+        self.lock.note_end();
+    }
 }
 
 /// Runs `work` on a thread that may block.

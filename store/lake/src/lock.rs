@@ -1,11 +1,15 @@
-//! One writer per table: a lock on a file that names its holder. Must never know what the holder writes.
+//! One writer per table: a lock on a file that names its holder, and says when that one ends. Must never know what the
+//! holder writes.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::LakeError;
+
+/// Second word in the lock file: the table was closed, and only work that it began still runs.
+const ENDS: &str = "ends";
 
 /// The lock; held as long as this value lives, also by work that outlives the [`crate::Lake`] that started it.
 #[derive(Debug)]
@@ -28,18 +32,30 @@ impl WriterLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
+                let mut text = String::new();
                 // The holder may be between locking and writing; an unknown process is still a refusal.
-                if file.read_to_string(&mut pid).is_err() || pid.trim().is_empty() {
-                    pid.replace_range(.., "unknown");
+                if let Err(error) = file.read_to_string(&mut text) {
+                    tracing::debug!(%error, "lock file cannot be read");
                 }
-                return Err(LakeError::Locked { dir: dir.to_owned(), pid: pid.trim().to_owned() });
+                let mut words = text.split_whitespace();
+                let pid = words.next().unwrap_or("unknown").to_owned();
+                let ends = words.next() == Some(ENDS);
+                return Err(LakeError::Locked { dir: dir.to_owned(), pid, ends });
             }
             Err(TryLockError::Error(source)) => return Err(io("lock")(source)),
         }
         file.set_len(0).map_err(io("clear lock file"))?;
         writeln!(file, "{}", std::process::id()).map_err(io("write lock file"))?;
         Ok(Self { file })
+    }
+
+    /// Says in the lock file that the holder writes nothing new: who waits for the lock gets it soon.
+    pub(crate) fn note_end(&self) {
+        let mut file = &self.file;
+        let noted = file.seek(SeekFrom::End(0)).and_then(|_| writeln!(file, "{ENDS}"));
+        if let Err(error) = noted {
+            tracing::debug!(%error, "lock file cannot be written");
+        }
     }
 
     /// Whether the lock file at `path` is the one that is held: a directory that was replaced has another one.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use model::{
     CommitNumber, Dictionary, FrameHash, Generation, PointIndex, Quality, Sample, Sequence,
@@ -268,6 +269,34 @@ async fn a_second_writer_is_refused_with_the_process_that_writes() {
     let LakeError::Locked { pid, .. } = &refused else { panic!("{refused}") };
     assert_eq!(*pid, std::process::id().to_string());
     assert!(refused.to_string().contains(pid.as_str()), "{refused}");
+}
+
+/// A commit whose call was dropped still writes: whoever opens the table then waits for it, and is not refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_closed_is_opened_again_when_what_it_began_has_ended() {
+    let site = Site::new();
+    let (north, mut lake) = (plant("north", 1), site.open().await);
+    lake.commit(north.draft(1, 8)).await.unwrap();
+    site.disk.is_held.store(true, Ordering::Relaxed);
+    {
+        let commit = lake.commit(north.draft(2, 8));
+        tokio::pin!(commit);
+        let dropped = tokio::time::timeout(Duration::from_millis(100), &mut commit).await;
+        assert!(dropped.is_err(), "the disk holds it");
+    }
+    let refused = Lake::open(site.path(), site.options()).await.unwrap_err();
+    assert!(matches!(refused, LakeError::Locked { ends: false, .. }), "{refused}");
+    drop(lake);
+    let (path, options) = (site.path().to_owned(), site.options());
+    let opening = tokio::spawn(async move { Lake::open(path, options).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!opening.is_finished(), "what was begun still runs");
+    site.disk.is_held.store(false, Ordering::Relaxed);
+    let mut lake = opening.await.unwrap().unwrap();
+    let refused = Lake::open(site.path(), site.options()).await.unwrap_err();
+    assert!(matches!(refused, LakeError::Locked { ends: false, .. }), "the new writer stays");
+    lake.commit(north.draft(2, 8)).await.unwrap();
+    assert_eq!(rows(&site.snapshot()).len(), 48);
 }
 
 /// Every file below a directory with its content.

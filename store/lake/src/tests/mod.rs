@@ -74,6 +74,8 @@ pub(crate) struct TestDisk {
     pub(crate) is_lazy: AtomicBool,
     /// Syncs of files until one fails; 0 for none.
     pub(crate) sync_fails_in: AtomicI64,
+    /// Syncs of files wait while this is set.
+    pub(crate) is_held: AtomicBool,
     /// Syncs of directories until one fails; 0 for none.
     pub(crate) directory_fails_in: AtomicI64,
 }
@@ -103,6 +105,9 @@ impl Disk for TestDisk {
     fn sync_file(&self, file: &File) -> io::Result<()> {
         if due(&self.sync_fails_in) {
             return Err(io::Error::other("the disk failed"));
+        }
+        while self.is_held.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
         }
         self.files_synced.fetch_add(1, Ordering::Relaxed);
         if self.is_lazy.load(Ordering::Relaxed) {
