@@ -40,8 +40,11 @@ const OTHERS_MAX: usize = 2 * TOPICS_MAX;
 const OVERLOADED_AFTER: Duration = Duration::from_secs(1);
 /// Time between two messages of one device for its groups.
 const GROUP_INTERVAL: Duration = Duration::from_secs(1);
-/// How often it is looked for what has become old.
+/// Within this time every device is looked at for what has become old, a share of them at each step: admission and acks
+/// must not wait while 200 000 points are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+const SWEEP_STEP: Duration = Duration::from_millis(100);
+const SWEEP_STEPS: usize = 20;
 /// A point that brought nothing for so long is gone: its topic is cleared.
 pub(crate) const GONE_AFTER: Duration = Duration::from_hours(7 * 24);
 
@@ -92,6 +95,8 @@ pub(crate) struct Live {
     /// Messages that may go out now, and since when.
     tokens: (f64, Duration),
     swept_at: Duration,
+    /// The device that is looked at next for what has become old.
+    sweep_next: usize,
     counts: LiveCounts,
 }
 
@@ -110,6 +115,7 @@ impl Live {
             waiting: BTreeSet::new(),
             tokens,
             swept_at: Duration::ZERO,
+            sweep_next: 0,
             counts: LiveCounts::default(),
         }
     }
@@ -147,7 +153,11 @@ impl Live {
         wall: Timestamp,
     ) {
         if self.settings.enabled && self.gateways.heard(gateway, online, now, wall) {
-            self.mark_stale(now);
+            for index in 0..self.devices.len() {
+                if self.devices.get(index).is_some_and(|device| device.gateway == *gateway) {
+                    self.mark_stale(index, now);
+                }
+            }
             self.flush_gateways(now);
         }
     }
@@ -164,8 +174,7 @@ impl Live {
         if !self.settings.enabled {
             return None;
         }
-        if now.saturating_sub(self.swept_at) >= SWEEP_INTERVAL {
-            self.swept_at = now;
+        if now.saturating_sub(self.swept_at) >= SWEEP_STEP {
             self.sweep(now, wall);
         }
         self.flush_gateways(now);
@@ -193,7 +202,7 @@ impl Live {
         if !self.settings.enabled {
             return None;
         }
-        let sweep = self.swept_at.saturating_add(SWEEP_INTERVAL);
+        let sweep = self.swept_at.saturating_add(SWEEP_STEP);
         let waiting = self.waiting.first().map_or(sweep, |(due, _)| *due);
         let token = if self.tokens.0 >= 1.0 {
             now
@@ -408,33 +417,43 @@ impl Live {
         }
     }
 
-    /// Looks for gateways that fell silent, values that became old and points that are gone.
+    /// Looks for gateways that fell silent, and at the next devices for values that became old and points that are gone:
+    /// as many as the time since the last step calls for.
     fn sweep(&mut self, now: Duration, wall: Timestamp) {
+        let passed = now.saturating_sub(self.swept_at).min(SWEEP_INTERVAL);
+        self.swept_at = now;
         self.gateways.sweep(now, wall);
-        self.mark_stale(now);
-        let mut gone = Vec::new();
-        for (at, device) in self.devices.iter().enumerate() {
-            let old = |point: &Point| point.sample.is_some() && point.silent_for(now) > GONE_AFTER;
-            let points = device.points.iter().enumerate().filter(|(_, point)| old(point));
-            gone.extend(points.map(|(point, _)| (at, point)));
-        }
-        let devices: BTreeSet<usize> = gone.iter().map(|(device, _)| *device).collect();
-        for place in gone {
-            self.remove(place);
-        }
-        for device in devices {
-            self.describe(device);
+        let steps = usize::try_from(passed.as_millis() / SWEEP_STEP.as_millis());
+        let steps = steps.unwrap_or(SWEEP_STEPS).min(SWEEP_STEPS);
+        let devices = self.devices.len();
+        for _ in 0..(devices * steps).div_ceil(SWEEP_STEPS) {
+            let index = self.sweep_next % devices;
+            self.sweep_next = index + 1;
+            self.sweep_device(index, now);
         }
     }
 
-    /// Says of each value anew whether it is stale, where that changed, and sends again what would expire.
-    fn mark_stale(&mut self, now: Duration) {
-        for index in 0..self.devices.len() {
-            let Some(device) = self.devices.get_mut(index) else { continue };
-            let online = self.gateways.is_online(&device.gateway);
-            device.mark_stale(online, now, self.settings.expiry / 2);
-            self.is_ready(index);
+    fn sweep_device(&mut self, index: usize, now: Duration) {
+        self.mark_stale(index, now);
+        let Some(device) = self.devices.get(index) else { return };
+        let old = |point: &Point| point.sample.is_some() && point.silent_for(now) > GONE_AFTER;
+        let points = device.points.iter().enumerate().filter(|(_, point)| old(point));
+        let gone: Vec<usize> = points.map(|(point, _)| point).collect();
+        if gone.is_empty() {
+            return;
         }
+        for point in gone {
+            self.remove((index, point));
+        }
+        self.describe(index);
+    }
+
+    /// Says of each value of a device anew whether it is stale, where that changed, and sends again what would expire.
+    fn mark_stale(&mut self, index: usize, now: Duration) {
+        let Some(device) = self.devices.get_mut(index) else { return };
+        let online = self.gateways.is_online(&device.gateway);
+        device.mark_stale(online, now, self.settings.expiry / 2);
+        self.is_ready(index);
     }
 }
 

@@ -120,8 +120,8 @@ impl Live {
         }
         for device in touched {
             self.describe(device);
+            self.mark_stale(device, now);
         }
-        self.mark_stale(now);
     }
 
     /// How far the newest log of a gateway is durable.

@@ -1,6 +1,6 @@
 //! What is published, and when.
 
-use model::{LogId, PointIndex, Quality, Value};
+use model::{LogId, PointIndex, PointInfo, Quality, Value};
 
 use super::*;
 use crate::admit::fixtures::{batch, dictionary, gateway};
@@ -185,6 +185,53 @@ fn a_value_does_not_stay_good_when_its_gateway_is_gone() {
 }
 
 /// A relative of int-04: one device of a gateway that is there says nothing more.
+/// Admission and acks wait while the points are looked at: so it is a share of the devices at a time.
+#[test]
+fn all_devices_are_looked_at_within_two_seconds_and_few_at_once() {
+    const DEVICES: usize = 200;
+    let mut live = live_of(|settings| settings.rate = Duration::ZERO);
+    let template = dictionary().points[0].clone();
+    let points = (0..DEVICES).map(|device| PointInfo {
+        id: PointId::new(format!("acme/nb-1/m{device}/e")).unwrap(),
+        device: format!("m{device}"),
+        interval_ms: Some(1_000),
+        ..template.clone()
+    });
+    let dictionary = Dictionary::new(points.collect()).unwrap();
+    let index = |point: usize| u32::try_from(point).unwrap();
+    let samples = (0..DEVICES).map(|point| sample(index(point), 9, Value::Decimal(9))).collect();
+    live.update(&frame_of(dictionary, samples), Duration::ZERO, WALL);
+    let now = SECOND * 10;
+    assert_eq!(values(&mut live, now).len(), DEVICES);
+    let mut stale = 0;
+    for step in 1..=u32::try_from(SWEEP_STEPS).unwrap() {
+        let seen = values(&mut live, now + SWEEP_STEP * step).len();
+        assert_eq!(seen, DEVICES / SWEEP_STEPS, "step {step}");
+        stale += seen;
+    }
+    assert_eq!(stale, DEVICES);
+    assert!(values(&mut live, now + SWEEP_INTERVAL + SWEEP_STEP).is_empty());
+}
+
+/// A gateway that goes is no reason to look at the points of all others.
+#[test]
+fn only_the_points_of_the_gateway_that_goes_are_stale_at_once() {
+    let mut live = live_of(|settings| settings.rate = Duration::ZERO);
+    let mut other = dictionary();
+    for point in &mut other.points {
+        point.device = "m2".into();
+        point.id = PointId::new(format!("acme/nb-1/m2/{}", point.metric)).unwrap();
+    }
+    let of_other = frame_of(other, vec![sample(0, 9, Value::Decimal(9))]);
+    live.update(&AdmittedFrame { gateway: gateway("g2"), ..of_other }, SECOND, WALL);
+    take(&mut live, vec![sample(0, 9, Value::Decimal(9))], SECOND);
+    assert_eq!(values(&mut live, SECOND).len(), 2);
+    live.presence(&gateway("g2"), false, SECOND, WALL);
+    let gone = all(&mut live, SECOND);
+    let topics: Vec<&str> = gone.iter().map(|message| message.topic.as_str()).collect();
+    assert_eq!(topics, ["v1/acme/nb-1/_/_/g2/$state", "v1/acme/nb-1/_/_/m2/v/e_import"]);
+}
+
 #[test]
 fn a_point_that_misses_its_interval_is_stale_by_age() {
     let mut polled = dictionary();
