@@ -221,6 +221,10 @@ pub struct SpoolStatus {
     /// What the last crash or the disk had done to it.
     #[serde(default)]
     pub found_at_start: SpoolFindings,
+    /// The last run did not end in order: when its last durable reading was, milliseconds since the epoch. Readings after
+    /// it may be lost, nobody knows how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unclean_end_ms: Option<i64>,
     /// What is wrong with the disk, while something is.
     pub fault: Option<String>,
 }

@@ -7,7 +7,7 @@ use model::{FrameHeader, RecordType, Sequence};
 use crate::error::SpoolError;
 use crate::guard::GUARD_STEP;
 use crate::losses::{LossCount, LossList};
-use crate::segment::{SPARE_NAME, Segment, SegmentHeader, create_spare};
+use crate::segment::{SPARE_NAME, Segment, SegmentHeader};
 use crate::{Draft, OpenSegment, Pending, Spool, to_u64};
 
 /// Kept free at the end of the open segment for LOSS records of the policy.
@@ -125,9 +125,7 @@ impl Spool {
             return Ok(());
         }
         let bound = Sequence(last.0.saturating_add(GUARD_STEP));
-        self.written_bytes +=
-            self.guard.write(self.disk.as_ref(), self.log_id, self.previous, bound)?;
-        Ok(())
+        self.write_guard(self.log_id, self.previous, bound)
     }
 
     pub(crate) fn seal_after(&mut self, error: &SpoolError) {
@@ -294,7 +292,7 @@ impl Spool {
         if let Some(file) = self.spare.take() {
             return Ok(file);
         }
-        create_spare(self.disk.as_ref(), self.config.segment_bytes)
+        self.make_spare(self.config.segment_bytes)
     }
 
     /// First sequence of the newest segment: another one says that the preamble and the marks were written again.

@@ -22,7 +22,7 @@ pub const QUOTA_SEGMENTS_MIN: u64 = 3;
 pub struct SpoolConfig {
     /// The directory.
     pub dir: PathBuf,
-    /// Most bytes of all segment files together.
+    /// Most bytes of all segment files together. The reserve, one more of them, lies beside it.
     pub quota_bytes: u64,
     /// Bytes of one segment file; changing it later is safe.
     pub segment_bytes: u64,
@@ -75,6 +75,11 @@ impl SpoolConfig {
     /// Most bytes of sealed segments: the quota without the two of the reserve.
     pub(crate) fn sealed_bytes_max(&self) -> u64 {
         self.quota_bytes - 2 * self.segment_bytes
+    }
+
+    pub(crate) fn no_space(&self, free: u64) -> SpoolError {
+        let (quota, reserve) = (self.quota_bytes, self.segment_bytes);
+        SpoolError::NoSpace { quota, reserve, free, dir: self.dir_text() }
     }
 
     pub(crate) fn dir_text(&self) -> String {

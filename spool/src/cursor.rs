@@ -201,6 +201,21 @@ impl Cursors {
         result.map(|()| crate::to_u64(SLOT_BYTES))
     }
 
+    /// Writes the newest state to a slot that has no file, so that the next write of it needs no room. While it is
+    /// written the other slot says the same.
+    pub(crate) fn fill(&mut self, disk: &dyn Disk) -> Result<u64, SpoolError> {
+        let slot = self.next_slot;
+        let Some(newest) = self.newest.as_ref().filter(|_| self.files[slot].is_none()) else {
+            return Ok(0);
+        };
+        let bytes = newest.encode();
+        let result = self.write_slot(disk, slot, &bytes);
+        if result.is_err() {
+            self.files[slot] = None;
+        }
+        result.map(|()| crate::to_u64(SLOT_BYTES))
+    }
+
     fn write_slot(&mut self, disk: &dyn Disk, slot: usize, bytes: &[u8]) -> Result<(), SpoolError> {
         let name = SLOT_NAMES[slot];
         let what = || format!("writing `{name}`");

@@ -1,14 +1,20 @@
 //! The rim: what the spool asks of a directory, and the real one. Must never know what is written.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::config::SpoolConfig;
+use crate::error::SpoolError;
+use crate::segment::parse_name;
+
 /// Name of the lock file.
 const LOCK_NAME: &str = "lock";
+/// A process id has at most so many digits; a shorter one is followed by spaces, so that it covers what stood there.
+const LOCK_COLUMNS: usize = 10;
 /// Readings are for the gateway alone: rights of the directory and of each file in it.
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -114,8 +120,13 @@ impl Disk for StdDisk {
             }
             Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
-        file.set_len(0)?;
-        writeln!(file, "{}", std::process::id())?;
+        // Only a help for people, and over what stands there: on a full disk the lock must not need room.
+        let text = format!("{:<LOCK_COLUMNS$}\n", std::process::id());
+        if let Err(error) =
+            file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(text.as_bytes()))
+        {
+            tracing::warn!(%error, "the process id is not in the lock file");
+        }
         Ok(Box::new(file))
     }
 
@@ -158,14 +169,39 @@ impl Disk for StdDisk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        let stat = nix::sys::statvfs::statvfs(&self.dir)?;
-        // On 32-bit gateways these are 32 bits.
-        #[cfg_attr(
-            target_pointer_width = "64",
-            expect(clippy::useless_conversion, reason = "the width depends on the target")
-        )]
-        let (blocks, size) = (u64::from(stat.blocks_available()), u64::from(stat.fragment_size()));
-        Ok(blocks.saturating_mul(size))
+        free_bytes_at(&self.dir)
+    }
+}
+
+/// Bytes that may still be written in `dir`.
+fn free_bytes_at(dir: &Path) -> io::Result<u64> {
+    let stat = nix::sys::statvfs::statvfs(dir)?;
+    // On 32-bit gateways these are 32 bits.
+    #[cfg_attr(
+        target_pointer_width = "64",
+        expect(clippy::useless_conversion, reason = "the width depends on the target")
+    )]
+    let (blocks, size) = (u64::from(stat.blocks_available()), u64::from(stat.fragment_size()));
+    Ok(blocks.saturating_mul(size))
+}
+
+impl SpoolConfig {
+    /// What the first start in this directory would say about the room on its disk. Nothing where a spool is there
+    /// already or the disk cannot be asked; changes nothing.
+    #[must_use]
+    pub fn first_start_lacks_room(&self) -> Option<SpoolError> {
+        let entries = match std::fs::read_dir(&self.dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
+            entries => entries.into_iter().flatten().flatten(),
+        };
+        let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        if names.any(|name| parse_name(&name).is_some()) {
+            return None;
+        }
+        let dir = std::path::absolute(&self.dir).ok()?;
+        let free = free_bytes_at(dir.ancestors().find(|level| level.is_dir())?).ok()?;
+        let is_short = free < self.quota_bytes.saturating_add(self.segment_bytes);
+        is_short.then(|| self.no_space(free))
     }
 }
 
@@ -215,6 +251,35 @@ mod tests {
         check("a/b/e", &["a/b"]);
         StdDisk::new(root.join("x/y/z")).unwrap();
         check("x/y/z", &[]);
+    }
+
+    #[test]
+    fn a_first_start_that_would_lack_room_is_known_before() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("not/there/yet");
+        let config = |quota_bytes| SpoolConfig::new(&dir, quota_bytes);
+        assert!(config(12 << 20).first_start_lacks_room().is_none());
+        let error = config(1 << 62).first_start_lacks_room().unwrap();
+        assert!(matches!(error, SpoolError::NoSpace { .. }), "{error}");
+        assert!(!dir.exists());
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("0000000000000001.seg"), "").unwrap();
+        assert!(config(1 << 62).first_start_lacks_room().is_none(), "no first start");
+    }
+
+    /// A gateway that starts on a full disk must not fail at its lock file.
+    #[test]
+    fn the_lock_file_keeps_its_length() {
+        let root = tempfile::tempdir().unwrap();
+        let disk = StdDisk::new(root.path()).unwrap();
+        let path = root.path().join(LOCK_NAME);
+        drop(disk.lock().unwrap());
+        let first = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(first.trim(), std::process::id().to_string());
+        let held = disk.lock().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
+        assert!(matches!(disk.lock(), Err(LockError::Held { holder }) if holder == first.trim()));
+        drop(held);
     }
 
     #[test]

@@ -47,14 +47,16 @@ pub enum SpoolError {
         /// How many of them differ.
         distinct: usize,
     },
-    /// The disk cannot hold the quota.
+    /// The disk cannot hold the quota and the reserve.
     #[error(
-        "spool quota of {quota} bytes does not fit: {free} bytes are free in `{dir}`; free some space or set a smaller \
-         quota"
+        "spool quota of {quota} bytes and its reserve of {reserve} bytes do not fit: {free} bytes are free in `{dir}`; free \
+         some space or set a smaller quota"
     )]
     NoSpace {
         /// The quota.
         quota: u64,
+        /// One segment beside it, for a disk that becomes full.
+        reserve: u64,
         /// What is free.
         free: u64,
         /// Where.

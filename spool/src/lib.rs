@@ -4,6 +4,7 @@
 //! {dir}/lock                    held while open; holds the process id of the holder
 //! {dir}/0000000000012c40.seg    first sequence in fixed-width hex; a header, then frames (model::frame); fixed size
 //! {dir}/spare                   the next segment, written before it is needed
+//! {dir}/reserve                 one more of this size, for a disk that is full while there is no spare
 //! {dir}/cursors.a  cursors.b    two 4 KiB slots written in turn; advisory, they only move forward
 //! {dir}/guard                   the log and the highest sequence that may be in use, in many copies
 //! ```
@@ -31,7 +32,8 @@
 //! The quota counts all segment files. One segment is open, one is the spare; these two are the reserve for the
 //! policy's own writes, the rest may hold sealed segments. When a segment is sealed and they are full, the oldest is
 //! given up for the destinations that have not acked it: the LOSS record stands in the new segment, is durable, then the
-//! cursor, then the file is recycled.
+//! cursor, then the file is recycled. All that this needs is made before the first record is taken, so that a full disk
+//! finds it there: the spare, both slots of the cursor, the guard, and the `reserve`, which lies beside the quota.
 //!
 //! This crate must never know what a body means (LOSS apart, which it writes), nor a network, nor an async runtime.
 
@@ -50,6 +52,7 @@ mod read;
 mod reclaim;
 mod recovery;
 mod renew;
+mod reserve;
 mod scan;
 mod segment;
 #[cfg(any(test, feature = "simulated-disk"))]
@@ -126,6 +129,8 @@ pub struct Spool {
     segments: VecDeque<Segment>,
     open: Option<OpenSegment>,
     spare: Option<Box<dyn DiskFile>>,
+    /// Whether the file for a full disk is there.
+    has_reserve: bool,
     /// Acked or given up, file still there.
     retired: Vec<Segment>,
     cursors: Cursors,
@@ -188,7 +193,7 @@ impl Spool {
     fn end(&mut self) -> Result<(), SpoolError> {
         self.write_cursor()?;
         if self.previous.is_none() && self.guard.bound() != self.durable {
-            self.guard.write(self.disk.as_ref(), self.log_id, None, self.durable)?;
+            self.write_guard(self.log_id, None, self.durable)?;
         }
         self.is_ready = false;
         Ok(())

@@ -11,8 +11,9 @@ use crate::cursor::Cursor;
 use crate::error::SpoolError;
 use crate::losses::{LossList, loss_of};
 use crate::read::{READ_ROUNDS, load};
+use crate::reserve::remove_if_there;
 use crate::scan::{Step, Walk};
-use crate::segment::{SEGMENT_HEADER_BYTES, SPARE_NAME, create_spare};
+use crate::segment::{SEGMENT_HEADER_BYTES, SPARE_NAME, create_zeros};
 
 type Ranges = Vec<(Sequence, Sequence)>;
 
@@ -24,6 +25,7 @@ impl Spool {
             tracing::warn!(error = error.full_text(), "old segments not recycled yet");
         }
         self.ensure_spare();
+        self.ensure_reserve();
     }
 
     /// Oldest sequence held; the next one when none is.
@@ -157,7 +159,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Prepares the next segment. When the disk is full before the quota is, the oldest segment is given up for it.
+    /// Prepares the next segment. When the disk is full before the quota is, the oldest segment is given up for it; where
+    /// only the open one is left, the reserve is taken.
     pub(crate) fn ensure_spare(&mut self) {
         if self.spare.is_none()
             && let Err(error) = self.try_spare()
@@ -182,14 +185,14 @@ impl Spool {
                 Ok(())
             }
             Err(error) if error.is_full() => {
+                remove_if_there(self.disk.as_ref(), SPARE_NAME)?;
+                if self.segments.len() < 2 && self.has_reserve {
+                    self.spare = Some(self.reserve_as_spare()?);
+                    return Ok(());
+                }
                 tracing::error!(
                     "disk is full before the spool quota is; oldest records are given up early"
                 );
-                if let Err(error) = self.disk.remove(SPARE_NAME)
-                    && error.kind() != io::ErrorKind::NotFound
-                {
-                    return Err(SpoolError::io("removing the part of a segment")(error));
-                }
                 self.give_up_oldest()
             }
             Err(error) => Err(error),
@@ -202,7 +205,7 @@ impl Spool {
             let full = io::Error::from(io::ErrorKind::StorageFull);
             return Err(SpoolError::io("creating the next segment")(full));
         }
-        create_spare(self.disk.as_ref(), self.config.segment_bytes)
+        create_zeros(self.disk.as_ref(), SPARE_NAME, self.config.segment_bytes)
     }
 
     /// Writes the LOSS record of the oldest segment to the open one, then recycles it.
@@ -239,7 +242,7 @@ impl Spool {
             oldest: self.oldest(),
             destinations: each.zip(losses.iter().map(LossList::settled)).collect(),
         };
-        self.written_bytes += self.cursors.write(self.disk.as_ref(), cursor)?;
+        self.write_slots(cursor)?;
         self.losses = losses;
         Ok(())
     }

@@ -21,7 +21,7 @@ use crate::read::{ReadCache, load};
 use crate::renew::draw_log_id;
 use crate::segment::{
     SEGMENT_HEADER_BYTES, SEGMENT_VERSION, SPARE_NAME, Salts, Segment, SegmentHeader, Versioned,
-    create_spare, parse_name,
+    parse_name,
 };
 use crate::{Draft, OpenSegment, Spool, to_u64, to_usize};
 
@@ -111,6 +111,7 @@ impl Spool {
             segments: survey.segments,
             open: None,
             spare: None,
+            has_reserve: false,
             retired: Vec::new(),
             cursors,
             guard,
@@ -134,8 +135,9 @@ impl Spool {
             is_ready: false,
             config,
         };
-        let space_short = spool.check_space(is_new)?;
         spool.adopt_spare(&names)?;
+        spool.adopt_reserve(&names)?;
+        let space_short = spool.check_space(is_new)?;
         let mut recovery = Recovery {
             is_new,
             durable: Sequence(0),
@@ -151,6 +153,7 @@ impl Spool {
             space_short,
         };
         if is_new {
+            spool.make_first_room()?;
             spool.start_segment_or_fail()?;
         } else {
             spool.recover(cursor.as_ref(), survey.prev_hash, &mut recovery)?;
@@ -162,15 +165,16 @@ impl Spool {
         Ok((spool, recovery))
     }
 
-    /// A new spool must fit; one that exists goes on with the space there is.
+    /// A new spool must fit with its reserve; one that exists goes on with the space there is.
     fn check_space(&self, is_new: bool) -> Result<bool, SpoolError> {
         let free = self.disk.free_bytes().map_err(SpoolError::io("asking for free space"))?;
-        let quota = self.config.quota_bytes;
-        if free.saturating_add(self.file_bytes()) >= quota {
+        let (quota, segment) = (self.config.quota_bytes, self.config.segment_bytes);
+        let reserve = if is_new && !self.has_reserve { segment } else { 0 };
+        if free.saturating_add(self.file_bytes()) >= quota.saturating_add(reserve) {
             return Ok(false);
         }
         if is_new {
-            return Err(SpoolError::NoSpace { quota, free, dir: self.config.dir_text() });
+            return Err(self.config.no_space(free));
         }
         tracing::warn!(free, quota, "the disk has less free space than the spool quota may need");
         Ok(true)
@@ -407,7 +411,7 @@ impl Spool {
     ) -> Result<Box<dyn crate::DiskFile>, SpoolError> {
         self.spare = None;
         let what = || format!("copying `{name}`");
-        let file = create_spare(self.disk.as_ref(), to_u64(bytes.len()))?;
+        let file = self.make_spare(to_u64(bytes.len()))?;
         let valid = bytes.get(..to_usize(end)).unwrap_or(bytes);
         file.write_all_at(valid, 0).map_err(SpoolError::io(what()))?;
         file.sync_data().map_err(SpoolError::io(what()))?;

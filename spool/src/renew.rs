@@ -15,6 +15,7 @@ use model::host::Entropy;
 use model::{LogId, Sequence};
 
 use crate::contents::contents_of;
+use crate::disk::DiskFile;
 use crate::error::SpoolError;
 use crate::guard::GUARD_STEP;
 use crate::read::load;
@@ -53,7 +54,7 @@ impl Spool {
     /// Makes durable that segments of `previous` are to be written again as `log_id`.
     pub(crate) fn renew_as(&mut self, log_id: LogId, previous: LogId) -> Result<(), SpoolError> {
         let bound = Sequence(self.durable.0.saturating_add(GUARD_STEP));
-        self.guard.write(self.disk.as_ref(), log_id, Some(previous), bound)?;
+        self.write_guard(log_id, Some(previous), bound)?;
         (self.log_id, self.previous) = (log_id, Some(previous));
         Ok(())
     }
@@ -91,14 +92,14 @@ impl Spool {
             self.open = Some(OpenSegment { file, offset });
         }
         let bound = self.guard.bound();
-        self.guard.write(self.disk.as_ref(), self.log_id, None, bound)?;
+        self.write_guard(self.log_id, None, bound)?;
         self.last_hash = hash;
         self.previous = None;
         Ok(())
     }
 
     /// Writes one segment again behind the frame with hash `prev`; returns the hash of its last frame.
-    fn renew_segment(&self, index: usize, prev: [u8; 32]) -> Result<[u8; 32], SpoolError> {
+    fn renew_segment(&mut self, index: usize, prev: [u8; 32]) -> Result<[u8; 32], SpoolError> {
         let Some(segment) = self.segments.get(index) else { return Ok(prev) };
         let name = segment.name();
         let what = || SpoolError::io(format!("writing `{name}` again"));
@@ -140,9 +141,18 @@ impl Spool {
                 Some(Step::Tail { .. }) | None => break,
             }
         }
-        let file = self.disk.create(SPARE_NAME).map_err(what())?;
-        file.write_all_at(&bytes, 0).map_err(what())?;
-        file.sync_data().map_err(what())?;
+        let write = |file: &dyn DiskFile| {
+            file.write_all_at(&bytes, 0).map_err(what())?;
+            file.sync_data().map_err(what())
+        };
+        let written =
+            self.disk.create(SPARE_NAME).map_err(what()).and_then(|file| write(file.as_ref()));
+        match written {
+            Err(error) if error.is_full() && self.has_reserve => {
+                write(self.reserve_as_spare()?.as_ref())?;
+            }
+            result => result?,
+        }
         self.disk.rename(SPARE_NAME, &name).map_err(what())?;
         self.disk.sync_dir().map_err(what())?;
         Ok(hash)

@@ -196,16 +196,20 @@ pub(crate) fn take<const N: usize>(fields: &mut &[u8]) -> [u8; N] {
 }
 
 /// Writes a file full of zeros, so that later commits allocate nothing.
-pub(crate) fn create_spare(disk: &dyn Disk, bytes: u64) -> Result<Box<dyn DiskFile>, SpoolError> {
-    let file = disk.create(SPARE_NAME).map_err(SpoolError::io("creating the next segment"))?;
+pub(crate) fn create_zeros(
+    disk: &dyn Disk,
+    name: &str,
+    bytes: u64,
+) -> Result<Box<dyn DiskFile>, SpoolError> {
+    let file = disk.create(name).map_err(SpoolError::io(format!("creating `{name}`")))?;
     let mut offset = 0;
     while offset < bytes {
         let piece = ZEROS.len().min(to_usize(bytes - offset));
         file.write_all_at(&ZEROS[..piece], offset)
-            .map_err(SpoolError::io("writing zeros to the next segment"))?;
+            .map_err(SpoolError::io(format!("writing zeros to `{name}`")))?;
         offset += crate::to_u64(piece);
     }
-    file.sync_data().map_err(SpoolError::io("fdatasync of the next segment"))?;
+    file.sync_data().map_err(SpoolError::io(format!("fdatasync of `{name}`")))?;
     Ok(file)
 }
 

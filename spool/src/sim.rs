@@ -260,6 +260,12 @@ impl SimDisk {
         self.state().capacity = crate::to_usize(bytes);
     }
 
+    /// Leaves not a byte free; what is removed later makes room again.
+    pub fn fill(&self) {
+        let mut state = self.state();
+        state.capacity = state.used();
+    }
+
     /// Lets `fault` happen at the `n`-th call from now, counted from 1.
     pub fn fail_at(&self, n: u64, fault: Fault) {
         let mut state = self.state();

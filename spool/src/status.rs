@@ -111,7 +111,9 @@ impl Spool {
         let left = self.config.sealed_bytes_max().checked_sub(held);
         let by_quota = left.map_or(0, |left| left / size + 1);
         // Behind each new segment stands the next one, written before it is needed.
-        let by_disk = self.free_bytes() / size + u64::from(self.spare.is_some());
+        let for_reserve = if self.has_reserve { 0 } else { size };
+        let free = self.free_bytes().saturating_sub(for_reserve);
+        let by_disk = free / size + u64::from(self.spare.is_some());
         let changes = by_quota.min(by_disk.saturating_sub(1));
         if changes == 0 {
             return in_open;

@@ -10,6 +10,7 @@ mod losses;
 mod model;
 mod open;
 mod renew;
+mod reserve;
 
 use ::model::host::Entropy;
 use ::model::{DestinationId, FrameHash, Loss, RecordType, Sequence, Timestamp};

@@ -59,6 +59,8 @@ pub(super) struct Keeping {
     clock: Arc<dyn Clock>,
     pub(super) clock_watch: ClockWatch,
     pub(super) found_at_start: SpoolFindings,
+    /// The last durable reading of a run that did not end in order.
+    pub(super) unclean_end: Option<Timestamp>,
     /// Samples given up before this run.
     pub(super) lost_before: u64,
     pub(super) fault: Option<String>,
@@ -79,11 +81,13 @@ impl Keeping {
         let marks = Marks::new(marks, spool.mark_body_bytes_max(), spool.newest_segment());
         spool.set_marks(Box::new(marks.source()));
         let mut refusals = Refusals::default();
-        if recovery.skipped.is_some() {
+        let unclean_end = recovery.skipped.map(|_| {
             // What the last run refused and could not tell of any more, and what was in its memory.
             let now = storable(clock.now());
-            refusals.note_unknown(recovery.newest_sample.unwrap_or(now), now);
-        }
+            let end = recovery.newest_sample.unwrap_or(now);
+            refusals.note_unknown(end, now);
+            end
+        });
         let found_at_start = findings(&recovery);
         if let Some(tail) = recovery.torn_tail {
             let SpoolFindings { frames_cut, samples_cut, .. } = found_at_start;
@@ -117,6 +121,7 @@ impl Keeping {
             clock,
             clock_watch: ClockWatch::default(),
             found_at_start,
+            unclean_end,
             fault: None,
         }
     }

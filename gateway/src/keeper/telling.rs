@@ -1,5 +1,6 @@
 //! What the keeper tells of itself. Must never change anything.
 
+use model::Timestamp;
 use model::record::Loss;
 use spool::{LossTotals, Recovery};
 
@@ -49,6 +50,7 @@ impl Keeping {
             read_back_paused: !self.read_back_allowed(),
             space_short: status.space_short,
             found_at_start: self.found_at_start,
+            unclean_end_ms: self.unclean_end.map(Timestamp::as_millis),
             fault: self.fault.clone(),
         }
     }

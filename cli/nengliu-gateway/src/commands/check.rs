@@ -16,6 +16,18 @@ pub(super) fn check(path: &Path, json: bool) -> u8 {
         let help = "name the file with -c gateway.toml";
         problems.push(Problem::new("GW-C000", message).help(help));
     }
+    if let Ok(plan) = &plan {
+        let spool = &plan.settings.spool;
+        let config = spool::SpoolConfig {
+            segment_bytes: spool.segment.0,
+            ..spool::SpoolConfig::new(&spool.folder, spool.quota.0)
+        };
+        if let Some(error) = config.first_start_lacks_room() {
+            let help =
+                "free some space, or lower `[spool] quota`: the first start would be refused";
+            problems.push(Problem::new("GW-S006", error.to_string()).help(help).warning());
+        }
+    }
     if json {
         println!("{}", problems_as_json(&problems));
     } else if !problems.0.is_empty() {

@@ -237,7 +237,7 @@ mod tests {
         let io = |kind| SpoolError::Io { what: "opening".to_owned(), source: Error::from(kind) };
         let locked = SpoolError::Locked { dir: "spool".to_owned(), holder: "7".to_owned() };
         let size = SpoolError::SegmentBytes { found: 1, min: 65_536, max: 67_108_864 };
-        let space = SpoolError::NoSpace { quota: 2, free: 1, dir: "spool".to_owned() };
+        let space = SpoolError::NoSpace { quota: 2, reserve: 1, free: 1, dir: "spool".to_owned() };
         let long = SpoolError::RecordTooLong { found: 2, max: 1 };
         let version = SpoolError::Version { file: "1.seg".to_owned(), found: 9, expected: 1 };
         let check = |error: &SpoolError, code: &str, exit: u8, word: &str| {

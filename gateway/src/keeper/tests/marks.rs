@@ -32,13 +32,16 @@ fn many_points(count: u32) -> Arc<PointTable> {
     Arc::new(points.finish().unwrap())
 }
 
+/// Leaves room on the simulated disk of 1 GiB for the reserve, which is as large as a segment.
+const QUOTA: u64 = 896 << 20;
+
 fn start_many(
     disk: &TestDisk,
     segment_bytes: u64,
     of_run: (Arc<PointTable>, &[PointIndex]),
     clock: Arc<Hand>,
 ) -> Keeping {
-    let config = SpoolConfig { segment_bytes, ..SpoolConfig::new("/simulated", 1 << 30) };
+    let config = SpoolConfig { segment_bytes, ..SpoolConfig::new("/simulated", QUOTA) };
     let (spool, recovery) = Spool::open(Box::new(disk.clone()), config.clone(), &Fixed).unwrap();
     let boot = Boot {
         boot_id: "b".to_owned(),
@@ -210,16 +213,18 @@ fn marks_that_were_written_in_many_parts_move_to_a_new_segment_after_damage() {
     assert_eq!(mark(&keeping, 3), Some(359));
 }
 
-/// A gateway above about 14 900 points refused to start again: `preamble of … bytes is too long`.
+/// A gateway above about 14 900 points refused to start again: `preamble of … bytes is too long`. The short form has as
+/// many points for each byte of a segment, in more than one dictionary.
 #[test]
 fn any_number_of_history_points_starts_again() {
-    let counts = [20_000, 100_000];
     let is_long = std::env::var_os("NENGLIU_LONG").is_some();
-    for points in counts.into_iter().take(if is_long { 2 } else { 1 }) {
+    let counts: &[(u32, u64)] =
+        if is_long { &[(20_000, 4 << 20), (100_000, 4 << 20)] } else { &[(4_200, 512 << 10)] };
+    for (points, configured) in counts.iter().copied() {
         let table = many_points(points);
         let all: Vec<PointIndex> = (0..points).map(PointIndex).collect();
         let disk = TestDisk::new();
-        let segment_bytes = segment_bytes_for(&table, &all, 4 << 20, 1 << 30);
+        let segment_bytes = segment_bytes_for(&table, &all, configured, QUOTA);
         let start =
             |clock| start_many(&disk, segment_bytes, (Arc::clone(&table), all.as_slice()), clock);
         let clock = Arc::new(Hand::default());
@@ -244,6 +249,40 @@ fn any_number_of_history_points_starts_again() {
             kill(keeping, &disk);
         }
     }
+}
+
+/// A small quota keeps segments small: the head of one then takes a part of the marks. The rest follows, and a restart
+/// knows all of them.
+#[test]
+fn marks_that_do_not_all_fit_the_head_of_a_segment_follow_it() {
+    let table = many_points(600);
+    let all: Vec<PointIndex> = (0..600).map(PointIndex).collect();
+    let (disk, clock) = (TestDisk::new(), Arc::new(Hand::default()));
+    let start = || start_many(&disk, 128 << 10, (Arc::clone(&table), &all), clock.clone());
+    let mut keeping = start();
+    let (mut at, mut is_partial) = (0, false);
+    while at < 400 && !is_partial {
+        clock.pass(Duration::from_secs(1));
+        keeping.take(second(&all, &all, at));
+        keeping.commit();
+        at += 1;
+        let records = records(&mut keeping);
+        let newest = records.iter().rposition(|(full, _)| !*full).map_or(0, |last| last + 1);
+        let full = records.get(newest..).unwrap_or_default();
+        let named: usize = full.iter().map(|(_, points)| points.len()).sum();
+        is_partial = !full.is_empty() && named < all.len();
+    }
+    assert!(is_partial, "the head of each segment had room for all marks");
+    // The rest is written although it costs much: after the limit at the latest.
+    clock.pass(MARK_INTERVAL_MAX);
+    keeping.take(second(&all, &all, at));
+    keeping.commit();
+    kill(keeping, &disk);
+    let keeping = start();
+    let newest = Timestamp(Fixed.now().0 + (at - 1) * 1_000_000);
+    let marks = &keeping.marks.durable().marks;
+    let behind = marks.values().filter(|mark| mark.time() < Some(newest)).count();
+    assert_eq!((marks.len(), behind), (all.len(), 0));
 }
 
 /// 200 points with history cost at most 1.3 times the bytes of the same points without: issue 7, "Done when".

@@ -46,6 +46,31 @@ fn what_was_refused_is_durable_as_soon_as_the_disk_writes_again() {
     assert_eq!(told(&mut keeping), losses);
 }
 
+/// Nobody knows how much a run that did not end in order had in memory: unknown, never 0, and told once.
+#[test]
+fn an_unclean_end_is_told_as_a_loss_of_unknown_size() {
+    let disk = TestDisk::new();
+    let mut keeping = open(&disk, 10);
+    keeping.take(page(0, 0..100));
+    keeping.commit();
+    assert_eq!((told(&mut keeping), keeping.status().unclean_end_ms), (vec![], None));
+    kill(keeping, &disk);
+    let mut keeping = open(&disk, 10);
+    keeping.commit();
+    let losses = told(&mut keeping);
+    let [loss] = losses.as_slice() else { panic!("{losses:?}") };
+    assert_eq!((loss.samples, loss.reason), (None, LossReason::Refused));
+    assert_eq!((loss.ts_min, loss.ts_max), (Some(Timestamp(99)), Some(Fixed.now())));
+    let status = keeping.status();
+    assert_eq!((status.unclean_end_ms, status.samples_refused), (Some(0), 0));
+    // The next end is in order: nothing more is told.
+    keeping.commit_last();
+    drop(keeping);
+    let mut keeping = open(&disk, 10);
+    keeping.commit();
+    assert_eq!((told(&mut keeping), keeping.status().unclean_end_ms), (losses, None));
+}
+
 #[test]
 fn what_is_kept_and_what_is_told_as_lost_is_all_that_was_read() {
     let disk = TestDisk::new();

@@ -101,6 +101,18 @@ fn troubled() -> GatewayStatus {
     status
 }
 
+/// A gateway that was killed once is not sick.
+#[test]
+fn an_unclean_end_is_one_line_and_no_concern() {
+    let mut status = healthy();
+    status.spool.unclean_end_ms = Some(1_514_764_800_000);
+    let screen = words::screen(&status, None);
+    let told = screen.lines().filter(|line| {
+        line.starts_with("  lost    an unknown number of readings after an unclean end at 201")
+    });
+    assert!(screen.starts_with('●') && told.count() == 1, "{screen}");
+}
+
 #[test]
 fn a_healthy_gateway_is_one_screen() {
     insta::assert_snapshot!(words::screen(&healthy(), Some(80)), @r"

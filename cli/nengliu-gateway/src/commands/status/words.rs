@@ -153,6 +153,10 @@ fn spool(spool: &SpoolStatus, line: &mut impl FnMut(String)) {
             found.frames_damaged, found.samples_damaged, found.frames_cut, found.samples_cut
         ));
     }
+    if let Some(end) = spool.unclean_end_ms {
+        let at = local_time(end);
+        line(format!("  lost    an unknown number of readings after an unclean end at {at}"));
+    }
     if spool.space_short {
         line(
             "! spool   the disk has less room than the quota: free some, or lower `[spool] quota`"
