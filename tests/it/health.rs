@@ -171,7 +171,7 @@ fn a_read_only_spool_is_told_at_once_at_the_end_and_to_the_centre() {
     let skipped = told["spool"]["destinations"][0]["frames_skipped"].as_u64();
     assert!(skipped > Some(0), "the spool remembers that readings are missing: {told:#}");
     let mut centre = one_meter::centre(folder.path(), &broker.url()).unwrap();
-    gateway.wait_until_committed(SOON).unwrap();
+    gateway.wait_for_held(SOON).unwrap();
     gateway.terminate().unwrap();
     centre.terminate().unwrap();
     let log = centre.log().unwrap();

@@ -365,13 +365,9 @@ impl Log {
         while let Some(loss) = self.losses.pop_front_if(|loss| loss.first <= self.next) {
             if loss.last >= self.next {
                 let frames = loss.last.0.saturating_sub(self.next.0).saturating_add(1);
-                // Sequences that were passed over held nothing that is lost. But the gateway did not end in order, so
-                // what it had read and not yet written is gone, and nobody counted it.
-                let is_skip = loss.reason == LossReason::Skipped;
-                if is_skip && loss.samples.is_none() {
-                    self.unsaid_unknown = self.unsaid_unknown.saturating_add(1);
-                }
-                let lost = if is_skip { 0 } else { frames };
+                // Sequences that were passed over held nothing that is lost. What the gateway had read and not yet
+                // written at that end, it tells of in a LOSS record without a sequence.
+                let lost = if loss.reason == LossReason::Skipped { 0 } else { frames };
                 self.pass(loss.last, lost, share(&loss, lost));
             }
         }

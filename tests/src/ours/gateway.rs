@@ -146,6 +146,14 @@ impl Gateway {
         })
     }
 
+    /// Waits until every frame that it holds now has a commit ack; on a busy machine there are always newer ones.
+    pub fn wait_for_held(&mut self, limit: Duration) -> Result<Value> {
+        let held = status_of(&self.folder)?["spool"]["next"].as_u64().unwrap_or(u64::MAX);
+        self.wait_for_status("a commit ack for each frame that is held", limit, |status| {
+            status["spool"]["acked"].as_u64().is_some_and(|acked| acked + 1 >= held)
+        })
+    }
+
     /// Waits until the history mark of its first point stands at this time, and everything is committed.
     pub fn wait_for_history(&mut self, until_ms: i64, limit: Duration) -> Result<Value> {
         self.wait_for_status("the end of reading back", limit, |status| {
