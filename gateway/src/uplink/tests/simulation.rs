@@ -40,6 +40,7 @@ struct Plan {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Wrong {
     used_twice: u64,
+    taken_twice: u64,
     freed: u64,
 }
 
@@ -118,8 +119,13 @@ impl World {
         let entropy = Shared(std::sync::Mutex::new(Drawn(std::cell::Cell::new(seed ^ 0xABCD))));
         let spool = Self::open(&disk, &entropy).unwrap();
         let uplink = Self::uplink(&spool);
-        let centre =
-            Centre { store: Store::default(), epoch: 0, run: 0, sessions: BTreeMap::new() };
+        let centre = Centre {
+            store: Store::default(),
+            epoch: 0,
+            run: 0,
+            sessions: BTreeMap::new(),
+            taken_twice: 0,
+        };
         Self {
             seed,
             plan,
@@ -417,7 +423,7 @@ fn history(seed: u64, plan: Plan) -> (Wrong, Counts) {
     if !plan.no_guard && !plan.no_hash {
         world.settle();
     }
-    (world.wrong, world.counts)
+    (Wrong { taken_twice: world.centre.taken_twice, ..world.wrong }, world.counts)
 }
 
 /// How many histories: a few in CI, 100 000 in the long form.
@@ -428,14 +434,14 @@ fn seeds(few: u64) -> std::ops::Range<u64> {
 
 fn check(what: &str, seeds: std::ops::Range<u64>, plan: Plan) -> Counts {
     let began = Instant::now();
-    let (mut sum, mut wrong) = (Counts::default(), Wrong::default());
+    let (mut sum, mut sent_twice) = (Counts::default(), 0);
     for seed in seeds.clone() {
         let (found, counts) = history(seed, plan);
-        if !plan.old_copies {
-            assert_eq!(found, Wrong::default(), "seed {seed}");
-        }
-        assert_eq!(found.freed, 0, "seed {seed}");
-        wrong.used_twice += found.used_twice;
+        // Until the centre has told it, a copy that was put back cannot know what left after it was made; what it sends
+        // again under such a sequence must never be taken beside what the store has.
+        let sent_again = if plan.old_copies { found.used_twice } else { 0 };
+        assert_eq!(found, Wrong { used_twice: sent_again, ..Wrong::default() }, "seed {seed}");
+        sent_twice += sent_again;
         sum.frames += counts.frames;
         sum.cuts += counts.cuts;
         sum.forgotten += counts.forgotten;
@@ -443,10 +449,9 @@ fn check(what: &str, seeds: std::ops::Range<u64>, plan: Plan) -> Counts {
         sum.skipped += counts.skipped;
     }
     println!(
-        "figure: {what}: {} seeds, {} ms, {sum:?}, sequences used twice {}, samples freed that the store lacks 0",
+        "figure: {what}: {} seeds, {} ms, {sum:?}, sequences sent with two frames {sent_twice}, stored with two 0, samples freed that the store lacks 0",
         seeds.end,
         began.elapsed().as_millis(),
-        wrong.used_twice
     );
     sum
 }

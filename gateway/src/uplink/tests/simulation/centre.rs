@@ -14,6 +14,8 @@ pub(super) struct Stored {
 pub(super) struct Store {
     pub(super) logs: BTreeMap<LogId, Stored>,
     pub(super) numbers: BTreeSet<u64>,
+    /// Which frame it took under each sequence.
+    pub(super) taken: BTreeMap<(LogId, u64), [u8; 32]>,
 }
 
 /// What ingest knows of a log in this run.
@@ -32,6 +34,8 @@ pub(super) struct Centre {
     pub(super) epoch: u64,
     pub(super) run: u64,
     pub(super) sessions: BTreeMap<LogId, Session>,
+    /// Sequences under which the store took two different frames.
+    pub(super) taken_twice: u64,
 }
 
 impl Centre {
@@ -126,6 +130,10 @@ impl Centre {
     pub(super) fn commit(&mut self, log_id: LogId) -> Ack {
         if let Some(session) = self.sessions.get_mut(&log_id) {
             for (sequence, number, hash) in session.held.drain(..) {
+                if let Some(hash) = hash {
+                    let known = self.store.taken.insert((log_id, sequence), hash);
+                    self.taken_twice += u64::from(known.is_some_and(|known| known != hash));
+                }
                 self.store.logs.insert(log_id, Stored { watermark: sequence, hash });
                 self.store.numbers.extend(number);
             }
