@@ -23,13 +23,11 @@ pub mod status;
 mod broker;
 mod committer;
 mod inbox;
-mod live;
 mod outbox;
 mod run;
 mod stored;
 
 pub use error::{IngestEnded, IngestError};
-pub use live::LiveMessage;
 pub use run::{Ingest, IngestHost};
-pub use settings::{BrokerSettings, IngestSettings, LiveSettings, UrlBroker};
+pub use settings::{BrokerSettings, IngestSettings, UrlBroker};
 pub use status::{CommitNotice, IngestStatus, LogStatus};

@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use contract::{AdmittedFrame, LogKey};
+use live::{Described, Live, LiveCounts, LiveMessage, LiveSettings, StoredRow};
 use model::host::Clock;
 use model::{Ack, GatewayId, PointId, Sequence, Timestamp, topic};
 use tokio::sync::{Notify, broadcast};
 
 use crate::broker::{Broker, Message};
-use crate::live::{Described, Live, LiveCounts, LiveMessage, StoredRow};
-use crate::settings::LiveSettings;
 
 /// Wait after a message that the broker did not take.
 const REFUSED_WAIT: Duration = Duration::from_millis(100);

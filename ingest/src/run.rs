@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use live::LiveMessage;
 use model::host::{Clock, Entropy};
 use model::topic;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -14,7 +15,6 @@ use crate::broker::{self, Broker};
 use crate::committer::{self, Failed, Outcome};
 use crate::error::{IngestEnded, IngestError};
 use crate::inbox::{Inbound, InboxReader, inbox};
-use crate::live::LiveMessage;
 use crate::outbox::Outbox;
 use crate::quarantine::{QUARANTINE_BYTES_MAX, QUARANTINE_FRAMES_MAX, Quarantine, Used};
 use crate::settings::IngestSettings;

@@ -11,10 +11,8 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array as _, RecordBatch};
 use contract::{Cancel, LogKey, Points, Readings, Request, StoreError, column};
+use live::{CLOCK_AHEAD_MAX_US, Described, GONE_AFTER, StoredRow, StoredValue, TOPICS_MAX};
 use model::{Decimal, Generation, PointId, Quality, SampleFlags, Sequence, Timestamp};
-
-use crate::admit::CLOCK_AHEAD_MAX_US;
-use crate::live::{Described, GONE_AFTER, StoredRow, StoredValue, TOPICS_MAX};
 
 /// How far back each step looks.
 const STEPS: [Duration; 4] =

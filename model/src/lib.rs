@@ -8,6 +8,8 @@ pub mod codec;
 pub mod decimal;
 pub mod dictionary;
 pub mod error_chain;
+#[cfg(feature = "fixtures")]
+pub mod fixtures;
 pub mod frame;
 pub mod host;
 pub mod id;

@@ -45,9 +45,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ::live::LiveSettings;
 use config::Secret;
 use config::{Problem, Problems, SourceFile, Spanned, Table, written};
-use ingest::LiveSettings;
 use model::GatewayId;
 
 pub(crate) use keeping::Keeping;

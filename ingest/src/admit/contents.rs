@@ -1,14 +1,13 @@
 //! What a frame must hold to be committed together with the frames of others. The store refuses a whole commit for one
 //! wrong row, so a wrong frame must be found here. Must never know sequences.
 
+use live::CLOCK_AHEAD_MAX_US;
 use model::codec::{self, CodecError};
 use model::{Batch, Dictionary, Frame, PointIndex, Timestamp};
 use thiserror::Error;
 
 /// Gateway times older than this are suspect (delivery limits: batch).
 const CLOCK_BEHIND_MAX_US: i64 = 400 * 86_400 * 1_000_000;
-/// Gateway times further ahead than this are suspect.
-pub(crate) const CLOCK_AHEAD_MAX_US: i64 = 10 * 60 * 1_000_000;
 
 /// Why the contents of a frame cannot be committed.
 #[derive(Debug, Error)]

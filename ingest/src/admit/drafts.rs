@@ -256,9 +256,10 @@ fn take_log(
 mod tests {
     use contract::AdmittedFrame;
     use model::LogId;
+    use model::fixtures::{dictionary, gateway};
 
     use super::*;
-    use crate::admit::fixtures::{batch, dictionary, gateway};
+    use crate::admit::fixtures::batch;
 
     #[test]
     fn a_log_that_fills_every_draft_makes_no_other_wait_for_ever() {

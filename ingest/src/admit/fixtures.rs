@@ -1,11 +1,11 @@
 //! Frames, dictionaries and messages for the tests of this crate. Must never be built into the product.
 
+use model::fixtures::{dictionary, gateway};
 use model::frame::encode_frame;
 use model::wire::{Open, UpMessage};
 use model::{
-    Batch, DestinationId, Dictionary, Epoch, FrameHeader, GatewayId, Lane, LogId, Loss, LossReason,
-    Place, PointIndex, PointInfo, PointKind, Quality, RecordType, Sample, Sequence, StoreId,
-    Timestamp, Unit, Value, ValueType,
+    Batch, DestinationId, Epoch, FrameHeader, Lane, LogId, Loss, LossReason, PointIndex, Quality,
+    RecordType, Sample, Sequence, StoreId, Timestamp, Value,
 };
 
 use super::Event;
@@ -13,29 +13,6 @@ use super::Event;
 /// The store of these tests.
 pub(crate) fn store() -> (StoreId, Epoch) {
     (StoreId::new("store-1").unwrap(), Epoch(0))
-}
-
-pub(crate) fn gateway(name: &str) -> GatewayId {
-    GatewayId::new(name).unwrap()
-}
-
-pub(crate) fn dictionary() -> Dictionary {
-    let point = |metric: &str, value_type| PointInfo {
-        id: model::PointId::new(format!("acme/nb-1/m1/{metric}")).unwrap(),
-        place: Place { enterprise: "acme".into(), site: "nb-1".into(), area: None, line: None },
-        device: "m1".into(),
-        metric: metric.into(),
-        device_name: model::dictionary::DisplayName::default(),
-        unit: Unit::KilowattHour,
-        kind: PointKind::Counter,
-        value_type,
-        modulus: None,
-        states: Vec::new(),
-        interval_ms: None,
-        profile: None,
-    };
-    let decimal = ValueType::Decimal { exponent: -2 };
-    Dictionary::new(vec![point("e_import", decimal), point("p_total", ValueType::Float)]).unwrap()
 }
 
 pub(crate) fn batch(value: i64) -> Batch {

@@ -40,7 +40,6 @@ use model::{Epoch, Frame, GatewayId, LogId, Sequence, StoreId};
 
 use contract::Dictionaries;
 
-pub(crate) use contents::CLOCK_AHEAD_MAX_US;
 pub use counters::{Counters, DropReason, Dropped};
 pub use event::{Action, AdmitSettings, Event, LogState, Now, Work};
 pub use notice::{Notice, NoticeKind};

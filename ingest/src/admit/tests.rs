@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::ack::TWO_GATEWAYS;
+use model::fixtures::{dictionary, gateway};
 use model::frame::{hash_of_frame, hash_of_log_start};
 use model::{Ack, Batch, Lane, Loss, PointIndex, Quality, RecordType, Sample, Timestamp, Value};
 

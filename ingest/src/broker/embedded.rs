@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_guard::{Denied, Framer, Guarded, HalfRead, KEEP_ALIVE_MAX, Rights, connect};
+use live::{RETAINED_BYTES_MAX, TOPICS_MAX};
 use model::dictionary::DICTIONARY_POINTS_MAX;
 use model::{topic, wire};
 use mqtt5::QoS;
@@ -37,7 +38,6 @@ use super::sessions::Sessions;
 use super::{Broker, Ended, Message, PublishError};
 use crate::error::IngestError;
 use crate::inbox::Inbox;
-use crate::live::{RETAINED_BYTES_MAX, TOPICS_MAX};
 
 /// Room for the MQTT header and the topic around a message of ours.
 const PACKET_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX + 4 * 1_024;

@@ -2,12 +2,11 @@
 
 use contract::memory::MemoryStore;
 use contract::{AdmittedFrame, CommitDraft, Store as _, WatermarkMove};
+use live::{Live, LiveMessage, LiveSettings};
+use model::fixtures::{dictionary, gateway};
 use model::{Batch, Dictionary, LogId, PointIndex, PointInfo, Sample, Unit, Value, ValueType};
 
 use super::*;
-use crate::admit::fixtures::{dictionary, gateway};
-use crate::live::{Live, LiveMessage};
-use crate::settings::LiveSettings;
 
 /// 2026-11-23.
 const WALL: Timestamp = Timestamp(1_795_392_000_000_000);

@@ -26,6 +26,7 @@ const FLOORS: &[&str] = &[
     "energy",
     "analytics",
     "broker-guard",
+    "live",
     "ingest",
     "program",
     "nengliu-gateway",
@@ -43,6 +44,7 @@ const BANS: &[(&str, &[&str])] = &[
     // The centre and the edge are two programs; each starts, and is replaced, without the other.
     ("nengliu", &["gateway", "nengliu-gateway", "spool"]),
     ("broker-guard", &["contract", "lake", "ingest", "analytics"]),
+    ("live", &["broker-guard", "lake", "mqtt5", "rumqttc", "tokio"]),
     ("program", &["gateway", "lake", "ingest", "analytics"]),
     ("lake", &["mqtt5", "rumqttc", "rumqttd"]),
     ("analytics", WEB_AND_QUEUES),

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use config::{Problems, Table};
-use ingest::LiveSettings;
+use live::LiveSettings;
 
 use super::duration;
 

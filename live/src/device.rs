@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use model::{Dictionary, GatewayId, PointInfo, Sample, Value};
 
-use crate::settings::LiveSettings;
-
 use super::LiveMessage;
+use super::settings::LiveSettings;
 use super::text::{self, Group, Origin};
 
 /// A value is old when three more were expected, and this long at least.

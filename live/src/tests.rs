@@ -1,9 +1,9 @@
 //! What is published, and when.
 
-use model::{LogId, PointIndex, PointInfo, Quality, Value};
+use model::fixtures::{dictionary, gateway};
+use model::{Batch, LogId, PointIndex, PointInfo, Quality, Value};
 
 use super::*;
-use crate::admit::fixtures::{batch, dictionary, gateway};
 
 /// 2026-11-23; no test above it is a jump of a clock.
 const WALL: Timestamp = Timestamp(1_795_392_000_000_000);
@@ -18,9 +18,7 @@ fn live_of(change: impl FnOnce(&mut LiveSettings)) -> Live {
 }
 
 fn frame_of(dictionary: Dictionary, samples: Vec<Sample>) -> AdmittedFrame {
-    let mut batch = batch(1);
-    batch.dictionary = dictionary.hash();
-    batch.samples = samples;
+    let batch = Batch { dictionary: dictionary.hash(), samples };
     AdmittedFrame {
         gateway: gateway("g1"),
         log_id: LOG,

@@ -17,13 +17,13 @@ use super::{Live, TOPICS_MAX};
 
 /// What the newest dictionary says of a point.
 #[derive(Debug, Clone)]
-pub(crate) struct Described {
+pub struct Described {
     /// Who writes it.
-    pub(crate) gateway: GatewayId,
+    pub gateway: GatewayId,
     /// Where it is described.
-    pub(crate) dictionary: Arc<Dictionary>,
+    pub dictionary: Arc<Dictionary>,
     /// Its place there.
-    pub(crate) index: usize,
+    pub index: usize,
 }
 
 impl Described {
@@ -34,27 +34,36 @@ impl Described {
 
 /// A value as a row holds it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum StoredValue {
+pub enum StoredValue {
+    /// A decimal.
     Decimal(Decimal),
     /// A double, or 0 and 1 of a Bool.
     Number(f64),
+    /// A text.
     Text(String),
 }
 
 /// The newest row of a point.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct StoredRow {
-    pub(crate) point: PointId,
-    pub(crate) source_time: Timestamp,
-    pub(crate) gateway_time: Timestamp,
-    pub(crate) unit: Option<Unit>,
-    pub(crate) quality: Quality,
-    pub(crate) flags: SampleFlags,
+pub struct StoredRow {
+    /// The point.
+    pub point: PointId,
+    /// When the device measured.
+    pub source_time: Timestamp,
+    /// When the gateway had it.
+    pub gateway_time: Timestamp,
+    /// Its unit; `None` where the row names none that is known.
+    pub unit: Option<Unit>,
+    /// The quality.
+    pub quality: Quality,
+    /// The flags.
+    pub flags: SampleFlags,
     /// `None` of a Bad row.
-    pub(crate) value: Option<StoredValue>,
-    /// The log that brought it, and the frame.
-    pub(crate) log: LogKey,
-    pub(crate) sequence: Sequence,
+    pub value: Option<StoredValue>,
+    /// The log that brought it.
+    pub log: LogKey,
+    /// The frame that brought it.
+    pub sequence: Sequence,
 }
 
 impl StoredRow {
@@ -90,7 +99,7 @@ impl StoredRow {
 impl Live {
     /// Takes rows of the store. A gateway in them is not there until it is heard, so its values are stale; one that came
     /// in the meantime has newer values, which stay, and a device that it describes otherwise keeps its points.
-    pub(crate) fn restore(
+    pub fn restore(
         &mut self,
         rows: &[StoredRow],
         described: &BTreeMap<PointId, Described>,
@@ -125,7 +134,7 @@ impl Live {
     }
 
     /// How far the newest log of a gateway is durable.
-    pub(crate) fn restore_durable(&mut self, log: &LogKey, upto: Sequence) {
+    pub fn restore_durable(&mut self, log: &LogKey, upto: Sequence) {
         if self.settings.enabled {
             self.gateways.restored_durable(&log.0, log.1, upto);
         }

@@ -1,5 +1,5 @@
 //! The live topics: the newest value of each point ([`Sample::replaces`]) as soon as it is admitted, what describes it, and
-//! whether its gateway is there. Pure; time comes in. Must never know MQTT.
+//! whether its gateway is there. Pure; time comes in. Must never know MQTT, or read a store: rows come in.
 //!
 //! ```text
 //! frame ─▶ learn (its dictionary) ─▶ take: newest wins ─▶ dirty points of a device ─▶ next: by turns, within the budget
@@ -11,6 +11,7 @@
 mod device;
 mod presence;
 mod restore;
+mod settings;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,18 +21,19 @@ use std::time::Duration;
 use contract::{AdmittedFrame, LogKey};
 use model::{Dictionary, DictionaryHash, GatewayId, PointId, Sample, Sequence, Timestamp, topic};
 
-use crate::admit::CLOCK_AHEAD_MAX_US;
-use crate::settings::LiveSettings;
-
 use device::{Device, Point, millis};
 use presence::Gateways;
-pub(crate) use restore::{Described, StoredRow, StoredValue};
 use text::Origin;
 
+pub use restore::{Described, StoredRow, StoredValue};
+pub use settings::LiveSettings;
+
+/// Gateway times further ahead than this are suspect.
+pub const CLOCK_AHEAD_MAX_US: i64 = 10 * 60 * 1_000_000;
 /// Most topics; a point beyond them is not published, and counted.
-pub(crate) const TOPICS_MAX: usize = 200_000;
+pub const TOPICS_MAX: usize = 200_000;
 /// Longest retained message: `$meta` of a device with many points. Only ingest publishes what is retained.
-pub(crate) const RETAINED_BYTES_MAX: usize = 1_024 * 1_024;
+pub const RETAINED_BYTES_MAX: usize = 1_024 * 1_024;
 /// Dictionaries whose points are at hand; all are looked up again when there are more.
 const LAYOUTS_MAX: usize = 1_000;
 /// Messages beside the values that wait: descriptions, states, cleared topics.
@@ -46,7 +48,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 const SWEEP_STEP: Duration = Duration::from_millis(100);
 const SWEEP_STEPS: usize = 20;
 /// A point that brought nothing for so long is gone: its topic is cleared.
-pub(crate) const GONE_AFTER: Duration = Duration::from_hours(7 * 24);
+pub const GONE_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// A message for a live topic. An empty payload clears the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,14 +65,15 @@ pub struct LiveMessage {
 
 /// Counts of the live topics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct LiveCounts {
-    pub(crate) topics: usize,
+pub struct LiveCounts {
+    /// Topics that are kept.
+    pub topics: usize,
     /// Values of points that have no topic, because there are too many.
-    pub(crate) left_out: u64,
+    pub left_out: u64,
     /// Values that a newer one replaced before they could be sent.
-    pub(crate) held_back: u64,
+    pub held_back: u64,
     /// Other messages that found no room.
-    pub(crate) others_dropped: u64,
+    pub others_dropped: u64,
 }
 
 /// The place of a point: its device, and its number there.
@@ -78,7 +81,7 @@ type Place = (usize, usize);
 
 /// State of the live topics.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub struct Live {
     settings: LiveSettings,
     devices: Vec<Device>,
     by_topic: BTreeMap<String, usize>,
@@ -101,7 +104,9 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(settings: LiveSettings) -> Self {
+    /// No topic yet.
+    #[must_use]
+    pub fn new(settings: LiveSettings) -> Self {
         let tokens = (f64::from(settings.budget), Duration::ZERO);
         Self {
             settings,
@@ -121,7 +126,7 @@ impl Live {
     }
 
     /// Takes a frame that was admitted; what is in it may not be durable yet.
-    pub(crate) fn update(&mut self, frame: &AdmittedFrame, now: Duration, wall: Timestamp) {
+    pub fn update(&mut self, frame: &AdmittedFrame, now: Duration, wall: Timestamp) {
         if !self.settings.enabled {
             return;
         }
@@ -145,13 +150,7 @@ impl Live {
     }
 
     /// A gateway, its will or its connection says whether it is there.
-    pub(crate) fn presence(
-        &mut self,
-        gateway: &GatewayId,
-        online: bool,
-        now: Duration,
-        wall: Timestamp,
-    ) {
+    pub fn presence(&mut self, gateway: &GatewayId, online: bool, now: Duration, wall: Timestamp) {
         if self.settings.enabled && self.gateways.heard(gateway, online, now, wall) {
             for index in 0..self.devices.len() {
                 if self.devices.get(index).is_some_and(|device| device.gateway == *gateway) {
@@ -163,14 +162,14 @@ impl Live {
     }
 
     /// Everything of a log up to here is in the store.
-    pub(crate) fn durable(&mut self, (gateway, log_id): &LogKey, upto: Sequence) {
+    pub fn durable(&mut self, (gateway, log_id): &LogKey, upto: Sequence) {
         if self.settings.enabled {
             self.gateways.durable(gateway, *log_id, upto);
         }
     }
 
     /// The next message that may go out at `now`.
-    pub(crate) fn next(&mut self, now: Duration, wall: Timestamp) -> Option<LiveMessage> {
+    pub fn next(&mut self, now: Duration, wall: Timestamp) -> Option<LiveMessage> {
         if !self.settings.enabled {
             return None;
         }
@@ -198,7 +197,8 @@ impl Live {
     }
 
     /// When [`Self::next`] may have something.
-    pub(crate) fn due(&self, now: Duration) -> Option<Duration> {
+    #[must_use]
+    pub fn due(&self, now: Duration) -> Option<Duration> {
         if !self.settings.enabled {
             return None;
         }
@@ -216,7 +216,7 @@ impl Live {
     }
 
     /// The broker came, perhaps without what it had retained: everything must be sent again.
-    pub(crate) fn send_all(&mut self, now: Duration) {
+    pub fn send_all(&mut self, now: Duration) {
         self.gateways.say_again();
         for device in 0..self.devices.len() {
             self.describe(device);
@@ -227,7 +227,9 @@ impl Live {
         }
     }
 
-    pub(crate) fn counts(&self) -> LiveCounts {
+    /// Counts of this run.
+    #[must_use]
+    pub fn counts(&self) -> LiveCounts {
         LiveCounts { topics: self.by_id.len(), ..self.counts }
     }
 
