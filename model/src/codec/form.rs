@@ -17,10 +17,14 @@
 use crate::sample::{Sample, Value};
 use crate::text::Text;
 
-const PLACES_MAX: u8 = 12;
+pub(super) const PLACES_MAX: u8 = 12;
 const FLOAT32_PLACES_MAX: u8 = 9;
 /// Every integer up to here is a double.
 const MANTISSA_MAX: f64 = 9_007_199_254_740_992.0;
+/// A double that is the float nearest to m / 10^p is off that quotient by half a unit of the float's last place at most,
+/// 2^-24 = 1 / 16 777 216 of itself; the rest is for the rounding of what is computed. Holds from the smallest normal
+/// float on.
+const NEAR_OF_SCALED: f64 = 1.0 / 16_777_000.0;
 const POWERS: [f64; 13] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12];
 
 /// How the integers of a column stand for values.
@@ -93,7 +97,7 @@ impl Form {
         clippy::cast_possible_truncation,
         reason = "`integer` checks the way back"
     )]
-    fn double(self, integer: i64) -> Option<f64> {
+    pub(super) fn double(self, integer: i64) -> Option<f64> {
         match self {
             Self::None | Self::Decimal | Self::Bool | Self::Text => None,
             Self::Bits64 => Some(f64::from_bits(ordered64(integer).cast_unsigned())),
@@ -106,9 +110,23 @@ impl Form {
         }
     }
 
+    /// False only where [`Self::integer`] gives nothing for this double.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "the nearest integer, which is far below 2^63; what is beyond is not ruled out"
+    )]
+    pub(super) fn may_hold(self, value: f64) -> bool {
+        let (Self::Places64(places) | Self::Places32(places)) = self else { return true };
+        let scaled = value * power(places);
+        let nearest = (scaled + 0.5_f64.copysign(scaled)) as i64 as f64;
+        let is_near = (scaled - nearest).abs() <= scaled.abs() * NEAR_OF_SCALED;
+        is_near || value.abs() < f64::from(f32::MIN_POSITIVE)
+    }
+
     /// The integer that stands for exactly this double; `None` if there is none.
     #[expect(clippy::cast_possible_truncation, reason = "the way back is checked bit for bit")]
-    fn integer(self, value: f64) -> Option<i64> {
+    pub(super) fn integer(self, value: f64) -> Option<i64> {
         let integer = match self {
             Self::None | Self::Decimal | Self::Bool | Self::Text => return None,
             Self::Bits64 => ordered64(value.to_bits().cast_signed()),
@@ -164,7 +182,15 @@ pub(super) fn write<'a>(
 
 fn write_doubles(point: &[Sample], out: &mut Vec<i64>) -> Form {
     let start = out.len();
-    for form in forms_of_doubles() {
+    let first = point.iter().find_map(|sample| match sample.value {
+        Some(Value::Float(value)) => Some(value),
+        _ => None,
+    });
+    for form in FORMS_OF_DOUBLES {
+        // Most forms are ruled out by one value, and this costs no division.
+        if first.is_some_and(|value| !form.may_hold(value)) {
+            continue;
+        }
         let all = point.iter().all(|sample| match sample.value {
             Some(Value::Float(value)) => {
                 form.integer(value).map(|integer| out.push(integer)).is_some()
@@ -180,10 +206,30 @@ fn write_doubles(point: &[Sample], out: &mut Vec<i64>) -> Form {
 }
 
 /// The forms for doubles, the one with the smallest integers first.
-fn forms_of_doubles() -> impl Iterator<Item = Form> {
-    let decimals = (0..=PLACES_MAX).flat_map(|places| {
-        let float32 = (places <= FLOAT32_PLACES_MAX).then_some(Form::Places32(places));
-        std::iter::once(Form::Places64(places)).chain(float32)
-    });
-    decimals.chain([Form::Bits32, Form::Bits64])
-}
+pub(super) const FORMS_OF_DOUBLES: [Form; 25] = [
+    Form::Places64(0),
+    Form::Places32(0),
+    Form::Places64(1),
+    Form::Places32(1),
+    Form::Places64(2),
+    Form::Places32(2),
+    Form::Places64(3),
+    Form::Places32(3),
+    Form::Places64(4),
+    Form::Places32(4),
+    Form::Places64(5),
+    Form::Places32(5),
+    Form::Places64(6),
+    Form::Places32(6),
+    Form::Places64(7),
+    Form::Places32(7),
+    Form::Places64(8),
+    Form::Places32(8),
+    Form::Places64(9),
+    Form::Places32(FLOAT32_PLACES_MAX),
+    Form::Places64(10),
+    Form::Places64(11),
+    Form::Places64(PLACES_MAX),
+    Form::Bits32,
+    Form::Bits64,
+];

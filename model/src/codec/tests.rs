@@ -8,6 +8,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::form::{FORMS_OF_DOUBLES, PLACES_MAX};
 use super::*;
 use crate::sample::{BATCH_TEXT_BYTES_MAX, Value};
 use crate::text::{TEXT_BYTES_MAX, Text};
@@ -437,6 +438,44 @@ proptest! {
         body[at] ^= 1 << bit;
         if let Ok(batch) = decode(&body) {
             prop_assert_eq!(rules::check(&batch.samples), Ok(()));
+        }
+    }
+}
+
+/// No form is ruled out that holds the value: frames have the bytes that they would have if all forms were tried.
+fn none_is_ruled_out(value: f64) {
+    for form in FORMS_OF_DOUBLES {
+        assert!(form.may_hold(value) || form.integer(value).is_none(), "{form:?} of {value:e}");
+    }
+}
+
+#[test]
+fn no_form_is_ruled_out_that_holds_the_value() {
+    let tiny = f64::from(f32::MIN_POSITIVE);
+    for value in [0.0, tiny, tiny / 2.0, tiny / 8_388_608.0, f64::from(f32::MAX), f64::MAX] {
+        [value, -value].into_iter().for_each(none_is_ruled_out);
+    }
+    // And what a register holds with 24 bits of noise is ruled out by most that have a few places.
+    let noisy = f64::from(230.086_98_f32);
+    let left = FORMS_OF_DOUBLES.iter().filter(|form| form.may_hold(noisy)).count();
+    assert!(left < FORMS_OF_DOUBLES.len() - 8, "{left} forms are left");
+}
+
+proptest! {
+    #[test]
+    fn nor_one_that_holds_any_other_value(
+        bits: u64,
+        single: u32,
+        mantissa: i64,
+        places in 0..=PLACES_MAX,
+    ) {
+        let is_finite = |value: &f64| value.is_finite();
+        let of_bits = [f64::from_bits(bits), f64::from(f32::from_bits(single))];
+        of_bits.into_iter().filter(is_finite).for_each(none_is_ruled_out);
+        for mantissa in [mantissa, mantissa >> 12, mantissa >> 30, mantissa >> 44] {
+            for form in [Form::Places64(places), Form::Places32(places), Form::Bits64] {
+                form.double(mantissa).into_iter().filter(is_finite).for_each(none_is_ruled_out);
+            }
         }
     }
 }
