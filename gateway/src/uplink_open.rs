@@ -21,11 +21,15 @@ pub(crate) fn open_info(
     let watermark = Sequence(from.0.saturating_sub(1));
     let mut losses = spool.losses_above(to, watermark.min(spool.acked(to)));
     losses.extend(gone);
+    // What lies behind it waits for the acks of what lies before, so this log ends here for now.
+    let deliverable = spool.deliverable(to);
+    losses.retain(|loss| loss.first <= deliverable);
+    let next = if deliverable < status.durable { deliverable.next() } else { status.next };
     let store = spool.store(to).cloned();
     let (store, epoch) = store.map_or((None, Epoch(0)), |(store, epoch)| (Some(store), epoch));
     let destination = spool.destinations().nth(to.0).cloned().unwrap_or_default();
-    let oldest = spool.oldest_for(to).min(status.next);
-    let open = Open { store, epoch, destination, oldest, next: status.next, losses };
+    let oldest = spool.oldest_for(to).min(next);
+    let open = Open { store, epoch, destination, oldest, next, losses };
     let mut dictionaries = dictionaries.to_vec();
     match spool.dictionaries_at(from) {
         Ok(needed) => {

@@ -101,14 +101,13 @@ impl UplinkTask {
     }
 
     fn spool_events(&mut self, uplink: &Uplink) -> Vec<Event> {
-        let durable = self.view.borrow().durable;
         let (log_id, known) = self.known();
         let mut events = Vec::new();
         if log_id != uplink.log_id() {
             events.push(Event::LogBegun { log_id, acked: known.acked });
         }
-        let (oldest, losses) = (known.oldest, known.losses);
-        events.push(Event::Durable { upto: durable, oldest, losses });
+        let (upto, oldest, losses) = (known.deliverable, known.oldest, known.losses);
+        events.push(Event::Durable { upto, oldest, losses });
         events
     }
 

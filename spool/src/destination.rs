@@ -1,10 +1,11 @@
 //! What the log knows of each place that it delivers to, and the only way in which anything is freed. Must never know
 //! how it is reached.
 
-use model::{DestinationId, Epoch, FrameHash, Loss, Sequence, StoreId};
+use model::{DestinationId, Epoch, FrameHash, Loss, LossReason, Sequence, StoreId};
 
 use crate::Spool;
 use crate::error::SpoolError;
+use crate::losses::LossList;
 
 /// Most destinations of one log: each of them may hold up all that the quota allows.
 pub const DESTINATIONS_MAX: usize = 4;
@@ -41,8 +42,9 @@ impl Spool {
     /// record itself is one, frees it all.
     ///
     /// # Errors
-    /// [`SpoolError::AckBeyondDurable`], [`SpoolError::AckWithoutHash`], [`SpoolError::AckOfAnotherLog`]: nothing is
-    /// freed. [`SpoolError::Io`] when the frame cannot be read at the moment.
+    /// [`SpoolError::AckBeyondDurable`], [`SpoolError::AckWithoutHash`], [`SpoolError::AckOfAnotherLog`],
+    /// [`SpoolError::AckOfUnsent`]: nothing is freed. [`SpoolError::Io`] when the frame cannot be read, or the cursor not
+    /// be written, at the moment.
     pub fn ack(
         &mut self,
         to: DestinationIndex,
@@ -56,14 +58,66 @@ impl Spool {
         if upto > self.durable {
             return Err(SpoolError::AckBeyondDurable { upto, durable: self.durable });
         }
+        let deliverable = self.deliverable(to);
+        if upto > deliverable {
+            return Err(SpoolError::AckOfUnsent { upto, deliverable });
+        }
         let Some(expected) = self.hash_at(to, upto)? else { return Ok(acked) };
         match hash {
             Some(found) if found.0 == expected => {}
             Some(_) => return Err(SpoolError::AckOfAnotherLog { upto }),
+            // A centre that began behind these frames, and has no more to say of them.
+            None if upto == deliverable && deliverable < self.durable => {
+                return Err(SpoolError::AckOfUnsent { upto, deliverable });
+            }
             None => return Err(SpoolError::AckWithoutHash { upto }),
+        }
+        if upto == deliverable && deliverable < self.durable {
+            self.pass_barrier(to, upto)?;
         }
         self.acknowledge(to, upto);
         Ok(upto)
+    }
+
+    /// Last sequence that this destination may be sent and may ack. What is durable, but for frames behind sequences that
+    /// were passed over after an unclean end: these wait until the frames before them are acked, each by its hash.
+    ///
+    /// An ack from behind such a range would free what stands before it without proof. The centre passes the range on the
+    /// word of this spool, and where the spool is an old copy that was put back, the centre may have frames of its own
+    /// there, and lack those that the copy wrote.
+    #[must_use]
+    pub fn deliverable(&self, to: DestinationIndex) -> Sequence {
+        let Some(list) = self.losses.get(to.0) else { return self.durable };
+        let from = self.oldest_for(to).max(self.acked(to).next());
+        let skipped = list.iter().filter(|loss| loss.reason == LossReason::Skipped);
+        let mut ends = skipped.filter_map(|loss| {
+            let before = Sequence(loss.first.0.saturating_sub(1));
+            list.uncovered(from, before).last().map(|(_, end)| *end)
+        });
+        ends.next().unwrap_or(self.durable)
+    }
+
+    /// Sequences above [`Self::deliverable`] that are lost: the destination is not to hear of them yet.
+    #[must_use]
+    pub fn untold(&self, to: DestinationIndex) -> u64 {
+        let deliverable = self.deliverable(to);
+        let untold = self.losses.get(to.0).into_iter().flat_map(LossList::iter);
+        let untold = untold.filter(|loss| loss.first > deliverable);
+        untold
+            .map(|loss| (loss.last.0 - loss.first.0).saturating_add(1))
+            .fold(0, u64::saturating_add)
+    }
+
+    /// Makes durable that everything before a range that was passed over is acked, before the destination hears of it: a
+    /// later start must not take a centre that is beyond the range for one that has frames of another spool.
+    fn pass_barrier(&mut self, to: DestinationIndex, upto: Sequence) -> Result<(), SpoolError> {
+        let Some(destination) = self.destinations.get_mut(to.0) else { return Ok(()) };
+        let before = std::mem::replace(&mut destination.acked, upto);
+        self.write_cursor().inspect_err(|_| {
+            if let Some(destination) = self.destinations.get_mut(to.0) {
+                destination.acked = before;
+            }
+        })
     }
 
     pub(crate) fn acknowledge(&mut self, to: DestinationIndex, upto: Sequence) {

@@ -134,6 +134,14 @@ pub enum SpoolError {
         /// What was acked.
         upto: Sequence,
     },
+    /// An acknowledgement of what was never sent, because frames before it are not acked yet.
+    #[error("commit ack for sequence {upto}, but only frames up to {deliverable} were sent")]
+    AckOfUnsent {
+        /// What was acked.
+        upto: Sequence,
+        /// The last frame that was sent.
+        deliverable: Sequence,
+    },
     /// An acknowledgement that anybody could have made.
     #[error("commit ack for sequence {upto} is without the hash of its frame; update the centre")]
     AckWithoutHash {

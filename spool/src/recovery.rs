@@ -186,14 +186,27 @@ impl Spool {
         }
         let file =
             self.disk.open(SPARE_NAME).map_err(SpoolError::io("opening the next segment"))?;
-        let bytes = self.config.segment_bytes;
-        let fits = self.file_bytes() + bytes <= self.config.quota_bytes;
-        if fits && file.len().is_ok_and(|length| length == bytes) {
+        let fits = self.file_bytes() + self.config.segment_bytes <= self.config.quota_bytes;
+        if fits && self.may_become_segment(file.as_ref()) {
             self.spare = Some(file);
             return Ok(());
         }
         drop(file);
         self.disk.remove(SPARE_NAME).map_err(SpoolError::io("removing the part of a segment"))
+    }
+
+    /// Whether a file has the size of a segment and no header of another log. Such a header would be back if the disk
+    /// forgot the one that is written over it, and the whole spool would be refused as a mixture of two.
+    pub(crate) fn may_become_segment(&self, file: &dyn crate::DiskFile) -> bool {
+        if !file.len().is_ok_and(|length| length == self.config.segment_bytes) {
+            return false;
+        }
+        let bytes = load(file, SEGMENT_HEADER_BYTES).unwrap_or_default();
+        match SegmentHeader::decode(&bytes) {
+            Versioned::Valid(header) => header.log_id == self.log_id,
+            Versioned::Unknown(_) => false,
+            Versioned::Damaged => true,
+        }
     }
 
     fn recover(

@@ -45,6 +45,8 @@ impl Spool {
             destination.floor = destination.acked;
         }
         self.write_cursor()?;
+        // What is recycled later must not bring the name of this log back.
+        self.reclaim()?;
         let log_id = draw_log_id(entropy);
         self.renew_as(log_id, self.log_id)?;
         self.renew_rest()?;
@@ -92,6 +94,9 @@ impl Spool {
             self.open = Some(OpenSegment { file, offset });
         }
         let bound = self.guard.bound();
+        // Written twice: a disk that forgets its last blocks and keeps the end of the renewal, which was on its way, must
+        // not lose the renames before it.
+        self.write_guard(self.log_id, self.previous, bound)?;
         self.write_guard(self.log_id, None, bound)?;
         self.last_hash = hash;
         self.previous = None;

@@ -23,7 +23,7 @@ impl Spool {
             return Ok(());
         }
         let file = self.disk.open(RESERVE_NAME).map_err(SpoolError::io("opening the reserve"))?;
-        self.has_reserve = file.len().is_ok_and(|length| length == self.config.segment_bytes);
+        self.has_reserve = self.may_become_segment(file.as_ref());
         drop(file);
         if self.has_reserve { Ok(()) } else { remove_if_there(self.disk.as_ref(), RESERVE_NAME) }
     }

@@ -47,7 +47,9 @@ pub struct DestinationView {
     pub acked: Sequence,
     /// Oldest sequence that it may be sent.
     pub oldest: Sequence,
-    /// Counts every loss so far; a change means that there is a new loss to tell.
+    /// Last sequence that it may be sent now.
+    pub deliverable: Sequence,
+    /// Counts every loss so far that it may hear of; a change means that there is a new loss to tell.
     pub losses: u64,
     /// Its store, as it was told last.
     pub store: Option<(StoreId, Epoch)>,

@@ -16,10 +16,12 @@ impl Keeping {
         let each = status.destinations.iter().enumerate().map(|(index, destination)| {
             let to = DestinationIndex(index);
             let losses = destination.losses.lost().frames;
+            let losses = losses.saturating_add(destination.losses.skipped.frames);
             DestinationView {
                 acked: destination.acked,
                 oldest: self.spool.oldest_for(to),
-                losses: losses.saturating_add(destination.losses.skipped.frames),
+                deliverable: self.spool.deliverable(to),
+                losses: losses.saturating_sub(self.spool.untold(to)),
                 store: self.spool.store(to).cloned(),
             }
         });
@@ -37,10 +39,12 @@ impl Keeping {
         if self.spool.log_id() != log_id {
             return None;
         }
-        let frames = self.spool.read_from(to, from, bytes_max).unwrap_or_else(|e| {
+        let upto = self.spool.deliverable(to);
+        let mut frames = self.spool.read_from(to, from, bytes_max).unwrap_or_else(|e| {
             tracing::warn!(error = %e, "cannot read the spool; tried again");
             Vec::new()
         });
+        frames.retain(|frame| frame.header.sequence <= upto);
         let shared = |frame: StoredFrame| (frame.header.sequence, frame.bytes.into());
         Some(frames.into_iter().map(shared).collect())
     }
@@ -56,7 +60,9 @@ impl Keeping {
             Ok(acked) if acked >= upto => Freed::Yes,
             Ok(_) => Freed::NoFrame,
             Err(SpoolError::AckWithoutHash { .. }) => Freed::NoHash,
-            Err(SpoolError::AckOfAnotherLog { .. }) => Freed::OtherFrame,
+            Err(SpoolError::AckOfAnotherLog { .. } | SpoolError::AckOfUnsent { .. }) => {
+                Freed::OtherFrame
+            }
             Err(e) => {
                 tracing::warn!(error = %e, "cannot free what was committed; tried again with the next ack");
                 Freed::NotNow

@@ -35,14 +35,17 @@ impl Random {
 fn deliver(spool: &mut Spool, store: &mut Store, wrong: &mut Wrong, random: &mut Random) {
     let log_id = spool.log_id();
     let from = spool.acked(HERE).next();
-    let Ok(frames) = spool.read_from(HERE, from, 40_000) else { return };
+    let Ok(mut frames) = spool.read_from(HERE, from, 40_000) else { return };
+    let deliverable = spool.deliverable(HERE);
+    frames.retain(|frame| frame.header.sequence <= deliverable);
     let most = usize::try_from(random.below(8)).unwrap();
     for frame in frames.into_iter().take(most) {
         let known = store.entry((log_id, frame.header.sequence)).or_insert(frame.bytes.clone());
         wrong.used_twice += usize::from(*known != frame.bytes);
     }
     // The watermark: losses are passed, holes are not.
-    let losses = spool.losses(HERE);
+    let mut losses = spool.losses(HERE);
+    losses.retain(|loss| loss.first <= deliverable);
     let mut at = spool.acked(HERE);
     loop {
         let next = at.next();
@@ -64,7 +67,12 @@ fn deliver(spool: &mut Spool, store: &mut Store, wrong: &mut Wrong, random: &mut
             let lacks = |sequence| !store.contains_key(&(log_id, sequence));
             wrong.freed += freed.filter(|frame| lacks(frame.header.sequence)).count();
         }
-        Err(SpoolError::AckWithoutHash { .. } | SpoolError::Io { .. }) => {}
+        // The store has what this disk forgot: the uplink begins another log.
+        Err(
+            SpoolError::AckWithoutHash { .. }
+            | SpoolError::AckOfUnsent { .. }
+            | SpoolError::Io { .. },
+        ) => {}
         // Another frame, or none, stands here under a sequence that left.
         Err(SpoolError::AckOfAnotherLog { .. } | SpoolError::AckBeyondDurable { .. }) => {
             wrong.used_twice += 1;
@@ -159,4 +167,54 @@ fn frames_that_were_delivered_and_forgotten_are_not_written_again() {
         let data = |frame: &&crate::StoredFrame| frame.header.record_type == RecordType::Data;
         assert!(super::read_all(&mut spool, 1).iter().filter(data).count() >= 10);
     }
+}
+
+/// An old copy of a spool is put back, writes without its centre, and the power fails: the centre has frames under the
+/// sequences that are passed over then, and none of those that the copy wrote. An ack from there on must free nothing.
+#[test]
+fn an_ack_from_behind_a_range_that_was_passed_over_frees_nothing_before_it() {
+    let disk = SimDisk::new();
+    let (mut spool, _) = open(&disk, 4).unwrap();
+    for number in 0..3 {
+        spool.append(data(number, 100)).unwrap();
+    }
+    let acked = spool.commit().unwrap();
+    spool.ack_here(acked).unwrap();
+    spool.close().unwrap();
+
+    let (mut spool, _) = open(&disk, 4).unwrap();
+    for number in 3..6 {
+        spool.append(data(number, 100)).unwrap();
+    }
+    let held = spool.commit().unwrap();
+    disk.fail_at(1, Fault::Crash);
+    drop(spool);
+    disk.kill();
+
+    let (mut spool, recovery) = open(&disk, 4).unwrap();
+    let (passed, _) = recovery.skipped.unwrap();
+    let durable = spool.append(data(6, 100)).unwrap();
+    spool.commit().unwrap();
+    assert_eq!(passed, held.next());
+    assert_eq!((spool.acked(HERE), spool.deliverable(HERE)), (acked, held));
+    assert!(spool.untold(HERE) > 0);
+    for upto in [passed, durable] {
+        let error = spool.ack_here(upto).unwrap_err();
+        assert!(
+            matches!(error, SpoolError::AckOfUnsent { deliverable, .. } if deliverable == held),
+            "{error}"
+        );
+    }
+    let error = spool.ack(HERE, held, None).unwrap_err();
+    assert!(matches!(error, SpoolError::AckOfUnsent { .. }), "{error}");
+    assert_eq!(spool.acked(HERE), acked);
+
+    // The centre has what stands before: then it may hear of the rest, and a restart knows that.
+    spool.ack_here(held).unwrap();
+    assert_eq!((spool.deliverable(HERE), spool.untold(HERE)), (durable, 0));
+    disk.fail_at(1, Fault::Crash);
+    drop(spool);
+    disk.kill();
+    let (spool, _) = open(&disk, 4).unwrap();
+    assert_eq!(spool.acked(HERE), held);
 }

@@ -7,7 +7,7 @@ use ::model::record::{JsonRecord, Loss, LossReason};
 use ::model::{LogId, RecordType, Sequence};
 use proptest::prelude::*;
 
-use super::{data, open, read_all, record};
+use super::{HERE, data, open, read_all, record};
 use crate::sim::{Fault, SimDisk};
 use crate::{Draft, Recovery, Spool, SpoolError, StoredFrame};
 
@@ -126,7 +126,8 @@ impl World {
         let from = Sequence(self.watermark + 1);
         let frames = self.spool().read_here(from, bytes_max)?;
         let durable = self.spool().status().durable;
-        for frame in frames {
+        let deliverable = self.spool().deliverable(HERE);
+        for frame in frames.into_iter().filter(|frame| frame.header.sequence <= deliverable) {
             let sequence = frame.header.sequence;
             assert!(sequence <= durable, "I1: {sequence} was handed out, {durable} is durable");
             let losses = self.spool().losses_here();

@@ -197,6 +197,7 @@ fn spool_advice(error: &SpoolError) -> (&'static str, u8, &'static str) {
         | SpoolError::LossesFull
         | SpoolError::AckBeyondDurable { .. }
         | SpoolError::AckOfAnotherLog { .. }
+        | SpoolError::AckOfUnsent { .. }
         | SpoolError::AckWithoutHash { .. } => ("GW-S001", EXIT_DISK, DISK_HELP),
     }
 }

@@ -189,8 +189,9 @@ impl World {
     fn durable(&mut self) -> Event {
         let status = self.spool().status();
         let losses = status.losses.lost().frames + status.losses.skipped.frames;
+        let losses = losses - self.spool().untold(HERE);
         let oldest = self.spool().oldest_for(HERE);
-        Event::Durable { upto: status.durable, oldest, losses }
+        Event::Durable { upto: self.spool().deliverable(HERE), oldest, losses }
     }
 
     /// Feeds events until nothing follows from them, at most so many actions.
@@ -258,14 +259,22 @@ impl World {
             }
             Ok(_) => Freed::NoFrame,
             Err(SpoolError::AckWithoutHash { .. }) => Freed::NoHash,
-            Err(SpoolError::AckOfAnotherLog { .. }) => Freed::OtherFrame,
+            Err(SpoolError::AckOfAnotherLog { .. } | SpoolError::AckOfUnsent { .. }) => {
+                Freed::OtherFrame
+            }
             Err(_) => Freed::NotNow,
         }
     }
 
     fn send(&mut self, round: u64, from: Sequence, most: u64) -> Vec<Event> {
         let log_id = self.uplink.log_id();
-        let frames = self.spool().read_from(HERE, from, 60_000).unwrap_or_default();
+        if self.spool().log_id() != log_id {
+            // As the keeper answers who does not know yet that another log began.
+            return vec![Event::SendDone { round }];
+        }
+        let mut frames = self.spool().read_from(HERE, from, 60_000).unwrap_or_default();
+        let upto = self.spool().deliverable(HERE);
+        frames.retain(|frame| frame.header.sequence <= upto);
         let mut events = Vec::new();
         for frame in frames.into_iter().take(usize::try_from(most).unwrap()) {
             let sequence = frame.header.sequence;

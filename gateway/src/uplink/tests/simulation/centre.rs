@@ -72,6 +72,7 @@ impl Centre {
         let mut session = known.unwrap_or_else(|| Session {
             next: stored.watermark + 1,
             last_hash: stored.hash,
+            held: vec![(stored.watermark, None, stored.hash)],
             ..Session::default()
         });
         if open.next.0 < session.next {
