@@ -42,29 +42,40 @@ pub(crate) fn open_info(
     OpenInfo { log_id: status.log_id, open, dictionaries }
 }
 
-/// What a store that is new or older than ours asks for and cannot be read: it was delivered before, so the spool counts
-/// no loss. Without it in the opening that store would wait for ever.
+/// What a store asks for and cannot be had, although no LOSS record that is known tells of it. Without it in the opening
+/// that store would wait for ever.
+///
+/// What was acked before is asked for by a store that is new or older than ours; the spool counts no loss of it. Right
+/// behind what is acked there may be sequences that were passed over: their LOSS record was acked, and the disk forgot
+/// the cursor that said so.
 fn gone_at(spool: &mut Spool, to: DestinationIndex, from: Sequence) -> Option<Loss> {
     let acked = spool.acked(to);
     let first = from.max(spool.oldest_for(to));
-    if first > acked {
+    let was_acked = first <= acked;
+    let losses = spool.losses(to);
+    let covers = |loss: &Loss| loss.first <= first && first <= loss.last;
+    if first > acked.next() || losses.iter().any(covers) {
         return None;
     }
     let read = spool.read_from(to, first, 1);
     let read =
         read.map_err(|e| tracing::warn!(error = %e, "cannot read the spool; tried again")).ok()?;
-    let readable = read.first().map_or(acked.next(), |frame| frame.header.sequence);
+    let readable = read.first().map(|frame| frame.header.sequence);
+    let end = if was_acked {
+        readable.map_or(acked.next(), |readable| readable.min(acked.next()))
+    } else {
+        readable?
+    };
     // A loss that is not acknowledged yet is told as such.
-    let told = spool.losses(to).iter().map(|loss| loss.first).find(|told| *told >= first);
-    let end = readable.min(acked.next()).min(told.unwrap_or(readable));
-    let last = Sequence(end.0.saturating_sub(1));
+    let told = losses.iter().map(|loss| loss.first).find(|told| *told >= first);
+    let last = Sequence(told.map_or(end, |told| end.min(told)).0.saturating_sub(1));
     (first <= last).then_some(Loss {
         first,
         last,
         samples: None,
         ts_min: None,
         ts_max: None,
-        reason: LossReason::Corrupt,
+        reason: if was_acked { LossReason::Corrupt } else { LossReason::Skipped },
         destinations: Vec::new(),
     })
 }

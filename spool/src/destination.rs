@@ -62,7 +62,13 @@ impl Spool {
         if upto > deliverable {
             return Err(SpoolError::AckOfUnsent { upto, deliverable });
         }
-        let Some(expected) = self.hash_at(to, upto)? else { return Ok(acked) };
+        let Some(expected) = self.hash_at(to, upto)? else {
+            if upto == deliverable && !self.holds_between(to, acked, upto)? {
+                self.pass_barrier(to, upto)?;
+                return Ok(upto);
+            }
+            return Ok(acked);
+        };
         match hash {
             Some(found) if found.0 == expected => {}
             Some(_) => return Err(SpoolError::AckOfAnotherLog { upto }),
@@ -106,6 +112,17 @@ impl Spool {
         untold
             .map(|loss| (loss.last.0 - loss.first.0).saturating_add(1))
             .fold(0, u64::saturating_add)
+    }
+
+    /// Whether any frame stands above `acked` and up to `upto`.
+    fn holds_between(
+        &mut self,
+        to: DestinationIndex,
+        acked: Sequence,
+        upto: Sequence,
+    ) -> Result<bool, SpoolError> {
+        let frames = self.read_from(to, acked.next(), 1)?;
+        Ok(frames.first().is_some_and(|frame| frame.header.sequence <= upto))
     }
 
     /// Makes durable that everything before a range that was passed over is acked, before the destination hears of it: a
