@@ -1,20 +1,16 @@
 //! The edge daemon: plan → poll → shape → batch → keep → forward.
 //!
-//! Ports run protocol tasks and hand over emissions; one keeper thread owns the spool, cuts batches and makes them
-//! durable; the uplink sends durable frames and frees them for the commit ack alone (INV-3). This crate must never
-//! know a concrete protocol, polars or a store.
+//! Ports run protocol tasks and hand over emissions to the keeper, a crate of its own; uplink tasks carry out what its
+//! state machine decides, over MQTT. This crate must never know a concrete protocol, polars or a store.
 
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")
 )]
 
-pub mod batcher;
 pub mod health;
-pub mod keeper;
 pub mod mqtt;
 pub mod plan;
-pub mod points;
 pub mod poll_groups;
 mod ports;
 pub mod run;
@@ -24,14 +20,12 @@ mod status_socket;
 mod status_view;
 pub mod supervise;
 pub mod transport;
-pub mod uplink;
-mod uplink_open;
 mod uplink_task;
 mod uplinks;
 mod verdict;
 
+pub use keeper::{Host, KeeperError};
 pub use plan::{GatewayPlan, plan};
-pub use points::{PointTable, PointTableBuilder};
-pub use run::{GatewayHandle, Host, RunError, UPLINK_DRAIN_TIMEOUT, start};
+pub use run::{GatewayHandle, RunError, UPLINK_DRAIN_TIMEOUT, start};
 pub use settings::{Settings, UplinkSettings};
 pub use status::GatewayStatus;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use config::{Problems, Spanned, meant};
 use device_profiles::{DeviceProfile, Library};
 use driver::{DeviceSpec, Exclusive, Plan, PointSpec, PortSpec, Protocol};
+use keeper::{PointTable, PointTableBuilder};
 use model::{Place, PointId, PointIndex, PointInfo, ValueType};
 
-use crate::points::{PointTable, PointTableBuilder};
 use crate::poll_groups::{check_groups, interval};
 use crate::settings::{DeviceSettings, PortSettings, Settings};
 

@@ -6,12 +6,12 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use driver::{Emission, Fault, Observer as _, Port, PortLink};
+use keeper::{Failure, KeeperHandle};
 use model::{PointIndex, Quality, Sample};
 use tokio::sync::watch;
 
 use crate::health::HealthBoard;
-use crate::keeper::KeeperHandle;
-use crate::supervise::{Failure, Supervisor};
+use crate::supervise::Supervisor;
 
 /// Code of the fault of a device whose port failed.
 const CODE_PORT: &str = "GW-A010";

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use driver::{EMISSIONS_QUEUED_MAX, PortLink};
-use model::host::{Clock, Entropy};
+use keeper::{Host, Keeper, KeeperClosed, KeeperError, KeeperSettings, TaskBoard};
 use thiserror::Error;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::HealthBoard;
-use crate::keeper::{Keeper, KeeperClosed, KeeperError, KeeperSettings};
 use crate::mqtt::MqttError;
 use crate::plan::GatewayPlan;
 use crate::ports::PortTask;
@@ -21,7 +20,7 @@ use crate::settings::Settings;
 use crate::status::GatewayStatus;
 use crate::status_socket::{self, socket_path};
 use crate::status_view::StatusView;
-use crate::supervise::{Supervisor, TaskBoard};
+use crate::supervise::Supervisor;
 use crate::uplinks::UplinkParts;
 
 /// How long a stopping gateway waits for its ports before it leaves them.
@@ -51,15 +50,6 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
-}
-
-/// The rim: what a gateway uses of its machine.
-#[derive(Clone)]
-pub struct Host {
-    /// The clocks.
-    pub clock: Arc<dyn Clock>,
-    /// Chance.
-    pub entropy: Arc<dyn Entropy>,
 }
 
 /// A running gateway.

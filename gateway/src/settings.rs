@@ -49,6 +49,7 @@ use std::time::Duration;
 
 use config::{ByteSize, Problem, Problems, SourceFile, Spanned, Table, written};
 pub use device_profiles::POLL_INTERVALS;
+use keeper::SpoolSettings;
 use model::GatewayId;
 use model::dictionary::DisplayName;
 use model::id::check_id;
@@ -89,19 +90,6 @@ pub struct Settings {
     pub ports: Vec<PortSettings>,
     /// The devices.
     pub devices: Vec<DeviceSettings>,
-}
-
-/// `[spool]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpoolSettings {
-    /// Where it lives.
-    pub folder: PathBuf,
-    /// Most bytes it may take.
-    pub quota: ByteSize,
-    /// Bytes of a segment.
-    pub segment: ByteSize,
-    /// How often gathered samples are made durable.
-    pub commit_interval: Duration,
 }
 
 /// One `[[port]]`.
@@ -184,17 +172,6 @@ impl Settings {
             uplinks,
             ports,
             devices,
-        }
-    }
-}
-
-impl SpoolSettings {
-    fn default_in(folder: &Path) -> Self {
-        Self {
-            folder: folder.join("spool"),
-            quota: ByteSize(1 << 30),
-            segment: ByteSize(4 << 20),
-            commit_interval: Duration::from_secs(1),
         }
     }
 }

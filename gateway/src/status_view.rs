@@ -4,19 +4,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use keeper::{KeeperHandle, KeeperStatus, LastSamples, PointTable, TaskBoard};
 use model::host::Clock;
 use model::{HistoryMarks, PointId, PointIndex, Quality, Timestamp, ValueType};
 use tokio::sync::watch;
 
 use crate::health::HealthBoard;
-use crate::keeper::{KeeperHandle, KeeperStatus, LastSamples};
-use crate::points::PointTable;
 use crate::status::{
     GatewayStatus, POINTS_SHOWN_MAX, PointCounts, PointStatus, STATUS_SCHEMA, SpoolStatus,
     UplinkStatus,
 };
 use crate::status_socket::StatusSource;
-use crate::supervise::TaskBoard;
 use crate::verdict::concerns;
 
 /// A keeper that does not answer for so long waits for its disk.

@@ -4,17 +4,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use keeper::uplink::{Action, Event, Freed, Uplink, is_promise};
+use keeper::{DestinationView, Host, KeeperClosed, KeeperHandle, SpoolView};
 use model::wire::{Part, UpMessage};
 use model::{Ack, Lane, LogId, Sequence};
 use spool::DestinationIndex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::keeper::{KeeperClosed, KeeperHandle, SpoolView};
-use crate::run::Host;
 use crate::status::UplinkStatus;
 use crate::transport::{Broken, Connection};
-use crate::uplink::{Action, Event, Freed, Uplink, is_promise};
 
 /// Bytes read from the spool at a time.
 const READ_BYTES: u64 = 1024 * 1024;
@@ -94,7 +93,7 @@ impl UplinkTask {
     }
 
     /// What the spool knows of this destination.
-    fn known(&mut self) -> (LogId, crate::keeper::DestinationView) {
+    fn known(&mut self) -> (LogId, DestinationView) {
         let view = self.view.borrow_and_update();
         let known = view.destinations.get(self.to.0).cloned().unwrap_or_default();
         (view.log_id, known)

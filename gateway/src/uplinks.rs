@@ -1,14 +1,13 @@
 //! The uplinks of a gateway, one for each destination: a transport and the task over it, which end together. Must never
 //! know what carries the messages.
 
+use keeper::{Host, KeeperHandle, SpoolView};
 use model::GatewayId;
 use spool::DestinationIndex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::keeper::{KeeperHandle, SpoolView};
 use crate::mqtt::{Broker, MqttError};
-use crate::run::Host;
 use crate::settings::UplinkSettings;
 use crate::status::UplinkStatus;
 use crate::transport::{Channels, Connection, Transport};

@@ -4,7 +4,7 @@ use model::dictionary::{DisplayName, Place};
 use model::{PointInfo, PointKind, Sample, Unit, Value};
 
 use super::*;
-use crate::points::PointTableBuilder;
+use keeper::PointTableBuilder;
 
 const DEVICES: u32 = 100;
 const POINTS_OF_DEVICE: u32 = 1_000;

@@ -1,5 +1,6 @@
 //! A task that fails is told and runs again; one that is stopped is left alone.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::Timestamp;

@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use keeper::{Keeper, KeeperSettings, PointTable, SpoolSettings, TaskBoard};
 use model::host::{Clock, Entropy};
 use model::{DurabilityClass, FrameHash, Timestamp};
 
 use super::*;
-use crate::keeper::{Keeper, KeeperSettings};
-use crate::settings::SpoolSettings;
-use crate::supervise::TaskBoard;
 use crate::transport::{BoxFuture, Outgoing};
 
 /// Longest wait for anything.
@@ -53,7 +51,7 @@ impl Bench {
             segment: config::ByteSize(64 << 10),
             commit_interval: Duration::from_millis(10),
         };
-        let points = Arc::new(crate::PointTable::default());
+        let points = Arc::new(PointTable::default());
         let destinations = vec![model::DestinationId::default()];
         let version = "test".to_owned();
         let settings =

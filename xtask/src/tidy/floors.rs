@@ -20,6 +20,7 @@ const FLOORS: &[&str] = &[
     "opcua",
     "simulator",
     "spool",
+    "keeper",
     "gateway",
     "contract",
     "lake",
@@ -42,7 +43,7 @@ const WEB_AND_QUEUES: &[&str] =
 const BANS: &[(&str, &[&str])] = &[
     ("gateway", &["modbus", "opcua", "simulator", "polars*", "lake", "analytics", "energy"]),
     // The centre and the edge are two programs; each starts, and is replaced, without the other.
-    ("nengliu", &["gateway", "nengliu-gateway", "spool"]),
+    ("nengliu", &["gateway", "keeper", "nengliu-gateway", "spool"]),
     ("broker-guard", &["contract", "lake", "ingest", "analytics"]),
     ("live", &["broker-guard", "lake", "mqtt5", "rumqttc", "tokio"]),
     ("program", &["gateway", "lake", "ingest", "analytics"]),
@@ -50,7 +51,8 @@ const BANS: &[(&str, &[&str])] = &[
     ("analytics", WEB_AND_QUEUES),
     ("energy", WEB_AND_QUEUES),
     ("energy", &["polars*", "tokio"]),
-    ("spool", &["gateway", "mqtt5", "rumqttc"]),
+    ("keeper", &["device-profiles", "modbus", "opcua", "mqtt5", "rumqttc"]),
+    ("spool", &["keeper", "gateway", "mqtt5", "rumqttc"]),
     ("model", &["tokio", "mqtt5", "rumqttc"]),
 ];
 
@@ -70,7 +72,7 @@ const TREE_BANS: &[(&str, &[&str])] = &[
         ],
     ),
     ("energy", &["polars*", "hyper", "tokio", "contract", "lake", "deltalake*"]),
-    ("nengliu", &["gateway", "nengliu-gateway", "spool"]),
+    ("nengliu", &["gateway", "keeper", "nengliu-gateway", "spool"]),
     // Which store there is, the composition roots alone decide.
     ("ingest", &["lake", "deltalake*", "parquet"]),
     ("analytics", &["lake", "deltalake*", "polars*"]),

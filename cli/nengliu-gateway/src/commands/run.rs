@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use config::Problems;
-use gateway::keeper::KeeperError;
+use gateway::KeeperError;
 use gateway::status::SpoolStatus;
 use gateway::{RunError, UPLINK_DRAIN_TIMEOUT};
 use program::{render_problems, show_error, show_words};

@@ -7,7 +7,7 @@ use model::wire::Open;
 use model::{Epoch, Sequence};
 use spool::{DestinationIndex, Spool};
 
-use crate::keeper::OpenInfo;
+use crate::command::OpenInfo;
 
 /// The opening of a session at `to` that goes on from `from`; `dictionaries` are those known without looking.
 pub(crate) fn open_info(

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use driver::{EMISSIONS_QUEUED_MAX, Emission};
 use model::host::{Clock, Entropy};
-use model::{Boot, Cursor, DestinationId, LogId, PointIndex, Sequence};
+use model::{Boot, Cursor, LogId, PointIndex, Sequence};
 use spool::{DestinationIndex, Spool, SpoolConfig, SpoolError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,11 +26,10 @@ use super::command::{
 use super::commit_timer::CommitTimer;
 use super::keeping::Keeping;
 use super::segment_size::segment_bytes_for;
-use crate::points::PointTable;
-use crate::run::Host;
-use crate::settings::SpoolSettings;
-use crate::status::{SpoolStatus, TaskState};
-use crate::supervise::{Failure, TaskBoard};
+use crate::board::{Failure, TaskBoard, TaskState};
+use crate::host::Host;
+use crate::settings::KeeperSettings;
+use crate::status::SpoolStatus;
 use crate::uplink_open;
 
 /// Name of the thread on the board.
@@ -47,20 +46,6 @@ pub enum KeeperError {
     /// The thread cannot be made.
     #[error("cannot start the spool's thread")]
     Thread(#[source] std::io::Error),
-}
-
-/// What the keeper needs to know.
-pub struct KeeperSettings {
-    /// The spool.
-    pub spool: SpoolSettings,
-    /// Where its records go.
-    pub destinations: Vec<DestinationId>,
-    /// The points of this run.
-    pub points: Arc<PointTable>,
-    /// Those whose history is read back.
-    pub read_back: Vec<PointIndex>,
-    /// Version of the program, for the BOOT record.
-    pub version: String,
 }
 
 /// A running keeper.

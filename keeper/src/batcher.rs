@@ -9,14 +9,14 @@ use crate::points::PointTable;
 
 /// Samples that wait to be cut, in the order of arrival.
 #[derive(Debug, Default)]
-pub struct Batcher {
+pub(crate) struct Batcher {
     waiting: Vec<Sample>,
     repeats_dropped: u64,
 }
 
 /// A batch, in which points count over its dictionary.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CutBatch {
+pub(crate) struct CutBatch {
     /// Which dictionary: its place in the table.
     pub dictionary: usize,
     /// First point of the dictionary, counted over the gateway.
@@ -28,31 +28,31 @@ pub struct CutBatch {
 impl CutBatch {
     /// The point of a sample, counted over the gateway.
     #[must_use]
-    pub fn point(&self, sample: &Sample) -> PointIndex {
+    pub(crate) fn point(&self, sample: &Sample) -> PointIndex {
         PointIndex(self.first.0.saturating_add(sample.point.0))
     }
 }
 
 impl Batcher {
     /// Takes one sample, whose point counts over the gateway.
-    pub fn push(&mut self, sample: Sample) {
+    pub(crate) fn push(&mut self, sample: Sample) {
         self.waiting.push(sample);
     }
 
     /// Samples that wait.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
     /// Samples that were dropped because the very same one came before.
     #[must_use]
-    pub fn repeats_dropped(&self) -> u64 {
+    pub(crate) fn repeats_dropped(&self) -> u64 {
         self.repeats_dropped
     }
 
     /// Takes everything that waits, in the order in which it must be numbered. The points must be those of `table`.
-    pub fn cut(&mut self, table: &PointTable) -> Vec<CutBatch> {
+    pub(crate) fn cut(&mut self, table: &PointTable) -> Vec<CutBatch> {
         let room = Vec::with_capacity(self.waiting.len());
         let mut samples = std::mem::replace(&mut self.waiting, room);
         // Stable, so that what has the same point and time stays in the order of arrival.
