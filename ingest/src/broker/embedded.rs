@@ -45,6 +45,9 @@ const PACKET_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX + 4 * 1_024;
 const READER_PACKET_BYTES_MAX: usize = 64 * 1_024;
 /// Most connections at a time, where the system lets this process have so many files open.
 const CLIENTS_MAX: usize = 10_000;
+/// New connections that are taken within a [`CONNECTION_WINDOW`]: all that there may be.
+const CONNECTIONS_PER_WINDOW_MAX: u32 = 10_000;
+const CONNECTION_WINDOW: Duration = Duration::from_secs(1);
 /// Open files that are not connections: the store's above all.
 const FILES_RESERVED: usize = 256;
 /// Messages that a client may have under way without PUBACK.
@@ -127,11 +130,7 @@ impl Shared {
             .with_fallback_queue_limits(limits)
             .with_event_handler(Arc::clone(&hook))
             .with_retained_limits(RETAINED_MAX, RETAINED_BYTES_MAX);
-        let monitor = ResourceMonitor::new(ResourceLimits {
-            max_connections: clients,
-            max_connections_per_ip: clients,
-            ..ResourceLimits::default()
-        });
+        let monitor = ResourceMonitor::new(resource_limits(clients));
         let config = |packet_bytes_max, keep_alive| {
             let mut config = config(packet_bytes_max, Arc::clone(&hook));
             config.server_keep_alive = keep_alive;
@@ -286,6 +285,23 @@ fn files_limit(limits: &str) -> Option<usize> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// What `mqtt5` is to refuse by itself: too many connections, and nothing else. Its rates are counted per window, so its
+/// defaults are 1 000 messages and 10 MiB a minute for each client and 100 new connections a minute in all: a gateway
+/// that catches up, or that returns after a power cut together with the whole site, would be refused. What a client
+/// sends is bounded by its share of the inbox, and by what it may leave half read.
+fn resource_limits(clients: usize) -> ResourceLimits {
+    ResourceLimits {
+        max_connections: clients,
+        max_connections_per_ip: clients,
+        // None.
+        max_message_rate_per_client: 0,
+        max_bandwidth_per_client: 0,
+        // It remembers each connection of the window, so this bounds that list.
+        max_connection_rate: CONNECTIONS_PER_WINDOW_MAX,
+        rate_limit_window: CONNECTION_WINDOW,
+    }
+}
+
 fn config(packet_bytes_max: usize, hook: Arc<dyn BrokerEventHandler>) -> BrokerConfig {
     // No storage: what is retained and queued lives in memory, and nothing is written beside the store.
     let storage = StorageConfig::default().with_persistence(false);
@@ -372,6 +388,24 @@ mod tests {
             note_end(ended, &inbox);
         }
         assert_eq!(reader.connections_failed(), 1);
+    }
+
+    /// The defaults of `mqtt5` refused a gateway that caught up with more than 1 000 messages or 10 MiB in a minute, and the
+    /// 101st client that came in a minute.
+    #[tokio::test]
+    async fn a_gateway_that_catches_up_is_not_slowed_and_a_whole_site_may_come_at_once() {
+        let monitor = ResourceMonitor::new(resource_limits(CLIENTS_MAX));
+        let address = Ipv4Addr::LOCALHOST.into();
+        for client in 0..1_000 {
+            assert!(monitor.can_accept_connection(address).await, "client {client}");
+            monitor.register_connection(format!("gw-{client}"), address).await;
+        }
+        for message in 0..3_000 {
+            assert!(monitor.can_send_message("gw-1", 1 << 20).await, "message {message}");
+        }
+        let monitor = ResourceMonitor::new(resource_limits(1));
+        monitor.register_connection("gw-1", address).await;
+        assert!(!monitor.can_accept_connection(address).await, "more than there may be");
     }
 
     #[test]
