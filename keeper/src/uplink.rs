@@ -439,10 +439,12 @@ impl Uplink {
 
     /// Moves the watermark: what lies below is under way no longer.
     fn pass(&mut self, upto: Sequence, now: Duration) {
-        if upto > self.watermark {
-            self.watermark = upto;
-            self.wanted = None;
+        if upto <= self.watermark {
+            // Told again, and no progress.
+            return;
         }
+        self.watermark = upto;
+        self.wanted = None;
         self.sent = self.sent.max(self.watermark);
         while let Some((sequence, bytes)) = self.in_flight.front().copied() {
             if sequence > self.watermark {

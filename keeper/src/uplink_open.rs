@@ -45,19 +45,19 @@ pub(crate) fn open_info(
 /// What a store asks for and cannot be had, although no LOSS record that is known tells of it. Without it in the opening
 /// that store would wait for ever.
 ///
-/// What was acked before is asked for by a store that is new or older than ours; the spool counts no loss of it. Right
-/// behind what is acked there may be sequences that were passed over: their LOSS record was acked, and the disk forgot
-/// the cursor that said so.
+/// What was acked before is asked for by a store that is new or older than ours; the spool counts no loss of it. Behind
+/// what is acked there may be sequences that were passed over: their LOSS record was acked, or is gone, and the disk
+/// forgot the cursor or the record that said so.
 fn gone_at(spool: &mut Spool, to: DestinationIndex, from: Sequence) -> Option<Loss> {
     let acked = spool.acked(to);
     let first = from.max(spool.oldest_for(to));
     let was_acked = first <= acked;
     let losses = spool.losses(to);
-    let covers = |loss: &Loss| loss.first <= first && first <= loss.last;
-    if first > acked.next() || losses.iter().any(covers) {
+    if !was_acked && losses.iter().any(|loss| loss.first <= first && first <= loss.last) {
         return None;
     }
-    let read = spool.read_from(to, first, 1);
+    // Behind what is acked: only where nothing else is held before it, else an ack could free that without proof.
+    let read = spool.read_from(to, first.min(acked.next()), 1);
     let read =
         read.map_err(|e| tracing::warn!(error = %e, "cannot read the spool; tried again")).ok()?;
     let readable = read.first().map(|frame| frame.header.sequence);

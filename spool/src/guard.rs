@@ -150,6 +150,9 @@ impl Guard {
             write_file(file.as_ref(), &bytes)?;
             disk.rename(NEW_NAME, GUARD_NAME).map_err(what())?;
             disk.sync_dir().map_err(what())?;
+            // Again, so that a disk that forgets its last writes does not forget the rename alone: the guard before, with
+            // a lower bound, would be back.
+            write_file(file.as_ref(), &bytes)?;
             self.file = Some(file);
         }
         self.mark = Some(mark);
