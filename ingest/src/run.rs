@@ -467,7 +467,7 @@ fn log(notice: &Notice) {
                 "two spools of one gateway send by turns: this one {text}"
             );
         }
-        NoticeKind::NoDictionary => {
+        NoticeKind::NoDictionary | NoticeKind::NoRoom => {
             tracing::error!(gateway, log_id, waits_for, "log waits: {text}");
         }
         NoticeKind::PointTaken => {

@@ -257,11 +257,17 @@ impl Dictionary {
             .expect("compression into memory does not fail")
     }
 
+    /// The JSON text in the body of a DICT record, not yet checked.
+    ///
+    /// # Errors
+    /// Refuses damaged bytes, and more than [`DICTIONARY_BYTES_MAX`] of text.
+    pub fn text_of_record(body: &[u8]) -> Result<Vec<u8>, DictionaryError> {
+        zstd::bulk::decompress(body, DICTIONARY_BYTES_MAX).map_err(DictionaryError::Compression)
+    }
+
     /// Reads the body of a DICT record and returns the hash with it.
     pub fn from_record(body: &[u8]) -> Result<(Self, DictionaryHash), DictionaryError> {
-        let json = zstd::bulk::decompress(body, DICTIONARY_BYTES_MAX)
-            .map_err(DictionaryError::Compression)?;
-        Self::from_json(&json)
+        Self::from_json(&Self::text_of_record(body)?)
     }
 
     /// Reads the JSON text and returns its hash with it.

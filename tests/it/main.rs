@@ -11,6 +11,7 @@ mod delivery;
 mod figures_from_files;
 mod first_steps;
 mod health;
+mod hostile_peers;
 mod kills;
 mod lake_readers;
 mod live_topics;

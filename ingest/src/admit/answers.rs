@@ -147,6 +147,9 @@ impl Admit {
             (DropReason::Forked, Some(text)) => {
                 self.notice(now, gateway, log_id, NoticeKind::Forked, text, out);
             }
+            (DropReason::Bound, Some(text)) => {
+                self.notice(now, gateway, log_id, NoticeKind::NoRoom, text, out);
+            }
             (DropReason::NoDictionary, Some(text)) => {
                 self.notice(now, gateway, log_id, NoticeKind::NoDictionary, text, out);
             }

@@ -14,7 +14,8 @@ pub enum DropReason {
     NotOpened,
     /// The dictionary that it names has not arrived.
     NoDictionary,
-    /// As much is held uncommitted as may be, for this gateway or for all.
+    /// As much is held uncommitted as may be, for this gateway or for all; or as many dictionaries are at hand, or were
+    /// read lately.
     Bound,
     /// Damaged, of an unknown version, or against the rules of a batch.
     Refused,

@@ -4,8 +4,8 @@ use model::fixtures::{dictionary, gateway};
 use model::frame::encode_frame;
 use model::wire::{Open, UpMessage};
 use model::{
-    Batch, DestinationId, Epoch, FrameHeader, Lane, LogId, Loss, LossReason, PointIndex, Quality,
-    RecordType, Sample, Sequence, StoreId, Timestamp, Value,
+    Batch, DestinationId, Dictionary, Epoch, FrameHeader, Lane, LogId, Loss, LossReason,
+    PointIndex, Quality, RecordType, Sample, Sequence, StoreId, Timestamp, Value,
 };
 
 use super::Event;
@@ -13,6 +13,23 @@ use super::Event;
 /// The store of these tests.
 pub(crate) fn store() -> (StoreId, Epoch) {
     (StoreId::new("store-1").unwrap(), Epoch(0))
+}
+
+/// Points of a gateway with texts of about so many bytes.
+pub(crate) fn points_of(gateway: &str, first: u32, count: u32, text_bytes: usize) -> Dictionary {
+    let mut one = dictionary().points.remove(0);
+    one.id = model::PointId::new(format!("{gateway}/{first:06}")).unwrap();
+    one.metric = format!("m{first:06}");
+    let short = serde_json::to_vec(&one).unwrap().len();
+    let fill = text_bytes.saturating_sub(short + r#""en":"""#.len());
+    one.device_name.en = "n".repeat(fill);
+    let point = |n: u32| {
+        let mut point = one.clone();
+        point.id = model::PointId::new(format!("{gateway}/{n:06}")).unwrap();
+        point.metric = format!("m{n:06}");
+        point
+    };
+    Dictionary::new((first..first + count).map(point).collect()).unwrap()
 }
 
 pub(crate) fn batch(value: i64) -> Batch {

@@ -6,19 +6,19 @@ use contract::{AdmittedFrame, LogKey};
 use model::frame::{hash_of_frame, hash_of_log_start};
 use model::record::JsonRecord as _;
 use model::{Dictionary, Frame, FrameHash, LogId, Loss, RecordType, Sequence, Timestamp};
-use sha2::{Digest as _, Sha256};
 
 use super::log::{Held, Log, Named, Session};
 use contract::Dictionaries;
 
 use super::{Counters, DropReason, Refusal, contents, refused};
 
-/// Reads what a frame holds, so that the store can take it.
+/// Reads what a frame holds, so that the store can take it; `learnt` is what was read of a DICT record.
 pub(super) fn hold(
     log: &mut Log,
     stored: &Dictionaries,
     key: &LogKey,
     frame: &Frame<'_>,
+    learnt: Option<(Named, u64)>,
     wall: Timestamp,
     counters: &mut Counters,
 ) -> Result<Held, Refusal> {
@@ -48,10 +48,11 @@ pub(super) fn hold(
             return Ok(Held::Data { bytes, hash, frame });
         }
         RecordType::Dictionary => {
-            let (named, text_bytes) = learn(log, frame.body)?;
-            dictionary = Some(named);
-            // Unpacked it may be far larger than on the wire, and it is held until the commit.
-            bytes = bytes.max(text_bytes);
+            if let Some((named, text_bytes)) = learnt {
+                dictionary = Some(named);
+                // Unpacked it may be far larger than on the wire, and it is held until the commit.
+                bytes = bytes.max(text_bytes);
+            }
         }
         // What had sequences is told by the opening of the session; what never had one is told only here, and counts once
         // because this record does.
@@ -79,18 +80,17 @@ fn never_numbered(record: &[u8]) -> Option<Loss> {
     Loss::from_record(record).ok().filter(|loss| loss.range().is_none())
 }
 
-/// Reads the body of a DICT record, unless it was read before. Returns what it holds, and the bytes of its text if they
-/// are new here.
-pub(super) fn learn(log: &mut Log, record: &[u8]) -> Result<(Named, u64), Refusal> {
-    let record_hash: [u8; 32] = Sha256::digest(record).into();
-    if let Some(known) = log.of_record(&record_hash) {
-        return Ok((known, 0));
-    }
-    let (dictionary, hash) = Dictionary::from_record(record).map_err(|e| refused(&e))?;
-    let bytes = dictionary.to_json().len() as u64;
-    let named = (hash, Arc::new(dictionary));
-    log.learn(record_hash, bytes, named.clone());
-    Ok((named, bytes))
+/// Text that can be read in the time in which the longest one is unpacked.
+const UNPACKED_IN_VAIN_BYTES: u64 = 256 * 1024;
+
+/// Reads the body of a DICT record. Returns with it the bytes of text that were read for it, also in vain.
+pub(super) fn read_dictionary(record: &[u8]) -> (u64, Result<Named, Refusal>) {
+    let text = match Dictionary::text_of_record(record) {
+        Ok(text) => text,
+        Err(e) => return (UNPACKED_IN_VAIN_BYTES, Err(refused(&e))),
+    };
+    let read = Dictionary::from_json(&text).map_err(|e| refused(&e));
+    (text.len() as u64, read.map(|(dictionary, hash)| (hash, Arc::new(dictionary))))
 }
 
 /// Whether the frame names another frame before it than the one that was admitted. After a loss there is nothing to

@@ -10,12 +10,7 @@ use model::wire::Open;
 
 use model::{Dictionary, DictionaryHash, FrameHash, Loss, Sequence};
 
-use sha2::{Digest as _, Sha256};
-
 use crate::quarantine::Quarantined;
-
-/// Dictionaries that one log keeps at hand; the oldest gives way, and the gateway is asked for it when it is needed again.
-const DICTIONARIES_MAX: usize = 128;
 
 /// Dictionaries of one log that are known to be claimed; all are looked at again when there are more.
 const CLAIMED_MAX: usize = 256;
@@ -117,8 +112,6 @@ pub(super) type Named = (DictionaryHash, Arc<Dictionary>);
 #[derive(Debug)]
 struct Known {
     record_hash: [u8; 32],
-    /// Of its text.
-    bytes: u64,
     named: Named,
 }
 
@@ -175,7 +168,7 @@ pub(super) struct Log {
     pub(super) is_joint: bool,
     /// Losses that reach to `next` or above, ascending.
     losses: VecDeque<Loss>,
-    dictionaries: VecDeque<Known>,
+    dictionaries: Vec<Known>,
 }
 
 impl Log {
@@ -211,7 +204,7 @@ impl Log {
             durable_hash: None,
             is_joint: true,
             losses: VecDeque::new(),
-            dictionaries: VecDeque::new(),
+            dictionaries: Vec::new(),
         }
     }
 
@@ -321,31 +314,14 @@ impl Log {
         Some(known.named.clone())
     }
 
-    /// Learns a dictionary whose text has `bytes`; the oldest gives way.
-    pub(super) fn learn(&mut self, record_hash: [u8; 32], bytes: u64, named: Named) {
-        if self.dictionary(named.0).is_some() {
-            return;
-        }
-        if self.dictionaries.len() >= DICTIONARIES_MAX {
-            self.dictionaries.pop_front();
-        }
-        self.dictionaries.push_back(Known { record_hash, bytes, named });
+    /// Learns a dictionary; [`super::dictionaries`] bounds them.
+    pub(super) fn learn(&mut self, record_hash: [u8; 32], named: Named) {
+        self.dictionaries.push(Known { record_hash, named });
     }
 
-    /// Dictionaries at hand, and the bytes of their texts.
-    pub(super) fn dictionaries(&self) -> (usize, u64) {
-        let bytes = self.dictionaries.iter().map(|known| known.bytes);
-        (self.dictionaries.len(), bytes.fold(0, u64::saturating_add))
-    }
-
-    /// Gives the oldest dictionary up; returns the bytes of its text.
-    pub(super) fn forget_dictionary(&mut self) -> u64 {
-        self.dictionaries.pop_front().map_or(0, |known| known.bytes)
-    }
-
-    /// Whether the body of this DICT record was read already.
-    pub(super) fn knows_record(&self, record: &[u8]) -> bool {
-        self.of_record(&Sha256::digest(record).into()).is_some()
+    /// Gives a dictionary up.
+    pub(super) fn forget_dictionary(&mut self, hash: DictionaryHash) {
+        self.dictionaries.retain(|known| known.named.0 != hash);
     }
 
     /// Whether the points of this dictionary were given to the gateway of the log.

@@ -15,6 +15,7 @@
 mod answers;
 mod contents;
 mod counters;
+mod dictionaries;
 mod drafts;
 mod event;
 #[cfg(test)]
@@ -28,25 +29,26 @@ mod rescue;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use contract::{AdmittedFrame, LogKey, Watermark};
-use model::dictionary::DICTIONARY_BYTES_MAX;
 use model::frame::decode_frame;
 use model::wire::{Open, UpMessage};
-use model::{Epoch, Frame, GatewayId, LogId, Sequence, StoreId};
+use model::{Epoch, Frame, GatewayId, LogId, RecordType, Sequence, StoreId};
 
 use contract::Dictionaries;
 
 pub use counters::{Counters, DropReason, Dropped};
+pub use dictionaries::{DICTIONARIES_BYTES_MAX, GATEWAY_DICTIONARIES_BYTES_MAX};
 pub use event::{Action, AdmitSettings, Event, LogState, Now, Work};
 pub use notice::{Notice, NoticeKind};
 
 use answers::{ASK_MAX, ASK_MIN, NOTICE_INTERVAL, Tell, Voice};
+use dictionaries::{AtHand, Budgets};
 use drafts::{Drafts, Due};
-use frame::{breaks_chain, compare_with_last, forked, hold, learn, refuse_fork};
+use frame::{breaks_chain, compare_with_last, forked, hold, refuse_fork};
 use log::{Held, Log, Session, Weight};
 use notice::Limiter;
 use owners::Owners;
@@ -60,13 +62,6 @@ pub const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 pub const GATEWAY_FRAMES_MAX: u64 = 2 * WINDOW_FRAMES;
 /// Most bytes held uncommitted for one gateway.
 pub const GATEWAY_BYTES_MAX: u64 = 2 * WINDOW_BYTES;
-/// Most bytes of the texts of the dictionaries that are at hand for one gateway: two of the largest.
-const GATEWAY_DICTIONARY_BYTES_MAX: u64 = 2 * DICTIONARY_BYTES_MAX as u64;
-/// Most bytes of the texts of the dictionaries that are at hand for all gateways; in memory they take up to three times
-/// as much. The oldest gives way, and its gateway is asked for it when it is needed again.
-pub const DICTIONARIES_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// Bytes of dictionaries that one gateway may teach in a second, so that reading them leaves time for frames.
-const DICTIONARY_BYTES_PER_SECOND: u64 = 4 * 1024 * 1024;
 /// Most logs that one gateway may open in one run.
 pub const LOGS_PER_GATEWAY_MAX: usize = 64;
 /// Most logs that may be opened in one run, in all.
@@ -92,11 +87,8 @@ pub struct Admit {
     total: Weight,
     drafts: Drafts,
     owners: Owners,
-    /// Texts of all dictionaries at hand, and the logs that learnt them, in that order.
-    dictionary_bytes: u64,
-    learnt: VecDeque<LogKey>,
-    /// When each gateway may teach the next dictionary that is new here.
-    taught: BTreeMap<GatewayId, Duration>,
+    at_hand: AtHand,
+    budgets: Budgets,
     /// When a gateway was last asked for something, or told again what it should know.
     asked: Limiter<LogKey>,
     noticed: Limiter<(GatewayId, NoticeKind)>,
@@ -154,6 +146,10 @@ impl Admit {
         watermarks: impl IntoIterator<Item = (LogKey, Watermark)>,
         dictionaries: Dictionaries,
     ) -> Self {
+        let watermarks = Vec::from_iter(watermarks);
+        let has_something = |(_, mark): &&(LogKey, Watermark)| mark.durable_upto > Sequence(0);
+        let established = watermarks.iter().filter(has_something).map(|((gateway, _), _)| gateway);
+        let at_hand = AtHand::new(established.cloned().collect());
         Self {
             settings,
             voice: Voice { ingest, store, epoch },
@@ -165,9 +161,8 @@ impl Admit {
             drafts: Drafts::new(settings.commit_interval, settings.retry_max, &dictionaries),
             stored: dictionaries,
             owners: Owners::default(),
-            dictionary_bytes: 0,
-            learnt: VecDeque::new(),
-            taught: BTreeMap::new(),
+            at_hand,
+            budgets: Budgets::default(),
             asked: Limiter::new(settings.commit_interval.clamp(ASK_MIN, ASK_MAX)),
             noticed: Limiter::new(NOTICE_INTERVAL),
             told: Limiter::new(NOTICE_INTERVAL),
@@ -364,62 +359,6 @@ impl Admit {
         Ok(())
     }
 
-    fn dictionary(&mut self, now: Now, key: &LogKey, record: &[u8]) -> Result<(), Refusal> {
-        let rested = self.taught.get(&key.0).is_none_or(|until| *until <= now.monotonic);
-        let log = opened(&mut self.logs, key)?;
-        if !rested && !log.knows_record(record) {
-            return Err(DropReason::Bound.into());
-        }
-        let (_, bytes) = learn(log, record).inspect_err(|_| log.has_bad_dictionary = true)?;
-        self.learnt(now, key, bytes);
-        Ok(())
-    }
-
-    /// Notes that a log learnt a dictionary whose text has `bytes`, and bounds all that is at hand.
-    fn learnt(&mut self, now: Now, key: &LogKey, bytes: u64) {
-        if bytes == 0 {
-            return;
-        }
-        let rest = Duration::from_millis(bytes.saturating_mul(1_000) / DICTIONARY_BYTES_PER_SECOND);
-        if self.taught.len() >= LOGS_MAX {
-            self.taught.clear();
-        }
-        self.taught.insert(key.0.clone(), now.monotonic.saturating_add(rest));
-        self.learnt.push_back(key.clone());
-        self.dictionary_bytes = self.dictionary_bytes.saturating_add(bytes);
-        self.bound_dictionaries(key);
-        while self.dictionary_bytes > DICTIONARIES_BYTES_MAX {
-            let Some(victim) = self.learnt.pop_front() else { return };
-            self.forget_dictionary(&victim);
-        }
-    }
-
-    /// The oldest dictionary of a log gives way.
-    fn forget_dictionary(&mut self, key: &LogKey) {
-        let bytes = self.logs.get_mut(key).map_or(0, Log::forget_dictionary);
-        self.dictionary_bytes = self.dictionary_bytes.saturating_sub(bytes);
-    }
-
-    /// Forgets dictionaries of the gateway until the others fit; the newest of `key` is kept.
-    fn bound_dictionaries(&mut self, key: &LogKey) {
-        loop {
-            let of_gateway = || logs_of(&key.0);
-            let bytes = self.logs.range(of_gateway()).map(|(_, log)| log.dictionaries().1);
-            if bytes.fold(0, u64::saturating_add) <= GATEWAY_DICTIONARY_BYTES_MAX {
-                return;
-            }
-            let spare = |of: &LogKey, log: &Log| log.dictionaries().0 > usize::from(of == key);
-            // Those of another log first: it is seldom that two are in use.
-            let foreign =
-                self.logs.range(of_gateway()).find(|(of, log)| *of != key && spare(of, log));
-            let victim = foreign.map_or(key, |(of, _)| of).clone();
-            if !self.logs.get(&victim).is_some_and(|log| spare(&victim, log)) {
-                return;
-            }
-            self.forget_dictionary(&victim);
-        }
-    }
-
     fn frame(
         &mut self,
         now: Now,
@@ -445,35 +384,27 @@ impl Admit {
         if !self.has_room(&key.0, &frame) {
             return Err(DropReason::Bound.into());
         }
-        let log = opened(&mut self.logs, key)?;
-        let before = log.dictionaries();
-        let held = match hold(log, &self.stored, key, &frame, now.wall, &mut self.counters) {
+        let held = match self.hold(now, key, &frame) {
             Ok(held) => held,
             Err(Refusal(DropReason::Refused, Some(reason))) => {
                 return self.put_aside(now, key, &frame, reason, out);
             }
-            Err(Refusal(DropReason::NoDictionary, Some(reason))) if log.has_bad_dictionary => {
+            Err(Refusal(DropReason::NoDictionary, Some(reason)))
+                if opened(&mut self.logs, key)?.has_bad_dictionary =>
+            {
                 return self.put_aside(now, key, &frame, reason, out);
             }
             Err(refusal) => return Err(refusal),
         };
-        // A frame teaches at most one; where an older one gave way for it, its bytes are counted all the same.
-        let learnt_bytes = match (&held, log.dictionaries().1.saturating_sub(before.1)) {
-            (Held::Record { dictionary: Some(_), bytes, .. }, 0)
-                if log.dictionaries() != before =>
-            {
-                *bytes
-            }
-            (_, more) => more,
-        };
+        let log = opened(&mut self.logs, key)?;
         claim(&mut self.owners, log, &held, now)?;
         let broken = breaks_chain(log, key.1, &frame);
         let weight = held.weight();
         if let Held::Data { frame, .. } = &held {
             admitted(frame);
+            self.at_hand.used(key, frame.batch.dictionary, now.monotonic);
         }
         log.admit(held);
-        self.learnt(now, key, learnt_bytes);
         self.weights.entry(key.0.clone()).or_default().add(weight);
         self.total.add(weight);
         self.drafts.holds(now.monotonic);
@@ -484,6 +415,16 @@ impl Admit {
             self.notice(now, &key.0, Some(key.1), NoticeKind::ChainBreak, text, out);
         }
         Ok(())
+    }
+
+    /// Reads what a frame holds.
+    fn hold(&mut self, now: Now, key: &LogKey, frame: &Frame<'_>) -> Result<Held, Refusal> {
+        let learnt = match frame.header.record_type {
+            RecordType::Dictionary => Some(self.learn(now, key, frame.body)?),
+            _ => None,
+        };
+        let log = opened(&mut self.logs, key)?;
+        hold(log, &self.stored, key, frame, learnt, now.wall, &mut self.counters)
     }
 
     /// INV-5: what is held uncommitted is bounded; the excess comes again. One frame is always let in.
@@ -512,6 +453,9 @@ impl Admit {
             c.frames_lost = c.frames_lost.saturating_add(moved.lost_frames);
             c.samples_lost = c.samples_lost.saturating_add(moved.lost_samples);
             self.total.sub(moved.weight);
+            if moved.weight.samples > 0 {
+                self.at_hand.establish(&moved.key.0);
+            }
             if let Some(weight) = self.weights.get_mut(&moved.key.0) {
                 weight.sub(moved.weight);
                 if *weight == Weight::default() {

@@ -32,6 +32,8 @@ pub enum NoticeKind {
     TwoLogs,
     /// A frame names a dictionary that is nowhere here; the log waits for it.
     NoDictionary,
+    /// The dictionaries in use leave no room for one of this gateway; its log waits.
+    NoRoom,
     /// Two gateways write one point; the second one waits.
     PointTaken,
     /// More logs than one ingest looks after.

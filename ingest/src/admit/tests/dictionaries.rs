@@ -89,21 +89,6 @@ fn a_log_that_waits_for_a_dictionary_is_named() {
 }
 
 #[test]
-fn the_dictionaries_of_a_gateway_are_bounded_in_bytes() {
-    let mut b = Bench::new();
-    let key = |n: u8| (gateway("g1"), LogId([n; 16]));
-    for n in 0..5 {
-        b.step(0, up("g1", key(n).1, &UpMessage::Open(open_of(1, 1, vec![]))));
-        let named = (model::DictionaryHash([n; 32]), Arc::new(dictionary()));
-        b.admit.logs.get_mut(&key(n)).unwrap().learn([n; 32], 10 << 20, named);
-        b.admit.bound_dictionaries(&key(n));
-        assert_eq!(b.admit.logs[&key(n)].dictionaries().0, 1, "the newest is kept");
-        let bytes: u64 = b.admit.logs.values().map(|log| log.dictionaries().1).sum();
-        assert_eq!(bytes, (u64::from(n) + 1).min(3) * (10 << 20), "as many as fit");
-    }
-}
-
-#[test]
 fn a_dict_record_weighs_what_it_holds_and_not_what_it_is_packed_to() {
     let mut b = Bench::new();
     b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
@@ -113,4 +98,110 @@ fn a_dict_record_weighs_what_it_holds_and_not_what_it_is_packed_to() {
     assert!(record.len() < 10_000);
     b.step(0, up("g1", LOG, &UpMessage::Frame(&record)));
     assert!(b.admit.total.bytes > 100_000, "INV-5: it is held unpacked");
+}
+
+/// One reading of the first point of a dictionary.
+fn batch_of(dictionary: &model::Dictionary) -> Batch {
+    let time = at(0).wall;
+    let sample = Sample::new(PointIndex(0), time, time, Quality::GOOD, Value::Decimal(1));
+    Batch { dictionary: dictionary.hash(), samples: vec![sample] }
+}
+
+/// A log of gateway `n` that never was here, and a dictionary that it offers.
+fn offer(b: &mut Bench, seconds: u64, n: u32, record: &[u8]) {
+    let (name, log) = (format!("newcomer-{n}"), LogId([9; 16]));
+    b.step(seconds, up(&name, log, &UpMessage::Open(open_of(1, 9, vec![]))));
+    b.step(seconds, up(&name, log, &UpMessage::Dictionary(record)));
+}
+
+/// A gateway with many dictionaries, and 1 000 others that send dictionaries and nothing else: it is never asked for one
+/// again, and each of its frames is admitted.
+#[test]
+fn the_dictionaries_of_an_established_gateway_stay_at_hand() {
+    const DICTIONARIES: u32 = 100;
+    const ROUNDS: u32 = 4;
+    let mut b = Bench::from_store(&[("g1", 5)]);
+    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(6, 6, vec![]))));
+    let mut own = Vec::new();
+    for n in 0..DICTIONARIES {
+        let dictionary = points_of("g1", n * 20, 20, 500);
+        b.step(0, up("g1", LOG, &UpMessage::Dictionary(&dictionary.to_record())));
+        own.push(batch_of(&dictionary));
+    }
+    assert_eq!(b.admit.counters().dropped.bound, 0, "its opening is read at once");
+    let hostile = points_of("hostile", 0, 4_000, 0).to_record();
+    let (mut sequence, mut before) = (5, [0; 32]);
+    for round in 0..ROUNDS {
+        let second = u64::from(round) * 10;
+        for n in 0..250 {
+            offer(&mut b, second, round * 250 + n, &hostile);
+        }
+        for batch in &own {
+            sequence += 1;
+            let bytes = frame(sequence, before, batch);
+            before = hash_of_frame(&bytes);
+            b.step(second, up("g1", LOG, &UpMessage::Frame(&bytes)));
+        }
+        b.step(second + 3, Event::Tick);
+        while b.work.is_some() {
+            b.commit(second + 3);
+            b.step(second + 6, Event::Tick);
+        }
+    }
+    let counters = b.admit.counters();
+    assert_eq!(counters.frames_committed, u64::from(ROUNDS * DICTIONARIES));
+    assert_eq!(counters.dropped.no_dictionary, 0);
+    let read = 1_000 - counters.dropped.bound;
+    assert!((10..100).contains(&read), "{read} of the others were read");
+}
+
+/// Among many that only send dictionaries, one that sends frames comes in; from its first commit on its dictionary stays.
+#[test]
+fn a_gateway_that_is_new_here_comes_in_among_others_that_only_send_dictionaries() {
+    let mut b = Bench::new();
+    let hostile = points_of("hostile", 0, 4_000, 0).to_record();
+    let mut n = 0;
+    let mut flood = |b: &mut Bench, seconds| {
+        for _ in 0..20 {
+            n += 1;
+            offer(b, seconds, n, &hostile);
+        }
+    };
+    flood(&mut b, 0);
+    let mut seconds = 0;
+    // It comes again, as it is asked to.
+    while b.admit.counters().frames_admitted == 0 {
+        seconds += 1;
+        assert!(seconds < 10, "the budget of newcomers fills up");
+        b.open(1, 1, vec![]);
+        b.step(seconds, up("g1", LOG, &UpMessage::Dictionary(&dictionary().to_record())));
+        b.frame(seconds, 1);
+    }
+    b.due(seconds + 2);
+    b.commit(seconds + 2);
+    for sequence in 2..6 {
+        seconds += 4;
+        flood(&mut b, seconds);
+        b.frame(seconds, sequence);
+        assert_eq!(b.admit.counters().frames_admitted, sequence);
+    }
+}
+
+/// A gateway whose budget is used up is put off, and what cannot be read uses it up too.
+#[test]
+fn texts_that_cannot_be_read_are_paid_for() {
+    let mut b = Bench::new();
+    b.step(0, up("g1", LOG, &UpMessage::Open(open_of(1, 1, vec![]))));
+    for n in 0..100 {
+        b.step(0, up("g1", LOG, &UpMessage::Dictionary(&[n; 9])));
+    }
+    let dropped = b.admit.counters().dropped;
+    assert_eq!((dropped.refused, dropped.bound), (32, 68), "8 MiB at 256 KiB each");
+    // The same record within a log takes no other way.
+    let record =
+        frame_of(RecordType::Dictionary, 1, 0, hash_of_log_start(LOG), &dictionary().to_record());
+    b.step(0, up("g1", LOG, &UpMessage::Frame(&record)));
+    assert_eq!(b.admit.counters().dropped.bound, 69);
+    b.step(9, up("g1", LOG, &UpMessage::Frame(&record)));
+    assert_eq!(b.admit.counters().frames_admitted, 1);
 }

@@ -89,7 +89,7 @@ fn in_words(status: &IngestStatus) -> String {
         ("dropped: out of order", d.hole),
         ("dropped: log not opened", d.not_opened),
         ("dropped: no dictionary", d.no_dictionary),
-        ("dropped: too much uncommitted", d.bound),
+        ("dropped: too much uncommitted or too many dictionaries", d.bound),
         ("dropped: refused", d.refused),
         ("dropped: copied spool", d.forked),
         ("frames in quarantine", c.frames_quarantined),
