@@ -201,8 +201,12 @@ impl Spool {
     }
 
     pub(crate) fn start_segment_or_fail(&mut self) -> Result<(), SpoolError> {
+        let is_behind_error = self.open.is_none();
         match self.start_segment() {
             Ok(()) => {
+                if is_behind_error {
+                    self.outlast_rename();
+                }
                 if self.failing.take().is_some() {
                     tracing::warn!("spool writes again");
                 }
@@ -215,6 +219,16 @@ impl Spool {
                 self.failing = Some(text.clone());
                 Err(SpoolError::Failing(text))
             }
+        }
+    }
+
+    /// Writes the guard again, so that a disk that forgets its last writes does not forget the rename of a new segment
+    /// alone. The segment before may hold frames whose write failed, or so it was said; they would be back under the
+    /// sequences that the new one uses.
+    fn outlast_rename(&mut self) {
+        let bound = self.guard.bound();
+        if let Err(error) = self.write_guard(self.log_id, self.previous, bound) {
+            tracing::warn!(error = error.full_text(), "spool guard not written");
         }
     }
 

@@ -115,7 +115,13 @@ impl Spool {
         let last = (index + 1 < self.segments.len()).then(|| self.last_of(index));
         let header = match SegmentHeader::decode(&bytes) {
             Versioned::Valid(header) if Some(header.salt) == segment.salt => header,
-            // No frame of it can be read; what it held becomes a loss when it is met.
+            // No frame of it can be read; what it held becomes a loss when it is met. A header that names another log must
+            // not stay all the same.
+            Versioned::Valid(header) if header.log_id != self.log_id => {
+                overwrite(&mut bytes, 0, &vec![0; to_usize(SEGMENT_HEADER_BYTES)]);
+                self.replace_segment(&name, &bytes)?;
+                return Ok(prev);
+            }
             _ => return Ok(prev),
         };
         if header.log_id == self.log_id {
@@ -146,8 +152,15 @@ impl Spool {
                 Some(Step::Tail { .. }) | None => break,
             }
         }
+        self.replace_segment(&name, &bytes)?;
+        Ok(hash)
+    }
+
+    /// Puts `bytes` in the place of a segment, by a rename.
+    fn replace_segment(&mut self, name: &str, bytes: &[u8]) -> Result<(), SpoolError> {
+        let what = || SpoolError::io(format!("writing `{name}` again"));
         let write = |file: &dyn DiskFile| {
-            file.write_all_at(&bytes, 0).map_err(what())?;
+            file.write_all_at(bytes, 0).map_err(what())?;
             file.sync_data().map_err(what())
         };
         let written =
@@ -158,9 +171,8 @@ impl Spool {
             }
             result => result?,
         }
-        self.disk.rename(SPARE_NAME, &name).map_err(what())?;
-        self.disk.sync_dir().map_err(what())?;
-        Ok(hash)
+        self.disk.rename(SPARE_NAME, name).map_err(what())?;
+        self.disk.sync_dir().map_err(what())
     }
 }
 
