@@ -21,7 +21,12 @@ pub struct IngestEnded {
 impl IngestEnded {
     /// From how a task ended.
     pub(crate) fn of(task: &'static str, ended: Result<(), JoinError>) -> Self {
-        Self { task, why: ended.err().map(|e| e.to_string()) }
+        Self::because(task, ended.err().map(|e| e.to_string()))
+    }
+
+    /// A task that is told to have ended, and why.
+    pub(crate) fn because(task: &'static str, why: Option<String>) -> Self {
+        Self { task, why }
     }
 }
 

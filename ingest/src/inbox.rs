@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use model::{GatewayId, topic};
@@ -76,12 +76,14 @@ pub(crate) struct Connection {
     pub(crate) has_ended: bool,
 }
 
-/// What was dropped before admission saw it.
+/// What was dropped, or failed, before admission saw it.
 #[derive(Debug, Default)]
 struct DroppedBefore {
     queue_full: AtomicU64,
     no_gateway: AtomicU64,
     connections_failed: AtomicU64,
+    /// Why the broker's task failed.
+    failure: OnceLock<String>,
 }
 
 /// The broker's end.
@@ -111,6 +113,11 @@ impl InboxReader {
     /// Connections whose task panicked.
     pub(crate) fn connections_failed(&self) -> u64 {
         self.dropped.connections_failed.load(Ordering::Relaxed)
+    }
+
+    /// Why the broker has ended, where its task failed.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.dropped.failure.get().cloned()
     }
 
     /// Messages whose topic names no gateway.
@@ -182,8 +189,12 @@ impl Inbox {
         self.connection.send_modify(|connection| connection.is_up = false);
     }
 
-    /// The broker is gone for good.
-    pub(crate) fn ended(&self) {
+    /// The broker is gone for good; where its task failed, `failure` says how.
+    pub(crate) fn ended(&self, failure: Option<String>) {
+        if let Some(failure) = failure {
+            // The first one is the cause.
+            drop(self.dropped.failure.set(failure));
+        }
         self.connection.send_modify(|connection| {
             connection.is_up = false;
             connection.has_ended = true;

@@ -100,7 +100,8 @@ impl Ingest {
         let is_live = settings.live.enabled;
         let outbox = Arc::new(Outbox::new(settings.live));
         if let Some(readings) = readings.filter(|_| is_live) {
-            restore(readings, Arc::clone(&outbox), Arc::clone(&host.clock), stop.clone());
+            let (clock, status) = (Arc::clone(&host.clock), status_sender.clone());
+            restore(readings, Arc::clone(&outbox), clock, status, stop.clone());
         }
         let live = outbox.stream();
         let core = Core {
@@ -170,6 +171,7 @@ fn restore(
     readings: Arc<dyn Readings>,
     outbox: Arc<Outbox>,
     clock: Arc<dyn Clock>,
+    status: watch::Sender<IngestStatus>,
     stop: CancellationToken,
 ) {
     let cancel = Cancel::default();
@@ -194,14 +196,17 @@ fn restore(
                 work.await
             }
         };
-        match done {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::warn!(
-                error = model::error_chain(e.as_ref()),
-                "live topics are not filled from the store: each comes with the next reading of its point"
-            ),
-            Err(e) => tracing::error!(error = %e, "filling the live topics ended abnormally"),
-        }
+        // Not tried again: each topic comes with the next reading of its point.
+        let error = match done {
+            Ok(Ok(())) => return,
+            Ok(Err(e)) => model::error_chain(e.as_ref()),
+            Err(e) => e.to_string(),
+        };
+        tracing::error!(
+            error,
+            "live topics are not filled from the store: each comes with the next reading of its point"
+        );
+        status.send_modify(|status| status.live_restore_error = Some(error));
     });
 }
 
@@ -241,7 +246,7 @@ impl Core {
         let mut outbox = tokio::spawn(async move { outbox.run(to.as_ref(), clock.as_ref()).await });
         let ended = tokio::select! {
             biased;
-            what = self.serve() => Some(IngestEnded::of(what, Ok(()))),
+            () = self.serve() => Some(IngestEnded::because("the broker", self.inbox.failure())),
             // Without it nothing can be committed.
             ended = &mut committer => Some(IngestEnded::of("the task of the store", ended)),
             // Without it no ack goes out: the gateways would wait in silence.
@@ -282,8 +287,8 @@ impl Core {
         }
     }
 
-    /// Serves until dropped between two events, or until something that it needs has ended; says what.
-    async fn serve(&mut self) -> &'static str {
+    /// Serves until dropped between two events, or until the broker has ended.
+    async fn serve(&mut self) {
         loop {
             let now = self.clock.monotonic();
             let tick = self
@@ -299,7 +304,7 @@ impl Core {
                 },
                 changed = self.inbox.connection.changed() => {
                     if changed.is_err() || self.inbox.connection.borrow().has_ended {
-                        return "the broker";
+                        return;
                     }
                     self.connection_changed()
                 }
@@ -311,7 +316,7 @@ impl Core {
                         Event::Tick
                     }
                     Some(Inbound { gateway, message, .. }) => Event::Up { gateway, message },
-                    None => return "the broker",
+                    None => return,
                 },
             };
             self.step(event);

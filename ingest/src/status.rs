@@ -45,6 +45,8 @@ pub struct IngestStatus {
     pub live_held_back: u64,
     /// Descriptions and states that found no room.
     pub live_others_dropped: u64,
+    /// Why the live topics were not filled from the store at the start; `None` when they were, or nothing failed so far.
+    pub live_restore_error: Option<String>,
     /// All logs, by gateway.
     pub logs: Vec<LogStatus>,
 }

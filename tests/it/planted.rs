@@ -159,7 +159,7 @@ fn each_task_that_panics_is_told_and_runs_again() {
 #[test]
 fn a_gateway_whose_keeper_panics_ends_with_a_code_of_its_own_and_keeps_what_it_had() {
     let mut planting = Planting::start();
-    planting.plant("keeper/thread.rs");
+    planting.plant("keeper/src/thread.rs");
     let status = planting.gateway.wait(SOON).unwrap();
     let log = planting.gateway.errors().unwrap();
     assert_eq!(status.code(), Some(13), "{log}");

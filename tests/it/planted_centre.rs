@@ -72,11 +72,37 @@ fn check_restarts(folder: &Path, task: &str, source: &str, before: usize, work: 
     centre.errors().unwrap().len()
 }
 
+/// The centre ends with a code of its own, and says which task failed and why; returns the length of its log.
+fn check_ends(mut centre: Process, task: &str, before: usize) -> usize {
+    let ended = centre.wait(SOON).unwrap();
+    let said = log(&centre, before);
+    assert_eq!(ended.code(), EXIT_TASK, "{task}: {said}");
+    let told = format!("error EN-A006: ingest cannot go on: {task} has ended: ");
+    let with_reason = |line: &str| line.contains(&told) && line.contains(MESSAGE);
+    assert!(said.lines().any(with_reason), "{task}: {said}");
+    centre.errors().unwrap().len()
+}
+
+/// Filling the live topics fails and is told of; the centre goes on, and they come with the readings.
+fn check_restore_fails(folder: &Path, before: usize) -> usize {
+    let mut centre = start(folder, "ingest::run::restore");
+    let failed = |line: &str| {
+        line.contains("live topics are not filled from the store") && line.contains(MESSAGE)
+    };
+    wait_until("the live topics to fail", SOON, || Ok(log(&centre, before).lines().any(failed)))
+        .unwrap();
+    assert_eq!(centre.terminate(SOON).unwrap().code(), Some(0), "{}", log(&centre, before));
+    let told = fs::read(folder.join("lake/_nengliu/ingest-status.json")).unwrap();
+    let told: Value = serde_json::from_slice(&told).unwrap();
+    assert!(told["live_restore_error"].as_str().unwrap().contains(MESSAGE), "{told:#}");
+    centre.errors().unwrap().len()
+}
+
 #[test]
 fn each_task_of_a_centre_that_panics_is_told_and_runs_again_or_ends_the_centre() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path();
-    let broker = Mosquitto::start(folder).unwrap();
+    let mut broker = Mosquitto::start(folder).unwrap();
     let server = ModbusServer::tcp(folder, &one_meter::counting_registers()).unwrap();
     let port = format!("address = \"tcp://127.0.0.1:{}\"", server.tcp_port().unwrap());
     let uplink = format!("url = \"{}\"", broker.url());
@@ -98,18 +124,24 @@ fn each_task_of_a_centre_that_panics_is_told_and_runs_again_or_ends_the_centre()
     fs::remove_dir_all(&figures).ok();
     let mut before = check_restarts(folder, "figures", "serve/figures.rs", before, &figures);
 
+    before = check_restore_fails(folder, before);
+
     for (task, source) in [
         ("the task that admits", "Core::publish_status"),
         ("the task that publishes", "ingest/src/outbox.rs"),
+        ("the task of the store", "ingest/src/committer.rs"),
     ] {
-        let mut centre = start(folder, source);
-        let ended = centre.wait(SOON).unwrap();
-        let said = log(&centre, before);
-        assert_eq!(ended.code(), EXIT_TASK, "{source}: {said}");
-        let told = format!("error EN-A006: ingest cannot go on: {task} has ended");
-        assert!(said.contains(&told) && said.contains(MESSAGE), "{source}: {said}");
-        before = centre.errors().unwrap().len();
+        before = check_ends(start(folder, source), task, before);
     }
+    // Its task asks for the time when a connection has ended.
+    let unplanted = start(folder, "");
+    wait_until("a connection to the broker", SOON, || {
+        Ok(log(&unplanted, before).contains("connected to the broker"))
+    })
+    .unwrap();
+    plant(folder, "broker/external.rs");
+    broker.restart().unwrap();
+    check_ends(unplanted, "the broker", before);
 
     // Nothing of it was lost.
     centre.start_again().unwrap();

@@ -35,7 +35,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use super::sessions::Sessions;
-use super::{Broker, Ended, Message, PublishError};
+use super::{Broker, Message, PublishError, watched};
 use crate::error::IngestError;
 use crate::inbox::Inbox;
 
@@ -105,12 +105,8 @@ impl Embedded {
         let address = listener.local_addr().map_err(failed)?;
         let clients = clients_max(files_max());
         let shared = Arc::new(Shared::new(clients, rights, inbox.clone()));
-        let ended = Ended(inbox.clone());
         let accept = accept(listener, clients, Arc::clone(&shared));
-        let task = tokio::spawn(async move {
-            accept.await;
-            drop(ended);
-        });
+        let task = tokio::spawn(watched(inbox.clone(), accept));
         inbox.connected();
         tracing::info!(%address, "embedded broker listens");
         let task = Mutex::new(Some(task));

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Broker, Ended, Message, PublishError, options};
+use super::{Broker, Message, PublishError, options, watched};
 use crate::error::IngestError;
 use crate::inbox::Inbox;
 use crate::settings::UrlBroker;
@@ -85,11 +85,7 @@ impl External {
             client: sender,
             stop: stop.clone(),
         };
-        let ended = Ended(link.inbox.clone());
-        let task = tokio::spawn(async move {
-            link.run().await;
-            drop(ended);
-        });
+        let task = tokio::spawn(watched(link.inbox.clone(), link.run()));
         let task = Mutex::new(Some(task));
         Ok(Self { client, stop, task })
     }

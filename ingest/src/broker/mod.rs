@@ -6,6 +6,7 @@ mod external;
 mod options;
 mod sessions;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use broker_guard::Rights;
 use bytes::Bytes;
 use model::host::{Clock, Entropy};
 use thiserror::Error;
+use tokio::task::JoinSet;
 
 use crate::error::IngestError;
 use crate::inbox::Inbox;
@@ -51,13 +53,13 @@ pub(crate) trait Broker: Send + Sync {
     async fn stop(&self, limit: Duration);
 }
 
-/// Tells when dropped, whatever ended the task that holds it: also a panic.
-struct Ended(Inbox);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.ended();
-    }
+/// Runs the task of a broker, and tells how it ended: also by a panic. Dropping this aborts the task.
+async fn watched(inbox: Inbox, task: impl Future<Output = ()> + Send + 'static) {
+    // A set of one: unlike a handle it aborts its task when it is dropped.
+    let mut running = JoinSet::new();
+    running.spawn(task);
+    let failure = running.join_next().await.and_then(Result::err).map(|e| e.to_string());
+    inbox.ended(failure);
 }
 
 /// Starts the broker, or the connection to it.
@@ -77,4 +79,20 @@ pub(crate) async fn start(
             Box::new(external::External::start(url, retry_max, inbox, clock, entropy)?)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::inbox;
+
+    #[tokio::test]
+    async fn a_broker_whose_task_panics_is_gone_for_good_and_says_why() {
+        let (inbox, reader) = inbox();
+        watched(inbox.clone(), async {}).await;
+        assert!(reader.connection.borrow().has_ended);
+        assert_eq!(reader.failure(), None);
+        watched(inbox, async { panic!("planted by a test") }).await;
+        assert!(reader.failure().unwrap().contains("planted by a test"));
+    }
 }
