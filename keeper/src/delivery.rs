@@ -39,11 +39,12 @@ impl Keeping {
         if self.spool.log_id() != log_id {
             return None;
         }
-        let upto = self.spool.deliverable(to);
         let mut frames = self.spool.read_from(to, from, bytes_max).unwrap_or_else(|e| {
             tracing::warn!(error = %e, "cannot read the spool; tried again");
             Vec::new()
         });
+        // Asked afterwards: damage that was met just now ends what may be sent.
+        let upto = self.spool.deliverable(to);
         frames.retain(|frame| frame.header.sequence <= upto);
         let shared = |frame: StoredFrame| (frame.header.sequence, frame.bytes.into());
         Some(frames.into_iter().map(shared).collect())

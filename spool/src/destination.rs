@@ -1,7 +1,7 @@
 //! What the log knows of each place that it delivers to, and the only way in which anything is freed. Must never know
 //! how it is reached.
 
-use model::{DestinationId, Epoch, FrameHash, Loss, LossReason, Sequence, StoreId};
+use model::{DestinationId, Epoch, FrameHash, Loss, Sequence, StoreId};
 
 use crate::Spool;
 use crate::error::SpoolError;
@@ -85,8 +85,8 @@ impl Spool {
         Ok(upto)
     }
 
-    /// Last sequence that this destination may be sent and may ack. What is durable, but for frames behind sequences that
-    /// were passed over after an unclean end: these wait until the frames before them are acked, each by its hash.
+    /// Last sequence that this destination may be sent and may ack. What is durable, but for frames behind a range that is
+    /// lost: these wait until the frames before it are acked by their hash.
     ///
     /// An ack from behind such a range would free what stands before it without proof. The centre passes the range on the
     /// word of this spool, and where the spool is an old copy that was put back, the centre may have frames of its own
@@ -95,8 +95,7 @@ impl Spool {
     pub fn deliverable(&self, to: DestinationIndex) -> Sequence {
         let Some(list) = self.losses.get(to.0) else { return self.durable };
         let from = self.oldest_for(to).max(self.acked(to).next());
-        let skipped = list.iter().filter(|loss| loss.reason == LossReason::Skipped);
-        let mut ends = skipped.filter_map(|loss| {
+        let mut ends = list.iter().filter_map(|loss| {
             let before = Sequence(loss.first.0.saturating_sub(1));
             list.uncovered(from, before).last().map(|(_, end)| *end)
         });
@@ -125,7 +124,7 @@ impl Spool {
         Ok(frames.first().is_some_and(|frame| frame.header.sequence <= upto))
     }
 
-    /// Makes durable that everything before a range that was passed over is acked, before the destination hears of it: a
+    /// Makes durable that everything before a lost range is acked, before the destination hears of it: a
     /// later start must not take a centre that is beyond the range for one that has frames of another spool.
     fn pass_barrier(&mut self, to: DestinationIndex, upto: Sequence) -> Result<(), SpoolError> {
         let Some(destination) = self.destinations.get_mut(to.0) else { return Ok(()) };

@@ -191,9 +191,9 @@ fn an_ack_without_the_hash_of_the_frame_frees_nothing() {
     assert_eq!(ack(&mut spool, NEAR, Sequence(9)), Sequence(9));
 }
 
-/// A watermark at the end of a lost range frees nothing; the LOSS record behind it does.
+/// A watermark on a lost range, or behind it, frees nothing before what stands before the range is acked.
 #[test]
-fn an_ack_on_a_loss_waits_for_the_frame_behind_it() {
+fn an_ack_on_a_loss_waits_for_the_frames_before_it() {
     let disk = SimDisk::new();
     let (mut spool, _) = open_with(&disk, 8, &["near"]);
     for number in 0..15 {
@@ -204,7 +204,13 @@ fn an_ack_on_a_loss_waits_for_the_frame_behind_it() {
     read_all(&mut spool, 1);
     assert_eq!(spool.losses(NEAR)[0].last, Sequence(2));
     for hash in [None, Some(FrameHash([7; 32]))] {
-        assert_eq!(spool.ack(NEAR, Sequence(2), hash).unwrap(), Sequence(0));
+        for upto in [Sequence(2), Sequence(3)] {
+            let error = spool.ack(NEAR, upto, hash).unwrap_err();
+            assert!(matches!(error, SpoolError::AckOfUnsent { .. }), "{error}");
+        }
     }
+    assert_eq!(ack(&mut spool, NEAR, Sequence(1)), Sequence(1));
+    // Nothing stands there that an ack could prove; the frame behind it is another matter.
+    assert_eq!(spool.ack(NEAR, Sequence(2), None).unwrap(), Sequence(1));
     assert_eq!(ack(&mut spool, NEAR, Sequence(3)), Sequence(3));
 }
