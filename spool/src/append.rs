@@ -136,6 +136,7 @@ impl Spool {
             "spool segment sealed after an error"
         );
         self.open = None;
+        self.is_behind_error = true;
     }
 
     /// Writes what waits behind the durable frames of the open segment.
@@ -201,10 +202,9 @@ impl Spool {
     }
 
     pub(crate) fn start_segment_or_fail(&mut self) -> Result<(), SpoolError> {
-        let is_behind_error = self.open.is_none();
         match self.start_segment() {
             Ok(()) => {
-                if is_behind_error {
+                if std::mem::take(&mut self.is_behind_error) {
                     self.outlast_rename();
                 }
                 if self.failing.take().is_some() {

@@ -163,6 +163,8 @@ pub struct Spool {
     longest_bytes: u64,
     /// Whether recovery is done: before, no cursor must be written.
     is_ready: bool,
+    /// The newest segment was sealed because a write to it failed.
+    is_behind_error: bool,
 }
 
 impl Spool {

@@ -133,6 +133,7 @@ impl Spool {
             written_bytes: 0,
             longest_bytes: 0,
             is_ready: false,
+            is_behind_error: false,
             config,
         };
         spool.adopt_spare(&names)?;
