@@ -476,10 +476,11 @@ impl Tracker {
         } else {
             Taken::Nothing
         };
-        samples.retain(|sample| !self.handed_over(sample));
-        self.live.forget_before(self.cursor);
+        // Also those that the subscription brought before: after a new connection it brings the current value again.
         let newest = samples.len().saturating_sub(PAGED_REMEMBERED);
         samples.iter().skip(newest).for_each(|sample| self.paged.add(sample));
+        samples.retain(|sample| !self.handed_over(sample));
+        self.live.forget_before(self.cursor);
         self.meet(taken == Taken::Nothing && last);
         self.move_mark();
         let mark = self.mark_if_moved(before.1);
