@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use driver::Emission;
-use model::dictionary::{DisplayName, Place, PointInfo, PointKind};
+use model::dictionary::{Place, PointInfo};
+use model::fixtures;
 use model::host::{Clock, Entropy};
 use model::{
-    Boot, PointId, PointIndex, Quality, RecordType, Sample, Sequence, Timestamp, Unit, Value,
-    ValueType,
+    Boot, PointId, PointIndex, Quality, RecordType, Sample, Sequence, Timestamp, Value, ValueType,
 };
 use proptest::prelude::*;
 use spool::{Spool, SpoolConfig, StoredFrame};
@@ -75,15 +75,7 @@ fn points() -> Arc<PointTable> {
         id: id(point),
         place: place.clone(),
         device: format!("m{point}"),
-        metric: "e".to_owned(),
-        device_name: DisplayName::default(),
-        unit: Unit::KilowattHour,
-        kind: PointKind::Counter,
-        value_type: ValueType::Float,
-        modulus: None,
-        states: Vec::new(),
-        interval_ms: None,
-        profile: None,
+        ..fixtures::point("e", ValueType::Float)
     };
     let mut points = PointTableBuilder::default();
     for index in 0..POINTS {

@@ -1,7 +1,7 @@
 //! The status of a gateway of 100 000 points is bounded and names the worst of them.
 
-use model::dictionary::{DisplayName, Place};
-use model::{PointInfo, PointKind, Sample, Unit, Value};
+use model::dictionary::Place;
+use model::{PointInfo, Sample, Value, fixtures};
 
 use super::*;
 use keeper::PointTableBuilder;
@@ -22,14 +22,7 @@ fn table() -> PointTable {
             },
             device: format!("meter-{device}"),
             metric: format!("p{at}"),
-            device_name: DisplayName::default(),
-            unit: Unit::KilowattHour,
-            kind: PointKind::Counter,
-            value_type: ValueType::Float,
-            modulus: None,
-            states: Vec::new(),
-            interval_ms: None,
-            profile: None,
+            ..fixtures::point("p", ValueType::Float)
         };
         builder.add_device((0..POINTS_OF_DEVICE).map(point).collect()).unwrap();
     }

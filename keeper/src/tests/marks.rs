@@ -18,14 +18,7 @@ fn many_points(count: u32) -> Arc<PointTable> {
             place: place.clone(),
             device: format!("meter-{device}"),
             metric: format!("e_import_{metric}"),
-            device_name: DisplayName::default(),
-            unit: Unit::KilowattHour,
-            kind: PointKind::Counter,
-            value_type: ValueType::Decimal { exponent: -2 },
-            modulus: None,
-            states: Vec::new(),
-            interval_ms: None,
-            profile: None,
+            ..fixtures::point("e_import", ValueType::Decimal { exponent: -2 })
         };
         points.add_device((0..20).map(point).collect()).unwrap();
     }
