@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_mins(1);
 /// Names the folder of the gateway that [`child`] is.
 const FOLDER: &str = "NENGLIU_TEST_PLANTED";
 /// In a file of this name stands part of the path of the source file, or of the name, of the function that is to panic.
-const PLANT: &str = "plant";
+pub(crate) const PLANT: &str = "plant";
 pub(crate) const MESSAGE: &str = "planted by a test";
 
 /// The machine, which panics in whoever asks it while the plant names them.
@@ -35,12 +35,16 @@ struct Planted {
 
 impl Planted {
     fn grow(&self) {
-        let Ok(source) = fs::read_to_string(&self.plant) else { return };
-        let called_by = Backtrace::force_capture().to_string();
-        let is_named = !source.is_empty() && called_by.contains(&source);
-        // Whoever removes it is the one: others may ask at the same time.
-        assert!(!is_named || fs::remove_file(&self.plant).is_err(), "{MESSAGE}");
+        grow(&self.plant, || Backtrace::force_capture().to_string());
     }
+}
+
+/// Panics if the plant names part of what its reader is.
+pub(crate) fn grow(plant: &Path, reader: impl FnOnce() -> String) {
+    let Ok(source) = fs::read_to_string(plant) else { return };
+    let is_named = !source.is_empty() && reader().contains(&source);
+    // Whoever removes it is the one: others may ask at the same time.
+    assert!(!is_named || fs::remove_file(plant).is_err(), "{MESSAGE}");
 }
 
 /// A machine that panics as the plant in this folder says.

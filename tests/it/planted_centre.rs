@@ -2,7 +2,10 @@
 //! admission or outbox the centre ends with a code of its own, and what it had is kept. The centre is this test
 //! binary, started once more, as the gateway of [`crate::planted`].
 
+use std::fmt;
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,11 +14,17 @@ use serde_json::Value;
 use tests::ours::gateway::Gateway;
 use tests::ours::{one_meter, query};
 use tests::peers::broker::Mosquitto;
+use tests::peers::free_tcp_port;
 use tests::peers::modbus::ModbusServer;
 use tests::process::Process;
 use tests::wait::wait_until;
+use tracing::field::Field;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::planted::{MESSAGE, host, plant};
+use crate::planted::{MESSAGE, PLANT, grow, host, plant};
 
 const SOON: Duration = Duration::from_mins(1);
 /// Names the folder of the centre that [`child`] is.
@@ -23,13 +32,35 @@ const FOLDER: &str = "NENGLIU_TEST_PLANTED_CENTRE";
 /// Exit code of a centre that a task of it ended.
 const EXIT_TASK: Option<i32> = Some(13);
 
-/// The centre that the test of this module starts; without its folder it is no test.
+/// The embedded broker, whose tasks ask for no time: they panic where they log what the plant names.
+const EMBEDDED: &str = "ingest::broker::embedded";
+
+struct PlantedLog {
+    plant: PathBuf,
+}
+
+impl<S: Subscriber> Layer<S> for PlantedLog {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        grow(&self.plant, || {
+            let mut line = String::new();
+            event.record(&mut |_: &Field, value: &dyn fmt::Debug| line += &format!("{value:?}"));
+            line
+        });
+    }
+}
+
+/// The centre that the tests of this module start; without its folder it is no test.
 #[test]
 fn child() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
-    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let file = folder.join("nengliu.toml");
     let gateway::Host { clock, entropy } = host(&folder);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr);
+    let planted = PlantedLog { plant: folder.join(PLANT) };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(LevelFilter::INFO))
+        .with(planted.with_filter(Targets::new().with_target(EMBEDDED, LevelFilter::DEBUG)))
+        .init();
+    let file = folder.join("nengliu.toml");
     let ingest_host = nengliu::IngestHost { clock, entropy };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let code = runtime.block_on(nengliu::serve_on(Some(&file), ingest_host));
@@ -155,4 +186,31 @@ fn each_task_of_a_centre_that_panics_is_told_and_runs_again_or_ends_the_centre()
     let rows = query::all_rows(&centre.lake()).unwrap().len();
     let after = usize::try_from(server.requests_by_now().unwrap()).unwrap();
     assert!((before..=after).contains(&rows), "{before} to {after} requests, {rows} samples");
+}
+
+#[test]
+fn a_connection_that_panics_costs_itself_and_the_broker_that_takes_them_the_centre() {
+    let root = tempfile::tempdir().unwrap();
+    let (folder, tcp_port) = (root.path(), free_tcp_port().unwrap());
+    let settings =
+        format!("[lake]\nfolder = \"lake\"\nfree = \"1 MiB\"\n[broker]\ntcp_port = {tcp_port}\n");
+    fs::write(folder.join("nengliu.toml"), settings).unwrap();
+    let centre = start(folder, "");
+    wait_until("the embedded broker", SOON, || {
+        Ok(log(&centre, 0).contains("embedded broker listens"))
+    })
+    .unwrap();
+    let connect = || TcpStream::connect(("127.0.0.1", tcp_port)).unwrap();
+
+    plant(folder, "no connection");
+    connect().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let told = "the task of a connection failed; its client has to connect again";
+    let with_reason = |line: &str| line.contains(told) && line.contains(MESSAGE);
+    wait_until("the connection that failed", SOON, || Ok(log(&centre, 0).lines().any(with_reason)))
+        .unwrap();
+
+    plant(folder, "client connects");
+    let client = connect();
+    check_ends(centre, "the broker", 0);
+    drop(client);
 }

@@ -231,6 +231,7 @@ async fn accept(listener: TcpListener, clients: usize, shared: Arc<Shared>) {
                 continue;
             }
         };
+        tracing::debug!(%address, "client connects");
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
             tracing::debug!(%address, clients, "connection refused: there are as many as may be");
             continue;

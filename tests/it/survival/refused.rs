@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tests::ours::run;
 
-use super::{SOON, Site, wait_for_frames};
+use super::{SOON, Site};
 
 /// Exit code of a program that may not have what another one holds, or must not touch it.
 const EXIT_ACCESS: Option<i32> = Some(6);
@@ -53,8 +53,11 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn files_of_another_version_are_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let mut site = Site::start(folder.path());
-    wait_for_frames(&mut site.gateway, 1);
-    site.gateway.wait_until_committed(SOON).unwrap();
+    site.gateway
+        .wait_for_status("a frame with a commit ack", SOON, |status| {
+            status["spool"]["acked"].as_u64().is_some_and(|acked| acked >= 1)
+        })
+        .unwrap();
     site.gateway.terminate().unwrap();
     site.centre.terminate().unwrap();
 
