@@ -2,7 +2,7 @@
 //! admission or outbox the centre ends with a code of its own, and what it had is kept. The centre is this test
 //! binary, started once more, as the gateway of [`crate::planted`].
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -43,7 +43,9 @@ impl<S: Subscriber> Layer<S> for PlantedLog {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         grow(&self.plant, || {
             let mut line = String::new();
-            event.record(&mut |_: &Field, value: &dyn fmt::Debug| line += &format!("{value:?}"));
+            event.record(&mut |_: &Field, value: &dyn fmt::Debug| {
+                write!(line, "{value:?}").unwrap();
+            });
             line
         });
     }
