@@ -7,34 +7,31 @@
 //! change. Only committed progress, or a connection that held for long, makes the next wait short again.
 
 mod reasons;
-mod url;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::{BrokerUrl, BrokerUrlFault, without_credentials};
 use driver::Backoff;
 use model::wire::{MESSAGE_BYTES_MAX, PART_MESSAGE_BYTES_MIN};
 use model::{Ack, GatewayId, topic};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, PubAckReason, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
-use rumqttc::{Outgoing as Sent, Transport as Wire};
+use rumqttc::{Outgoing as Sent, TlsConfiguration, Transport as Wire};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::settings::UplinkSettings;
 use crate::transport::{BoxFuture, Broken, Channels, Connection, Outgoing, Transport};
 
-pub(crate) use url::is_open_to_others;
-pub use url::{UrlFault, without_credentials};
-
 /// Messages handed to the connection and not yet on the wire.
 const REQUESTS_QUEUED_MAX: usize = 16;
 /// Messages on the wire without PUBACK.
 const IN_FLIGHT_MAX: u16 = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Silence after CONNECT or during TCP and TLS set-up.
+/// Silence after CONNECT or during set-up of TCP, TLS and WebSocket.
 const CONNECT_TIMEOUT_S: u64 = 5;
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// A connection that held so long is a good one, also where there was nothing to commit.
@@ -53,7 +50,7 @@ pub enum MqttError {
         /// What was given.
         url: String,
         /// What is wrong with it.
-        fault: UrlFault,
+        fault: BrokerUrlFault,
     },
     /// No `ca_file` is given, and the system trusts nobody.
     #[error("the system has no certificate authorities: {why}")]
@@ -102,8 +99,10 @@ impl Broker {
     /// Reads the certificate and password files and checks the URL. Opens no connection.
     pub fn new(settings: &UplinkSettings, gateway: &GatewayId) -> Result<Self, MqttError> {
         let wrong_url = |fault| MqttError::Url { url: settings.url.clone(), fault };
-        let address = url::read(&settings.url).map_err(wrong_url)?;
-        let mut options = MqttOptions::new(gateway.as_str(), address.host, address.tcp_port);
+        let url = BrokerUrl::read(&settings.url).map_err(wrong_url)?;
+        // The client takes the whole URL of a WebSocket for the host.
+        let host = url.web_socket().unwrap_or(url.host());
+        let mut options = MqttOptions::new(gateway.as_str(), host, url.tcp_port());
         options.set_keep_alive(KEEP_ALIVE);
         options.set_connection_timeout(CONNECT_TIMEOUT_S);
         options.set_clean_start(true);
@@ -120,9 +119,12 @@ impl Broker {
         if let Some((user, file)) = &settings.credentials {
             options.set_credentials(user, config::read_secret(file)?.expose());
         }
-        if address.is_secure {
-            options.set_transport(tls(settings.ca_file.as_deref())?);
-        }
+        options.set_transport(match (url.is_encrypted(), url.web_socket().is_some()) {
+            (false, false) => Wire::Tcp,
+            (true, false) => Wire::tls_with_config(tls(settings.ca_file.as_deref())?),
+            (false, true) => Wire::Ws,
+            (true, true) => Wire::wss_with_config(tls(settings.ca_file.as_deref())?),
+        });
         let (gateway, backoff_max) = (gateway.clone(), settings.backoff_max);
         Ok(Self { options, gateway, backoff_max })
     }
@@ -274,7 +276,7 @@ fn read(path: &std::path::Path, what: &'static str) -> Result<String, MqttError>
     std::fs::read_to_string(path).map_err(named)
 }
 
-fn tls(ca_file: Option<&std::path::Path>) -> Result<Wire, MqttError> {
+fn tls(ca_file: Option<&std::path::Path>) -> Result<TlsConfiguration, MqttError> {
     let roots = match ca_file {
         Some(path) => roots_of_file(path)?,
         None => roots_of_system()?,
@@ -286,7 +288,7 @@ fn tls(ca_file: Option<&std::path::Path>) -> Result<Wire, MqttError> {
         .expect("ring has the default protocol versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(Wire::tls_with_config(rumqttc::TlsConfiguration::Rustls(Arc::new(config))))
+    Ok(TlsConfiguration::Rustls(Arc::new(config)))
 }
 
 fn roots_of_file(path: &std::path::Path) -> Result<rustls::RootCertStore, MqttError> {

@@ -15,8 +15,8 @@
 //!
 //! [uplink]                             # or several [[uplink]], each with an id of its own
 //! id = "centre"                        # what the log calls this destination; one that is renamed is another one
-//! url = "mqtt://127.0.0.1:1883"        # or mqtts://host:8883
-//! ca_file = "ca.pem"                   # for mqtts://; the system's authorities when left out
+//! url = "mqtt://127.0.0.1:1883"        # or mqtts://host:8883, ws://host:80/mqtt, wss://host:443/mqtt
+//! ca_file = "ca.pem"                   # for mqtts:// and wss://; the system's authorities when left out
 //! user = "gw-1"
 //! password_file = "password"
 //! resend_after = "10s"                 # nothing committed for so long: send again from the watermark

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use config::{BrokerUrlFault, without_credentials};
 use thiserror::Error;
 use tokio::task::JoinError;
 
@@ -57,16 +58,13 @@ pub enum IngestError {
         source: std::io::Error,
     },
     /// The URL is not one of a broker.
-    #[error("broker url `{url}`: expected `mqtt://host:1883` or `mqtts://host:8883`")]
+    #[error("broker url `{}`: {fault}", without_credentials(url))]
     Url {
         /// What was given.
         url: String,
+        /// What is wrong with it.
+        fault: BrokerUrlFault,
     },
-    /// A name or a password stands in the URL, which is shown in logs.
-    #[error(
-        "broker url has a name or password in it: give them as `user` and `password_file`, and leave them out of `url`"
-    )]
-    CredentialsInUrl,
     /// An encrypted connection without anything to trust.
     #[error(
         "the system has no certificates to trust: install `ca-certificates`, or name a `ca_file`"

@@ -40,9 +40,9 @@ impl BrokerSettings {
 /// A broker elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlBroker {
-    /// `mqtt://host:1883` or `mqtts://host:8883`.
+    /// As [`config::BrokerUrl`] reads it.
     pub url: String,
-    /// Certificates to trust with `mqtts`, in PEM; those of the system when left out.
+    /// Certificates to trust with `mqtts` and `wss`, in PEM; those of the system when left out.
     pub ca_file: Option<PathBuf>,
     /// User, and the file whose first line is the password.
     pub credentials: Option<(String, PathBuf)>,

@@ -239,9 +239,12 @@ fn acks_that_somebody_forges_free_nothing() {
 fn a_password_in_the_url_is_refused_and_printed_nowhere() {
     let folder = tempfile::tempdir().unwrap();
     let port = "address = \"tcp://127.0.0.1:502\"";
-    for url in
-        ["mqtt://joe:hunter2@127.0.0.1:1883", "mqtts://joe:hunter2@broker", "mqtt://h/hunter2"]
-    {
+    for url in [
+        "mqtt://joe:hunter2@127.0.0.1:1883",
+        "mqtts://joe:hunter2@broker",
+        "wss://joe:hunter2@broker/mqtt",
+        "mqtt://h/hunter2",
+    ] {
         let keys = format!("url = \"{url}\"");
         let settings = one_meter::modbus_settings(folder.path(), port, &keys).unwrap();
         let file = folder.path().join("gateway.toml");
@@ -268,12 +271,17 @@ fn a_password_in_the_url_is_refused_and_printed_nowhere() {
 
 /// A password that others on the network can read is worth a warning, and no more.
 #[test]
-fn a_password_over_plain_mqtt_to_another_host_is_a_warning() {
+fn a_password_over_a_plain_connection_to_another_host_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let password = folder.path().join("password");
     std::fs::write(&password, "secret\n").unwrap();
     std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
-    for (url, warns) in [("mqtt://10.1.2.3:1883", true), ("mqtt://127.0.0.1:1883", false)] {
+    for (url, warns) in [
+        ("mqtt://10.1.2.3:1883", true),
+        ("mqtt://127.0.0.1:1883", false),
+        ("ws://10.1.2.3/mqtt", true),
+        ("ws://127.0.0.1:9001", false),
+    ] {
         let keys = format!("url = \"{url}\"\nuser = \"gw-1\"\npassword_file = \"password\"");
         let port = "address = \"tcp://127.0.0.1:502\"";
         let settings = one_meter::modbus_settings(folder.path(), port, &keys).unwrap();

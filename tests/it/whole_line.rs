@@ -98,8 +98,17 @@ fn a_meter_on_a_serial_line_reaches_table_1_through_the_embedded_broker() {
 
 #[test]
 fn a_meter_reaches_table_1_over_tls_with_user_and_password() {
+    check_secure_line(Mosquitto::start_secure);
+}
+
+#[test]
+fn a_meter_reaches_table_1_over_web_socket_and_tls_with_user_and_password() {
+    check_secure_line(Mosquitto::start_web_socket);
+}
+
+fn check_secure_line(start: fn(&Path) -> anyhow::Result<Mosquitto>) {
     let folder = tempfile::tempdir().unwrap();
-    let broker = Mosquitto::start_secure(folder.path()).unwrap();
+    let broker = start(folder.path()).unwrap();
     let password = folder.path().join("password");
     fs::write(&password, format!("{PASSWORD}\n")).unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();

@@ -10,8 +10,8 @@
 //!
 //! [broker]                             # the embedded one …
 //! tcp_port = 1883                      # on loopback
-//! # url = "mqtt://127.0.0.1:1883"      # … or any MQTT 5 broker
-//! # ca_file = "ca.pem"                 # with mqtts; the certificates of the system when left out
+//! # url = "mqtt://127.0.0.1:1883"      # … or any MQTT 5 broker, also mqtts://, ws:// or wss://
+//! # ca_file = "ca.pem"                 # with mqtts:// and wss://; the certificates of the system when left out
 //! # user = "nengliu"
 //! # password_file = "password"         # mode 0600
 //!
@@ -46,8 +46,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::live::LiveSettings;
-use config::Secret;
-use config::{Problem, Problems, SourceFile, Spanned, Table, written};
+use config::{
+    BrokerUrl, BrokerUrlFault, Problem, Problems, Secret, SourceFile, Spanned, Table,
+    without_credentials, written,
+};
 use model::GatewayId;
 
 pub(crate) use keeping::Keeping;
@@ -83,7 +85,7 @@ pub(crate) enum BrokerSettings {
     },
     /// Another, by URL.
     External {
-        /// `mqtt://` or `mqtts://`.
+        /// As [`BrokerUrl`] reads it.
         url: String,
         /// Certificates to trust.
         ca_file: Option<PathBuf>,
@@ -245,19 +247,16 @@ fn read_broker(mut table: Table, folder: &Path, problems: &mut Problems) -> Brok
 }
 
 fn check_url(url: &Spanned<String>, problems: &mut Problems) {
-    let rest = url.value.split_once("://").map_or("", |(_, rest)| rest);
-    let (host, behind) = rest.split_once('/').unwrap_or((rest, ""));
-    // The problem shows its line; the password in it is the writer's own.
-    if host.contains('@') || rest.contains('@') {
-        let message = "`url` has a name or password in it, and is shown in logs";
-        let help = "give them as `user` and `password_file`, and leave them out of `url`";
-        problems.push(Problem::new("EN-C011", message).help(help));
-    } else if !url.value.starts_with("mqtts://") && !url.value.starts_with("mqtt://") {
-        let message = format!("`url`: expected `mqtt://…` or `mqtts://…`, found `{}`", url.value);
-        let help = "for example mqtt://192.168.1.10:1883";
-        problems.push(url.problem("EN-C006", message).help(help));
-    } else if !behind.is_empty() || rest.contains(['?', '#']) {
-        let message = format!("`url`: nothing may follow host and TCP port, found `{}`", url.value);
-        problems.push(url.problem("EN-C006", message).help("for example mqtt://192.168.1.10:1883"));
-    }
+    let Err(fault) = BrokerUrl::read(&url.value) else { return };
+    let shown = without_credentials(&url.value);
+    let message = format!("`url`: {fault}, found `{shown}`");
+    let help = match fault {
+        BrokerUrlFault::Credentials => {
+            "user = \"…\" and password_file = \"…\", the password on its first line"
+        }
+        BrokerUrlFault::Query => "for example wss://mqtt.example.com/mqtt",
+        BrokerUrlFault::Form | BrokerUrlFault::Rest => "for example mqtt://192.168.1.10:1883",
+    };
+    let code = if fault == BrokerUrlFault::Credentials { "EN-C011" } else { "EN-C006" };
+    problems.push(url.problem(code, message).help(help));
 }

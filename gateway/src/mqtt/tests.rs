@@ -75,15 +75,34 @@ async fn broker(listener: TcpListener, suback: u8, puback: u8) {
     }
 }
 
-/// What the connection says once it has given a reason, having published one message when it was there.
+/// Reads the head of one HTTP request after the other, gives this answer and closes.
+async fn web_server(listener: TcpListener, answer: &'static str) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match stream.read_u8().await {
+                Ok(byte) => head.push(byte),
+                Err(_) => break,
+            }
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("GET /mqtt HTTP/1.1\r\n"), "{head}");
+        assert!(head.to_lowercase().contains("\r\nsec-websocket-protocol: mqtt\r\n"), "{head}");
+        stream.write_all(answer.as_bytes()).await.ok();
+    }
+}
+
 async fn reason_from(suback: u8, puback: u8) -> (bool, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let settings = UplinkSettings {
-        url: format!("mqtt://{}", listener.local_addr().unwrap()),
-        backoff_max: Duration::from_millis(10),
-        ..UplinkSettings::default()
-    };
-    let server = tokio::spawn(broker(listener, suback, puback));
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    reason_at(url, tokio::spawn(broker(listener, suback, puback))).await
+}
+
+/// What the connection says once it has given a reason, having published one message when it was there. After that it
+/// is there again, or gives the reason again.
+async fn reason_at(url: String, server: tokio::task::JoinHandle<()>) -> (bool, String) {
+    let backoff_max = Duration::from_millis(10);
+    let settings = UplinkSettings { url, backoff_max, ..UplinkSettings::default() };
     let gateway = GatewayId::new("gw-1").unwrap();
     let (connection_tx, mut connection) = watch::channel(Connection::default());
     let (acks_tx, _acks) = mpsc::channel(1);
@@ -114,6 +133,7 @@ async fn reason_from(suback: u8, puback: u8) -> (bool, String) {
         }
     };
     tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    tokio::time::timeout(PATIENCE, connection.changed()).await.unwrap().unwrap();
     stop.cancel();
     server.abort();
     tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap();
@@ -138,4 +158,38 @@ async fn a_broker_that_refuses_the_frames_is_left_and_named() {
         reason,
         "broker does not let us write to `gw/gw-1/up`: NotAuthorized; give this gateway that right in the broker"
     );
+}
+
+/// What the reason says where `ws://` does not lead to MQTT; what to check follows.
+async fn check_web_socket(answer: &'static str, expected: &str) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let (was_up, reason) = reason_at(url, tokio::spawn(web_server(listener, answer))).await;
+    assert!(!was_up);
+    assert_eq!(reason, format!("Websocket: {expected}{}", reasons::WEB_SOCKET_ADVICE));
+}
+
+#[tokio::test]
+async fn a_server_without_mqtt_over_web_socket_is_named_with_what_to_check() {
+    check_web_socket("HTTP/1.1 404 Not Found\r\n\r\n", "HTTP error: 404 Not Found").await;
+    check_web_socket("HTTP/1.1 200 OK\r\n\r\nhello", "HTTP error: 200 OK").await;
+    let no_upgrade = "WebSocket protocol error: No \"Upgrade: websocket\" header";
+    check_web_socket("HTTP/1.1 101 Switching Protocols\r\n\r\n", no_upgrade).await;
+    // A CONNACK, and a server that only hangs up.
+    let no_http = "WebSocket protocol error: httparse error: invalid HTTP version";
+    check_web_socket("\x20\x03\x00\x07\x00", no_http).await;
+    check_web_socket("", "WebSocket protocol error: Handshake not finished").await;
+}
+
+#[test]
+fn a_certificate_that_is_refused_has_nothing_to_do_with_the_path() {
+    let check = |why: rustls::Error, has_advice| {
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, why);
+        let reason = reasons::of_error(&rumqttc::v5::ConnectionError::Websocket(error.into()));
+        assert_eq!(reason.ends_with(reasons::WEB_SOCKET_ADVICE), has_advice, "{reason}");
+    };
+    check(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer), false);
+    // A server that speaks no TLS there.
+    let (expect_types, got_type) = (vec![], rustls::ContentType::Unknown(72));
+    check(rustls::Error::InappropriateMessage { expect_types, got_type }, true);
 }

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{Problem, Problems, Spanned, Table};
+use config::{BrokerUrl, BrokerUrlFault, Problem, Problems, Spanned, Table, without_credentials};
 use model::DestinationId;
 use spool::DESTINATIONS_MAX;
 
 use super::{ID_HELP, UPLINK_WAITS, duration, unique, unnamed};
-use crate::mqtt::{Broker, MqttError, UrlFault, is_open_to_others, without_credentials};
+use crate::mqtt::{Broker, MqttError};
 
 const URL_HELP: &str = "for example mqtt://192.168.1.10:1883";
 
@@ -17,7 +17,7 @@ const URL_HELP: &str = "for example mqtt://192.168.1.10:1883";
 pub struct UplinkSettings {
     /// What the log calls this destination.
     pub id: DestinationId,
-    /// The broker, `mqtt://` or `mqtts://`.
+    /// The broker, `mqtt://`, `mqtts://`, `ws://` or `wss://`.
     pub url: String,
     /// Certificates to trust, PEM; those of the system when there is none.
     pub ca_file: Option<PathBuf>,
@@ -100,10 +100,11 @@ fn read_one(mut table: Table, needs_id: bool, folder: &Path, problems: &mut Prob
     if let Some(url) = &url {
         settings.url.clone_from(&url.value);
         check_broker(&settings, url, ca_file.as_ref(), password.as_ref(), problems);
-        if settings.credentials.is_some() && is_open_to_others(&settings.url) {
+        let is_open = BrokerUrl::read(&url.value).is_ok_and(|url| url.is_open_to_others());
+        if settings.credentials.is_some() && is_open {
             let message = "`uplink.url`: the password travels readably over the network";
             let problem = url.problem("GW-C037", message).warning();
-            problems.push(problem.help("use `mqtts://`, or a broker on this machine"));
+            problems.push(problem.help("use `mqtts://` or `wss://`, or a broker on this machine"));
         }
     }
     Read { settings, id, url }
@@ -129,10 +130,11 @@ fn check_broker(
             let shown = without_credentials(&url.value);
             let message = format!("`uplink.url`: {fault}, found `{shown}`");
             let help = match fault {
-                UrlFault::Credentials => {
+                BrokerUrlFault::Credentials => {
                     "user = \"…\" and password_file = \"…\", the password on its first line"
                 }
-                UrlFault::Form | UrlFault::Rest => URL_HELP,
+                BrokerUrlFault::Query => "for example wss://mqtt.example.com/mqtt",
+                BrokerUrlFault::Form | BrokerUrlFault::Rest => URL_HELP,
             };
             problems.push(url.problem("GW-C014", message).help(help));
             return;

@@ -13,7 +13,7 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectReturnCode, Packet, PubAckReason, Publish, PublishProperties,
     SubscribeReasonCode,
 };
-use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,9 @@ const GOOD_AFTER: Duration = Duration::from_secs(30);
 /// Room for what a PUBLISH has besides topic and payload: fixed header (5), lengths (2 + 4), packet id (2) and the message
 /// expiry (5); MQTT 5 §3.3.
 const HEADER_BYTES_MAX: usize = 18;
+/// A web server without MQTT behind it, another path, or a broker that listens for MQTT without WebSocket there.
+const WEB_SOCKET_ADVICE: &str =
+    "; check that the broker listens for MQTT over WebSocket at the host, port and path of `url`";
 /// Longest wait for the goodbye to be sent.
 const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -175,7 +178,7 @@ impl Link {
             let packet = match eventloop.poll().await {
                 Ok(Event::Incoming(packet)) => packet,
                 Ok(Event::Outgoing(_)) => continue,
-                Err(e) => return model::error_chain(&e),
+                Err(e) => return why(&e),
             };
             match packet {
                 // No session is relied on: each connection subscribes.
@@ -243,6 +246,19 @@ impl Link {
     }
 }
 
+/// Why the connection failed, with what to check where it did not come to MQTT.
+fn why(error: &ConnectionError) -> String {
+    let why = model::error_chain(error);
+    match error {
+        // The certificate of the server was refused, before anything was said about a WebSocket.
+        ConnectionError::Websocket(_) if why.contains("invalid peer certificate") => why,
+        ConnectionError::Websocket(_) | ConnectionError::ResponseValidation(_) => {
+            why + WEB_SOCKET_ADVICE
+        }
+        _ => why,
+    }
+}
+
 async fn say_goodbye(client: &AsyncClient, eventloop: &mut EventLoop) {
     if client.try_disconnect().is_ok() {
         let drain = async { while eventloop.poll().await.is_ok() {} };
@@ -259,5 +275,23 @@ impl Up {
         self.retain = properties.retain_available != Some(0);
         let max = properties.max_packet_size.and_then(|max| usize::try_from(max).ok());
         self.packet_bytes_max = max.unwrap_or(usize::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_refused_has_nothing_to_do_with_the_path() {
+        let check = |error: rustls::Error, has_advice| {
+            let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+            let why = why(&ConnectionError::Websocket(error.into()));
+            assert_eq!(why.ends_with(WEB_SOCKET_ADVICE), has_advice, "{why}");
+        };
+        check(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer), false);
+        // A server that speaks no TLS there.
+        let (expect_types, got_type) = (vec![], rustls::ContentType::Unknown(72));
+        check(rustls::Error::InappropriateMessage { expect_types, got_type }, true);
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::BrokerUrl;
 use model::host::Entropy;
 use model::wire;
 use rumqttc::v5::MqttOptions;
@@ -17,7 +18,7 @@ const IN_FLIGHT_MAX: u16 = 64;
 /// Room for the MQTT header and the topic around a message of ours.
 const PACKET_OVERHEAD_BYTES: u32 = 4 * 1_024;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Silence after CONNECT or during TCP and TLS set-up.
+/// Silence after CONNECT or during set-up of TCP, TLS and WebSocket.
 const CONNECT_TIMEOUT_S: u64 = 5;
 
 /// Reads the files and checks the URL.
@@ -25,28 +26,14 @@ pub(super) fn options(
     broker: &UrlBroker,
     entropy: &dyn Entropy,
 ) -> Result<MqttOptions, IngestError> {
-    let parsed = url::Url::parse(&broker.url);
-    // Before any error that shows the URL: a password is printed nowhere.
-    if broker.url.contains('@') {
-        return Err(IngestError::CredentialsInUrl);
-    }
-    let wrong = || IngestError::Url { url: broker.url.clone() };
-    let url = parsed.map_err(|_| wrong())?;
-    let secure = match url.scheme() {
-        "mqtt" => false,
-        "mqtts" => true,
-        _ => return Err(wrong()),
-    };
-    let is_bare = matches!(url.path(), "" | "/") && url.query().is_none();
-    if !is_bare || url.fragment().is_some() {
-        return Err(wrong());
-    }
-    let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
-    let tcp_port = url.port().unwrap_or(if secure { 8883 } else { 1883 });
+    let url = BrokerUrl::read(&broker.url)
+        .map_err(|fault| IngestError::Url { url: broker.url.clone(), fault })?;
+    // The client takes the whole URL of a WebSocket for the host.
+    let host = url.web_socket().unwrap_or(url.host());
     let mut chance = [0; 4];
     entropy.fill(&mut chance);
     let name = format!("nengliu-ingest-{:08x}", u32::from_le_bytes(chance));
-    let mut options = MqttOptions::new(name, host, tcp_port);
+    let mut options = MqttOptions::new(name, host, url.tcp_port());
     options.set_keep_alive(KEEP_ALIVE);
     options.set_connection_timeout(CONNECT_TIMEOUT_S);
     options.set_clean_start(true);
@@ -57,14 +44,23 @@ pub(super) fn options(
     if let Some((user, file)) = &broker.credentials {
         options.set_credentials(user, config::read_secret(file)?.expose());
     }
-    if secure {
-        options.set_transport(tls(broker.ca_file.as_deref())?);
+    if broker.credentials.is_some() && url.is_open_to_others() {
+        tracing::warn!(
+            url = %broker.url,
+            "the password of the broker travels readably over the network; use `mqtts://` or `wss://`"
+        );
     }
+    options.set_transport(match (url.is_encrypted(), url.web_socket().is_some()) {
+        (false, false) => Transport::Tcp,
+        (true, false) => Transport::tls_with_config(tls(broker.ca_file.as_deref())?),
+        (false, true) => Transport::Ws,
+        (true, true) => Transport::wss_with_config(tls(broker.ca_file.as_deref())?),
+    });
     Ok(options)
 }
 
 /// Trusts the certificates of `ca_file`, or without one those of the system.
-fn tls(ca_file: Option<&Path>) -> Result<Transport, IngestError> {
+fn tls(ca_file: Option<&Path>) -> Result<TlsConfiguration, IngestError> {
     let roots = match ca_file {
         Some(file) => roots_of_file(file)?,
         None => roots_of_system()?,
@@ -76,7 +72,7 @@ fn tls(ca_file: Option<&Path>) -> Result<Transport, IngestError> {
         .expect("ring offers TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(config))))
+    Ok(TlsConfiguration::Rustls(Arc::new(config)))
 }
 
 fn roots_of_file(path: &Path) -> Result<rustls::RootCertStore, IngestError> {
@@ -142,7 +138,10 @@ mod tests {
         check("mqtt://127.0.0.1", "127.0.0.1:1883");
         check("mqtts://broker.example", "broker.example:8883");
         check("mqtt://127.0.0.1/", "127.0.0.1:1883");
-        for url in ["mqtt://h/path", "mqtt://h?x=1", "mqtt://h#x", "http://h", "mqtt://", "h"] {
+        for url in ["mqtt://h/path", "mqtt://h?x=1", "mqtt://h#x"] {
+            check(url, "expected nothing behind the host");
+        }
+        for url in ["http://h", "mqtt://", "h"] {
             check(url, "expected `mqtt://host:1883`");
         }
     }

@@ -78,7 +78,7 @@ async fn a_url_that_is_none_is_refused_with_its_text() {
             ingest::Ingest::start(settings(by_url), store, None, host(), stop).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
     };
-    let wanted = "expected `mqtt://host:1883` or `mqtts://host:8883`";
+    let wanted = "expected `mqtt://host:1883`, `mqtts://host:8883`, `ws://host:80/mqtt` or `wss://host:443/mqtt`";
     check("http://127.0.0.1", &format!("broker url `http://127.0.0.1`: {wanted}")).await;
     check("broker", &format!("broker url `broker`: {wanted}")).await;
 }

@@ -45,5 +45,6 @@ fn an_uplink_whose_files_are_wrong() {
     tell("an address without a host", &settings("mqtt://"));
     tell("a password in the address", &settings("mqtt://joe:secret@127.0.0.1:1883"));
     tell("a topic behind the address", &settings("mqtt://127.0.0.1:1883/gw/gw-1/up"));
+    tell("a key behind the path of a WebSocket", &settings("wss://broker.example/mqtt?key=1"));
     told.finish();
 }

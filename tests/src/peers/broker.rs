@@ -21,6 +21,7 @@ pub struct Mosquitto {
     folder: PathBuf,
     tcp_port: u16,
     secure: bool,
+    web_socket: Option<u16>,
 }
 
 impl Mosquitto {
@@ -37,24 +38,22 @@ impl Mosquitto {
 
     /// Starts a broker that speaks TLS only and lets in only `USER` with `PASSWORD`.
     pub fn start_secure(folder: &Path) -> Result<Self> {
-        python::json(python::script("certificates.py")?.arg(folder))?;
-        let passwords = folder.join("passwords");
-        let output = Command::new("mosquitto_passwd")
-            .args(["-b", "-c"])
-            .arg(&passwords)
-            .args([USER, PASSWORD])
-            .output()
-            .context("cannot start `mosquitto_passwd`")?;
-        succeeded("mosquitto_passwd", &output)?;
-        let file = |name: &str| folder.join(name).display().to_string();
-        let access = format!(
-            "allow_anonymous false\npassword_file {}\ncafile {}\ncertfile {}\nkeyfile {}",
-            passwords.display(),
-            file("ca.pem"),
-            file("server.pem"),
-            file("server.key")
+        let (access, tls) = secure_access(folder)?;
+        Self::start_with(folder, &format!("{access}\n{tls}"), true)
+    }
+
+    /// Starts a broker as `start_secure` does, whose address is that of a second listener for WebSocket.
+    pub fn start_web_socket(folder: &Path) -> Result<Self> {
+        let (access, tls) = secure_access(folder)?;
+        let tcp_port = free_tcp_port()?;
+        // Mosquitto 2.0 does not start with a listener for WebSocket alone.
+        let both = format!(
+            "{access}\n{tls}\nlistener {tcp_port} 127.0.0.1\nprotocol websockets\nsocket_domain ipv4\n{tls}"
         );
-        Self::start_with(folder, &access, true)
+        let mut broker = Self::start_with(folder, &both, true)?;
+        wait_for_tcp_port(&mut broker.process, tcp_port)?;
+        broker.web_socket = Some(tcp_port);
+        Ok(broker)
     }
 
     /// Starts a broker with these lines about access.
@@ -74,7 +73,7 @@ impl Mosquitto {
         let path = folder.join("mosquitto.conf");
         fs::write(&path, config).with_context(|| format!("cannot write `{}`", path.display()))?;
         let process = run(folder, tcp_port)?;
-        Ok(Self { process, folder: folder.to_owned(), tcp_port, secure })
+        Ok(Self { process, folder: folder.to_owned(), tcp_port, secure, web_socket: None })
     }
 
     /// Its port; the same over restarts.
@@ -86,8 +85,12 @@ impl Mosquitto {
     /// Its address as a configuration names it.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = if self.secure { "mqtts" } else { "mqtt" };
-        format!("{scheme}://127.0.0.1:{}", self.tcp_port)
+        let (scheme, tcp_port) = match (self.web_socket, self.secure) {
+            (Some(tcp_port), _) => ("wss", tcp_port),
+            (None, true) => ("mqtts", self.tcp_port),
+            (None, false) => ("mqtt", self.tcp_port),
+        };
+        format!("{scheme}://127.0.0.1:{tcp_port}")
     }
 
     /// The authority that vouches for a secure broker (PEM).
@@ -147,6 +150,23 @@ impl Mosquitto {
         }
         command
     }
+}
+
+/// Makes the password file and the certificates, and names them: once for all listeners, and for each one.
+fn secure_access(folder: &Path) -> Result<(String, String)> {
+    python::json(python::script("certificates.py")?.arg(folder))?;
+    let passwords = folder.join("passwords");
+    let output = Command::new("mosquitto_passwd")
+        .args(["-b", "-c"])
+        .arg(&passwords)
+        .args([USER, PASSWORD])
+        .output()
+        .context("cannot start `mosquitto_passwd`")?;
+    succeeded("mosquitto_passwd", &output)?;
+    let file = |name: &str| folder.join(name).display().to_string();
+    let access = format!("allow_anonymous false\npassword_file {}", file("passwords"));
+    let [ca, certificate, key] = ["ca.pem", "server.pem", "server.key"].map(file);
+    Ok((access, format!("cafile {ca}\ncertfile {certificate}\nkeyfile {key}")))
 }
 
 fn run(folder: &Path, tcp_port: u16) -> Result<Process> {
