@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use config::Problems;
 use contract::{Cancel, DamagedRange, Readings};
 use energy::{BasisChoice, Explanations, Period};
 use model::CommitNumber;
@@ -39,6 +40,8 @@ pub struct Answer {
     pub commit: Option<CommitNumber>,
     /// What was wanted of the store and could not be read.
     pub damaged: Vec<DamagedRange>,
+    /// What is doubtful in the readings and can be settled in the plant file.
+    pub warnings: Problems,
 }
 
 /// Computes figures and keeps them.
@@ -89,7 +92,8 @@ impl FigureService {
         let metered = self.metered(plant, view.as_deref(), basics, cancel)?;
         let figures = kind.compute(&plant.inputs(&metered.meters, commit), period, basis)?;
         let damaged = metered.damaged.clone();
-        let answer = Answer { figures: Arc::new(figures), commit, damaged };
+        let warnings = plant.plant.check_resets(&metered.meters);
+        let answer = Answer { figures: Arc::new(figures), commit, damaged, warnings };
         self.kept().figures.put(key, answer.clone(), FIGURES_MAX);
         Ok(answer)
     }

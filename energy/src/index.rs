@@ -13,9 +13,11 @@ use crate::readings::{MeterReadings, ReadingCounts, ReadingsError, Register};
 use crate::validate::{Knot, OpenGap, Step, interpolate};
 
 mod builder;
+mod falls;
 mod segment;
 
 pub use builder::{IndexBuilder, NotUsed};
+pub use falls::DailyFalls;
 pub use segment::Segment;
 
 /// Length of a slot.
@@ -148,6 +150,11 @@ pub struct PeriodEnergy {
     pub end_reading: Option<Number>,
     /// How often the register went through its modulus inside.
     pub rollovers: u64,
+    /// How often it was set back to zero inside, as the plant file's `resets` says.
+    pub resets: u64,
+    /// Time between the last readings before those resets and the resets, in microseconds: what the register counted
+    /// then nobody read, and the energy is without it.
+    pub unread_before_resets_us: i64,
     /// Open gaps inside.
     pub open_gaps: Vec<OpenGap>,
     /// Energy between two readings across slots that have none: known as a sum, not spread.
@@ -276,7 +283,8 @@ impl Index {
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         let covered = slots.iter().filter(|slot| slot.energy.is_some()).count();
         let coverage = Coverage { covered: count(covered), expected: count(slots.len()) };
-        let Inside { open_gaps, rollover, estimated: ratio_estimated, .. } = self.inside(span);
+        let Inside { open_gaps, rollover, estimated: ratio_estimated, resets, unread_us, .. } =
+            self.inside(span);
         let Some((start, end)) = self.ends(span) else {
             return PeriodEnergy {
                 energy: None,
@@ -288,6 +296,8 @@ impl Index {
                 end: None,
                 end_reading: None,
                 rollovers: 0,
+                resets: 0,
+                unread_before_resets_us: 0,
                 open_gaps,
                 in_gaps: None,
             };
@@ -308,6 +318,8 @@ impl Index {
             end: Some(end.border),
             end_reading: Some(self.reading(end.raw_before)),
             rollovers: self.segments(span).iter().map(|segment| segment.rollovers).sum(),
+            resets,
+            unread_before_resets_us: unread_us,
             open_gaps,
             in_gaps: Some(self.number(digits - in_slots)),
         }
@@ -374,7 +386,8 @@ impl Index {
         };
         let value = before.value + part * next.ratio;
         let raw = self.register.shown(before.raw + part, next.step);
-        Some(At { value, raw, raw_before: raw, border })
+        let raw_before = if before.time == at { before.raw_before } else { raw };
+        Some(At { value, raw, raw_before, border })
     }
 
     /// Times of the readings on either side of the step that ends at knot `after`.
@@ -413,7 +426,11 @@ impl Index {
                 Step::Rise => {}
             }
             found.known |= knot.step != Step::Unknown;
-            found.estimated |= knot.estimated && knot.time < span.to;
+            found.estimated |= knot.estimated && knot.reset.is_none() && knot.time < span.to;
+            if let Some(unread_us) = knot.reset.filter(|_| knot.time <= span.to) {
+                found.resets += 1;
+                found.unread_us = found.unread_us.saturating_add(unread_us);
+            }
             before = knot.time;
         }
         found
@@ -430,6 +447,9 @@ struct Inside {
     estimated: bool,
     /// Whether any energy inside is known.
     known: bool,
+    /// How often the register was set back to zero, and the time before that no reading covers.
+    resets: u64,
+    unread_us: i64,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod number;
 pub mod period;
 pub mod plant;
 pub mod readings;
+pub mod resets;
 mod serial;
 mod sheet;
 pub mod source;

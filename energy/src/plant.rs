@@ -13,7 +13,10 @@ use serde::Serialize;
 
 use crate::coefficient::{EnergyClass, Registry, words};
 use crate::id::{KindId, MeterId, ProductId, SubjectId};
+use crate::index::DailyFalls;
 use crate::number::Number;
+use crate::resets::Resets;
+use crate::source::Meters;
 
 pub(crate) const CODE_PLANT: &str = "EN-C101";
 pub(crate) const CODE_REFERENCE: &str = "EN-C102";
@@ -21,6 +24,7 @@ pub(crate) const CODE_DUPLICATE: &str = "EN-C103";
 pub(crate) const CODE_UNIT: &str = "EN-C104";
 pub(crate) const CODE_COEFFICIENT: &str = "EN-C105";
 const CODE_POINT: &str = "EN-C106";
+const CODE_RESETS: &str = "EN-C107";
 
 words! {
     /// What a subject is.
@@ -155,6 +159,8 @@ pub struct Meter {
     pub modulus: Option<Decimal>,
     /// The most that the energy can rise in an hour, in `unit` after the ratio.
     pub rise_per_hour_max: Option<Decimal>,
+    /// When its register is set back to zero by the calendar; a fall at another time is an open gap.
+    pub resets: Option<Resets>,
     /// Whether readings of Uncertain quality count too.
     pub accept_uncertain: bool,
     /// By what readings are multiplied, from when; sorted, the first without a time.
@@ -265,6 +271,17 @@ impl Plant {
         Problems(unknown.map(unknown_point).collect())
     }
 
+    /// Names each meter once whose register falls to near zero at the same time on several days, which leaves an open gap
+    /// each time, with the setting that makes resets of them.
+    #[must_use]
+    pub fn check_resets(&self, meters: &Meters) -> Problems {
+        let falling = self.meters.iter().filter_map(|meter| {
+            let falls = meters.index(&meter.id)?.daily_falls(&self.time_zone)?;
+            Some(daily_falls(meter, &falls, &self.time_zone))
+        });
+        Problems(falling.collect())
+    }
+
     /// A subject by name.
     #[must_use]
     pub fn subject(&self, id: &SubjectId) -> Option<&Subject> {
@@ -315,6 +332,26 @@ fn unknown_point(meter: &Meter) -> Problem {
     point
         .problem(CODE_POINT, message)
         .help("compare with the points of the gateway (`nengliu-gateway status`), or wait for its first samples")
+}
+
+fn daily_falls(meter: &Meter, falls: &DailyFalls, zone: &TimeZone) -> Problem {
+    let DailyFalls { time, at_midnight } = falls;
+    let at = if *at_midnight { "midnight".to_owned() } else { time.strftime("%H:%M").to_string() };
+    let message = format!(
+        "meter `{}`: its register falls to near zero at about {at} on more than one day; each fall is an open gap",
+        meter.id
+    );
+    let zone = zone.iana_name().unwrap_or("the plant's time zone");
+    let help = match (&meter.resets, at_midnight) {
+        (None, true) => {
+            "if it is set back to zero each midnight, write `resets = \"daily\"` in this `[[meter]]`".to_owned()
+        }
+        _ => format!(
+            "a daily reset counts within 5 minutes of midnight in {zone}: set the clock of the meter, or read a register of it \
+             that is never set back"
+        ),
+    };
+    meter.point.problem(CODE_RESETS, message).help(help).warning()
 }
 
 impl EnergyKind {

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::id::MeterId;
 use crate::plant::{Meter, RatioChange, Replacement};
+use crate::resets::Resets;
 use crate::validate::Step;
 
 /// Powers of ten between the finest and the coarsest number of one meter: a mantissa of 64 bits times this many fits the
@@ -115,6 +116,7 @@ pub(crate) struct Register {
     pub(crate) ratios: Vec<(Option<Timestamp>, i128)>,
     /// (when, last index of the old meter, first of the new).
     pub(crate) replacements: Vec<(Timestamp, i128, i128)>,
+    pub(crate) resets: Option<Resets>,
 }
 
 impl Register {
@@ -131,8 +133,15 @@ impl Register {
             }
             (stated, found) => stated.or(found),
         };
-        Self::of(exponent, modulus, meter.rise_per_hour_max, &meter.ratios, &meter.replacements)
-            .ok_or_else(|| ReadingsError::Digits { meter: meter.id.clone() })
+        let of = Self::of(
+            exponent,
+            modulus,
+            meter.rise_per_hour_max,
+            &meter.ratios,
+            &meter.replacements,
+        );
+        let of = of.ok_or_else(|| ReadingsError::Digits { meter: meter.id.clone() })?;
+        Ok(Self { resets: meter.resets.clone(), ..of })
     }
 
     fn of(
@@ -164,6 +173,7 @@ impl Register {
                 .iter()
                 .map(|one| Some((one.at, raw_at(one.old_final)?, raw_at(one.new_initial)?)))
                 .collect::<Option<_>>()?,
+            resets: None,
         })
     }
 

@@ -16,6 +16,7 @@ use crate::number::Number;
 use crate::period::{Period, Span};
 use crate::plant::{EnergyKind, Meter, MeterRole, Plant, RatioChange, Replacement};
 use crate::readings::{MeterReadings, ReadingsError};
+use crate::resets::ResetInterval;
 
 mod levels;
 
@@ -110,6 +111,9 @@ pub struct MeterPart {
     /// The most that its energy can rise in an hour, in its unit after the ratio; without it, only what is taken back is
     /// known to be a spike.
     pub rise_per_hour_max: Option<Decimal>,
+    /// How often its register is set back to zero, as the plant file states it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resets: Option<ResetInterval>,
     /// Its replacements in that time, from the first instant to the first after it.
     pub replacements: Vec<Replacement>,
     /// The runs of one meter and one ratio that its energy is the sum of.
@@ -342,6 +346,7 @@ impl Inputs<'_> {
                     ratios: meter.ratios.clone(),
                     modulus: index.map_or(meter.modulus.map(Number::from), Index::modulus),
                     rise_per_hour_max: meter.rise_per_hour_max,
+                    resets: meter.resets.as_ref().map(|resets| resets.interval),
                     replacements: replacements_in(meter, span),
                     segments: index.map(|index| index.segments(span)).unwrap_or_default(),
                     span,

@@ -8,8 +8,9 @@
 use model::Timestamp;
 use serde::Serialize;
 
-use crate::index::SLOT_MICROS;
+use crate::index::{NEIGHBOURS_MAX_MICROS, SLOT_MICROS};
 use crate::readings::Register;
+use crate::resets::{Crossing, Reset};
 
 /// Over how many changes of the register a return to its way is looked for, after a reading that does not follow. A
 /// register that stands still, at zero for days, uses none of them up.
@@ -52,8 +53,10 @@ pub(crate) struct Knot {
     pub(crate) rise: i128,
     /// Ratio of that step.
     pub(crate) ratio: i128,
-    /// Whether the index here was interpolated, for a change of ratio between two readings.
+    /// Whether no reading is of this instant: the index was interpolated for a change of ratio, or a reset was due.
     pub(crate) estimated: bool,
+    /// The register was set back to zero here: the time before it, in microseconds, that no reading covers.
+    pub(crate) reset: Option<i64>,
 }
 
 /// Energy that is unknown between two readings.
@@ -86,6 +89,8 @@ pub(crate) struct Walker {
     changes: usize,
     /// Replacements that are still to come.
     replacements_done: usize,
+    /// The midnight of the newest reset: each takes place once.
+    reset_due: Option<Timestamp>,
     /// Knots up to here need not be looked at again.
     merged: usize,
     keep_all: bool,
@@ -100,6 +105,7 @@ impl Walker {
             dropped: Vec::new(),
             changes: 0,
             replacements_done: 0,
+            reset_due: None,
             merged: 0,
             keep_all,
             walked: Walked::default(),
@@ -153,7 +159,8 @@ impl Walker {
 
     fn advance(&mut self, register: &Register, interpolation_max_micros: i64, last: bool) {
         let Walked { knots, untrusted } = std::mem::take(&mut self.walked);
-        let mut way = Way { register, interpolation_max_micros, knots, untrusted };
+        let reset_due = self.reset_due;
+        let mut way = Way { register, interpolation_max_micros, reset_due, knots, untrusted };
         let mut done = 0;
         let newest = self.points.last().map(|point| point.0);
         while let Some(&(at, old_final, new_initial)) =
@@ -180,7 +187,8 @@ impl Walker {
         self.points.drain(..done);
         self.dropped.drain(..done);
         self.changes = self.points.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
-        let Way { knots, untrusted, .. } = way;
+        let Way { knots, untrusted, reset_due, .. } = way;
+        self.reset_due = reset_due;
         self.walked = Walked { knots, untrusted };
         if !self.keep_all {
             self.merge();
@@ -215,7 +223,10 @@ fn slot_of(time: Timestamp) -> i64 {
 
 /// Whether a knot between two others of its slot tells nothing that they do not.
 fn joins(before: &Knot, knot: &Knot, next: &Knot) -> bool {
-    let plain = |one: &Knot| one.step == Step::Rise && !one.estimated && one.raw == one.raw_before;
+    let plain = |one: &Knot| {
+        let goes_on = one.raw == one.raw_before && one.reset.is_none();
+        one.step == Step::Rise && !one.estimated && goes_on
+    };
     slot_of(before.time) == slot_of(next.time)
         && plain(knot)
         && plain(next)
@@ -226,6 +237,7 @@ fn joins(before: &Knot, knot: &Knot, next: &Knot) -> bool {
 struct Way<'a> {
     register: &'a Register,
     interpolation_max_micros: i64,
+    reset_due: Option<Timestamp>,
     knots: Vec<Knot>,
     untrusted: u64,
 }
@@ -260,6 +272,7 @@ impl Way<'_> {
                     at += count;
                     continue;
                 }
+                Next::Reset(reset) => self.reset(point, reset),
                 Next::Open => self.push(point, Step::Unknown, 0),
             }
             at += 1;
@@ -270,32 +283,56 @@ impl Way<'_> {
     /// What becomes of a reading: R1, R4, R4b, R6, R13. `fall` is the first of the later ones that is below the one
     /// before it.
     fn next(&self, last: Point, point: Point, later: &[Point], fall: Option<usize>) -> Next {
-        let step = self.rise(last, point);
+        let reached = self.reached(last, point);
         let unbounded = self.register.rise_per_hour_max.is_none();
-        match step {
+        let later = match reached {
+            // A dip at the time of a reset is back on the old way by the end of that time. Later, the register may well
+            // stand where it stood before the reset.
+            Some(Reached::Reset(reset)) => {
+                let upto = later.partition_point(|(time, _)| *time <= reset.closes());
+                later.get(..upto).unwrap_or_default()
+            }
             // Without a bound a dip near the modulus looks like a rollover: a return to the old way tells them apart.
-            Some((Step::Rollover, _)) if unbounded => {}
+            Some(Reached::Rollover(_)) if unbounded => later,
             // And a spike looks like a rise: what is taken back at once was none.
-            Some((Step::Rise, rise)) if unbounded => {
-                let spike = fall.and_then(|fall| spike_before_return(last, point, later, fall));
+            Some(Reached::Rise(rise)) if unbounded => {
+                let spike =
+                    fall.and_then(|fall| self.spike_before_return(last, point, later, fall));
                 return spike.map_or(Next::Follow(Step::Rise, rise), Next::Skip);
             }
-            Some((step, rise)) => return Next::Follow(step, rise),
-            None => {}
-        }
-        match (self.suspects_before_return(last, point, later), step) {
+            Some(reached) => return reached.next(),
+            None => later,
+        };
+        match (self.suspects_before_return(last, point, later), reached) {
             (Some(count), _) => Next::Skip(count),
-            (None, Some((step, rise))) => Next::Follow(step, rise),
+            (None, Some(reached)) => reached.next(),
             (None, None) => Next::Open,
         }
     }
 
+    /// How a later reading was reached from an earlier one, if that is plausible.
+    fn reached(&self, from: Point, to: Point) -> Option<Reached> {
+        let Some(resets) = &self.register.resets else { return self.rise(from, to) };
+        let bounded = self.register.rise_per_hour_max.is_some();
+        let reset = match resets.between(from, to) {
+            Crossing::Reset(reset) => reset,
+            // The whole register was counted since, where that is possible at all.
+            Crossing::Unclear(reset) if bounded => reset,
+            Crossing::Unclear(_) => return None,
+            Crossing::None => return self.rise(from, to),
+        };
+        let since = reset.opens().max(from.0);
+        let micros = i128::from(to.0.micros_since(since));
+        let once = self.reset_due != Some(reset.due);
+        (once && self.plausible(to.1, since, micros)).then_some(Reached::Reset(reset))
+    }
+
     /// The rise from one reading to a later one, if it is plausible.
-    fn rise(&self, from: Point, to: Point) -> Option<(Step, i128)> {
+    fn rise(&self, from: Point, to: Point) -> Option<Reached> {
         let micros = i128::from(to.0.micros_since(from.0));
         let direct = to.1 - from.1;
         if direct >= 0 {
-            return self.plausible(direct, from.0, micros).then_some((Step::Rise, direct));
+            return self.plausible(direct, from.0, micros).then_some(Reached::Rise(direct));
         }
         let modulus = self.register.modulus?;
         if from.1 >= modulus || to.1 < 0 {
@@ -303,7 +340,7 @@ impl Way<'_> {
         }
         let through = modulus + direct;
         let small = self.register.rise_per_hour_max.is_some() || through <= modulus / ROLLOVER_PART;
-        (small && self.plausible(through, from.0, micros)).then_some((Step::Rollover, through))
+        (small && self.plausible(through, from.0, micros)).then_some(Reached::Rollover(through))
     }
 
     /// Whether the physical bound, where there is one, allows a rise; one unit of the register is always allowed, since
@@ -326,13 +363,14 @@ impl Way<'_> {
             if changes > LOOK_AHEAD_MAX {
                 break;
             }
-            let back = match self.rise(last, point) {
-                Some((Step::Rollover, _)) => self.register.rise_per_hour_max.is_some(),
-                Some(_) => true,
-                None => false,
+            let back = match self.reached(last, point) {
+                Some(Reached::Rollover(_)) => self.register.rise_per_hour_max.is_some(),
+                Some(Reached::Rise(_)) => true,
+                Some(Reached::Reset(_)) | None => false,
             };
-            let follows = match self.rise(suspect, point) {
-                None => false,
+            let follows = match self.reached(suspect, point) {
+                // Of a spike at the time of a reset the old way tells more.
+                None | Some(Reached::Reset(_)) => false,
                 // Without a bound any rise is possible; one that takes back most of the fall at once, to where the
                 // register was, is the return. One that does not cross that is climbing.
                 Some(_) if self.register.rise_per_hour_max.is_none() => {
@@ -349,6 +387,43 @@ impl Way<'_> {
         None
     }
 
+    /// How many readings, `first` being the first, stand on a rise that a later one takes back: the register fell again by
+    /// more than half of the rise, to no less than it showed before, and the rise was most of what it fell from. A register
+    /// that rose in many steps and then fell was no spike: its fall is for the operator. `fall` is the first later reading
+    /// below the one before it; up to there they only rise.
+    fn spike_before_return(
+        &self,
+        last: Point,
+        first: Point,
+        later: &[Point],
+        fall: usize,
+    ) -> Option<usize> {
+        let rise = first.1 - last.1;
+        let most = |peak: i128| rise > (peak - last.1) / 2;
+        let peak = fall.checked_sub(1).and_then(|before| later.get(before)).unwrap_or(&first).1;
+        let mut changes = 0;
+        let mut before = first;
+        for (index, &point) in later.iter().enumerate() {
+            changes += usize::from(point.1 != before.1);
+            if changes > LOOK_AHEAD_MAX || !most(peak.max(point.1)) {
+                return None;
+            }
+            if first.1 - point.1 > rise / 2 {
+                // Lower than before the rise, it tells nothing about the rise; nor does a reset of what stood until then.
+                let spike = point.1 >= last.1 && !self.is_reset_after(first.0, before, point);
+                return spike.then_some(index + 1);
+            }
+            before = point;
+        }
+        None
+    }
+
+    /// Whether a register that had risen by `risen` was then set back to zero between two readings.
+    fn is_reset_after(&self, risen: Timestamp, from: Point, to: Point) -> bool {
+        let crossing = self.register.resets.as_ref().map(|resets| resets.between(from, to));
+        matches!(crossing, Some(Crossing::Reset(reset)) if risen < reset.opens())
+    }
+
     /// Starts a way, at the first reading or with a new meter.
     fn begin(&mut self, point: Point) {
         match self.knots.last_mut() {
@@ -359,9 +434,34 @@ impl Way<'_> {
 
     /// Ends the way of an old meter at its final index.
     fn close(&mut self, point: Point) {
-        match self.last().and_then(|last| self.rise(last, point)) {
-            Some((step, rise)) => self.push(point, step, rise),
-            None => self.push(point, Step::Unknown, 0),
+        match self.last().and_then(|last| self.reached(last, point)).map(Reached::next) {
+            Some(Next::Follow(step, rise)) => self.push(point, step, rise),
+            Some(Next::Reset(reset)) => self.reset(point, reset),
+            _ => self.push(point, Step::Unknown, 0),
+        }
+    }
+
+    /// The register was set back to zero on its way to a reading. What it counted between its last reading and the reset
+    /// no reading tells: it is not counted. Between neighbours that is named with the figure; after a longer time without
+    /// readings it is an open gap.
+    fn reset(&mut self, point: Point, reset: Reset) {
+        self.reset_due = Some(reset.due);
+        let Some(&last) = self.knots.last() else { return self.begin(point) };
+        let mut unread = 0;
+        if reset.at > last.time {
+            let near = point.0.micros_since(last.time) <= NEIGHBOURS_MAX_MICROS;
+            if near {
+                unread = reset.at.micros_since(last.time);
+            }
+            let step = if near { Step::Rise } else { Step::Unknown };
+            self.push((reset.at, last.raw), step, 0);
+        }
+        if let Some(knot) = self.knots.last_mut() {
+            (knot.raw, knot.reset) = (0, Some(unread));
+            knot.estimated |= last.time < reset.at && reset.at < point.0;
+        }
+        if reset.at < point.0 {
+            self.push(point, Step::Rise, point.1);
         }
     }
 
@@ -378,6 +478,7 @@ impl Way<'_> {
                 rise: 0,
                 ratio,
                 estimated: false,
+                reset: None,
             };
             self.knots.push(knot);
             return;
@@ -393,6 +494,7 @@ impl Way<'_> {
                 rise: 0,
                 ratio: self.register.ratio_at(point.0),
                 estimated: false,
+                reset: None,
                 ..last
             }),
         }
@@ -434,32 +536,27 @@ fn decided(points: &[Point]) -> usize {
     0
 }
 
-/// How many readings, `first` being the first, stand on a rise that a later one takes back: the register fell again by
-/// more than half of the rise, to no less than it showed before, and the rise was most of what it fell from. A register
-/// that rose in many steps and then fell was no spike: its fall is for the operator. `fall` is the first later reading
-/// below the one before it; up to there they only rise.
-fn spike_before_return(last: Point, first: Point, later: &[Point], fall: usize) -> Option<usize> {
-    let rise = first.1 - last.1;
-    let most = |peak: i128| rise > (peak - last.1) / 2;
-    let peak = fall.checked_sub(1).and_then(|before| later.get(before)).unwrap_or(&first).1;
-    let mut changes = 0;
-    let mut before = first;
-    for (index, &point) in later.iter().enumerate() {
-        changes += usize::from(point.1 != before.1);
-        if changes > LOOK_AHEAD_MAX || !most(peak.max(point.1)) {
-            return None;
+/// How a reading follows from an earlier one.
+#[derive(Clone, Copy)]
+enum Reached {
+    Rise(i128),
+    Rollover(i128),
+    Reset(Reset),
+}
+
+impl Reached {
+    fn next(self) -> Next {
+        match self {
+            Self::Rise(rise) => Next::Follow(Step::Rise, rise),
+            Self::Rollover(rise) => Next::Follow(Step::Rollover, rise),
+            Self::Reset(reset) => Next::Reset(reset),
         }
-        if first.1 - point.1 > rise / 2 {
-            // Lower than before the rise, it tells nothing about the rise.
-            return (point.1 >= last.1).then_some(index + 1);
-        }
-        before = point;
     }
-    None
 }
 
 enum Next {
     Follow(Step, i128),
+    Reset(Reset),
     Skip(usize),
     Open,
 }
@@ -468,7 +565,8 @@ fn following(from: Knot, to: Point, step: Step, rise: i128, register: &Register)
     let ratio = register.ratio_at(from.time);
     let value = from.value.checked_add(rise.checked_mul(ratio)?)?;
     let (time, raw) = to;
-    Some(Knot { time, raw, raw_before: raw, value, step, rise, ratio, estimated: false })
+    let (estimated, reset) = (false, None);
+    Some(Knot { time, raw, raw_before: raw, value, step, rise, ratio, estimated, reset })
 }
 
 /// The part of `rise` that belongs before `at`: the *index* at that time by linear interpolation, rounded to the

@@ -8,6 +8,7 @@ use super::*;
 use crate::plant::Plant;
 use crate::readings::Reading;
 
+mod resets;
 mod segments;
 mod spikes;
 mod streaming;
@@ -15,13 +16,17 @@ mod streaming;
 const THREE_DAYS: i64 = 3 * 24 * 3_600_000_000;
 
 fn meter(lines: &str) -> Meter {
+    plant("Asia/Shanghai", lines).meters.remove(0)
+}
+
+fn plant(zone: &str, lines: &str) -> Plant {
     let text = format!(
-        "[plant]\nenterprise = \"acme\"\ntime_zone = \"Asia/Shanghai\"\n\
+        "[plant]\nenterprise = \"acme\"\ntime_zone = \"{zone}\"\n\
          [[energy_kind]]\nid = \"electricity\"\nunit = \"kWh\"\nrule_set = \"GB/T 2589\"\nedition = \"2020\"\n\
          [[meter]]\nid = \"m\"\npoint = \"acme/m\"\nenergy_kind = \"electricity\"\nrole = \"incoming\"\nunit = \"kWh\"\n{lines}"
     );
     let plant = Plant::read(&SourceFile::new("plant.toml", text));
-    plant.map_err(|problems| problems.to_string()).unwrap().meters.remove(0)
+    plant.map_err(|problems| problems.to_string()).unwrap()
 }
 
 fn time(text: &str) -> Timestamp {
@@ -426,6 +431,8 @@ const LINES: &[&str] = &[
     "modulus = 1000000\nrise_per_hour_max = 200000\n",
     "modulus = 1000000\n[[meter.ratio]]\nct = 40\n[[meter.ratio]]\nfrom = 2024-01-31T22:17:00+08:00\nct = 60\npt = 0.1\n",
     "[[meter.replacement]]\nat = 2024-01-31T22:30:00+08:00\nold_final = 999999\nnew_initial = 3\n",
+    "resets = \"daily\"\n",
+    "modulus = 1000000\nrise_per_hour_max = 200000\nresets = \"daily\"\n",
 ];
 
 fn number(energy: &PeriodEnergy) -> Number {

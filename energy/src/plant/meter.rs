@@ -3,9 +3,10 @@
 use config::{Problems, Spanned, Table};
 use model::{Decimal, PointId, Timestamp};
 
-use super::read::{Defaults, id, optional_id, optional_positive, unit, word};
+use super::read::{Defaults, id, optional_id, optional_positive, optional_word, unit, word};
 use super::{CODE_PLANT, Meter, MeterRole, RatioChange, Replacement};
 use crate::id::{KindId, MeterId, SubjectId};
+use crate::resets::{ResetInterval, Resets};
 
 /// A meter whose references are not checked yet.
 pub(super) struct MeterDraft {
@@ -40,6 +41,8 @@ pub(super) fn meter(
     let parent = optional_id::<MeterId>(table, "parent", problems);
     let modulus = optional_positive(table, "modulus", problems).map(|found| found.value);
     let rise = optional_positive(table, "rise_per_hour_max", problems).map(|found| found.value);
+    let resets = optional_word::<ResetInterval>(table, "resets", problems)
+        .map(|found| Resets { interval: found.value, time_zone: defaults.time_zone.clone() });
     let accept_uncertain = table.or("accept_uncertain", false, problems);
     let ratios = ratios(table, problems);
     let replacements = replacements(table, problems);
@@ -62,6 +65,7 @@ pub(super) fn meter(
         unit: unit.value,
         modulus,
         rise_per_hour_max: rise,
+        resets,
         accept_uncertain,
         ratios,
         replacements,

@@ -21,6 +21,7 @@ const INTERPOLATION_MAX: Duration = Duration::from_hours(3 * 24);
 /// What `[plant]` says and other sections take as their default.
 pub(super) struct Defaults {
     pub(super) enterprise: SubjectId,
+    pub(super) time_zone: TimeZone,
     pub(super) rule_set: Option<String>,
     pub(super) edition: Option<String>,
 }
@@ -115,7 +116,8 @@ fn header(table: &mut Table, problems: &mut Problems) -> Option<(Plant, Defaults
         coefficients: Registry::shipped(),
         warnings: Problems::default(),
     };
-    Some((plant, Defaults { enterprise, rule_set, edition }))
+    let time_zone = plant.time_zone.clone();
+    Some((plant, Defaults { enterprise, time_zone, rule_set, edition }))
 }
 
 fn time_zone(zone: &Spanned<String>, problems: &mut Problems) -> Option<TimeZone> {

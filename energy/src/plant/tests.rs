@@ -192,3 +192,20 @@ fn names_all_problems_at_once() {
     let problems = read(text).map(|_| ()).unwrap_err();
     assert!(problems.0.len() >= 2, "{problems}");
 }
+
+#[test]
+fn a_word_that_is_no_interval_of_resets_is_named() {
+    let with = |word: &str| format!("modulus = 100000.0\nresets = \"{word}\"");
+    for word in ["daily", "monthly"] {
+        let text = GOOD.replacen("modulus = 100000.0", &with(word), 1);
+        let plant = Plant::read(&SourceFile::new("plant.toml", text)).unwrap();
+        let resets = plant.meters[0].resets.clone().unwrap();
+        assert_eq!(resets.interval.word(), word);
+        assert_eq!(resets.time_zone.iana_name(), Some("Asia/Shanghai"));
+    }
+    bad(
+        "modulus = 100000.0",
+        &with("midnight"),
+        "EN-C101 plant.toml:37:10: `resets`: `midnight` is not known here: expected one of daily, monthly",
+    );
+}

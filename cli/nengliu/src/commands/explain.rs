@@ -33,6 +33,7 @@ fn explained(args: &ExplainArgs) -> Result<u8, u8> {
         .map_err(|e| source::no_figures(&e))?
         .map_err(|nearest| unknown(&args.figure, &nearest))?;
     source::damaged(&answer.damaged);
+    source::doubtful(&answer.warnings);
     let found = energy::explain(&answer.figures.explanations, &args.figure);
     let missing = answer.figures.missing.clone();
     let missing = needed(&plant.plant, &found, missing);
@@ -190,7 +191,20 @@ fn meter(part: &MeterPart) -> String {
     if let Some(in_gaps) = &energy.in_gaps {
         text = format!("{text}; {in_gaps} {} across slots without readings", part.unit);
     }
+    if energy.resets > 0 {
+        let every = part.resets.map_or("", energy::resets::ResetInterval::word);
+        let unread = seconds(energy.unread_before_resets_us);
+        text = format!(
+            "{text}; set back to zero {} times ({every}), what was counted in the {unread} between the last readings and \
+             the resets is not known and not in it",
+            energy.resets
+        );
+    }
     text + &not_used
+}
+
+fn seconds(micros: i64) -> String {
+    format!("{} s", micros / 1_000_000)
 }
 
 /// What happened to a meter in the period, in the order of time: with it the energy can be computed again by hand.

@@ -24,6 +24,7 @@ fn figures(args: &KpiArgs) -> Result<u8, u8> {
         .figures(&plant, args.table.kpi(), period, basis(args.basis), &Cancel::default())
         .map_err(|e| source::no_figures(&e))?;
     source::damaged(&answer.damaged);
+    source::doubtful(&answer.warnings);
     let KpiFigures { grid, json, missing, .. } = answer.figures.as_ref();
     let bytes = match args.format {
         KpiFormat::Text => report::text(grid).into_bytes(),

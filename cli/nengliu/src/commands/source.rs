@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use analytics::{FigureService, FiguresError, PlantFiles, ReadError};
+use config::Problems;
 use contract::{DamagedRange, Readings};
 use energy::MissingCoefficient;
 use lake::Snapshot;
@@ -55,9 +56,7 @@ pub(super) fn open(args: &SourceArgs) -> Result<(PlantFiles, FigureService), u8>
         eprintln!("{}", render_problems(&problems));
         exit::CONFIG
     })?;
-    if !plant.plant.warnings.0.is_empty() {
-        eprintln!("{}", render_problems(&plant.plant.warnings));
-    }
+    doubtful(&plant.plant.warnings);
     let Some(lake) = lake else {
         if !plant.plant.meters.is_empty() {
             eprintln!(
@@ -69,6 +68,13 @@ pub(super) fn open(args: &SourceArgs) -> Result<(PlantFiles, FigureService), u8>
     let lake: Arc<dyn Readings> = Arc::new(snapshot(&lake)?);
     let service = FigureService::new(Some(lake)).as_of(args.as_of.map(CommitNumber));
     Ok((plant, service))
+}
+
+/// Names what is doubtful but not wrong.
+pub(super) fn doubtful(warnings: &Problems) {
+    if !warnings.0.is_empty() {
+        eprintln!("{}", render_problems(warnings));
+    }
 }
 
 /// Names what could not be read.

@@ -78,10 +78,13 @@ fn write_figures(
     let plant = PlantFiles::load(&settings.plant).map_err(|problems| problems.to_string())?;
     let table1 = analytics::kpi("table1").ok_or("there is no Table 1")?;
     std::fs::create_dir_all(&settings.figures_folder).map_err(|e| e.to_string())?;
+    let mut warnings = plant.plant.warnings.clone();
     for period in this_and_last_month(now, &plant.plant.time_zone) {
         let answer = service
             .figures(&plant, table1, period, BasisChoice::Both, &Cancel::default())
             .map_err(|e| e.to_string())?;
+        // Both months tell it of a meter; it is said once.
+        warnings.append(answer.warnings);
         for range in &answer.damaged {
             tracing::warn!(%period, reason = range.reason, "figures lack rows that cannot be read");
         }
@@ -94,7 +97,6 @@ fn write_figures(
         std::fs::rename(&unfinished, &path).map_err(|e| e.to_string())?;
         tracing::debug!("{}", report::text(&answer.figures.grid));
     }
-    let warnings = &plant.plant.warnings;
     Ok(if warnings.0.is_empty() { String::new() } else { warnings.to_string() })
 }
 
