@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::{Committed, LogKey, Watermark};
-use tokio::sync::mpsc;
+use contract::{Committed, LogKey, StoreDamage, Watermark};
+use tokio::sync::{mpsc, watch};
 
 use crate::admit::Work;
 use crate::quarantine::Quarantine;
+use crate::status::{DamageStatus, IngestStatus};
 use contract::{Store, StoreError};
 
 /// The store is maintained at least this often, also when nothing is committed.
@@ -26,14 +27,18 @@ pub(crate) struct Failed {
     pub(crate) watermarks: Option<BTreeMap<LogKey, Watermark>>,
 }
 
-/// Commits until `work` ends, one at a time; answers each before it maintains the store.
+/// Commits until `work` ends, one at a time; answers each before it maintains the store. What the store cannot read is
+/// told in `status`.
 pub(crate) async fn run(
     mut store: Box<dyn Store>,
     quarantine: Option<Quarantine>,
     mut work: mpsc::Receiver<Arc<Work>>,
     done: mpsc::Sender<Outcome>,
+    status: watch::Sender<IngestStatus>,
 ) {
+    let mut told = StoreDamage::default();
     loop {
+        tell_damage(store.as_mut(), &mut told, &status).await;
         let next = tokio::time::timeout(IDLE_MAINTENANCE, work.recv()).await;
         match next {
             Ok(Some(work)) => {
@@ -61,6 +66,23 @@ pub(crate) async fn run(
                 "store was not maintained, it is tried again"
             );
         }
+    }
+}
+
+/// Brings the status up to what the store says of itself.
+async fn tell_damage(
+    store: &mut dyn Store,
+    told: &mut StoreDamage,
+    status: &watch::Sender<IngestStatus>,
+) {
+    match store.damage().await {
+        Ok(damage) if damage == *told => {}
+        Ok(damage) => {
+            status.send_modify(|status| status.store_damage = DamageStatus::from(&damage));
+            *told = damage;
+        }
+        // What keeps a store from answering fails its next commit, too, and is told there.
+        Err(e) => tracing::debug!(error = model::error_chain(e.as_ref()), "damage is not known"),
     }
 }
 

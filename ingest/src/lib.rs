@@ -30,4 +30,6 @@ mod stored;
 pub use error::{IngestEnded, IngestError};
 pub use run::{Ingest, IngestHost};
 pub use settings::{BrokerSettings, IngestSettings, UrlBroker};
-pub use status::{CommitNotice, IngestStatus, LogStatus};
+pub use status::{
+    CommitNotice, DamageStatus, DamagedPartStatus, IngestStatus, LogStatus, LostFramesStatus,
+};

@@ -18,7 +18,7 @@ use crate::inbox::{Inbound, InboxReader, inbox};
 use crate::outbox::Outbox;
 use crate::quarantine::{QUARANTINE_BYTES_MAX, QUARANTINE_FRAMES_MAX, Quarantine, Used};
 use crate::settings::IngestSettings;
-use crate::status::{CommitNotice, IngestStatus, LogStatus};
+use crate::status::{CommitNotice, DamageStatus, IngestStatus, LogStatus};
 use crate::stored::Stored;
 use contract::{AdmittedFrame, Cancel, Dictionaries, Readings, Store, StoreError};
 
@@ -91,9 +91,16 @@ impl Ingest {
         let tcp_port = broker.tcp_port();
         let (work, work_queue) = mpsc::channel(1);
         let (done_sender, done) = mpsc::channel(1);
-        let committer = tokio::spawn(committer::run(store, quarantine, work_queue, done_sender));
+        let store_damage = DamageStatus::from(&store.damage().await.map_err(IngestError::Store)?);
         let (status_sender, status) =
-            watch::channel(IngestStatus { last_commit, ..IngestStatus::default() });
+            watch::channel(IngestStatus { last_commit, store_damage, ..IngestStatus::default() });
+        let committer = tokio::spawn(committer::run(
+            store,
+            quarantine,
+            work_queue,
+            done_sender,
+            status_sender.clone(),
+        ));
         let commit_notice = CommitNotice { commit: last_commit, rows: 0 };
         let (commits_sender, commits) = watch::channel(commit_notice);
         let (failure_sender, failure) = watch::channel(None);

@@ -1,5 +1,6 @@
 //! How ingest is, for people and for programs. Must never hold anything that ingest itself needs.
 
+use contract::{DamagedPart, LostFrames, StoreDamage};
 use model::{CommitNumber, GatewayId, LogId, Sequence, Timestamp};
 use serde::Serialize;
 
@@ -24,6 +25,76 @@ pub struct LogStatus {
     pub opened: bool,
 }
 
+/// What the store holds and cannot read: rows that were acknowledged and count as lost while it is so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DamageStatus {
+    /// Damaged parts, in all.
+    pub parts: u64,
+    /// Rows in them.
+    pub rows_lost: u64,
+    /// The parts, those with rows first; [`contract::damage`] bounds how many.
+    pub named: Vec<DamagedPartStatus>,
+}
+
+/// A damaged part of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedPartStatus {
+    /// Its name; of a file its path.
+    pub name: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// Rows in it.
+    pub rows_lost: u64,
+    /// First and last point of them.
+    pub points: Option<(String, String)>,
+    /// First and last source time of them.
+    pub times: Option<(Timestamp, Timestamp)>,
+    /// The frames that they came in.
+    pub frames: Vec<LostFramesStatus>,
+}
+
+/// A range of frames of one log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LostFramesStatus {
+    /// The gateway; `None` where the part has rows of too many logs to name them.
+    pub gateway: Option<GatewayId>,
+    /// The life of its spool.
+    pub log_id: Option<LogId>,
+    /// First frame.
+    pub first: Sequence,
+    /// Last frame.
+    pub last: Sequence,
+}
+
+impl From<&StoreDamage> for DamageStatus {
+    fn from(damage: &StoreDamage) -> Self {
+        let named = damage.named.iter().map(DamagedPartStatus::from).collect();
+        Self { parts: damage.parts, rows_lost: damage.rows, named }
+    }
+}
+
+impl From<&DamagedPart> for DamagedPartStatus {
+    fn from(part: &DamagedPart) -> Self {
+        let lost = part.lost.as_ref();
+        let frames = lost.map(|lost| lost.frames.iter().map(LostFramesStatus::from).collect());
+        Self {
+            name: part.name.clone(),
+            what: part.what.clone(),
+            rows_lost: lost.map_or(0, |lost| lost.rows),
+            points: lost.map(|lost| lost.points.clone()),
+            times: lost.map(|lost| lost.times),
+            frames: frames.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<&LostFrames> for LostFramesStatus {
+    fn from(frames: &LostFrames) -> Self {
+        let (gateway, log_id) = frames.log.clone().unzip();
+        Self { gateway, log_id, first: frames.first, last: frames.last }
+    }
+}
+
 /// The state of ingest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct IngestStatus {
@@ -35,6 +106,8 @@ pub struct IngestStatus {
     pub last_commit: CommitNumber,
     /// When it was made; `None` when not in this run.
     pub last_commit_at: Option<Timestamp>,
+    /// What the store cannot read.
+    pub store_damage: DamageStatus,
     /// Counts of this run.
     pub counters: Counters,
     /// Live topics that are kept.

@@ -69,7 +69,7 @@ impl Writer {
         };
         let points = names.iter().map(point).collect();
         let dictionary = Arc::new(Dictionary::new(points).expect("a dictionary"));
-        let lake =
+        let mut lake =
             Lake::open(folder, LakeOptions::new(Arc::new(StandingClock))).await.expect("a lake");
         lake.put_dictionary(&dictionary).await.expect("a dictionary is kept");
         Self { lake, dictionary, sequence: 0 }

@@ -2,6 +2,7 @@
 //!
 //! Each check gets a store of its own. It panics with what was expected and found.
 
+mod damaged;
 mod drafts;
 pub mod plant;
 mod reading;
@@ -21,6 +22,11 @@ pub trait Engine: Send {
     async fn open(&mut self) -> Box<dyn Store>;
     /// Its newest version, for reading, also while it is open for writing.
     async fn readings(&mut self) -> Arc<dyn Readings>;
+    /// Makes a part that holds rows unreadable while the store is closed, in a way that it notices when it is opened
+    /// again; `false` where an engine has no parts.
+    async fn harm(&mut self) -> bool {
+        false
+    }
 }
 
 /// Makes engines, each with an empty store.
@@ -52,6 +58,8 @@ pub async fn run(make: Make<'_>) {
         drafts::a_commit_that_was_dropped_is_whole_or_not_there,
         drafts::dictionaries_are_kept_and_their_uses_noted,
         drafts::dictionaries_side_by_side_are_noted_once,
+        damaged::a_sound_store_has_no_damage,
+        damaged::rows_that_cannot_be_read_are_counted_and_their_frames_named,
         reading::columns_are_those_of_the_contract,
         reading::values_of_each_type_come_back_exactly,
         reading::qualities_come_back_as_words_and_codes,

@@ -7,6 +7,7 @@
 pub mod book;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod damage;
 pub mod draft;
 pub mod error;
 #[cfg(feature = "conformance")]
@@ -15,6 +16,7 @@ pub mod readings;
 pub mod store;
 
 pub use book::{DictionaryUse, LogBook, Plan};
+pub use damage::{DamagedPart, LostFrames, LostRows, StoreDamage};
 pub use draft::{AdmittedFrame, CommitDraft, Committed, LogKey, Watermark, WatermarkMove};
 pub use error::{DraftError, DraftFault, StoreError};
 pub use readings::{

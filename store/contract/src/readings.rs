@@ -6,6 +6,7 @@
 //! with the answer. What cannot be read is no error of the whole: its range is named beside the rows.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +15,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use model::{CommitNumber, PointId, Timestamp};
 
 use crate::book::DictionaryUse;
+use crate::damage::LostFrames;
 use crate::draft::{LogKey, Watermark};
 use crate::error::StoreError;
 use crate::store::Dictionaries;
@@ -184,6 +186,9 @@ impl Request {
     }
 }
 
+/// Logs that the text of a [`DamagedRange`] names.
+const FRAMES_TOLD_MAX: usize = 16;
+
 /// Rows that an engine holds and could not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedRange {
@@ -193,8 +198,29 @@ pub struct DamagedRange {
     pub times: (Timestamp, Timestamp),
     /// How many there are, where that is known.
     pub rows: Option<u64>,
+    /// The frames, by log, that have rows in the damaged part; these rows may be a part of them.
+    pub frames: Vec<LostFrames>,
     /// What is wrong, and where.
     pub reason: String,
+}
+
+impl fmt::Display for DamagedRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ((first, last), (from, to)) = (&self.points, self.times);
+        match self.rows {
+            Some(rows) => write!(f, "{rows} rows")?,
+            None => f.write_str("rows")?,
+        }
+        write!(f, " of `{first}` to `{last}`, {from} to {to}")?;
+        for frames in self.frames.iter().take(FRAMES_TOLD_MAX) {
+            write!(f, ", {frames}")?;
+        }
+        match self.frames.len().saturating_sub(FRAMES_TOLD_MAX) {
+            0 => {}
+            more => write!(f, ", and of {more} more logs")?,
+        }
+        write!(f, ", cannot be read: {}", self.reason)
+    }
 }
 
 /// What an answer has cost so far.

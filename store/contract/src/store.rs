@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use model::{CommitNumber, Dictionary, DictionaryHash, Epoch, StoreId};
 
+use crate::damage::StoreDamage;
 use crate::draft::{CommitDraft, Committed, LogKey, Watermark};
 use crate::error::StoreError;
 
@@ -35,4 +36,9 @@ pub trait Store: Send {
     async fn commit(&mut self, draft: Arc<CommitDraft>) -> Result<Committed, StoreError>;
     /// Does what is due besides: called after each commit when the acks are out, and now and then without one.
     async fn maintain(&mut self) -> Result<(), StoreError>;
+    /// What it holds and cannot read, as far as it came upon it: rows that count as lost. Asked for after each
+    /// maintenance, so it must be quick. An engine whose parts cannot be damaged one by one has none.
+    async fn damage(&mut self) -> Result<StoreDamage, StoreError> {
+        Ok(StoreDamage::default())
+    }
 }

@@ -1,14 +1,15 @@
 //! What is damaged in a table, and which rows cannot be read because of it. Knows nothing of how it was found.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use contract::{LogBook, LogKey};
-use model::{Generation, Sequence, Timestamp};
+use contract::{DamagedPart, LogBook, LogKey, LostFrames, LostRows};
+use model::Generation;
 
 use crate::LakeError;
 use crate::facts::{FileFacts, LogFrames};
-use crate::log::LogState;
 
 /// A damaged or missing file of the table. Nothing is ever deleted because of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,30 +22,15 @@ pub struct Damage {
     pub lost: Option<LostRows>,
 }
 
-/// Rows that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LostRows {
-    /// How many.
-    pub rows: u64,
-    /// First and last point, in the order of names.
-    pub points: (String, String),
-    /// First and last source time.
-    pub times: (Timestamp, Timestamp),
-    /// The frames that have rows among them, by log.
-    pub frames: Vec<LostFrames>,
-}
+/// Which log each generation is, as the table knows it: nobody else knows a generation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogNames(Arc<BTreeMap<Generation, LogKey>>);
 
-/// A range of frames of one log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LostFrames {
-    /// Gateway and log, where they are known.
-    pub log: Option<LogKey>,
-    /// The log, as [`crate::Watermark::generation`] names it; 0 for all logs.
-    pub generation: Generation,
-    /// First frame.
-    pub first: Sequence,
-    /// Last frame.
-    pub last: Sequence,
+impl LogNames {
+    pub(crate) fn of(book: &LogBook) -> Self {
+        let names = book.logs.iter().map(|(key, mark)| (mark.generation, key.clone()));
+        Self(Arc::new(names.collect()))
+    }
 }
 
 impl Damage {
@@ -64,33 +50,32 @@ impl Damage {
     }
 
     /// A data file that an error is about.
-    pub(crate) fn of_data(error: &LakeError, facts: &FileFacts) -> Self {
+    pub(crate) fn of_data(error: &LakeError, facts: &FileFacts, names: &LogNames) -> Self {
         let extent = &facts.extent;
-        let frames = |log: &LogFrames| LostFrames {
-            log: None,
-            generation: log.generation,
-            first: log.first,
-            last: log.last,
-        };
         let lost = LostRows {
             rows: extent.rows,
             points: extent.point.clone(),
             times: extent.ts,
-            frames: facts.frames.iter().map(frames).collect(),
+            frames: frames_of(facts, names),
         };
         Self { lost: Some(lost), ..Self::of_error(error) }
     }
+}
 
-    /// Names the logs of lost frames by their gateways, as the table knows them: nobody else knows a generation.
-    pub(crate) fn naming_logs(mut self, state: &LogState) -> Self {
-        let Some(lost) = &mut self.lost else { return self };
-        // A table whose transactions are damaged is refused by whoever reads them next.
-        let Ok(book) = LogBook::from_transactions(&state.transactions) else { return self };
-        for frames in &mut lost.frames {
-            let log = book.logs.iter().find(|(_, mark)| mark.generation == frames.generation);
-            frames.log = log.map(|(key, _)| key.clone());
-        }
-        self
+/// The frames that have rows in a data file.
+pub(crate) fn frames_of(facts: &FileFacts, names: &LogNames) -> Vec<LostFrames> {
+    let frames = |log: &LogFrames| LostFrames {
+        log: names.0.get(&log.generation).cloned(),
+        generation: log.generation,
+        first: log.first,
+        last: log.last,
+    };
+    facts.frames.iter().map(frames).collect()
+}
+
+impl From<Damage> for DamagedPart {
+    fn from(damage: Damage) -> Self {
+        Self { name: damage.path.display().to_string(), what: damage.what, lost: damage.lost }
     }
 }
 
@@ -101,16 +86,8 @@ impl fmt::Display for Damage {
         let (points, times) = (&lost.points, &lost.times);
         write!(f, "; {} rows cannot be read: points `{}` to `{}`", lost.rows, points.0, points.1)?;
         write!(f, ", {} to {}", times.0, times.1)?;
-        for log in &lost.frames {
-            let (first, last) = (log.first.0, log.last.0);
-            if let Some((gateway, log_id)) = &log.log {
-                write!(f, ", frames {first} to {last} of gateway `{gateway}`, log {log_id}")?;
-                continue;
-            }
-            match log.generation.0 {
-                0 => write!(f, ", frames {first} to {last} of many logs")?,
-                one => write!(f, ", frames {first} to {last} of log generation {one}")?,
-            }
+        for frames in &lost.frames {
+            write!(f, ", {frames}")?;
         }
         Ok(())
     }

@@ -1,18 +1,24 @@
 //! The dictionaries beside the table: what the point indexes of frames meant, one file per content. Must never choose
 //! between them: which rows follow which one is in the book of logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use contract::LogBook;
 use model::{Dictionary, DictionaryHash};
 
 use crate::LakeError;
 use crate::damage::Damage;
 use crate::disk::{Disk, IfThere, create_directories, is_staged, publish};
 use crate::lock::place;
+
+/// Where the dictionary of that hash is kept.
+pub(crate) fn path(dir: &Path, hash: DictionaryHash) -> PathBuf {
+    place::dictionaries(dir).join(format!("{hash}.json"))
+}
 
 /// Keeps `dictionary`, durable when this returns. One that is there already is written anew: an earlier call may have
 /// failed to sync its name, and a second sync of the same name proves nothing.
@@ -25,14 +31,14 @@ pub(crate) fn put(
     let hash = dictionary.hash();
     let folder = place::dictionaries(dir);
     create_directories(disk, &folder).map_err(LakeError::io("create", &folder))?;
-    let path = folder.join(format!("{hash}.json"));
+    let path = path(dir, hash);
     publish(disk, &path, &json, IfThere::Replace).map_err(LakeError::io("write", &path))?;
     Ok(hash)
 }
 
 /// The dictionary of that hash, where it is kept.
 pub(crate) fn get(dir: &Path, hash: DictionaryHash) -> Result<Option<Dictionary>, LakeError> {
-    let path = place::dictionaries(dir).join(format!("{hash}.json"));
+    let path = path(dir, hash);
     match fs::read(&path) {
         Ok(json) => read(&path, &json).map(|(dictionary, _)| Some(dictionary)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -45,12 +51,26 @@ pub(crate) fn get(dir: &Path, hash: DictionaryHash) -> Result<Option<Dictionary>
 pub struct KeptDictionaries {
     /// Those that are sound, by their hashes.
     pub sound: BTreeMap<DictionaryHash, Arc<Dictionary>>,
-    /// Files that are damaged. What a row is, its unit included, is in the row; a gateway sends its dictionary again.
+    /// Files that are damaged or missing. What a row is, its unit included, is in the row; a gateway sends its dictionary again.
     pub damage: Vec<Damage>,
 }
 
-/// All that are kept.
-pub(crate) fn all(dir: &Path) -> Result<KeptDictionaries, LakeError> {
+/// All that are kept. One that is missing, though rows of the table follow it, is damage.
+pub(crate) fn all(dir: &Path, book: &LogBook) -> Result<KeptDictionaries, LakeError> {
+    let mut kept = found(dir)?;
+    let used: BTreeSet<DictionaryHash> =
+        book.dictionary_uses().into_iter().map(|used| used.dictionary).collect();
+    for hash in used.into_iter().filter(|hash| !kept.sound.contains_key(hash)) {
+        let path = path(dir, hash);
+        if !kept.damage.iter().any(|one| one.path == path) {
+            kept.damage.push(Damage::of_file(path, "the file is missing"));
+        }
+    }
+    kept.damage.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(kept)
+}
+
+fn found(dir: &Path) -> Result<KeptDictionaries, LakeError> {
     let folder = place::dictionaries(dir);
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -72,7 +92,6 @@ pub(crate) fn all(dir: &Path) -> Result<KeptDictionaries, LakeError> {
             Err(error) => kept.damage.push(Damage::of_error(&error)),
         }
     }
-    kept.damage.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(kept)
 }
 

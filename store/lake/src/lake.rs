@@ -103,6 +103,8 @@ pub struct Lake {
     pub(crate) merge: Option<Merge>,
     /// Files that could not be read, with the monotonic time until which no merge tries them again.
     pub(crate) unreadable: BTreeMap<String, (Duration, Damage)>,
+    /// Dictionaries that were damaged when they were last read; their gateways send them again.
+    damaged_dictionaries: Vec<Damage>,
     /// The log entry that is being written.
     appending: Option<JoinHandle<Result<Appended, LakeError>>>,
     /// Version of the newest log entry that is durable for certain.
@@ -152,6 +154,7 @@ impl Lake {
             known: None,
             merge: None,
             unreadable: BTreeMap::new(),
+            damaged_dictionaries: Vec::new(),
             appending: None,
             durable: None,
             attempts: 0,
@@ -208,9 +211,15 @@ impl Lake {
     /// What is damaged in the table, as far as its writer came upon it: in the log when it was opened, in data files when
     /// they were to be merged. Rows in damaged data files stay in the table and are named as lost.
     pub async fn damage(&mut self) -> Result<Vec<Damage>, LakeError> {
-        let of_log = self.known().await?.damage.clone();
-        let of_data = self.unreadable.values().map(|(_, damage)| damage.clone());
-        Ok(of_log.into_iter().chain(of_data).collect())
+        let mut damage = self.known().await?.damage.clone();
+        // A file that was missing at the start and came up for a merge since is one damage.
+        let of_data = self.unreadable.values().map(|(_, damage)| damage);
+        for one in of_data.chain(&self.damaged_dictionaries) {
+            if !damage.iter().any(|known| known.path == one.path) {
+                damage.push(one.clone());
+            }
+        }
+        Ok(damage)
     }
 
     /// How far each log is durable. After an error this may lie above what was last reported: ask again.
@@ -235,13 +244,16 @@ impl Lake {
 
     /// Keeps a dictionary beside the table, durable when this returns.
     pub async fn put_dictionary(
-        &self,
+        &mut self,
         dictionary: &Dictionary,
     ) -> Result<DictionaryHash, LakeError> {
         let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
         let dictionary = dictionary.clone();
         let work = move || dictionaries::put(disk.as_ref(), &dir, &dictionary);
-        blocking("keep a dictionary", work).await
+        let hash = blocking("keep a dictionary", work).await?;
+        let path = dictionaries::path(&self.dir, hash);
+        self.damaged_dictionaries.retain(|damage| damage.path != path);
+        Ok(hash)
     }
 
     /// The dictionary of that hash, where it is kept.
@@ -250,8 +262,11 @@ impl Lake {
     }
 
     /// All sound dictionaries that are kept beside the table, and those that are damaged.
-    pub fn dictionaries(&self) -> Result<KeptDictionaries, LakeError> {
-        dictionaries::all(&self.dir)
+    pub async fn dictionaries(&mut self) -> Result<KeptDictionaries, LakeError> {
+        let dir = self.dir.clone();
+        let kept = dictionaries::all(&dir, &self.known().await?.book)?;
+        self.damaged_dictionaries.clone_from(&kept.damage);
+        Ok(kept)
     }
 
     /// Makes a draft durable: rows and watermarks in one log entry, synced to disk before this returns (INV-5).

@@ -60,9 +60,9 @@ mod tests;
 
 pub use contract::{
     AdmittedFrame, CommitDraft, Committed, DictionaryUse, DraftError, DraftFault, LogKey,
-    Watermark, WatermarkMove,
+    LostFrames, LostRows, Watermark, WatermarkMove,
 };
-pub use damage::{Damage, LostFrames, LostRows};
+pub use damage::Damage;
 pub use dictionaries::KeptDictionaries;
 pub use error::LakeError;
 pub use lake::{Keep, Lake, LakeOptions};

@@ -19,7 +19,7 @@ use model::CommitNumber;
 use tokio::task::JoinHandle;
 
 use crate::chain::{self, Listing, read_entry};
-use crate::damage::Damage;
+use crate::damage::{Damage, LogNames};
 use crate::disk::{Disk, IfThere, publish};
 use crate::entry::{Action, Operation, Removed};
 use crate::facts::FileFacts;
@@ -198,9 +198,10 @@ impl Lake {
         let path = |file: &DataFile| place::data_file(&self.dir, &file.name);
         let is_at_fault = |file: &&DataFile| error.path() == Some(&path(file));
         let Some(file) = sources.iter().find(is_at_fault) else { return Err(error) };
-        let state = self.known.as_ref().map(|known| &known.state);
-        let damage = match state.and_then(|state| Some((state, state.files.get(&file.name)?))) {
-            Some((state, facts)) => Damage::of_data(&error, facts).naming_logs(state),
+        let known = self.known.as_ref();
+        let damage = match known.and_then(|known| Some((known, known.state.files.get(&file.name)?)))
+        {
+            Some((known, facts)) => Damage::of_data(&error, facts, &LogNames::of(&known.book)),
             None => Damage::of_error(&error),
         };
         tracing::error!(

@@ -11,10 +11,12 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use contract::LogBook;
 use model::CommitNumber;
 use sha2::{Digest, Sha256};
 
 use crate::chain::{self, Chain};
+use crate::damage::LogNames;
 use crate::disk::{DIRECTORY_MODE, Disk, IfThere, create_directories, is_staged, publish};
 use crate::entry::{self, Action, Metadata, Operation, READER_VERSION, Seal, WRITER_VERSION};
 use crate::file::parse_name;
@@ -23,6 +25,7 @@ use crate::lake::{CHECKPOINT_COMMITS, LakeOptions};
 use crate::lock::{WriterLock, place};
 use crate::log::LogState;
 use crate::schema::{LAYOUT, LAYOUT_PROPERTY, STATISTICS, delta_schema};
+use crate::verified::wrong_length;
 use crate::{Damage, LakeError, view};
 
 /// Entries below the checkpoint that are verified when a table is opened for writing.
@@ -148,7 +151,7 @@ pub(crate) fn recover(
     chain.verify_old(dir, VERIFIED_ENTRIES_MAX)?;
     let state = &chain.state;
     let log = place::log(dir);
-    let missing = clean_data(dir, state, chain.head)?;
+    let damaged = clean_data(dir, state, chain.head)?;
     for name in names_in(&log)?.iter().filter(|name| is_staged(name)) {
         remove(&log.join(name))?;
     }
@@ -171,7 +174,7 @@ pub(crate) fn recover(
             "the links to the live data files cannot be kept: read the table, not its files"
         );
     }
-    chain.damage.extend(missing.into_iter().map(|damage| damage.naming_logs(&chain.state)));
+    chain.damage.extend(damaged);
     report(&chain.damage);
     Ok(chain)
 }
@@ -192,16 +195,14 @@ fn write_again(disk: &dyn Disk, entry: &Path) -> Result<(), LakeError> {
     publish(disk, entry, &bytes, IfThere::Replace).map_err(LakeError::io("renew", entry))
 }
 
-/// Removes the data files of an unfinished commit and of an unfinished merge; returns the live ones that are missing.
+/// Removes the data files of an unfinished commit and of an unfinished merge; returns the live ones that are missing or
+/// have another length, which is all that can be seen without reading them.
 fn clean_data(dir: &Path, state: &LogState, head: Option<Head>) -> Result<Vec<Damage>, LakeError> {
     let data = place::data(dir);
     let last = state.transactions.get("commit").and_then(|last| u64::try_from(*last).ok());
     let last = CommitNumber(last.unwrap_or(0));
     let (mut committing, mut merging, mut unlisted) = (Vec::new(), Vec::new(), Vec::new());
-    let mut missing: BTreeMap<&str, _> =
-        state.files.iter().map(|(name, facts)| (name.as_str(), facts)).collect();
     for name in names_in(&data)? {
-        missing.remove(name.as_str());
         match parse_name(&name) {
             None => {}
             Some(_) if state.names(&name) => {}
@@ -228,11 +229,22 @@ fn clean_data(dir: &Path, state: &LogState, head: Option<Head>) -> Result<Vec<Da
     if left > 0 {
         tracing::warn!(files = left, "removed what an unfinished commit or merge left behind");
     }
-    let missing = missing.into_iter().map(|(name, facts)| {
+    // A book that cannot be read is refused by whoever needs it.
+    let names = LogBook::from_transactions(&state.transactions);
+    let names = names.map_or_else(|_| LogNames::default(), |book| LogNames::of(&book));
+    let damaged = state.files.iter().filter_map(|(name, facts)| {
         let path = place::data_file(dir, name);
-        Damage::of_data(&LakeError::damaged(&path, "the file is missing"), facts)
+        let error = match fs::metadata(&path) {
+            Ok(found) if found.len() == facts.bytes => return None,
+            Ok(found) => wrong_length(&path, found.len(), facts.bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                LakeError::damaged(&path, "the file is missing")
+            }
+            Err(error) => LakeError::io("measure", &path)(error),
+        };
+        Some(Damage::of_data(&error, facts, &names))
     });
-    Ok(missing.collect())
+    Ok(damaged.collect())
 }
 
 /// Without the head nothing proves that the newest entry is still there, so a file may have been committed by one that is

@@ -299,9 +299,10 @@ impl OrderedRows {
             _ => whole(),
         };
         let reason = format!("`{}`: {}", damage.path.display(), damage.what);
-        let range = DamagedRange { points, times, rows: Some(rows), reason };
+        let frames = unit.file.frames();
+        let range = DamagedRange { points, times, rows: Some(rows), frames, reason };
         if !self.damaged.contains(&range) {
-            tracing::warn!(range = ?range, "rows cannot be read");
+            tracing::warn!("{range}");
             self.damaged.push(range);
         }
     }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use contract::{DictionaryUse, LogBook, LogKey, Watermark};
+use contract::{DictionaryUse, LogBook, LogKey, LostFrames, Watermark};
 use model::{CommitNumber, Dictionary, DictionaryHash, Timestamp};
 use parquet::arrow::arrow_reader::RowSelection;
 
 use crate::chain::{self, Chain};
-use crate::damage::Damage;
+use crate::damage::{Damage, LogNames, frames_of};
 use crate::dictionaries::{self, KeptDictionaries};
 use crate::facts::FileFacts;
 use crate::log::LogState;
@@ -35,6 +35,7 @@ pub struct Snapshot {
     dir: PathBuf,
     chain: Chain,
     book: LogBook,
+    names: LogNames,
 }
 
 impl Snapshot {
@@ -46,7 +47,8 @@ impl Snapshot {
         let dir = std::path::absolute(dir.as_ref()).map_err(LakeError::io("find", dir.as_ref()))?;
         let chain = chain::read(&dir)?;
         let book = read_book(&dir, &chain.state)?;
-        Ok(Self { dir, chain, book })
+        let names = LogNames::of(&book);
+        Ok(Self { dir, chain, book, names })
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -100,6 +102,7 @@ impl Snapshot {
             .map(|(name, facts)| LiveFile {
                 path: place::data_file(&self.dir, name),
                 facts: Arc::clone(facts),
+                names: self.names.clone(),
             })
             .collect();
         files.sort_by_key(|file| file.facts.extent.ts);
@@ -148,7 +151,7 @@ impl Snapshot {
 
     /// All sound dictionaries that are kept beside the table, and those that are damaged.
     pub fn dictionaries(&self) -> Result<KeptDictionaries, LakeError> {
-        dictionaries::all(&self.dir)
+        dictionaries::all(&self.dir, &self.book)
     }
 
     /// Which dictionary the rows of which frames follow, in the order of commits. Rows of a log before its first use
@@ -180,6 +183,7 @@ pub(crate) fn read_book(dir: &Path, state: &LogState) -> Result<LogBook, LakeErr
 pub struct LiveFile {
     path: PathBuf,
     facts: Arc<FileFacts>,
+    names: LogNames,
 }
 
 impl LiveFile {
@@ -213,6 +217,12 @@ impl LiveFile {
         self.facts.extent.ts
     }
 
+    /// The frames that have rows in it, by log.
+    #[must_use]
+    pub fn frames(&self) -> Vec<LostFrames> {
+        frames_of(&self.facts, &self.names)
+    }
+
     /// The newest commit that it has rows of.
     pub(crate) fn last_commit(&self) -> CommitNumber {
         CommitNumber(self.facts.extent.commit.1)
@@ -221,14 +231,14 @@ impl LiveFile {
     /// That its rows make no sense.
     pub(crate) fn damage(&self, error: &dyn std::fmt::Display) -> Box<Damage> {
         let error = LakeError::damaged(&self.path, error.to_string());
-        Box::new(Damage::of_data(&error, &self.facts))
+        Box::new(Damage::of_data(&error, &self.facts, &self.names))
     }
 
     /// Opens it and verifies its footer.
     pub fn open(&self) -> Result<OpenFile, Box<Damage>> {
         let reader = DataReader::open(&self.path, self.facts.bytes, self.facts.tail)
-            .map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))?;
-        Ok(OpenFile { reader, facts: Arc::clone(&self.facts) })
+            .map_err(|error| Box::new(Damage::of_data(&error, &self.facts, &self.names)))?;
+        Ok(OpenFile { reader, facts: Arc::clone(&self.facts), names: self.names.clone() })
     }
 }
 
@@ -237,6 +247,7 @@ impl LiveFile {
 pub struct OpenFile {
     reader: DataReader,
     facts: Arc<FileFacts>,
+    names: LogNames,
 }
 
 impl OpenFile {
@@ -255,8 +266,9 @@ impl OpenFile {
         batch_rows: usize,
     ) -> Result<FileRows, Box<Damage>> {
         let batches = self.reader.read(groups, columns, batch_rows);
-        let batches = batches.map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))?;
-        Ok(FileRows { batches, facts: Arc::clone(&self.facts) })
+        let batches =
+            batches.map_err(|error| Box::new(Damage::of_data(&error, &self.facts, &self.names)))?;
+        Ok(FileRows { batches, facts: Arc::clone(&self.facts), names: self.names.clone() })
     }
 
     /// Reads rows of one row group, as [`DataReader::read_rows`] does.
@@ -268,8 +280,9 @@ impl OpenFile {
         batch_rows: usize,
     ) -> Result<FileRows, Box<Damage>> {
         let batches = self.reader.read_rows(group, columns, rows, batch_rows);
-        let batches = batches.map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))?;
-        Ok(FileRows { batches, facts: Arc::clone(&self.facts) })
+        let batches =
+            batches.map_err(|error| Box::new(Damage::of_data(&error, &self.facts, &self.names)))?;
+        Ok(FileRows { batches, facts: Arc::clone(&self.facts), names: self.names.clone() })
     }
 
     /// Rows of a row group.
@@ -283,7 +296,7 @@ impl OpenFile {
             self.groups(selection).into_iter().map(|group| group.index).collect();
         self.reader
             .verify(&groups, selection.columns.as_deref())
-            .map_err(|error| Box::new(Damage::of_data(&error, &self.facts)))
+            .map_err(|error| Box::new(Damage::of_data(&error, &self.facts, &self.names)))
     }
 
     /// Bytes of the columns of a row group.
@@ -303,6 +316,7 @@ impl OpenFile {
 pub struct FileRows {
     batches: Batches,
     facts: Arc<FileFacts>,
+    names: LogNames,
 }
 
 impl Iterator for FileRows {
@@ -310,7 +324,7 @@ impl Iterator for FileRows {
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.batches.next()?;
-        Some(batch.map_err(|error| Box::new(Damage::of_data(&error, &self.facts))))
+        Some(batch.map_err(|error| Box::new(Damage::of_data(&error, &self.facts, &self.names))))
     }
 }
 

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contract::{CommitDraft, Committed, Dictionaries, LogKey, Store, StoreError, Watermark};
+use contract::{
+    CommitDraft, Committed, DamagedPart, Dictionaries, LogKey, Store, StoreDamage, StoreError,
+    Watermark,
+};
 use model::{CommitNumber, Dictionary, Epoch, StoreId};
 
 use crate::{Lake, LakeError};
@@ -25,7 +28,7 @@ impl Store for Lake {
     }
 
     async fn dictionaries(&mut self) -> Result<Dictionaries, StoreError> {
-        let kept = Lake::dictionaries(self)?;
+        let kept = Lake::dictionaries(self).await?;
         for one in &kept.damage {
             tracing::error!(file = %one.path.display(), "a dictionary is damaged: {}", one.what);
         }
@@ -48,5 +51,10 @@ impl Store for Lake {
     async fn maintain(&mut self) -> Result<(), StoreError> {
         Lake::maintain(self).await?;
         Ok(())
+    }
+
+    async fn damage(&mut self) -> Result<StoreDamage, StoreError> {
+        let parts = Lake::damage(self).await?.into_iter().map(DamagedPart::from);
+        Ok(StoreDamage::of(parts.collect()))
     }
 }

@@ -42,6 +42,11 @@ pub(crate) struct DataReader {
     words: ArrowReaderMetadata,
 }
 
+/// That a file was cut, or is another one.
+pub(crate) fn wrong_length(path: &Path, found: u64, expected: u64) -> LakeError {
+    LakeError::damaged(path, format!("it has {found} bytes, expected {expected}"))
+}
+
 impl DataReader {
     /// Opens the file that, as the log says, has so many bytes and this tail. Reads its footer.
     pub(crate) fn open(path: &Path, bytes: u64, tail: Tail) -> Result<Self, LakeError> {
@@ -49,7 +54,7 @@ impl DataReader {
         let file = File::open(path).map_err(LakeError::io("open", path))?;
         let found = file.metadata().map_err(LakeError::io("measure", path))?.len();
         if found != bytes {
-            return Err(wrong(format!("it has {found} bytes, expected {bytes}")));
+            return Err(wrong_length(path, found, bytes));
         }
         let read = |at: u64, buffer: &mut [u8]| {
             file.read_exact_at(buffer, at).map_err(LakeError::io("read", path))

@@ -23,6 +23,12 @@ impl Engine for LakeEngine {
     async fn readings(&mut self) -> Arc<dyn Readings> {
         Arc::new(Snapshot::open(self.folder.path()).unwrap())
     }
+
+    async fn harm(&mut self) -> bool {
+        let file = Snapshot::open(self.folder.path()).unwrap().files().remove(1);
+        std::fs::remove_file(file).unwrap();
+        true
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use crate::{CommitDraft, Lake, LakeError, LostFrames, Selection, Snapshot};
 async fn table(commits: u64) -> (Site, Plant) {
     let (site, north) = (Site::new(), plant("north", 1));
     let mut lake = site.open().await;
+    lake.put_dictionary(&north.dictionary).await.unwrap();
     commit(&mut lake, &north, 1..=commits).await;
     (site, north)
 }
@@ -223,7 +224,7 @@ async fn the_newest_entry_is_put_back_by_the_writer_that_wrote_it() {
 #[tokio::test]
 async fn a_damaged_file_is_named_with_the_rows_that_it_held_and_the_others_are_read() {
     for remove in [false, true] {
-        let (site, _) = table(5).await;
+        let (site, north) = table(5).await;
         let bad = site.snapshot().live_files(&Selection::default()).remove(2);
         if remove {
             fs::remove_file(bad.path()).unwrap();
@@ -245,15 +246,17 @@ async fn a_damaged_file_is_named_with_the_rows_that_it_held_and_the_others_are_r
         assert_eq!((lost.points.0.as_str(), lost.points.1.as_str()), points);
         let first = Sequence(3);
         let generation = model::Generation(1);
-        assert_eq!(lost.frames, [LostFrames { log: None, generation, first, last: first }]);
+        let log = Some((north.gateway.clone(), north.log_id));
+        assert_eq!(lost.frames, [LostFrames { log, generation, first, last: first }]);
         let text = damage.to_string();
-        assert!(text.contains("6 rows cannot be read") && text.contains("frames 3 to 3"), "{text}");
+        assert!(text.contains("6 rows cannot be read"), "{text}");
+        assert!(text.contains("frames 3 to 3 of gateway `north`, log "), "{text}");
         let (sound, damage) = snapshot.verified_files(&Selection::default());
         assert_eq!((sound.len(), damage.len()), (4, 1));
         // What does not touch the file does not hear of it.
         let other = Selection { to: Some(lost.times.0), ..Selection::default() };
         assert_eq!(snapshot.verified_files(&other).1, []);
-        // Nobody but the table knows a generation, so its writer names the gateway.
+        // So does its writer.
         if remove {
             let told = site.open().await.damage().await.unwrap();
             let [told] = told.as_slice() else { panic!("{told:?}") };
@@ -268,14 +271,14 @@ async fn a_damaged_file_is_named_with_the_rows_that_it_held_and_the_others_are_r
 #[tokio::test]
 async fn a_damaged_dictionary_is_named_and_the_others_are_read() {
     let (site, north) = table(1).await;
-    let lake = site.open().await;
+    let mut lake = site.open().await;
     let south = plant("south", 2);
     let hash = lake.put_dictionary(&north.dictionary).await.unwrap();
     lake.put_dictionary(&south.dictionary).await.unwrap();
     let path = place::dictionaries(site.path()).join(format!("{hash}.json"));
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("energy", "enemy")).unwrap();
-    let kept = lake.dictionaries().unwrap();
+    let kept = lake.dictionaries().await.unwrap();
     assert_eq!(kept.sound.keys().collect::<Vec<_>>(), [&south.dictionary.hash()]);
     assert_eq!(kept.damage.iter().map(|one| one.path.as_path()).collect::<Vec<_>>(), [path]);
 }

@@ -185,7 +185,7 @@ async fn directories_that_were_there_are_made_durable_too() {
     let (disk, options) = PowerDisk::of(&site);
     let dir = site.path().join("data/lake");
     fs::create_dir_all(dir.join("_nengliu/dictionaries")).unwrap();
-    let lake = Lake::open(&dir, options).await.unwrap();
+    let mut lake = Lake::open(&dir, options).await.unwrap();
     lake.put_dictionary(&plant("north", 1).dictionary).await.unwrap();
     let memory = disk.memory();
     for above in [site.path(), &site.path().join("data"), &dir, &dir.join("_nengliu")] {

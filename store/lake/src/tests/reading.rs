@@ -75,6 +75,11 @@ async fn a_damaged_file_is_named_and_the_rest_is_read() {
     let damaged = rows.damaged();
     assert_eq!(damaged.len(), 1, "{damaged:?}");
     assert_eq!(damaged[0].rows, Some(60));
+    let text = damaged[0].to_string();
+    let [lost] = damaged[0].frames.as_slice() else { panic!("{text}") };
+    let (gateway, first) = (&lost.log.as_ref().unwrap().0, lost.first.0);
+    let named = format!("frames {first} to {} of gateway `{gateway}`, log ", lost.last.0);
+    assert!(text.contains(&named), "{text}");
     assert!(damaged[0].reason.contains(".parquet"), "{}", damaged[0].reason);
     drop(lake);
 }

@@ -202,7 +202,7 @@ async fn stopped(table: &Table, name: &Path, harm: Harm) -> Option<()> {
         Err(error) => assert!(is_about(&error, &path), "{case}: {error}"),
         Ok(mut lake) => {
             let mut damage = lake.damage().await.unwrap();
-            damage.extend(lake.dictionaries().unwrap().damage);
+            damage.extend(lake.dictionaries().await.unwrap().damage);
             damage.extend(site.snapshot().verify().unwrap());
             // A head and a hint are written again when the table is opened, so they are whole by now.
             let is_healed = path.ends_with("head") || path.ends_with("_last_checkpoint");

@@ -86,7 +86,7 @@ fn write_figures(
         // Both months tell it of a meter; it is said once.
         warnings.append(answer.warnings);
         for range in &answer.damaged {
-            tracing::warn!(%period, reason = range.reason, "figures lack rows that cannot be read");
+            tracing::warn!(%period, "figures lack rows: {range}");
         }
         let path = settings.figures_folder.join(format!("table1-{period}.json"));
         let figures = crate::schema::kpi(answer.figures.json.clone());

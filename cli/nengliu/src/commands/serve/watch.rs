@@ -1,12 +1,12 @@
 //! What ingest counted, for people: a log line when something was dropped or lost, and the whole status as JSON beside
 //! the table. Must never act on what it sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingest::IngestStatus;
+use ingest::{DamageStatus, DamagedPartStatus, IngestStatus};
 use model::host::Clock;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -16,6 +16,8 @@ use super::tasks::{TaskStatus, Tasks};
 
 /// Time between two looks at the status.
 const INTERVAL: Duration = Duration::from_mins(1);
+/// Logs that the line of one damaged file names; the status file has all.
+const FRAMES_TOLD_MAX: usize = 16;
 /// In the folder of the table; readers of Delta pass over names with a leading underscore.
 const FILE: &str = "_nengliu/ingest-status.json";
 
@@ -47,6 +49,7 @@ pub(super) async fn watch(
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let path = lake.join(FILE);
     let mut said = String::new();
+    let mut alarms = Alarms::default();
     let mut failing = false;
     loop {
         let ends = tokio::select! {
@@ -61,6 +64,7 @@ pub(super) async fn watch(
             tracing::info!("since the start: {text}");
             said = text;
         }
+        alarms.tell(&now.ingest.store_damage);
         let failed = write(&path, &now).err();
         if let Some(reason) = failed.as_ref().filter(|_| !failing) {
             tracing::warn!(path = %path.display(), %reason, "status of ingest is not written");
@@ -70,6 +74,59 @@ pub(super) async fn watch(
             return;
         }
     }
+}
+
+/// What was said of damage in the lake.
+#[derive(Default)]
+struct Alarms {
+    told: BTreeSet<String>,
+}
+
+impl Alarms {
+    /// Logs each damaged part once, and once more when it is sound again.
+    fn tell(&mut self, damage: &DamageStatus) {
+        for line in self.news(damage) {
+            tracing::error!("damage in the lake: {line}");
+        }
+        let is_whole = damage.parts == damage.named.len() as u64;
+        let is_there = |name: &str| damage.named.iter().any(|part| part.name == name);
+        // A part that only found no room among the named ones is no news.
+        let sound = self.told.extract_if(.., |name| is_whole && !is_there(name));
+        for name in sound {
+            tracing::info!(file = name, "sound again: its rows are read");
+        }
+    }
+
+    fn news(&mut self, damage: &DamageStatus) -> Vec<String> {
+        let new = damage.named.iter().filter(|part| self.told.insert(part.name.clone()));
+        new.map(alarm).collect()
+    }
+}
+
+/// One damaged part with the rows that are lost while it is so, per gateway and sequence.
+fn alarm(part: &DamagedPartStatus) -> String {
+    let what = format!("`{}`: {}", part.name, part.what);
+    if part.rows_lost == 0 {
+        return what;
+    }
+    let frames = part.frames.iter().take(FRAMES_TOLD_MAX).map(|frames| {
+        let (first, last) = (frames.first.0, frames.last.0);
+        match (&frames.gateway, &frames.log_id) {
+            (Some(gateway), Some(log_id)) => {
+                format!(", frames {first} to {last} of gateway `{gateway}`, log {log_id}")
+            }
+            _ => format!(", frames {first} to {last} of logs that are not known"),
+        }
+    });
+    let frames: String = frames.collect();
+    let more = match part.frames.len().saturating_sub(FRAMES_TOLD_MAX) {
+        0 => String::new(),
+        more => format!(", and of {more} more logs"),
+    };
+    let rows = part.rows_lost;
+    format!(
+        "{what}; {rows} rows count as lost{frames}{more}; put the file back from a backup, nothing was deleted"
+    )
 }
 
 /// All counters of drops and losses that are not zero, on one line.
@@ -93,6 +150,8 @@ fn in_words(status: &IngestStatus) -> String {
         ("dropped: refused", d.refused),
         ("dropped: copied spool", d.forked),
         ("frames in quarantine", c.frames_quarantined),
+        ("rows of the lake that cannot be read", status.store_damage.rows_lost),
+        ("damaged files of the lake", status.store_damage.parts),
         ("times the store went back", c.rewinds),
         ("dropped: point of another gateway", d.point_taken),
         ("dropped: too many logs", d.too_many_logs),
@@ -112,6 +171,9 @@ fn write(path: &Path, status: &Told) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use ingest::LostFramesStatus;
+    use model::{GatewayId, LogId, Sequence};
+
     use super::*;
 
     #[test]
@@ -122,6 +184,49 @@ mod tests {
         status.counters.frames_lost = 5;
         status.counters.dropped.queue_full = 7;
         assert_eq!(in_words(&status), "frames lost 5, dropped: queue full 7");
+    }
+
+    #[test]
+    fn each_damage_of_the_lake_is_said_once_with_its_gateway_and_frames() {
+        let frames = |first| LostFramesStatus {
+            gateway: GatewayId::new("north").ok(),
+            log_id: Some(LogId([7; 16])),
+            first: Sequence(first),
+            last: Sequence(first + 8),
+        };
+        let part = |name: &str, logs: u64| DamagedPartStatus {
+            name: name.to_owned(),
+            what: "the file is missing".to_owned(),
+            rows_lost: 6 * logs,
+            points: None,
+            times: None,
+            frames: (1..=logs).map(frames).collect(),
+        };
+        let mut damage = DamageStatus { parts: 1, rows_lost: 6, named: vec![part("a.parquet", 1)] };
+        let mut alarms = Alarms::default();
+        let [line] = &alarms.news(&damage)[..] else { panic!("one line") };
+        let log = "07".repeat(16);
+        assert_eq!(
+            *line,
+            format!(
+                "`a.parquet`: the file is missing; 6 rows count as lost, frames 1 to 9 of gateway `north`, \
+                 log {log}; put the file back from a backup, nothing was deleted"
+            )
+        );
+        assert!(alarms.news(&damage).is_empty(), "once");
+        let more = FRAMES_TOLD_MAX as u64 + 3;
+        damage.named.push(part("b.parquet", more));
+        damage.parts = 2;
+        let [line] = &alarms.news(&damage)[..] else { panic!("one line") };
+        assert!(line.contains(", and of 3 more logs"), "{line}");
+        let status = IngestStatus { store_damage: damage.clone(), ..IngestStatus::default() };
+        assert_eq!(
+            in_words(&status),
+            "rows of the lake that cannot be read 6, damaged files of the lake 2"
+        );
+        // Healed, and damaged again: that is news.
+        alarms.tell(&DamageStatus::default());
+        assert_eq!(alarms.news(&damage).len(), 2);
     }
 
     #[tokio::test]
