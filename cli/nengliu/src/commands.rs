@@ -4,6 +4,7 @@ pub(crate) mod acl;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod kpi;
+mod lake_error;
 pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod serve;

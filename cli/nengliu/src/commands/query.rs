@@ -7,6 +7,7 @@ use config::FromToml;
 use contract::{Points, Request, RowChoice};
 use model::{CommitNumber, Timestamp};
 
+use super::lake_error::{self, Wanted};
 use super::source;
 use crate::cli::{QueryArgs, QueryFormatArg};
 use crate::exit;
@@ -39,6 +40,11 @@ fn samples(args: &QueryArgs) -> Result<(), u8> {
         Ok(queried) => queried,
         Err(QueryError::Write(e)) => return source::not_written(&e),
         Err(e) => {
+            if let QueryError::Store(e) = &e
+                && let Some(code) = lake_error::show_store(e.as_ref(), Wanted::Read)
+            {
+                return Err(code);
+            }
             program::show_error("EN-L004", &e, "");
             return Err(exit::FAILED);
         }

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServeArgs;
+use crate::commands::lake_error::{self, Wanted};
 use crate::commands::quarantine;
 use crate::exit;
 use crate::settings::{self, Settings};
@@ -114,18 +115,16 @@ impl StartError {
     /// Shows it and returns the exit code.
     pub(super) fn show(&self) -> u8 {
         match self {
-            Self::Lake(e) => {
-                let (help, code) = match e {
-                    LakeError::Locked { .. } => ("or name another `[lake] folder`", exit::ACCESS),
-                    e if e.is_disk_full() => ("free some space on its disk", exit::DISK_FULL),
-                    e if e.is_permission_denied() => {
-                        ("give this user the right to write there", exit::ACCESS)
-                    }
-                    // The other errors say themselves what to do.
-                    _ => ("", exit::LAKE),
-                };
-                program::show_error("EN-L005", e, help);
-                code
+            Self::Lake(e) => lake_error::show(e, Wanted::Write),
+            Self::Ingest(IngestError::Store(e)) => {
+                lake_error::show_store(e.as_ref(), Wanted::Write).unwrap_or_else(|| {
+                    program::show_error("EN-L005", e.as_ref(), "");
+                    exit::FAILED
+                })
+            }
+            Self::Ingest(e @ IngestError::Quarantine(_)) => {
+                program::show_error("EN-Q001", e, "look at `_nengliu/quarantine` in the lake");
+                exit::FAILED
             }
             Self::Ingest(e) => {
                 program::show_error("EN-U001", e, "correct `[broker]` in nengliu.toml");

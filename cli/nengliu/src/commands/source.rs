@@ -13,6 +13,7 @@ use lake::Snapshot;
 use model::CommitNumber;
 use program::render_problems;
 
+use super::lake_error::{self, Wanted};
 use crate::cli::SourceArgs;
 use crate::exit;
 use crate::settings::Settings;
@@ -34,14 +35,7 @@ pub(super) fn places(args: &SourceArgs) -> Result<(Option<PathBuf>, Option<PathB
 
 /// The snapshot of a lake.
 pub(super) fn snapshot(folder: &Path) -> Result<Snapshot, u8> {
-    Snapshot::open(folder).map_err(|e| {
-        program::show_error(
-            "EN-L001",
-            &e,
-            "name the lake with --lake FOLDER; `nengliu serve` makes one",
-        );
-        exit::FAILED
-    })
+    Snapshot::open(folder).map_err(|e| lake_error::show(&e, Wanted::Read))
 }
 
 /// The plant with its facts, and its figures from the lake where one was named.
@@ -80,12 +74,7 @@ pub(super) fn doubtful(warnings: &Problems) {
 /// Names what could not be read.
 pub(super) fn damaged(ranges: &[DamagedRange]) {
     for range in ranges {
-        let ((first, last), (from, to)) = (&range.points, range.times);
-        let rows = range.rows.map_or_else(|| "rows".to_owned(), |rows| format!("{rows} rows"));
-        eprintln!(
-            "warning EN-L006: {rows} of `{first}` to `{last}`, {from} to {to}, cannot be read: {}",
-            range.reason
-        );
+        eprintln!("warning EN-L006: {range}");
     }
 }
 
@@ -100,6 +89,11 @@ pub(super) fn no_figures(error: &FiguresError) -> u8 {
             program::show_error("EN-K001", error, "correct the plant file");
             exit::CONFIG
         }
+        FiguresError::Read(ReadError::Store(e)) => lake_error::show_store(e.as_ref(), Wanted::Read)
+            .unwrap_or_else(|| {
+                program::show_error("EN-L003", error, "");
+                exit::FAILED
+            }),
         FiguresError::Read(_) => {
             program::show_error("EN-L003", error, "");
             exit::FAILED
