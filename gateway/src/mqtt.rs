@@ -189,7 +189,9 @@ impl Broker {
                 }
                 Err(e) => {
                     if reasons::is_too_large(&e) {
-                        known.packet_bytes_max = (packet_bytes_max / 2).max(PART_MESSAGE_BYTES_MIN);
+                        // Never so small that no part fits: the limit may be raised without a restart here.
+                        let smallest = PART_MESSAGE_BYTES_MIN + PUBLISH_BYTES + up.len();
+                        known.packet_bytes_max = (packet_bytes_max / 2).max(smallest);
                     }
                     return reasons::of_error(&e);
                 }

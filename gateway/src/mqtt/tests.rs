@@ -1,5 +1,7 @@
 //! The connection against a broker that allows nothing. It speaks just enough of MQTT 5.
 
+use std::time::Instant;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -11,6 +13,8 @@ use super::*;
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Wait for something that must not come.
+const A_MOMENT: Duration = Duration::from_millis(20);
 /// Reason code of SUBACK and PUBACK. MQTT 5, 2.4.
 const NOT_AUTHORIZED: u8 = 0x87;
 const GRANTED_QOS_1: u8 = 0x01;
@@ -50,6 +54,12 @@ async fn packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     Some((first, rest))
 }
 
+/// The answer to a PUBLISH at QoS 1.
+fn puback_of(publish: &[u8], code: u8) -> Vec<u8> {
+    let id = 2 + usize::from(publish[0]) * 256 + usize::from(publish[1]);
+    vec![0x40, 4, publish[id], publish[id + 1], code, 0]
+}
+
 /// Answers one client after the other with these codes.
 async fn broker(listener: TcpListener, suback: u8, puback: u8) {
     while let Ok((mut stream, _)) = listener.accept().await {
@@ -59,11 +69,7 @@ async fn broker(listener: TcpListener, suback: u8, puback: u8) {
                 1 => vec![0x20, 3, 0, 0, 0],
                 // PUBLISH at QoS 0, the state, has no answer.
                 3 if first & 0b110 == 0 => continue,
-                // PUBLISH at QoS 1 → PUBACK
-                3 => {
-                    let id = 2 + usize::from(rest[0]) * 256 + usize::from(rest[1]);
-                    vec![0x40, 4, rest[id], rest[id + 1], puback, 0]
-                }
+                3 => puback_of(&rest, puback),
                 // SUBSCRIBE → SUBACK
                 8 => vec![0x90, 4, rest[0], rest[1], 0, suback],
                 _ => continue,
@@ -92,52 +98,81 @@ async fn web_server(listener: TcpListener, answer: &'static str) {
     }
 }
 
+/// The connection under test, and what it needs from others.
+struct Client {
+    connection: watch::Receiver<Connection>,
+    stop: CancellationToken,
+    running: tokio::task::JoinHandle<()>,
+    _progress: watch::Sender<u64>,
+    _acks: mpsc::Receiver<Ack>,
+}
+
+impl Client {
+    fn start(url: String, backoff_max: Duration) -> Self {
+        let settings = UplinkSettings { url, backoff_max, ..UplinkSettings::default() };
+        let (connection_tx, connection) = watch::channel(Connection::default());
+        let (acks_tx, acks) = mpsc::channel(1);
+        let (progress_tx, progress) = watch::channel(0);
+        let stop = CancellationToken::new();
+        let channels = Channels {
+            connection: connection_tx,
+            acks: acks_tx,
+            progress,
+            clock: Arc::new(Chance),
+            entropy: Arc::new(Chance),
+            stop: stop.clone(),
+        };
+        let broker = Broker::new(&settings, &GatewayId::new("gw-1").unwrap()).unwrap();
+        let running = tokio::spawn(Box::new(broker).run(channels));
+        Self { connection, stop, running, _progress: progress_tx, _acks: acks }
+    }
+
+    /// Publishes a message on the next connection that is up, and waits until there is a reason why it is not; returns
+    /// the longest message that it took, where it was up, and the reason.
+    async fn publish_until_ended(&mut self) -> (Option<usize>, String) {
+        let mut message_bytes_max = None;
+        let ended = async {
+            loop {
+                self.connection.changed().await.unwrap();
+                let now = self.connection.borrow_and_update().clone();
+                if let Some(outgoing) = now.outgoing {
+                    message_bytes_max = Some(outgoing.message_bytes_max());
+                    outgoing.send(b"x".to_vec()).await.ok();
+                }
+                if let Some(reason) = now.reason {
+                    return reason;
+                }
+            }
+        };
+        let reason = tokio::time::timeout(PATIENCE, ended).await.unwrap();
+        (message_bytes_max, reason)
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap();
+    }
+}
+
+fn url_of(scheme: &str, listener: &TcpListener) -> String {
+    format!("{scheme}://{}", listener.local_addr().unwrap())
+}
+
 async fn reason_from(suback: u8, puback: u8) -> (bool, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    let url = url_of("mqtt", &listener);
     reason_at(url, tokio::spawn(broker(listener, suback, puback))).await
 }
 
 /// What the connection says once it has given a reason, having published one message when it was there. After that it
 /// is there again, or gives the reason again.
 async fn reason_at(url: String, server: tokio::task::JoinHandle<()>) -> (bool, String) {
-    let backoff_max = Duration::from_millis(10);
-    let settings = UplinkSettings { url, backoff_max, ..UplinkSettings::default() };
-    let gateway = GatewayId::new("gw-1").unwrap();
-    let (connection_tx, mut connection) = watch::channel(Connection::default());
-    let (acks_tx, _acks) = mpsc::channel(1);
-    let stop = CancellationToken::new();
-    let client = Broker::new(&settings, &gateway).unwrap();
-    let (_progress, progress) = watch::channel(0);
-    let (connection_tx, acks) = (connection_tx, acks_tx);
-    let entropy: Arc<dyn Entropy> = Arc::new(Chance);
-    let channels = Channels {
-        connection: connection_tx,
-        acks,
-        progress,
-        clock: Arc::new(Chance),
-        entropy,
-        stop: stop.clone(),
-    };
-    let running = tokio::spawn(Box::new(client).run(channels));
-    let (mut was_up, mut reason) = (false, None);
-    let ended = async {
-        while reason.is_none() {
-            connection.changed().await.unwrap();
-            let Connection { outgoing, reason: told } = connection.borrow_and_update().clone();
-            if let Some(outgoing) = outgoing {
-                was_up = true;
-                outgoing.send(b"x".to_vec()).await.ok();
-            }
-            reason = told;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ended).await.unwrap();
-    tokio::time::timeout(PATIENCE, connection.changed()).await.unwrap().unwrap();
-    stop.cancel();
+    let mut client = Client::start(url, Duration::from_millis(10));
+    let (message_bytes_max, reason) = client.publish_until_ended().await;
+    tokio::time::timeout(PATIENCE, client.connection.changed()).await.unwrap().unwrap();
     server.abort();
-    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap();
-    (was_up, reason.unwrap())
+    client.stop().await;
+    (message_bytes_max.is_some(), reason)
 }
 
 #[tokio::test]
@@ -163,7 +198,7 @@ async fn a_broker_that_refuses_the_frames_is_left_and_named() {
 /// What the reason says where `ws://` does not lead to MQTT; what to check follows.
 async fn check_web_socket(answer: &'static str, expected: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let url = url_of("ws", &listener);
     let (was_up, reason) = reason_at(url, tokio::spawn(web_server(listener, answer))).await;
     assert!(!was_up);
     assert_eq!(reason, format!("Websocket: {expected}{}", reasons::WEB_SOCKET_ADVICE));
@@ -192,4 +227,145 @@ fn a_certificate_that_is_refused_has_nothing_to_do_with_the_path() {
     // A server that speaks no TLS there.
     let (expect_types, got_type) = (vec![], rustls::ContentType::Unknown(72));
     check(rustls::Error::InappropriateMessage { expect_types, got_type }, true);
+}
+
+/// Acknowledges the first message of each client at QoS 1, says goodbye with this code, and tells when a client came
+/// and when it was left.
+async fn short_broker(
+    listener: TcpListener,
+    goodbye: Option<u8>,
+    visits: mpsc::UnboundedSender<(Instant, Instant)>,
+) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let came = Instant::now();
+        while let Some((first, rest)) = packet(&mut stream).await {
+            let answer = match first >> 4 {
+                1 => vec![0x20, 3, 0, 0, 0],
+                8 => vec![0x90, 4, rest[0], rest[1], 0, GRANTED_QOS_1],
+                3 if first & 0b110 != 0 => {
+                    stream.write_all(&puback_of(&rest, 0)).await.unwrap();
+                    if let Some(code) = goodbye {
+                        stream.write_all(&[0xe0, 2, code, 0]).await.unwrap();
+                    }
+                    break;
+                }
+                _ => continue,
+            };
+            stream.write_all(&answer).await.unwrap();
+        }
+        drop(stream);
+        visits.send((came, Instant::now())).unwrap();
+    }
+}
+
+/// A broker that takes the opening and then leaves is no better than one that is away. That the waits are at least
+/// so long is all that can be told on a busy machine.
+#[tokio::test]
+async fn an_opening_that_was_acknowledged_does_not_shorten_the_next_wait() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let wait_max = Duration::from_secs(1);
+    let mut client = Client::start(url_of("mqtt", &listener), wait_max);
+    let (visits_tx, mut visits) = mpsc::unbounded_channel();
+    let server = tokio::spawn(short_broker(listener, None, visits_tx));
+    let mut expected = Backoff::new(BACKOFF_MIN, wait_max);
+    let (_, mut left) = {
+        client.publish_until_ended().await;
+        visits.recv().await.unwrap()
+    };
+    let mut longest = Duration::ZERO;
+    for visit in 1..5 {
+        client.publish_until_ended().await;
+        let (came, leaves) = visits.recv().await.unwrap();
+        let wait = expected.after_failure(u64::from_le_bytes([7; 8]));
+        assert!(came - left >= wait, "visit {visit} after {:?}, expected {wait:?}", came - left);
+        (left, longest) = (leaves, longest.max(wait));
+    }
+    assert!(longest > 2 * BACKOFF_MIN, "the waits of this chance do not grow: {longest:?}");
+    server.abort();
+    client.stop().await;
+}
+
+/// MQTT 5, 4.13: a broker may have a limit that its CONNACK does not name.
+#[tokio::test]
+async fn a_broker_that_finds_a_packet_too_large_gets_shorter_ones_and_is_named() {
+    const PACKET_TOO_LARGE: u8 = 0x95;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = Client::start(url_of("mqtt", &listener), Duration::from_millis(10));
+    let (visits_tx, _visits) = mpsc::unbounded_channel();
+    let server = tokio::spawn(short_broker(listener, Some(PACKET_TOO_LARGE), visits_tx));
+    let around = PUBLISH_BYTES + "gw/gw-1/up".len();
+    let (mut packet_bytes_max, smallest) = (MESSAGE_BYTES_MAX, PART_MESSAGE_BYTES_MIN + around);
+    let mut at_smallest = 0;
+    while at_smallest < 2 {
+        let (message_bytes_max, reason) = client.publish_until_ended().await;
+        assert_eq!(message_bytes_max, Some(packet_bytes_max - around));
+        assert_eq!(
+            reason,
+            "broker said goodbye: PacketTooLarge; messages become shorter, or raise its maximum packet size"
+        );
+        at_smallest += usize::from(packet_bytes_max == smallest);
+        packet_bytes_max = (packet_bytes_max / 2).max(smallest);
+    }
+    server.abort();
+    client.stop().await;
+}
+
+/// MQTT 5, 3.2.2.3.3 and 4.9.
+#[tokio::test]
+async fn no_more_messages_are_under_way_than_the_broker_wants() {
+    const RECEIVE_MAXIMUM: usize = 3;
+    const MESSAGES: usize = 30;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = Client::start(url_of("mqtt", &listener), Duration::from_millis(10));
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut unanswered, mut taken) = (Vec::<Vec<u8>>::new(), 0);
+        while taken < MESSAGES {
+            let next = packet(&mut stream);
+            // Where one too many comes, it comes at once; on a busy machine this waits for nothing.
+            let limit = if unanswered.len() < RECEIVE_MAXIMUM { PATIENCE } else { A_MOMENT };
+            let Ok(next) = tokio::time::timeout(limit, next).await else {
+                assert_eq!(unanswered.len(), RECEIVE_MAXIMUM, "nothing came");
+                taken += unanswered.len();
+                for publish in unanswered.drain(..) {
+                    stream.write_all(&puback_of(&publish, 0)).await.unwrap();
+                }
+                continue;
+            };
+            let (first, rest) = next.unwrap();
+            match first >> 4 {
+                1 => {
+                    let [high, low] = u16::try_from(RECEIVE_MAXIMUM).unwrap().to_be_bytes();
+                    stream.write_all(&[0x20, 6, 0, 0, 3, 0x21, high, low]).await.unwrap();
+                }
+                8 => {
+                    let suback = [0x90, 4, rest[0], rest[1], 0, GRANTED_QOS_1];
+                    stream.write_all(&suback).await.unwrap();
+                }
+                3 if first & 0b110 != 0 => {
+                    unanswered.push(rest);
+                    assert!(unanswered.len() <= RECEIVE_MAXIMUM, "more than the broker wants");
+                }
+                _ => {}
+            }
+        }
+    });
+    let outgoing = async {
+        loop {
+            client.connection.changed().await.unwrap();
+            let now = client.connection.borrow_and_update().clone();
+            if let Some(outgoing) = now.outgoing {
+                return outgoing;
+            }
+        }
+    };
+    let outgoing = tokio::time::timeout(PATIENCE, outgoing).await.unwrap();
+    let sending = async {
+        for _ in 0..MESSAGES {
+            outgoing.send(b"x".to_vec()).await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, sending).await.unwrap();
+    tokio::time::timeout(PATIENCE, server).await.unwrap().unwrap();
+    client.stop().await;
 }

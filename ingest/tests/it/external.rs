@@ -1,11 +1,15 @@
 //! A broker by URL that forgets everything when it restarts.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ingest::{BrokerSettings, UrlBroker};
 use model::LogId;
 use mqtt5::broker::config::StorageConfig;
 use mqtt5::broker::{BrokerConfig, MqttBroker};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::gateway::{Gateway, PATIENCE, frames, host, lake, settings, start};
@@ -81,4 +85,72 @@ async fn a_url_that_is_none_is_refused_with_its_text() {
     let wanted = "expected `mqtt://host:1883`, `mqtts://host:8883`, `ws://host:80/mqtt` or `wss://host:443/mqtt`";
     check("http://127.0.0.1", &format!("broker url `http://127.0.0.1`: {wanted}")).await;
     check("broker", &format!("broker url `broker`: {wanted}")).await;
+}
+
+/// The longest wait that is allowed, each time.
+struct Always;
+
+impl model::host::Entropy for Always {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0xff);
+    }
+}
+
+/// Takes a client and its subscription, and leaves it; tells when a client came and when it was left. It speaks just
+/// enough of MQTT 5.
+async fn leaves_at_once(listener: TcpListener, visits: mpsc::UnboundedSender<(Instant, Instant)>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let came = Instant::now();
+        // What is left unread would take the answer back.
+        let mut filters_left = 2;
+        while filters_left > 0 {
+            let (first, length) =
+                (stream.read_u8().await.unwrap(), stream.read_u8().await.unwrap());
+            assert!(length < 0x80, "no packet here is so long");
+            let mut rest = vec![0; length.into()];
+            stream.read_exact(&mut rest).await.unwrap();
+            match first >> 4 {
+                // CONNECT → CONNACK
+                1 => stream.write_all(&[0x20, 3, 0, 0, 0]).await.unwrap(),
+                // SUBSCRIBE → SUBACK
+                8 => {
+                    stream.write_all(&[0x90, 4, rest[0], rest[1], 0, 1]).await.unwrap();
+                    filters_left -= 1;
+                }
+                _ => {}
+            }
+        }
+        drop(stream);
+        visits.send((came, Instant::now())).unwrap();
+    }
+}
+
+/// Trial int-01: a broker that ended each connection was asked again after 100 ms, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_leaves_after_the_subscription_is_asked_more_and_more_rarely() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    let (visits_tx, mut visits) = mpsc::unbounded_channel();
+    let server = tokio::spawn(leaves_at_once(listener, visits_tx));
+    let dir = tempfile::tempdir().unwrap();
+    let by_url = BrokerSettings::Url(UrlBroker { url, ca_file: None, credentials: None });
+    let settings = ingest::IngestSettings {
+        retry_max: Duration::from_millis(800),
+        ..ingest::IngestSettings::new(by_url)
+    };
+    let host = ingest::IngestHost { entropy: Arc::new(Always), ..host() };
+    let stop = tokio_util::sync::CancellationToken::new();
+    let store = Box::new(lake(dir.path()).await);
+    let ingest = ingest::Ingest::start(settings, store, None, host, stop.clone()).await.unwrap();
+    let mut next = async || tokio::time::timeout(PATIENCE, visits.recv()).await.unwrap().unwrap();
+    let (_, mut left) = next().await;
+    for wait in [200, 400, 800, 800] {
+        let (came, leaves) = next().await;
+        // A busy machine makes it longer, never shorter.
+        assert!(came - left >= Duration::from_millis(wait), "{:?} of {wait} ms", came - left);
+        left = leaves;
+    }
+    stop.cancel();
+    ingest.stopped().await;
+    server.abort();
 }
