@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::{Committed, LogKey, StoreDamage, Watermark};
+use model::{Epoch, StoreId};
 use tokio::sync::{mpsc, watch};
 
 use crate::admit::Work;
@@ -25,6 +26,8 @@ pub(crate) struct Failed {
     pub(crate) error: String,
     /// Where each log stands now, where the store could say so: it may have gone back.
     pub(crate) watermarks: Option<BTreeMap<LogKey, Watermark>>,
+    /// Which store it is now, where it could say so: another may have been put into its place.
+    pub(crate) identity: Option<(StoreId, Epoch)>,
 }
 
 /// Commits until `work` ends, one at a time; answers each before it maintains the store. What the store cannot read is
@@ -46,7 +49,9 @@ pub(crate) async fn run(
                     Ok(committed) => Ok(committed),
                     Err(e) => {
                         let watermarks = store.watermarks().await.ok();
-                        Err(Failed { error: model::error_chain(e.as_ref()), watermarks })
+                        let identity = store.identity().await.ok();
+                        let error = model::error_chain(e.as_ref());
+                        Err(Failed { error, watermarks, identity })
                     }
                 };
                 drop(work);

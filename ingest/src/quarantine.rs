@@ -74,14 +74,13 @@ impl Quarantine {
         std::fs::File::open(&self.0)?.sync_all()
     }
 
-    /// What is here, by name.
-    pub fn list(&self) -> io::Result<Vec<(String, Label)>> {
-        let mut all = Vec::new();
-        for name in self.names()? {
-            let Quarantined { label, .. } = read(&self.0.join(&name))?;
-            all.push((name, label));
-        }
-        Ok(all)
+    /// What is here, by name. A file that cannot be read, or whose label is damaged, hides no other.
+    pub fn list(&self) -> io::Result<Vec<(String, io::Result<Label>)>> {
+        let label = |name: String| {
+            let label = read(&self.0.join(&name)).map(|frame| frame.label);
+            (name, label)
+        };
+        Ok(self.names()?.into_iter().map(label).collect())
     }
 
     /// One frame.
@@ -161,13 +160,19 @@ mod tests {
         quarantine.put(&frame).unwrap();
         quarantine.put(&frame).unwrap();
         let [(name, found)] = &quarantine.list().unwrap()[..] else { panic!("one frame") };
-        assert_eq!(*found, label);
+        assert_eq!(*found.as_ref().unwrap(), label);
         assert_eq!(quarantine.get(name).unwrap(), frame);
         assert_eq!(quarantine.used().unwrap().frames, 1);
         for outside in ["../x", "/etc/passwd", "", "none.frame"] {
             assert!(quarantine.get(outside).is_err());
             assert!(quarantine.remove(outside).is_err());
         }
+        std::fs::write(folder.path().join("quarantine/damaged.frame"), b"no label").unwrap();
+        let [(damaged, none), (_, whole)] = &quarantine.list().unwrap()[..] else {
+            panic!("two frames")
+        };
+        assert!(none.is_err() && whole.is_ok());
+        quarantine.remove(damaged).unwrap();
         quarantine.remove(name).unwrap();
         assert!(quarantine.list().unwrap().is_empty());
     }

@@ -370,9 +370,9 @@ impl Core {
                 }
                 Event::Committed
             }
-            Err(Failed { error, watermarks }) => {
+            Err(Failed { error, watermarks, identity }) => {
                 self.status.send_modify(|status| status.store_error = Some(error.clone()));
-                Event::CommitFailed { error, watermarks }
+                Event::CommitFailed { error, watermarks, identity }
             }
         }
     }

@@ -22,6 +22,7 @@ mod peers_alone;
 mod planted;
 mod planted_centre;
 mod polled;
+mod rescued;
 mod steel_year;
 mod survival;
 mod trials_on_lake;

@@ -43,6 +43,9 @@ pub(crate) struct QuarantineArgs {
     /// The folder of the lake.
     #[arg(long, global = true)]
     pub(crate) lake: Option<PathBuf>,
+    /// Print JSON: `list` one array, `show` one object.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: QuarantineCommand,
 }

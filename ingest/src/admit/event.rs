@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::{CommitDraft, LogKey, Watermark};
-use model::{Ack, Dictionary, DictionaryHash, GatewayId, LogId, Sequence, Timestamp};
+use model::{
+    Ack, Dictionary, DictionaryHash, Epoch, GatewayId, LogId, Sequence, StoreId, Timestamp,
+};
 
 use super::Notice;
 use crate::quarantine::{Quarantined, Used};
@@ -55,6 +57,8 @@ pub enum Event {
         error: String,
         /// Where each log stands in the store now, where it could be asked.
         watermarks: Option<BTreeMap<LogKey, Watermark>>,
+        /// Which store it is now, where it could be asked.
+        identity: Option<(StoreId, Epoch)>,
     },
     /// Commit at once what is held: the program is about to end.
     Flush,

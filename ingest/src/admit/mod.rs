@@ -193,7 +193,11 @@ impl Admit {
             }
             Event::Tick => {}
             Event::Committed => self.committed(now, &mut out),
-            Event::CommitFailed { error, watermarks } => {
+            Event::CommitFailed { error, watermarks, identity } => {
+                // Another store answers for other frames: every ack from here on names it.
+                if let Some(identity) = identity {
+                    (self.voice.store, self.voice.epoch) = identity;
+                }
                 self.commit_failed(now, error, watermarks, &mut out);
             }
             Event::Flush => self.drafts.flush(),

@@ -28,7 +28,7 @@ pub(super) fn settings() -> AdmitSettings {
 }
 
 fn failed(error: &str) -> Event {
-    Event::CommitFailed { error: error.to_owned(), watermarks: None }
+    Event::CommitFailed { error: error.to_owned(), watermarks: None, identity: None }
 }
 
 pub(super) fn at(seconds: u64) -> Now {

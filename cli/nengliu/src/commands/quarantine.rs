@@ -1,10 +1,14 @@
 //! `nengliu quarantine`: frames that the centre could not read. Must never read what is in one.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use ingest::quarantine::Quarantine;
+use ingest::quarantine::{Label, Quarantine};
 use jiff::Timestamp;
+use lake::LakeError;
+use serde::Serialize;
 
+use super::lake_error::{self, Wanted};
 use crate::cli::{QuarantineArgs, QuarantineCommand};
 use crate::exit;
 use crate::settings::Settings;
@@ -26,35 +30,76 @@ pub(crate) fn quarantine(args: &QuarantineArgs) -> u8 {
         },
         (None, None) => Settings::default().lake,
     };
+    if !lake.is_dir() {
+        return lake_error::show(&LakeError::NoTable { dir: lake }, Wanted::Read);
+    }
     let quarantine = Quarantine::new(folder(&lake));
     let done = match &args.command {
-        QuarantineCommand::List => list(&quarantine),
-        QuarantineCommand::Show { name, output } => show(&quarantine, name, output.as_deref()),
+        QuarantineCommand::List => list(&quarantine, args.json),
+        QuarantineCommand::Show { name, output } => {
+            show(&quarantine, name, output.as_deref(), args.json)
+        }
         QuarantineCommand::Drop { name } => quarantine.remove(name),
     };
     match done {
         Ok(()) => exit::OK,
         Err(e) => {
             program::show_error("EN-Q001", &e, "`nengliu quarantine list` shows what is there");
-            exit::FAILED
+            match e.kind() {
+                io::ErrorKind::NotFound => exit::CONFIG,
+                io::ErrorKind::PermissionDenied => exit::ACCESS,
+                _ => exit::FAILED,
+            }
         }
     }
 }
 
-fn list(quarantine: &Quarantine) -> std::io::Result<()> {
-    for (name, label) in quarantine.list()? {
-        let at = Timestamp::from_microsecond(label.at.0).unwrap_or_default();
-        println!("{name}\t{at:.0}\t{} samples\t{}", label.samples, label.reason);
-    }
-    Ok(())
+/// A frame as `--json` prints it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    /// Only by `show`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<usize>,
+    #[serde(flatten)]
+    label: &'a Label,
 }
 
-fn show(quarantine: &Quarantine, name: &str, output: Option<&Path>) -> std::io::Result<()> {
-    let frame = quarantine.get(name)?;
-    println!("{}", serde_json::to_string_pretty(&frame.label)?);
-    if let Some(path) = output {
-        return std::fs::write(path, &frame.bytes);
+/// Prints the frames whose label can be read, then fails if there is another.
+fn list(quarantine: &Quarantine, json: bool) -> io::Result<()> {
+    let (mut readable, mut unreadable) = (Vec::new(), None);
+    for (name, label) in quarantine.list()? {
+        match label {
+            Ok(label) => readable.push((name, label)),
+            Err(e) => unreadable = unreadable.or(Some(e)),
+        }
     }
-    println!("{} bytes; --output FILE writes them", frame.bytes.len());
-    Ok(())
+    if json {
+        let frames = readable.iter().map(|(name, label)| Listed { name, bytes: None, label });
+        println!("{}", serde_json::to_string_pretty(&frames.collect::<Vec<_>>())?);
+    } else {
+        for (name, label) in &readable {
+            let at = Timestamp::from_microsecond(label.at.0).unwrap_or_default();
+            println!("{name}\t{at:.0}\t{} samples\t{}", label.samples, label.reason);
+        }
+        if readable.is_empty() && unreadable.is_none() {
+            eprintln!("no frames in quarantine");
+        }
+    }
+    unreadable.map_or(Ok(()), Err)
+}
+
+fn show(quarantine: &Quarantine, name: &str, output: Option<&Path>, json: bool) -> io::Result<()> {
+    let frame = quarantine.get(name)?;
+    let (label, bytes) = (&frame.label, frame.bytes.len());
+    if json {
+        let listed = Listed { name, bytes: Some(bytes), label };
+        println!("{}", serde_json::to_string_pretty(&listed)?);
+    } else {
+        println!("{}", serde_json::to_string_pretty(label)?);
+        if output.is_none() {
+            println!("{bytes} bytes; --output FILE writes them");
+        }
+    }
+    output.map_or(Ok(()), |path| std::fs::write(path, &frame.bytes))
 }

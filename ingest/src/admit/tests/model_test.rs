@@ -177,7 +177,11 @@ impl World {
     fn commit(&mut self, well: bool) {
         let Some(work) = self.work.take() else { return };
         if !well {
-            return self.step(Event::CommitFailed { error: "disk full".into(), watermarks: None });
+            return self.step(Event::CommitFailed {
+                error: "disk full".into(),
+                watermarks: None,
+                identity: None,
+            });
         }
         self.land(&work);
         self.step(Event::Committed);

@@ -103,7 +103,7 @@ fn a_store_that_goes_back_is_never_passed_over() {
     let key = (gateway("g1"), LOG);
     let watermarks = Some(BTreeMap::from([(key, mark(2))]));
     let error = "does not join".to_owned();
-    b.step(5, Event::CommitFailed { error, watermarks });
+    b.step(5, Event::CommitFailed { error, watermarks, identity: None });
     let ack = b.acks.last().unwrap();
     assert_eq!((ack.durable_upto, ack.open), (Sequence(2), true));
     assert_ne!(ack.ingest, "run-1", "the gateway begins again from the watermark");
@@ -117,6 +117,23 @@ fn a_store_that_goes_back_is_never_passed_over() {
     assert!(b.notices.contains(&NoticeKind::Unaccounted));
 }
 
+/// A relative of brk-03: the folder holds another table now, and an ack in the name of the first would be a lie.
+#[test]
+fn acks_name_the_store_that_has_the_frames() {
+    let mut b = Bench::new();
+    b.open(1, 1, vec![]);
+    b.frame(0, 1);
+    b.due(2);
+    b.commit(2);
+    b.frame(3, 2);
+    b.due(5);
+    let identity = Some((model::StoreId::new("store-2").unwrap(), model::Epoch(0)));
+    let watermarks = Some(BTreeMap::new());
+    b.step(5, Event::CommitFailed { error: "swapped".into(), watermarks, identity });
+    let ack = b.acks.last().unwrap();
+    assert_eq!((ack.durable_upto, ack.store.as_str(), ack.open), (Sequence(0), "store-2", true));
+}
+
 /// A relative of brk-03: a failed commit of a store that stands where it stood changes nothing.
 #[test]
 fn a_store_that_only_failed_gets_the_same_draft_again() {
@@ -125,7 +142,7 @@ fn a_store_that_only_failed_gets_the_same_draft_again() {
     b.frame(0, 1);
     let first = b.due(2);
     let watermarks = Some(BTreeMap::new());
-    b.step(2, Event::CommitFailed { error: "full".into(), watermarks });
+    b.step(2, Event::CommitFailed { error: "full".into(), watermarks, identity: None });
     let again = b.due(60);
     assert!(Arc::ptr_eq(&first, &again));
 }
