@@ -15,6 +15,8 @@ use tests::wait::wait_for;
 const SOON: Duration = Duration::from_secs(30);
 /// What the simulated plant is given to show its month and some live values; its own end waits up to 30 s more.
 const DEMO_RUNS: &str = "25s";
+/// As README says.
+const DEMO_DEVICES: u64 = 20;
 const DEMO_ENDS_WITHIN: Duration = Duration::from_mins(3);
 
 #[test]
@@ -25,7 +27,9 @@ fn the_demo_ends_with_the_plants_own_integral() {
         .args(["demo", "--for", DEMO_RUNS, "--json", "--folder"])
         .arg(folder.path().join("demo"));
     let mut demo = Process::start("demo", &command, folder.path()).unwrap();
+    let listener = listen(&mut demo, folder.path());
     assert!(demo.wait(DEMO_ENDS_WITHIN).unwrap().success());
+    check_payloads(listener);
 
     let printed = demo.output().unwrap();
     let started = printed.find("plant started").unwrap();
@@ -47,6 +51,37 @@ fn the_demo_ends_with_the_plants_own_integral() {
     // Electricity, gas, steam and water are metered; coal is declared from what was bought and what lies in stock.
     assert!(rows.iter().filter(is_known).count() >= 4, "{outcome}");
     assert!(rows.iter().any(|row| row["expected"].is_null()), "{outcome}");
+}
+
+/// An independent client at the broker of the demo, from the moment it is there.
+fn listen(demo: &mut Process, folder: &Path) -> Process {
+    let settings = folder.join("demo/gateway.toml");
+    let tcp_port = || {
+        let text = fs::read_to_string(&settings).ok()?;
+        let (_, rest) = text.split_once("mqtt://127.0.0.1:")?;
+        rest.split_once('"').map(|(tcp_port, _)| tcp_port.to_owned())
+    };
+    demo.wait_until("the broker", SOON, |_| Ok(tcp_port().is_some())).unwrap();
+    let seconds = DEMO_ENDS_WITHIN.as_secs().to_string();
+    let mut command = python::script("watch_topics.py").unwrap();
+    command
+        .args(["--tcp-port", &tcp_port().unwrap(), "--seconds", &seconds, "--schemas"])
+        .arg(workspace_root().join("docs/mqtt"));
+    Process::start("listener", &command, folder).unwrap()
+}
+
+/// Every payload of the demo is as `docs/mqtt.md` promises it, by JSON Schemas and a validator that are not ours.
+fn check_payloads(mut listener: Process) {
+    assert!(listener.wait(SOON).unwrap().success());
+    let heard: Value = serde_json::from_str(&listener.output().unwrap()).unwrap();
+    eprintln!("{heard}");
+    assert_eq!(heard["wrong"].as_array().unwrap().len(), 0, "{heard:#}");
+    assert_eq!(heard["broker_ended"], true, "it heard the demo to its end");
+    let topics = |kind: &str| heard["topics"][kind].as_u64().unwrap();
+    for kind in ["value", "meta", "state", "durable"] {
+        assert!(topics(kind) > 0, "{kind}: {heard:#}");
+    }
+    assert!(topics("meta") >= DEMO_DEVICES && topics("value") > topics("meta"), "{heard:#}");
 }
 
 #[test]

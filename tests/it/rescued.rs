@@ -345,6 +345,6 @@ fn gw_ack(site: &Site) -> Value {
 /// The identity of a table, by the first entry of its log.
 fn table_id(lake: &Path) -> Value {
     let entry = fs::read_to_string(lake.join("_delta_log/00000000000000000000.json")).unwrap();
-    let actions = entry.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    actions.filter_map(|action| action.get("metaData").map(|of| of["id"].clone())).next().unwrap()
+    let mut actions = entry.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    actions.find_map(|action| action.get("metaData").map(|of| of["id"].clone())).unwrap()
 }

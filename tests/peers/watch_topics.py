@@ -1,10 +1,11 @@
-"""Subscribes as a client of our own kind does not: paho-mqtt, the widest filter. Checks each payload against its schema."""
+"""Subscribes as a client of our own kind does not: paho-mqtt, the widest filter. Checks each payload against its schema, for
+so many seconds or until the broker ends, whichever is first."""
 
 import argparse
 import json
 import pathlib
 import re
-import time
+import threading
 
 import paho.mqtt.client as mqtt
 from jsonschema import Draft202012Validator
@@ -31,6 +32,7 @@ def main() -> None:
     for validator in validators.values():
         validator.check_schema(validator.schema)
     counts = {kind: 0 for kind, _ in KINDS}
+    topics = {kind: set() for kind, _ in KINDS}
     wrong = []
 
     def check(client, userdata, message) -> None:
@@ -39,6 +41,7 @@ def main() -> None:
             wrong.append(f"{message.topic}: not a topic of the contract")
             return
         counts[kind] += 1
+        topics[kind].add(message.topic)
         if not message.payload:
             return
         try:
@@ -51,15 +54,21 @@ def main() -> None:
         if "exact" in payload and kind == "value" and float(payload["exact"]) != payload["v"]:
             wrong.append(f"{message.topic}: {payload['exact']} is not {payload['v']}")
 
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    ended = threading.Event()
+    client = mqtt.Client(
+        mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False
+    )
     client.will_set("homeassistant/status", "offline", retain=True)
     client.on_message = check
+    client.on_disconnect = lambda *_: ended.set()
     client.connect("127.0.0.1", given.tcp_port)
     client.subscribe("#")
     client.loop_start()
-    time.sleep(given.seconds)
+    broker_ended = ended.wait(given.seconds)
     client.loop_stop()
-    print(json.dumps({"counts": counts, "wrong": wrong[:20]}))
+    heard = {kind: len(names) for kind, names in topics.items()}
+    found = {"counts": counts, "topics": heard, "broker_ended": broker_ended, "wrong": wrong[:20]}
+    print(json.dumps(found))
 
 
 main()
