@@ -9,6 +9,9 @@
     reason = "figures for people, of a few digits"
 )]
 
+#[path = "figures/scan.rs"]
+mod scan;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -185,6 +188,7 @@ fn one_meter(runtime: &Runtime, folder: &Path) {
     measure("a meter at 1 Hz, year", &year.join("lake"), &of_one, "2026");
     measure("a meter at 1 Hz, month", &year.join("lake"), &of_one, "2026-06");
     measure("a meter at 1 Hz, day", &year.join("lake"), &of_one, "2026-06-15");
+    scan::beside_polars("a meter at 1 Hz, year", &year.join("lake"), &meters);
     drop(fs::remove_dir_all(&year));
 }
 
@@ -211,6 +215,7 @@ fn beside_telemetry(runtime: &Runtime, folder: &Path, long: bool) {
     let bytes = measure(&name, &month.join("lake"), &of_many, "2026-01");
     let share = 100.0 * bytes as f64 / table_bytes(&month.join("lake")) as f64;
     println!("figure: {name}, of the table's bytes = {share:.2} %");
+    scan::beside_polars(&format!("20 of {name}"), &month.join("lake"), &meters[..20]);
     drop(fs::remove_dir_all(&month));
 }
 
