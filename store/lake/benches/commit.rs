@@ -1,6 +1,6 @@
 //! Commits back to back, as fast as the disk takes them: how long one takes, whether that grows, and how small the
-//! rows are at rest. `cargo bench -p lake -- [commits] [rows per commit] [gateways] [seconds that replaced files are kept]`. Must never be read as what a plant
-//! needs: a plant commits every few seconds.
+//! rows are at rest. `cargo bench -p lake -- [commits] [rows per commit] [gateways] [seconds that replaced files are
+//! kept]`. Must never be read as what a plant needs: a plant commits every few seconds.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(
@@ -170,6 +170,8 @@ async fn run(dir: &Path, commits: usize, times: u32, gateways: u8, keep: Duratio
     }
     let all = start.elapsed().saturating_sub(making);
     let before_settling = bytes(&Snapshot::open(dir).expect("a table"));
+    // What merging replaced and retention still keeps, the log and its checkpoints.
+    let held = folder_bytes(dir);
     lake.settle().await.expect("the merges that are left");
     let snapshot = Snapshot::open(dir).expect("a table");
     let rows_each = rows / commits as u64;
@@ -192,6 +194,11 @@ async fn run(dir: &Path, commits: usize, times: u32, gateways: u8, keep: Duratio
         "figure: bytes per row, running / at rest = {:.2} / {:.2}",
         before_settling as f64 / rows as f64,
         bytes(&snapshot) as f64 / rows as f64
+    );
+    println!(
+        "figure: bytes per row on disk, replaced files and log of {} s kept = {:.2}",
+        keep.as_secs(),
+        held as f64 / rows as f64
     );
     let merged: Vec<_> =
         snapshot.files().into_iter().filter(|path| !name(path).starts_with("0-")).collect();
@@ -229,6 +236,16 @@ fn at(durations: &[Duration], share: f64) -> Duration {
 
 fn bytes(snapshot: &Snapshot) -> u64 {
     snapshot.files().iter().map(|path| fs::metadata(path).expect("a live file").len()).sum()
+}
+
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    entries
+        .map(|entry| match entry.metadata().expect("what it is") {
+            of_folder if of_folder.is_dir() => folder_bytes(&entry.path()),
+            of_file => of_file.len(),
+        })
+        .sum()
 }
 
 fn name(path: &Path) -> String {
