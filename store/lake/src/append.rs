@@ -9,9 +9,11 @@ use model::Timestamp;
 
 use crate::LakeError;
 use crate::chain::read_entry;
+use crate::damage::Damage;
 use crate::disk::{Disk, IfThere, publish};
 use crate::entry::{Action, Entry, Operation, Seal, decode, encode};
 use crate::head::{self, Head};
+use crate::history::History;
 use crate::lock::{WriterLock, place};
 
 /// An entry to be written, and the end of the log that it follows.
@@ -25,6 +27,8 @@ pub(crate) struct Append {
     pub(crate) version: u64,
     pub(crate) seal: Seal,
     pub(crate) newest: Option<Arc<[u8]>>,
+    /// The entries since the last checkpoint.
+    pub(crate) history: History,
     pub(crate) now: Timestamp,
     pub(crate) operation: Operation,
     pub(crate) actions: Vec<Action>,
@@ -36,12 +40,17 @@ pub(crate) struct Appended {
     pub(crate) version: u64,
     pub(crate) entry: Entry,
     pub(crate) bytes: Arc<[u8]>,
+    /// With this entry.
+    pub(crate) history: History,
+    /// What was found in the entries before it.
+    pub(crate) edited: Option<Damage>,
 }
 
 impl Append {
     /// Writes the entry, durably.
-    pub(crate) fn run(self) -> Result<Appended, LakeError> {
+    pub(crate) fn run(mut self) -> Result<Appended, LakeError> {
         self.check_end()?;
+        let edited = self.history.check(&self.dir);
         let version = self.version + 1;
         let (bytes, seal) =
             encode(&self.table, version, self.seal, self.now, self.operation, &self.actions);
@@ -63,7 +72,9 @@ impl Append {
                 "the head of the table cannot be written"
             );
         }
-        Ok(Appended { version, entry, bytes: bytes.into() })
+        let mut history = self.history;
+        history.push(&self.dir, version);
+        Ok(Appended { version, entry, bytes: bytes.into(), history, edited })
     }
 
     /// Whether the newest entry is still the one that is to be followed.

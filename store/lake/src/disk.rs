@@ -43,9 +43,17 @@ impl Disk for LocalDisk {
     }
 
     fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
-        let found = nix::sys::statvfs::statvfs(directory)?;
-        Ok(found.blocks_available().saturating_mul(found.fragment_size()))
+        free_bytes(directory)
     }
+}
+
+/// Bytes that this process may still write on the file system of `directory`.
+///
+/// # Errors
+/// When the directory is not there, or the system does not say.
+pub fn free_bytes(directory: &Path) -> io::Result<u64> {
+    let found = nix::sys::statvfs::statvfs(directory)?;
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
 /// Options that create a file of the table, which must not exist.

@@ -21,6 +21,7 @@ use crate::disk::{Disk, LocalDisk};
 use crate::entry::{Action, Operation};
 use crate::facts::FileFacts;
 use crate::file::{self, DataFile, Packing, file_name, parse_name};
+use crate::history::History;
 use crate::lock::{WriterLock, place};
 use crate::log::LogState;
 use crate::maintain::Merge;
@@ -120,11 +121,28 @@ pub(crate) struct Known {
     pub(crate) files: Vec<DataFile>,
     /// Version of the newest checkpoint that is sound.
     pub(crate) checkpoint: Option<u64>,
-    /// Whether a checkpoint must be written soon, because one is damaged.
+    /// Whether a checkpoint must be written soon, because one, or an entry behind it, is damaged.
     pub(crate) checkpoint_damaged: bool,
+    /// The entries behind the checkpoint.
+    pub(crate) history: History,
     /// The newest log entry, to put it back if it goes missing; `None` until one was written.
     entry: Option<Arc<[u8]>>,
     damage: Vec<Damage>,
+}
+
+impl Known {
+    /// An entry of the log was edited or removed by somebody else. What it said is known, so a checkpoint makes the table
+    /// readable again.
+    fn was_edited(&mut self, damage: Damage) {
+        if self.damage.iter().all(|known| known.path != damage.path) {
+            tracing::error!(
+                file = %damage.path.display(),
+                "the log changed under its writer: {damage}; a checkpoint is written in its place, nothing was lost"
+            );
+            self.damage.push(damage);
+        }
+        self.checkpoint_damaged = true;
+    }
 }
 
 impl fmt::Debug for Known {
@@ -391,6 +409,7 @@ impl Lake {
             version: known.state.version,
             seal: known.state.seal,
             newest: known.entry.clone(),
+            history: std::mem::take(&mut known.history),
             now: self.options.clock.now(),
             operation,
             actions,
@@ -402,6 +421,10 @@ impl Lake {
                 let path = place::entry(&self.dir, appended.version);
                 known.state.follow(&path, appended.entry)?;
                 known.entry = Some(appended.bytes);
+                known.history = appended.history;
+                if let Some(damage) = appended.edited {
+                    known.was_edited(damage);
+                }
                 update(&mut known);
                 self.known = Some(known);
                 Ok(())
@@ -447,8 +470,12 @@ impl Lake {
             }
             let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
             let durable = self.durable;
-            let read = move || recover(disk.as_ref(), &dir, durable);
-            let chain = blocking("read the table", read).await?;
+            let read = move || {
+                let chain = recover(disk.as_ref(), &dir, durable)?;
+                let history = History::of(&dir, chain.checkpoint, chain.state.version);
+                Ok((chain, history))
+            };
+            let (chain, history) = blocking("read the table", read).await?;
             self.durable = Some(chain.state.version);
             let log = place::log(&self.dir);
             let checkpoint_damaged = chain.damage.iter().any(|damage| {
@@ -461,6 +488,7 @@ impl Lake {
                 state: chain.state,
                 checkpoint: chain.checkpoint,
                 checkpoint_damaged,
+                history,
                 entry: None,
                 damage: chain.damage,
             });

@@ -44,6 +44,7 @@ mod entry;
 mod facts;
 mod file;
 mod head;
+mod history;
 mod lock;
 mod log;
 mod merge;
@@ -64,6 +65,7 @@ pub use contract::{
 };
 pub use damage::Damage;
 pub use dictionaries::KeptDictionaries;
+pub use disk::free_bytes;
 pub use error::LakeError;
 pub use lake::{Keep, Lake, LakeOptions};
 pub use maintain::Maintained;

@@ -265,6 +265,7 @@ impl Lake {
         let known = self.known().await?;
         known.checkpoint = Some(version);
         known.checkpoint_damaged = false;
+        known.history.clear();
         done.checkpoint = true;
         let cutoff = self.cutoff_ms();
         let dir = self.dir.clone();

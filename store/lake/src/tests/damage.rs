@@ -189,6 +189,56 @@ async fn a_table_that_is_swapped_under_its_writer_is_noticed() {
     assert!(!lake.watermarks().await.unwrap().contains_key(&(north.gateway, north.log_id)));
 }
 
+/// A relative of brk-03: not the whole folder, but its history is edited while the table is written.
+#[tokio::test]
+async fn an_entry_that_is_edited_under_its_writer_is_named_at_the_next_commit() {
+    let edit = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        fs::write(path, text.replace("\"seq\":3", "\"seq\":4") + " ").unwrap();
+    };
+    let cut = |path: &Path| fs::write(path, &fs::read(path).unwrap()[..100]).unwrap();
+    let replace =
+        |path: &Path| drop(fs::copy(path.with_file_name("00000000000000000002.json"), path));
+    let remove = |path: &Path| fs::remove_file(path).unwrap();
+    for harm in [&edit as &dyn Fn(&Path), &cut, &replace, &remove] {
+        let (site, north) = table(3).await;
+        let mut lake = site.open().await;
+        commit(&mut lake, &north, 4..=6).await;
+        let path = place::entry(site.path(), 3);
+        harm(&path);
+        assert!(lake.damage().await.unwrap().is_empty());
+        commit(&mut lake, &north, 7..=7).await;
+        let damage = lake.damage().await.unwrap();
+        assert_eq!(damage.len(), 1, "{damage:?}");
+        // A gap is named by the entry that is missing, or by the one behind it that does not join.
+        let behind = place::entry(site.path(), 4);
+        assert!([&path, &behind].contains(&&damage[0].path), "{damage:?}");
+        // Its writer knows what it said: readers have a checkpoint in its place, and no commit is refused.
+        lake.settle().await.unwrap();
+        assert_eq!(rows(&site.snapshot()).len(), 7 * 6);
+        commit(&mut lake, &north, 8..=8).await;
+        drop(lake);
+        let mut lake = site.open().await;
+        commit(&mut lake, &north, 9..=9).await;
+        assert_eq!(rows(&site.snapshot()).len(), 9 * 6);
+    }
+}
+
+/// A backup that was put back entry by entry, or links each file, changes nothing.
+#[tokio::test]
+async fn an_entry_that_is_replaced_by_itself_is_no_damage() {
+    let (site, north) = table(3).await;
+    let mut lake = site.open().await;
+    let (path, copy) = (place::entry(site.path(), 2), site.path().join("copy"));
+    fs::copy(&path, &copy).unwrap();
+    fs::rename(copy, path).unwrap();
+    fs::hard_link(place::entry(site.path(), 3), site.path().join("backup")).unwrap();
+    commit(&mut lake, &north, 4..=5).await;
+    assert!(lake.damage().await.unwrap().is_empty());
+    lake.settle().await.unwrap();
+    assert!(!place::checkpoint(site.path(), 5).exists());
+}
+
 /// Another program appends to the table: its entry has no seal, and what it says cannot be proved.
 #[tokio::test]
 async fn an_entry_of_another_program_is_noticed_and_named() {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::{CommitNumber, Sequence};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use url::Url;
 
 use model::host::Clock;
@@ -163,6 +164,51 @@ async fn an_old_snapshot_reads_on_until_the_retention_ends() {
     assert_eq!(lake.maintain().await.unwrap().expired_data_files, FAN_IN);
     assert!(!old.files()[0].exists());
     assert_eq!(rows(&site.snapshot()), expected);
+}
+
+/// Trial int-07: after 43 minutes version 1 was gone, and a snapshot of an open session after 20. What was the newest version
+/// at some moment within the time that is kept opens by its number in another program, with all its files; what is older
+/// is gone.
+#[tokio::test]
+async fn a_version_opens_by_its_number_as_long_as_its_files_are_kept() {
+    let mut site = Site::new();
+    // More than lies between two checkpoints, the newest two of which always stay.
+    site.keep.age = Duration::from_secs(110);
+    let north = plant("north", 1);
+    let mut lake = site.open().await;
+    let table = Url::from_directory_path(site.path()).unwrap();
+    let kept_ms = i64::try_from(site.keep.age.as_millis()).unwrap();
+    let (mut versions, mut tried) = (Vec::new(), 0);
+    for sequence in 1..=300 {
+        lake.commit(north.draft(sequence, 2)).await.unwrap();
+        lake.settle().await.unwrap();
+        let version = lake.known().await.unwrap().state.version;
+        versions.push((site.clock.now().as_millis(), version, sequence * 6));
+        site.clock.forward(Duration::from_secs(1));
+        if sequence % 24 != 0 {
+            continue;
+        }
+        lake.maintain().await.unwrap();
+        let since = site.clock.now().as_millis() - kept_ms;
+        let oldest = versions.partition_point(|(at, ..)| *at < since);
+        // What was the newest at the begin of the time that is kept, and one of later.
+        for at in [oldest.saturating_sub(1), oldest + 20] {
+            let (_, version, expected) = versions[at];
+            let old =
+                deltalake_core::open_table_with_version(table.clone(), version).await.unwrap();
+            let files: Vec<String> = old.get_file_uris().unwrap().collect();
+            let read = |file: &String| {
+                let file = std::fs::File::open(file).unwrap();
+                let file = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+                u64::try_from(file.metadata().file_metadata().num_rows()).unwrap()
+            };
+            assert_eq!(files.iter().map(read).sum::<u64>(), expected, "version {version}");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 24);
+    let gone = deltalake_core::open_table_with_version(table, versions[1].1).await;
+    assert!(gone.is_err(), "the log goes as the files do");
 }
 
 #[tokio::test]
