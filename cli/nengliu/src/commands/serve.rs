@@ -1,6 +1,7 @@
 //! `nengliu serve`: broker, ingest and lake, and figures on a timer.
 
 mod figures;
+mod room;
 mod tasks;
 mod watch;
 
@@ -65,9 +66,11 @@ pub async fn serve_on(config: Option<&Path>, host: IngestHost) -> u8 {
     let ended = CancellationToken::new();
     let tasks = Tasks::new(host.clone());
     let (status, lake, clock) = (ingest.status(), settings.lake.clone(), Arc::clone(&host.clock));
-    let (until, shown) = (ended.clone(), tasks.clone());
+    let (until, shown, free_bytes_min) =
+        (ended.clone(), tasks.clone(), settings.keeping.free_bytes_min);
     let watch = tokio::spawn(tasks.clone().keep_alive("watch", ended.clone(), move || {
-        let watched = watch::Watched { status: status.clone(), tasks: shown.clone() };
+        let watched =
+            watch::Watched { status: status.clone(), tasks: shown.clone(), free_bytes_min };
         watch::watch(watched, lake.clone(), Arc::clone(&clock), until.clone())
     }));
     let figures = settings.analytics.map(|analytics| {

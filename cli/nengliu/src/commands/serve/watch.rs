@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::room::{Room, RoomStatus};
 use super::tasks::{TaskStatus, Tasks};
 
 /// Time between two looks at the status.
@@ -25,6 +26,8 @@ const FILE: &str = "_nengliu/ingest-status.json";
 pub(super) struct Watched {
     pub(super) status: watch::Receiver<IngestStatus>,
     pub(super) tasks: Tasks,
+    /// `[lake] free`.
+    pub(super) free_bytes_min: u64,
 }
 
 /// What is written.
@@ -36,6 +39,8 @@ struct Told {
     written_at_ms: i64,
     /// The tasks that run beside ingest and are started again when they fail.
     tasks: BTreeMap<&'static str, TaskStatus>,
+    /// What the disk of the lake still takes.
+    room: RoomStatus,
 }
 
 /// Looks at the status once a minute, and a last time at the end.
@@ -50,6 +55,7 @@ pub(super) async fn watch(
     let path = lake.join(FILE);
     let mut said = String::new();
     let mut alarms = Alarms::default();
+    let mut room = Room::new(watched.free_bytes_min);
     let mut failing = false;
     loop {
         let ends = tokio::select! {
@@ -58,7 +64,9 @@ pub(super) async fn watch(
         };
         let ingest = watched.status.borrow().clone();
         let written_at_ms = clock.now().as_millis();
-        let now = Told { ingest, written_at_ms, tasks: watched.tasks.snapshot() };
+        let free_bytes = free_bytes(&lake).await;
+        let room = room.look(clock.monotonic(), free_bytes);
+        let now = Told { ingest, written_at_ms, tasks: watched.tasks.snapshot(), room };
         let text = in_words(&now.ingest);
         if text != said {
             tracing::info!("since the start: {text}");
@@ -74,6 +82,12 @@ pub(super) async fn watch(
             return;
         }
     }
+}
+
+/// Where it cannot be said, a commit says why.
+async fn free_bytes(lake: &Path) -> Option<u64> {
+    let lake = lake.to_owned();
+    tokio::task::spawn_blocking(move || ::lake::free_bytes(&lake)).await.ok()?.ok()
 }
 
 /// What was said of damage in the lake.
@@ -239,10 +253,14 @@ mod tests {
         stop.cancel();
         let host = super::super::host();
         let (clock, tasks) = (Arc::clone(&host.clock), Tasks::new(host));
-        watch(Watched { status, tasks }, lake.path().to_owned(), clock, stop).await;
+        let free_bytes_min = u64::MAX;
+        watch(Watched { status, tasks, free_bytes_min }, lake.path().to_owned(), clock, stop).await;
         let text = std::fs::read(lake.path().join(FILE)).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(read["counters"]["frames_lost"], 5);
         assert_eq!(read["counters"]["dropped"]["queue_full"], 0);
+        assert!(read["room"]["free_bytes"].as_u64() > Some(0), "{read}");
+        assert_eq!(read["room"]["free_bytes_min"], u64::MAX);
+        assert_eq!(read["room"]["state"], "full");
     }
 }
