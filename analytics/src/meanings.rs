@@ -3,13 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use contract::{DictionaryUse, Readings, StoreError};
-use model::{CommitNumber, Decimal, DictionaryHash};
+use model::{CommitNumber, Decimal, DictionaryHash, Place};
 
 /// What every point of a store is and was.
 #[derive(Debug, Default)]
 pub(crate) struct Meanings {
     /// What dictionaries state as a point's modulus; more than one where it was changed.
     moduli: HashMap<String, Vec<(DictionaryHash, Option<Decimal>)>>,
+    /// Where devices stand and stood.
+    places: Vec<Place>,
     uses: Vec<DictionaryUse>,
     /// Dictionaries that are known to have come after another one.
     later: BTreeSet<DictionaryHash>,
@@ -25,9 +27,18 @@ impl Meanings {
             for point in &dictionary.points {
                 let known = meanings.moduli.entry(point.id.to_string()).or_default();
                 known.push((hash, point.modulus));
+                // The points of a device follow one another.
+                if meanings.places.last() != Some(&point.place) {
+                    meanings.places.push(point.place.clone());
+                }
             }
         }
         Ok(meanings)
+    }
+
+    /// Where devices stand and stood, some more than once.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// Whether some gateway ever announced this point.

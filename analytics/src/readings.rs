@@ -11,11 +11,13 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use arrow_array::RecordBatch;
+use config::Problems;
 use contract::{
     BoxedRows, Cancel, Cost, DamagedRange, Points, Readings, Request, RowChoice, StoreError, column,
 };
 use energy::plant::{Meter, Plant};
 use energy::{Index, Meters, ReadingsError, Span};
+use model::topic::LivePath;
 use model::{CommitNumber, PointId, Timestamp};
 use thiserror::Error;
 
@@ -117,6 +119,14 @@ impl StoreView {
     #[must_use]
     pub fn knows(&self, point: &PointId) -> bool {
         self.meanings.knows(point.as_str())
+    }
+
+    /// The subjects of a plant at whose place no gateway ever announced a device.
+    #[must_use]
+    pub fn check_places(&self, plant: &Plant) -> Problems {
+        let devices: Vec<LivePath<'_>> =
+            self.meanings.places().iter().map(LivePath::of_place).collect();
+        plant.check_places(&devices)
     }
 
     /// The indexes of all meters of the plant that the store knows, for one time.

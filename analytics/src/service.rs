@@ -92,7 +92,10 @@ impl FigureService {
         let metered = self.metered(plant, view.as_deref(), basics, cancel)?;
         let figures = kind.compute(&plant.inputs(&metered.meters, commit), period, basis)?;
         let damaged = metered.damaged.clone();
-        let warnings = plant.plant.check_resets(&metered.meters);
+        let mut warnings = plant.plant.check_resets(&metered.meters);
+        if let Some(view) = &view {
+            warnings.append(view.check_places(&plant.plant));
+        }
         let answer = Answer { figures: Arc::new(figures), commit, damaged, warnings };
         self.kept().figures.put(key, answer.clone(), FIGURES_MAX);
         Ok(answer)

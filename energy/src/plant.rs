@@ -4,11 +4,12 @@
 mod check;
 mod kind;
 mod meter;
+mod place;
 mod read;
 
 use config::{Problem, Problems, SourceFile, Spanned};
 use jiff::tz::TimeZone;
-use model::{Decimal, PointId, Timestamp, Unit};
+use model::{Decimal, PlaceInSite, PointId, Timestamp, Unit};
 use serde::Serialize;
 
 use crate::coefficient::{EnergyClass, Registry, words};
@@ -25,6 +26,7 @@ pub(crate) const CODE_UNIT: &str = "EN-C104";
 pub(crate) const CODE_COEFFICIENT: &str = "EN-C105";
 const CODE_POINT: &str = "EN-C106";
 const CODE_RESETS: &str = "EN-C107";
+const CODE_PLACE: &str = "EN-C108";
 
 words! {
     /// What a subject is.
@@ -89,6 +91,9 @@ pub struct Subject {
     pub name: String,
     /// The subject it is a part of; `None` for the enterprise alone.
     pub parent: Option<SubjectId>,
+    /// Where it stands in its site, as `gateway.toml` says it of a device.
+    #[serde(skip)]
+    pub place: Option<Spanned<PlaceInSite>>,
 }
 
 /// An energy kind and how it is converted.
@@ -235,6 +240,8 @@ pub struct Plant {
     pub region: String,
     /// The enterprise as a subject.
     pub enterprise: SubjectId,
+    /// The site of what lies in no subject of the kind `site`, as `gateway.toml` names it.
+    pub site: Option<SubjectId>,
     /// Longest gap between two readings over which an index is interpolated at the end of a period, in microseconds.
     pub interpolation_max_micros: i64,
     /// All subjects, the enterprise first.

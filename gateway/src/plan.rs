@@ -226,8 +226,8 @@ fn device_spec(
     let place = Place {
         enterprise: enterprise.clone(),
         site: site.clone(),
-        area: device.place.0.clone(),
-        line: device.place.1.clone(),
+        area: device.place.as_ref().map(|place| place.area.clone()),
+        line: device.place.as_ref().and_then(|place| place.line.clone()),
     };
     let (mut specs, mut points) = (Vec::new(), Vec::new());
     for point in &profile.points {

@@ -50,9 +50,9 @@ use std::time::Duration;
 use config::{ByteSize, Problem, Problems, SourceFile, Spanned, Table, written};
 pub use device_profiles::POLL_INTERVALS;
 use keeper::SpoolSettings;
-use model::GatewayId;
 use model::dictionary::DisplayName;
 use model::id::check_id;
+use model::{GatewayId, PlaceInSite};
 use spool::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 use crate::poll_groups::{GroupSettings, checked_poll, read_groups};
@@ -115,7 +115,7 @@ pub struct DeviceSettings {
     /// Its profile.
     pub profile: Spanned<String>,
     /// Area and line.
-    pub place: (Option<String>, Option<String>),
+    pub place: Option<PlaceInSite>,
     /// Poll interval of the points that state none.
     pub poll: Duration,
     /// Points of other intervals.
@@ -305,7 +305,7 @@ fn read_device(mut table: Table, problems: &mut Problems) -> Option<DeviceSettin
         DisplayName { zh, en }
     });
     let place =
-        table.optional::<String>("place", problems).map(|found| read_place(&found, problems));
+        table.optional::<String>("place", problems).and_then(|found| read_place(&found, problems));
     let poll = table.optional::<Duration>("poll", problems);
     let poll = poll.map_or(POLL_DEFAULT, |found| checked_poll(&found, problems));
     let groups = read_groups(&mut table, problems);
@@ -316,7 +316,7 @@ fn read_device(mut table: Table, problems: &mut Problems) -> Option<DeviceSettin
         name: name.unwrap_or_default(),
         port: port?,
         profile: profile?,
-        place: place.unwrap_or_default(),
+        place,
         poll,
         groups,
         points,
@@ -325,17 +325,15 @@ fn read_device(mut table: Table, problems: &mut Problems) -> Option<DeviceSettin
     })
 }
 
-fn read_place(
-    found: &Spanned<String>,
-    problems: &mut Problems,
-) -> (Option<String>, Option<String>) {
-    let levels: Vec<&str> = found.value.split('/').collect();
-    if levels.len() > 2 || levels.iter().any(|level| check_id(level).is_err()) {
-        let message = format!("`place`: expected `area` or `area/line`, found `{}`", found.value);
-        problems.push(found.problem("GW-C018", message).help(ID_HELP));
+fn read_place(found: &Spanned<String>, problems: &mut Problems) -> Option<PlaceInSite> {
+    match found.value.parse() {
+        Ok(place) => Some(place),
+        Err(wrong) => {
+            let message = format!("`place`: {wrong}");
+            problems.push(found.problem("GW-C018", message).help(ID_HELP));
+            None
+        }
     }
-    let level = |at: usize| levels.get(at).map(|level| (*level).to_owned());
-    (level(0), level(1))
 }
 
 fn unique<'a>(ids: impl Iterator<Item = &'a Spanned<String>>, what: &str, problems: &mut Problems) {

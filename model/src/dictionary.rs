@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -97,6 +98,44 @@ pub struct Place {
     /// The line, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
+}
+
+/// A place inside a site, as `gateway.toml` says it of a device and `plant.toml` of a subject: `area` or `area/line`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlaceInSite {
+    /// The area (workshop).
+    pub area: String,
+    /// The line in it.
+    pub line: Option<String>,
+}
+
+/// A text that is not a place inside a site.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("expected `area` or `area/line`, found `{0}`")]
+pub struct PlaceError(String);
+
+impl FromStr for PlaceInSite {
+    type Err = PlaceError;
+
+    fn from_str(text: &str) -> Result<Self, PlaceError> {
+        let (area, line) = match text.split_once('/') {
+            Some((area, line)) => (area, Some(line)),
+            None => (text, None),
+        };
+        // `_` stands for a level that is not used.
+        let is_level = |level: &str| check_id(level).is_ok() && level != "_";
+        if !is_level(area) || line.is_some_and(|line| !is_level(line)) {
+            return Err(PlaceError(text.to_owned()));
+        }
+        Ok(Self { area: area.to_owned(), line: line.map(str::to_owned) })
+    }
+}
+
+impl fmt::Display for PlaceInSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.area)?;
+        self.line.as_ref().map_or(Ok(()), |line| write!(f, "/{line}"))
+    }
 }
 
 /// A display name in Chinese and English; both empty when none was given.

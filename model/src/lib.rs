@@ -25,7 +25,8 @@ pub mod wire;
 pub use ack::{Ack, AckFault, DurabilityClass};
 pub use decimal::Decimal;
 pub use dictionary::{
-    Dictionary, DictionaryHash, Place, PointInfo, PointKind, PointState, ValueType,
+    Dictionary, DictionaryHash, Place, PlaceError, PlaceInSite, PointInfo, PointKind, PointState,
+    ValueType,
 };
 pub use error_chain::error_chain;
 pub use frame::{Frame, FrameHash, FrameHeader, RecordType};

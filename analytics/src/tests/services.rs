@@ -87,3 +87,31 @@ fn what_was_declared_alone_needs_no_store() {
     assert_eq!(value, "null");
     assert!(figures.json["commit"].is_null());
 }
+
+/// A machine's counter of the day, a unit a minute: read over four days it is an open gap each midnight, named once.
+#[test]
+fn a_register_that_falls_each_midnight_and_a_place_without_devices_are_named_with_the_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let minute = |at: i64| (YEAR_START.0 + at * 60_000_000, Some(at.rem_euclid(1_440) * 100));
+    let store = store_of(&[(-1_500..4_400).map(minute).collect()]);
+    let service = FigureService::new(Some(store.readings()));
+    let named = |text: &str| {
+        let plant = files(folder.path(), text);
+        let table1 = kpi("table1").unwrap();
+        let period = "2018-01-02".parse().unwrap();
+        let answer = service.figures(&plant, table1, period, BasisChoice::Both, &Cancel::default());
+        let answer = answer.unwrap();
+        let row = answer.figures.json["rows"][0]["quantity"].clone();
+        let codes: Vec<&str> = answer.warnings.0.iter().map(|one| one.code).collect();
+        (codes.join(" "), row["value"].to_string(), row["complete"].to_string())
+    };
+    let said = |found: (String, String, String), expected: (&str, &str, &str)| {
+        assert_eq!((found.0.as_str(), found.1.as_str(), found.2.as_str()), expected);
+    };
+    said(named(PLANT), ("EN-C107", "\"1439\"", "false"));
+    let daily = format!("{PLANT}resets = \"daily\"\n");
+    said(named(&daily), ("", "\"1439\"", "true"));
+    let subject = "\nsite = \"nb-1\"\n[[subject]]\nid = \"press\"\nkind = \"line\"\nplace = \"pressing\"\n\n[[energy_kind]]";
+    let placed = daily.replacen("\n[[energy_kind]]", subject, 1);
+    said(named(&placed), ("EN-C108", "\"1439\"", "true"));
+}

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use config::{Problem, Problems, Spanned, meant};
-use model::Unit;
+use model::{PlaceInSite, Unit};
 
 use super::kind::KindDraft;
 use super::meter::MeterDraft;
+use super::place::{self, PlaceDraft};
 use super::{
     Allocation, CODE_DUPLICATE, CODE_PLANT, CODE_REFERENCE, CODE_UNIT, EnergyKind, Plant, Product,
     Subject, SubjectKind, Treatment,
@@ -18,23 +19,32 @@ use crate::id::SubjectId;
 /// All sections, each read, none compared.
 #[derive(Default)]
 pub(super) struct Draft {
-    pub(super) subjects: Vec<(Spanned<SubjectId>, SubjectKind, String, Spanned<SubjectId>)>,
+    pub(super) subjects: Vec<SubjectDraft>,
     pub(super) kinds: Vec<KindDraft>,
     pub(super) meters: Vec<MeterDraft>,
     pub(super) products: Vec<Spanned<Product>>,
     pub(super) allocations: Vec<Spanned<Allocation>>,
 }
 
+/// A subject whose references are not checked yet.
+pub(super) struct SubjectDraft {
+    pub(super) id: Spanned<SubjectId>,
+    pub(super) kind: SubjectKind,
+    pub(super) name: String,
+    pub(super) parent: Spanned<SubjectId>,
+    pub(super) place: Option<Spanned<PlaceInSite>>,
+}
+
 /// Compares all sections and fills the plant.
 pub(super) fn all(plant: &mut Plant, draft: Draft, problems: &mut Problems) {
-    let places: Vec<Spanned<SubjectId>> =
-        draft.subjects.iter().map(|(id, ..)| id.clone()).collect();
+    let ids: Vec<Spanned<SubjectId>> =
+        draft.subjects.iter().map(|subject| subject.id.clone()).collect();
     subjects(plant, draft.subjects, problems);
     kinds(plant, draft.kinds, problems);
     meters(plant, &draft.meters, problems);
     products(plant, draft.products, problems);
     allocations(plant, &draft.allocations, problems);
-    nested_lines(plant, &places, problems);
+    nested_lines(plant, &ids, problems);
 }
 
 /// The energy of a line inside another would be counted in both.
@@ -79,13 +89,9 @@ fn duplicate<T: Display>(found: &Spanned<T>, what: &str) -> Problem {
         .help("remove one of the two, or correct its name")
 }
 
-fn subjects(
-    plant: &mut Plant,
-    drafts: Vec<(Spanned<SubjectId>, SubjectKind, String, Spanned<SubjectId>)>,
-    problems: &mut Problems,
-) {
-    let mut parents = Vec::new();
-    for (id, kind, name, parent) in drafts {
+fn subjects(plant: &mut Plant, drafts: Vec<SubjectDraft>, problems: &mut Problems) {
+    let (mut parents, mut places) = (Vec::new(), Vec::new());
+    for SubjectDraft { id, kind, name, parent, place } in drafts {
         if plant.subject(&id.value).is_some() {
             problems.push(duplicate(&id, "subject"));
             continue;
@@ -96,7 +102,14 @@ fn subjects(
             problems.push(id.problem(CODE_PLANT, message).help(help));
         }
         let parent_id = Some(parent.value.clone());
-        plant.subjects.push(Subject { id: id.value.clone(), kind, name, parent: parent_id });
+        plant.subjects.push(Subject {
+            id: id.value.clone(),
+            kind,
+            name,
+            parent: parent_id,
+            place: place.clone(),
+        });
+        places.push(PlaceDraft { subject: id.clone(), place });
         parents.push((id, parent));
     }
     let mut rooted: BTreeSet<&SubjectId> = BTreeSet::from([&plant.enterprise]);
@@ -126,6 +139,7 @@ fn subjects(
     for subject in plant.subjects.iter_mut().filter(|subject| hanging.contains(&subject.id)) {
         subject.parent = Some(plant.enterprise.clone());
     }
+    place::check(plant, &places, problems);
 }
 
 /// Words that stand in the names of figures where a kind's would.

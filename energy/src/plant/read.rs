@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use config::{Problems, SourceFile, Spanned, Table, meant};
 use jiff::tz::TimeZone;
-use model::{Decimal, Unit};
+use model::{Decimal, PlaceInSite, Unit};
 
-use super::check::{self, Draft};
+use super::check::{self, Draft, SubjectDraft};
 use super::{
     Allocation, CODE_PLANT, CODE_UNIT, Plant, Product, Share, Subject, SubjectKind, kind, meter,
 };
@@ -88,6 +88,7 @@ fn section<T>(
 fn header(table: &mut Table, problems: &mut Problems) -> Option<(Plant, Defaults)> {
     let name = table.or("name", String::new(), problems);
     let enterprise = id::<SubjectId>(table, "enterprise", problems);
+    let site = optional_id::<SubjectId>(table, "site", problems).map(|site| site.value);
     let zone = table.required::<String>("time_zone", problems);
     let region = table.or("region", "CN".to_owned(), problems);
     let fact_files = table.or("facts", Vec::new(), problems);
@@ -102,11 +103,13 @@ fn header(table: &mut Table, problems: &mut Problems) -> Option<(Plant, Defaults
             kind: SubjectKind::Enterprise,
             name: name.clone(),
             parent: None,
+            place: None,
         }],
         name,
         time_zone,
         region,
         enterprise: enterprise.clone(),
+        site,
         interpolation_max_micros: i64::try_from(gap.as_micros()).unwrap_or(i64::MAX),
         kinds: Vec::new(),
         meters: Vec::new(),
@@ -134,16 +137,17 @@ fn subject(
     table: &mut Table,
     defaults: &Defaults,
     problems: &mut Problems,
-) -> Option<(Spanned<SubjectId>, SubjectKind, String, Spanned<SubjectId>)> {
+) -> Option<SubjectDraft> {
     let id = id::<SubjectId>(table, "id", problems);
     let kind = word::<SubjectKind>(table, "kind", problems);
     let name = table.or("name", String::new(), problems);
     let parent = optional_id::<SubjectId>(table, "parent", problems);
+    let place = optional_word::<PlaceInSite>(table, "place", problems);
     let id = id?;
     // A wrong kind is said once; the subject is there all the same.
     let kind = kind.map_or(SubjectKind::Equipment, |kind| kind.value);
     let parent = parent.unwrap_or_else(|| id.clone().map(|_| defaults.enterprise.clone()));
-    Some((id, kind, name, parent))
+    Some(SubjectDraft { id, kind, name, parent, place })
 }
 
 fn product(table: &mut Table, problems: &mut Problems) -> Option<Spanned<Product>> {

@@ -1,5 +1,7 @@
 //! A plant file is read whole, or every problem of it is named.
 
+use model::topic::LivePath;
+
 use super::*;
 
 const GOOD: &str = r#"
@@ -207,5 +209,64 @@ fn a_word_that_is_no_interval_of_resets_is_named() {
         "modulus = 100000.0",
         &with("midnight"),
         "EN-C101 plant.toml:37:10: `resets`: `midnight` is not known here: expected one of daily, monthly",
+    );
+}
+
+/// What stands where in the tree of live topics.
+#[test]
+fn a_subject_has_the_path_of_the_devices_at_its_place() {
+    let line = "id = \"line-a\"\nkind = \"line\"\n";
+    let compressor = "id = \"compressor\"\nkind = \"equipment\"\n";
+    let site = "enterprise = \"acme\"\nsite = \"nb-1\"\n";
+    let more = "[[subject]]\nid = \"nb-2\"\nkind = \"site\"\n[[subject]]\nid = \"oven\"\nkind = \"equipment\"\nparent = \"nb-2\"\n\
+                place = \"machining/line-a\"\n[[subject]]\nid = \"office\"\nkind = \"area\"\n[[energy_kind]]\nid = \"electricity\"";
+    let text = GOOD
+        .replacen("enterprise = \"acme\"\n", site, 1)
+        .replacen(line, &format!("{line}place = \"machining/line-a\"\n"), 1)
+        .replacen(compressor, &format!("{compressor}place = \"machining/line-a\"\n"), 1)
+        .replacen("[[energy_kind]]\nid = \"electricity\"", more, 1);
+    let plant = Plant::read(&SourceFile::new("plant.toml", text.clone())).unwrap();
+    let path = |id: &str| plant.live_path(&id.parse().unwrap()).map(|path| path.to_string());
+    assert_eq!(path("acme").as_deref(), Some("v1/acme/_/_/_/_"));
+    assert_eq!(path("nb-2").as_deref(), Some("v1/acme/nb-2/_/_/_"));
+    assert_eq!(path("line-a").as_deref(), Some("v1/acme/nb-1/machining/line-a/_"));
+    assert_eq!(path("compressor").as_deref(), Some("v1/acme/nb-1/machining/line-a/compressor"));
+    assert_eq!(path("oven").as_deref(), Some("v1/acme/nb-2/machining/line-a/oven"));
+    assert_eq!(path("office"), None);
+    let devices = |area: &'static str| {
+        let at = LivePath::enterprise("acme").with_site("nb-1");
+        [LivePath { area: Some(area), line: Some("line-a"), ..at }]
+    };
+    let named = |area| plant.check_places(&devices(area)).0;
+    // The oven's site has no device at all, the other two subjects have this one.
+    let found: Vec<String> = named("machining").iter().map(|one| one.message.clone()).collect();
+    let oven = "no device of `acme/nb-2` stands at `machining/line-a`, the place of subject `oven`";
+    assert_eq!(found, [oven]);
+    assert_eq!(named("utilities").len(), 3);
+    assert!(named("utilities").iter().all(|one| one.warning && one.place().is_some()));
+    let wrong = |from: &str, to: &str, expected: &str| {
+        let text = text.replacen(from, to, 1);
+        let problems = Plant::read(&SourceFile::new("plant.toml", text)).unwrap_err().to_string();
+        assert!(problems.starts_with(expected), "expected `{expected}`, found:\n{problems}");
+    };
+    wrong(
+        "place = \"machining/line-a\"",
+        "place = \"machining/line-a/m1\"",
+        "EN-C101 plant.toml:15:9: `place`: expected `area` or `area/line`, found `machining/line-a/m1`",
+    );
+    wrong(
+        site,
+        "enterprise = \"acme\"\n",
+        "EN-C101 plant.toml:14:9: `place`: it is not known in which site subject `line-a` lies",
+    );
+    wrong(
+        "kind = \"area\"",
+        "kind = \"area\"\nplace = \"machining/line-a\"",
+        "EN-C103 plant.toml:33:9: `place`: `machining/line-a` is that of subject `line-a` above",
+    );
+    wrong(
+        "kind = \"site\"",
+        "kind = \"site\"\nplace = \"machining\"",
+        "EN-C101 plant.toml:25:9: `place`: an enterprise or site has no place inside a site",
     );
 }
