@@ -17,6 +17,9 @@ use tests::wire::Wire;
 
 use super::{SOON, Site, wait_for_frames};
 
+/// Exit code of `nengliu-gateway status` where readings were lost since the start.
+const EXIT_LOST: Option<i32> = Some(12);
+
 /// Meters enough to fill a spool of three segments of 64 KiB in seconds: noise in every register.
 pub(crate) fn noisy_registers() -> (String, Value) {
     let mut points = String::new();
@@ -161,4 +164,47 @@ fn a_full_disk_in_the_centre_withholds_acks_and_the_gateway_keeps() {
     assert!(query::all_rows(&site.centre.lake()).unwrap().len() > rows);
     site.check_nothing_is_lost();
     drop(site);
+}
+
+/// brk-09: exit 0 while readings were given up on a full disk.
+#[test]
+fn a_full_disk_at_the_edge_is_told_as_long_as_the_gateway_lives() {
+    let test = "survival::full::a_full_disk_at_the_edge_is_told_as_long_as_the_gateway_lives";
+    let folder = tempfile::tempdir().unwrap();
+    let spool = subfolder(folder.path(), "spool").unwrap();
+    let Some(disk) = SmallDisk::mount(&spool) else {
+        return skip(test, "this user may not mount a small file system");
+    };
+    let (profile, registers) = noisy_registers();
+    let server = ModbusServer::tcp(folder.path(), &registers).unwrap();
+    let broker = Mosquitto::start(folder.path()).unwrap();
+    Gateway::write_profile(folder.path(), "test/noise", &profile).unwrap();
+    let head = gateway::head(&format!("url = \"{}\"", broker.url()));
+    // The disk has room for it, until somebody else takes that.
+    let head = head.replace("16 MiB", "3 MiB").replace("= \"1 MiB", "= \"64 KiB");
+    let settings = format!(
+        "{head}\n\
+         [[port]]\nid = \"line\"\nprotocol = \"modbus\"\naddress = \"tcp://127.0.0.1:{}\"\n\n\
+         [[device]]\nid = \"noise\"\nport = \"line\"\nprofile = \"test/noise\"\nunit = 1\npoll = \"20ms\"\n",
+        server.tcp_port().unwrap()
+    );
+    let mut gateway = Gateway::start(folder.path(), &settings).unwrap();
+    let reads = |status: &Value| status["points"][0]["durable_source_time_ms"].is_i64();
+    gateway.wait_for_status("durable readings", SOON, reads).unwrap();
+    disk.fill();
+    let lost = |status: &Value| status["spool"]["samples_lost_in_run"].as_u64() > Some(0);
+    gateway.wait_for_status("readings that are given up", SOON * 2, lost).unwrap();
+
+    // There is room and a centre again: what was given up is still said.
+    disk.free();
+    let centre = one_meter::centre(folder.path(), &broker.url()).unwrap();
+    let told = |status: &Value| status["concerns"].as_array().is_some_and(|all| all.len() == 1);
+    let status = gateway.wait_for_status("one concern", SOON, told).unwrap();
+    assert_eq!(status["concerns"][0]["kind"], "lost", "{:#}", status["concerns"]);
+    let file = gateway.settings_file();
+    let told = run("nengliu-gateway", ["status", "-c", file.to_str().unwrap()]).unwrap();
+    assert_eq!(told.code, EXIT_LOST, "{told:?}");
+    assert!(told.output.contains("were given up"), "{}", told.output);
+    gateway.terminate().unwrap();
+    drop((gateway, centre, disk));
 }
