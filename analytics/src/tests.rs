@@ -21,6 +21,7 @@ mod reports;
 mod scale;
 mod services;
 mod slots;
+mod standing;
 
 use crate::query::{QueryFormat, query};
 use crate::readings::StoreView;
