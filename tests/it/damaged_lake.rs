@@ -198,4 +198,12 @@ async fn a_damaged_data_file_is_named_with_its_gateway_and_counted_as_lost() {
     assert_eq!(alarms, 1, "said once: {log}");
     assert!(log.contains(&frames) && log.contains("3 rows count as lost"), "{log}");
     assert!(file.exists(), "nothing is deleted");
+
+    // What was found is noted beside the table, for whoever looks while no centre runs.
+    let list = run("nengliu", ["quarantine", "list", "--lake", lake.to_str().unwrap()]).unwrap();
+    assert_eq!(list.code, Some(0), "{list:?}");
+    let [line] = list.output.lines().collect::<Vec<_>>()[..] else { panic!("{list:?}") };
+    let name = file.file_name().unwrap().to_str().unwrap();
+    assert!(line.starts_with(name) && line.contains("\t3 rows\t"), "{line}");
+    assert!(line.contains(&frames), "{line}");
 }

@@ -28,7 +28,7 @@ enum Command {
     Explain(ExplainArgs),
     /// Print samples. 查询采样值
     Query(QueryArgs),
-    /// List, show and drop frames that could not be read. 隔离区
+    /// List damaged files of the lake, and list, show and drop frames that could not be read. 隔离区
     Quarantine(QuarantineArgs),
     /// Print the rights that another broker must have. 消息代理权限
     Acl(AclArgs),
@@ -53,7 +53,8 @@ pub(crate) struct QuarantineArgs {
 /// What to do with the quarantine.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
-    /// One line for each frame: name, time, samples, what is wrong.
+    /// One line for each frame: name, time, samples, what is wrong; then one for each damaged file of the lake: name, when
+    /// it was found, rows, what is wrong and whose frames they came in.
     List,
     /// What is known of one frame.
     Show {

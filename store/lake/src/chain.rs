@@ -97,6 +97,7 @@ pub(crate) fn read(dir: &Path) -> Result<Chain, LakeError> {
             Err(error) => return Err(error),
             Ok(mut chain) => {
                 chain.state = chain.state.checked(dir)?;
+                chain.name_missing_head(dir);
                 return Ok(chain);
             }
         }
@@ -262,6 +263,16 @@ impl Chain {
             Err(what) => self.damage.push(Damage::of_file(place::last_checkpoint(dir), what)),
         }
         self
+    }
+
+    /// A table has a head from its first entry on; only a copy of it, or damage, is without one.
+    fn name_missing_head(&mut self, dir: &Path) {
+        let path = place::head(dir);
+        let is_named = self.damage.iter().any(|damage| damage.path == path);
+        if self.head.is_none() && self.state.version > 0 && !is_named {
+            let what = "the file is missing, so nothing proves that the newest entries are there";
+            self.damage.push(Damage::of_file(path, what));
+        }
     }
 
     /// Reads the entries that a checkpoint covers, at most the newest `entries_max`, and the older checkpoints among

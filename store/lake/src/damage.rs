@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ impl Damage {
     pub(crate) fn of_error(error: &LakeError) -> Self {
         match error {
             LakeError::Damaged { path, what } => Self::of_file(path.clone(), what.as_str()),
+            LakeError::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Self::of_file(path.clone(), "the file is missing")
+            }
             error => {
                 let path = error.path().map(Path::to_path_buf).unwrap_or_default();
                 Self::of_file(path, model::error_chain(error))

@@ -184,6 +184,14 @@ impl LakeError {
         matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
     }
 
+    /// Whether the cause is this process or its machine, and says nothing of the file: too many open files, no memory.
+    pub(crate) fn is_of_process(&self) -> bool {
+        const OF_PROCESS: [nix::errno::Errno; 3] =
+            [nix::errno::Errno::EMFILE, nix::errno::Errno::ENFILE, nix::errno::Errno::ENOMEM];
+        let Self::Io { source, .. } = self else { return false };
+        source.raw_os_error().is_some_and(|code| OF_PROCESS.iter().any(|one| *one as i32 == code))
+    }
+
     /// The file that could not be read or written, where it was one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::append::{Append, Appended};
 use crate::chain;
+use crate::check::Checks;
 use crate::damage::Damage;
 use crate::dictionaries::{self, KeptDictionaries};
 use crate::disk::{Disk, LocalDisk};
@@ -26,7 +27,8 @@ use crate::lock::{WriterLock, place};
 use crate::log::LogState;
 use crate::maintain::Merge;
 use crate::open::{claim, create, properties, recover};
-use crate::snapshot::read_book;
+use crate::quarantine::{self, Look, Quarantine};
+use crate::snapshot::{quarantined, read_book};
 use crate::{LakeError, rows, view};
 
 /// Commits between two checkpoints, at least: the cost of opening a table grows with the entries since the last one.
@@ -102,8 +104,10 @@ pub struct Lake {
     pub(crate) known: Option<Known>,
     /// The merge that runs beside the commits.
     pub(crate) merge: Option<Merge>,
-    /// Files that could not be read, with the monotonic time until which no merge tries them again.
-    pub(crate) unreadable: BTreeMap<String, (Duration, Damage)>,
+    /// Live data files that cannot be read.
+    pub(crate) quarantine: Quarantine,
+    /// What is read to find and to end damage.
+    pub(crate) checks: Checks,
     /// Dictionaries that were damaged when they were last read; their gateways send them again.
     damaged_dictionaries: Vec<Damage>,
     /// The log entry that is being written.
@@ -171,7 +175,8 @@ impl Lake {
             lock: Arc::new(lock),
             known: None,
             merge: None,
-            unreadable: BTreeMap::new(),
+            quarantine: Quarantine::default(),
+            checks: Checks::default(),
             damaged_dictionaries: Vec::new(),
             appending: None,
             durable: None,
@@ -185,6 +190,12 @@ impl Lake {
             "table opened"
         );
         lake.renew_properties().await?;
+        if let Err(error) = lake.note_quarantine().await {
+            tracing::warn!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "the damaged files of the table are not noted yet"
+            );
+        }
         Ok(lake)
     }
 
@@ -226,17 +237,21 @@ impl Lake {
         Ok(self.known().await?.state.metadata.id.clone())
     }
 
-    /// What is damaged in the table, as far as its writer came upon it: in the log when it was opened, in data files when
-    /// they were to be merged. Rows in damaged data files stay in the table and are named as lost.
+    /// What is damaged in the table, as far as its writer came upon it: in the log when it was opened, and the data files
+    /// in quarantine. Their rows stay in the table and are named as lost.
     pub async fn damage(&mut self) -> Result<Vec<Damage>, LakeError> {
-        let mut damage = self.known().await?.damage.clone();
-        // A file that was missing at the start and came up for a merge since is one damage.
-        let of_data = self.unreadable.values().map(|(_, damage)| damage);
-        for one in of_data.chain(&self.damaged_dictionaries) {
-            if !damage.iter().any(|known| known.path == one.path) {
-                damage.push(one.clone());
-            }
+        self.known().await?;
+        let Some(known) = &self.known else { return Ok(Vec::new()) };
+        let mut damage = known.damage.clone();
+        if self.quarantine.len() > 0 {
+            damage.extend(quarantined(
+                &self.dir,
+                &known.state,
+                &known.book,
+                self.quarantine.iter(),
+            ));
         }
+        damage.extend(self.damaged_dictionaries.iter().cloned());
         Ok(damage)
     }
 
@@ -455,6 +470,7 @@ impl Lake {
     pub(crate) async fn known(&mut self) -> Result<&mut Known, LakeError> {
         if self.known.is_none() {
             self.stop_merge().await;
+            self.checks.stop().await;
             // Its outcome is read from the disk.
             drop(self.appended().await);
             if !self.lock.is_at(&place::lock(&self.dir)) {
@@ -471,17 +487,29 @@ impl Lake {
             let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
             let durable = self.durable;
             let read = move || {
-                let chain = recover(disk.as_ref(), &dir, durable)?;
+                let (chain, bad_files) = recover(disk.as_ref(), &dir, durable)?;
                 let history = History::of(&dir, chain.checkpoint, chain.state.version);
-                Ok((chain, history))
+                Ok((chain, history, bad_files))
             };
-            let (chain, history) = blocking("read the table", read).await?;
+            let (chain, history, bad_files) = blocking("read the table", read).await?;
             self.durable = Some(chain.state.version);
             let log = place::log(&self.dir);
             let checkpoint_damaged = chain.damage.iter().any(|damage| {
                 let name = damage.path.file_name().unwrap_or_default().to_string_lossy();
                 damage.path.starts_with(&log) && name.contains("checkpoint")
             });
+            let dir = self.dir.clone();
+            let note =
+                blocking("read the note of damage", move || Ok(quarantine::read(&dir))).await?;
+            let mut damage = chain.damage;
+            match note {
+                Ok(noted) => self.quarantine.adopt(noted),
+                Err(error) => {
+                    damage.push(Damage::of_error(&error));
+                    self.quarantine.write_again();
+                }
+            }
+            self.quarantine.retain(|name| chain.state.files.contains_key(name));
             self.known = Some(Known {
                 book: read_book(&self.dir, &chain.state)?,
                 files: own_files(&chain.state),
@@ -490,8 +518,12 @@ impl Lake {
                 checkpoint_damaged,
                 history,
                 entry: None,
-                damage: chain.damage,
+                damage,
             });
+            for (name, error) in bad_files {
+                let look = Look::at(&place::data_file(&self.dir, &name));
+                self.hold(&name, &error, look);
+            }
         }
         Ok(self.known.as_mut().expect("was read just now"))
     }

@@ -7,6 +7,7 @@
 //! <dir>/<level>-<commit>-<n>.parquet        links to the live files among them, for readers of `*.parquet`
 //! <dir>/_nengliu/lock                       held by the writer, names its process
 //! <dir>/_nengliu/head                       version and seal of the newest entry
+//! <dir>/_nengliu/damaged.json               data files in quarantine; not there when there are none
 //! <dir>/_nengliu/dictionaries/              <hash>.json, what the point indexes of frames mean
 //! <dir>/_nengliu/set-aside/                 data files that are in no entry and may have been committed
 //! ```
@@ -37,6 +38,7 @@ pub mod snapshot;
 
 mod append;
 mod chain;
+mod check;
 mod checkpoint;
 mod dictionaries;
 mod disk;
@@ -50,6 +52,7 @@ mod log;
 mod merge;
 mod open;
 mod ordered;
+mod quarantine;
 mod readings;
 mod rows;
 mod store;

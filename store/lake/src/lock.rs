@@ -98,6 +98,11 @@ pub(crate) mod place {
         own(dir).join("set-aside")
     }
 
+    /// The note of the data files in quarantine.
+    pub(crate) fn damaged(dir: &Path) -> PathBuf {
+        own(dir).join("damaged.json")
+    }
+
     pub(crate) fn head(dir: &Path) -> PathBuf {
         own(dir).join("head")
     }

@@ -5,7 +5,7 @@
 //! as the table is. A file with [`SEALED_ROWS`] rows is merged no more, so the work per row is bounded by the levels it
 //! passes. The merge runs on a thread of its own and only reads files that the log names; the writer alone enters its
 //! result. A merged file keeps the commit number of every row and is entered with `dataChange = false`. A file that
-//! cannot be read stays live and is left out for a while, so that one bad sector does not end all merging.
+//! cannot be read goes into `quarantine` and stays live, so that one bad sector does not end all merging.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,13 +13,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use model::CommitNumber;
 use tokio::task::JoinHandle;
 
 use crate::chain::{self, Listing, read_entry};
-use crate::damage::{Damage, LogNames};
 use crate::disk::{Disk, IfThere, publish};
 use crate::entry::{Action, Operation, Removed};
 use crate::facts::FileFacts;
@@ -28,6 +26,7 @@ use crate::lake::{CHECKPOINT_COMMITS, Known, Lake, blocking, data_file};
 use crate::lock::place;
 use crate::log::LogState;
 use crate::merge::{BATCH_ROWS, Merger};
+use crate::quarantine::Look;
 use crate::{LakeError, checkpoint, view};
 
 /// Files of one level that are merged into one of the next.
@@ -39,8 +38,6 @@ const DELETIONS_MAX: usize = 256;
 /// Actions in a checkpoint for each commit before the next one: so the cost of a commit does not grow with the table or
 /// with what is kept for readers of older versions.
 const CHECKPOINT_ACTIONS_PER_COMMIT: usize = 64;
-/// How long a file that could not be read is left out of merges.
-pub(crate) const UNREADABLE_FOR: Duration = Duration::from_hours(1);
 
 /// What one call of [`Lake::maintain`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,7 +46,7 @@ pub struct Maintained {
     pub merged_files: usize,
     /// Rows that were left out of it because the same row was in it already.
     pub removed_replays: u64,
-    /// Files that are left out of merges now because they could not be read.
+    /// Files that are in quarantine, and left out of merges, because they cannot be read.
     pub unreadable_files: usize,
     /// Whether a merge is running now.
     pub merge_running: bool,
@@ -102,11 +99,14 @@ impl Lake {
         let steps = [
             self.expire(&mut done).await,
             self.finish_merge(wait, &mut done).await,
+            self.finish_check(wait).await,
             self.start_merge().await,
             self.checkpoint(&mut done).await,
+            self.note_quarantine().await,
         ];
+        self.start_check();
         done.merge_running = self.merge.is_some();
-        done.unreadable_files = self.unreadable.len();
+        done.unreadable_files = self.quarantine.len();
         steps.into_iter().collect::<Result<(), LakeError>>()?;
         Ok(done)
     }
@@ -122,7 +122,7 @@ impl Lake {
             all.expired_log_files += done.expired_log_files;
             all.expired_data_files += done.expired_data_files;
             all.unreadable_files = done.unreadable_files;
-            if !done.merge_running {
+            if !done.merge_running && !self.checks.is_running() {
                 return Ok(all);
             }
         }
@@ -130,6 +130,7 @@ impl Lake {
 
     /// Stops the running merge and waits until it let go of its files and of the lock.
     pub async fn close(mut self) {
+        self.checks.stop().await;
         self.stop_merge().await;
     }
 
@@ -192,38 +193,27 @@ impl Lake {
         Ok(())
     }
 
-    /// Leaves the source that an error is about out of the merges to come; any other error, such as a full disk, is
-    /// handed back.
+    /// Puts the source that an error is about into quarantine; any other error, such as a full disk, is handed back.
     fn leave_out(&mut self, sources: &[DataFile], error: LakeError) -> Result<(), LakeError> {
         let path = |file: &DataFile| place::data_file(&self.dir, &file.name);
         let is_at_fault = |file: &&DataFile| error.path() == Some(&path(file));
-        let Some(file) = sources.iter().find(is_at_fault) else { return Err(error) };
-        let known = self.known.as_ref();
-        let damage = match known.and_then(|known| Some((known, known.state.files.get(&file.name)?)))
-        {
-            Some((known, facts)) => Damage::of_data(&error, facts, &LogNames::of(&known.book)),
-            None => Damage::of_error(&error),
-        };
-        tracing::error!(
-            file = %path(file).display(),
-            rows = file.rows,
-            "a data file cannot be read and is not merged: {damage}; put it back from a backup, it is tried again in {} minutes",
-            UNREADABLE_FOR.as_secs() / 60,
-        );
-        let until = self.options.clock.monotonic() + UNREADABLE_FOR;
-        self.unreadable.insert(file.name.clone(), (until, damage));
-        Ok(())
+        match sources.iter().find(is_at_fault) {
+            Some(file) if !error.is_of_process() => {
+                let look = Look::at(&path(file));
+                self.hold(&file.name, &error, look);
+                Ok(())
+            }
+            _ => Err(error),
+        }
     }
 
     async fn start_merge(&mut self) -> Result<(), LakeError> {
         if self.merge.is_some() {
             return Ok(());
         }
-        let now = self.options.clock.monotonic();
-        self.unreadable.retain(|_, (until, _)| *until > now);
         self.known().await?;
         let Some(known) = &self.known else { return Ok(()) };
-        let Some(sources) = due(&known.files, |name| self.unreadable.contains_key(name)) else {
+        let Some(sources) = due(&known.files, |name| self.quarantine.holds(name)) else {
             return Ok(());
         };
         // Of files that are not there any more nothing is merged.

@@ -11,12 +11,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use contract::LogBook;
 use model::CommitNumber;
 use sha2::{Digest, Sha256};
 
 use crate::chain::{self, Chain};
-use crate::damage::LogNames;
 use crate::disk::{DIRECTORY_MODE, Disk, IfThere, create_directories, is_staged, publish};
 use crate::entry::{self, Action, Metadata, Operation, READER_VERSION, Seal, WRITER_VERSION};
 use crate::file::parse_name;
@@ -136,6 +134,9 @@ fn new_id(options: &LakeOptions, dir: &Path) -> String {
     format!("{}-{}-8{third}-8{fourth}-{}", part(0..8), part(8..12), part(20..32))
 }
 
+/// Live data files that are not as the log says, by name.
+pub(crate) type BadFiles = Vec<(String, LakeError)>;
+
 /// Reads the log, makes what it says durable, and removes what a crash left behind. Up to version `durable` all entries
 /// are so for certain.
 ///
@@ -146,7 +147,7 @@ pub(crate) fn recover(
     disk: &dyn Disk,
     dir: &Path,
     durable: Option<u64>,
-) -> Result<Chain, LakeError> {
+) -> Result<(Chain, BadFiles), LakeError> {
     let mut chain = chain::read(dir)?;
     chain.verify_old(dir, VERIFIED_ENTRIES_MAX)?;
     let state = &chain.state;
@@ -174,9 +175,8 @@ pub(crate) fn recover(
             "the links to the live data files cannot be kept: read the table, not its files"
         );
     }
-    chain.damage.extend(damaged);
     report(&chain.damage);
-    Ok(chain)
+    Ok((chain, damaged))
 }
 
 fn report(damage: &[Damage]) {
@@ -197,7 +197,7 @@ fn write_again(disk: &dyn Disk, entry: &Path) -> Result<(), LakeError> {
 
 /// Removes the data files of an unfinished commit and of an unfinished merge; returns the live ones that are missing or
 /// have another length, which is all that can be seen without reading them.
-fn clean_data(dir: &Path, state: &LogState, head: Option<Head>) -> Result<Vec<Damage>, LakeError> {
+fn clean_data(dir: &Path, state: &LogState, head: Option<Head>) -> Result<BadFiles, LakeError> {
     let data = place::data(dir);
     let last = state.transactions.get("commit").and_then(|last| u64::try_from(*last).ok());
     let last = CommitNumber(last.unwrap_or(0));
@@ -229,10 +229,7 @@ fn clean_data(dir: &Path, state: &LogState, head: Option<Head>) -> Result<Vec<Da
     if left > 0 {
         tracing::warn!(files = left, "removed what an unfinished commit or merge left behind");
     }
-    // A book that cannot be read is refused by whoever needs it.
-    let names = LogBook::from_transactions(&state.transactions);
-    let names = names.map_or_else(|_| LogNames::default(), |book| LogNames::of(&book));
-    let damaged = state.files.iter().filter_map(|(name, facts)| {
+    let bad = state.files.iter().filter_map(|(name, facts)| {
         let path = place::data_file(dir, name);
         let error = match fs::metadata(&path) {
             Ok(found) if found.len() == facts.bytes => return None,
@@ -242,9 +239,9 @@ fn clean_data(dir: &Path, state: &LogState, head: Option<Head>) -> Result<Vec<Da
             }
             Err(error) => LakeError::io("measure", &path)(error),
         };
-        Some(Damage::of_data(&error, facts, &names))
+        Some((name.clone(), error))
     });
-    Ok(damaged.collect())
+    Ok(bad.collect())
 }
 
 /// Without the head nothing proves that the newest entry is still there, so a file may have been committed by one that is

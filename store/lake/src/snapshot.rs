@@ -15,6 +15,7 @@ use crate::damage::{Damage, LogNames, frames_of};
 use crate::dictionaries::{self, KeptDictionaries};
 use crate::facts::FileFacts;
 use crate::log::LogState;
+use crate::quarantine::{self, Noted};
 use crate::selection::Selection;
 use crate::verified::{Batches, DataReader, RowGroup};
 use crate::{LakeError, lock::place};
@@ -70,7 +71,18 @@ impl Snapshot {
         damage.extend(self.dictionaries()?.damage);
         let (_, of_data) = self.verified_files(&Selection::default());
         damage.extend(of_data);
-        for (name, removed) in &self.chain.state.removed {
+        damage.extend(self.damaged_replaced_files());
+        Ok(damage)
+    }
+
+    /// Damage of files that were merged into others and are kept for readers of older versions. Their rows are in the file
+    /// that they were merged into, so none are lost.
+    fn damaged_replaced_files(&self) -> Vec<Damage> {
+        let mut oldest: Vec<_> = self.chain.state.removed.iter().collect();
+        oldest.sort_by_key(|(_, removed)| removed.when_ms);
+        let mut damage = Vec::new();
+        let mut is_older_kept = false;
+        for (name, removed) in oldest {
             let path = place::data_file(&self.dir, name);
             let verified = DataReader::open(&path, removed.bytes, removed.tail).and_then(|file| {
                 let groups = file.groups(&Selection::default());
@@ -78,14 +90,32 @@ impl Snapshot {
                 file.verify(&groups, None)
             });
             match verified {
-                // Deleted, as it need not be kept any longer.
-                Err(LakeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                // Rows of it are in the file that it was merged into, so none are lost.
+                // The writer deletes what need not be kept any longer, from the oldest on.
+                Err(LakeError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && !is_older_kept =>
+                {
+                    continue;
+                }
                 Err(error) => damage.push(Damage::of_error(&error)),
                 Ok(()) => {}
             }
+            is_older_kept = true;
         }
-        Ok(damage)
+        damage
+    }
+
+    /// The data files that the writer keeps in quarantine because it could not read them, and since when. It may be wrong
+    /// by now: a file that was put back is read without anybody's leave.
+    ///
+    /// # Errors
+    /// When the note of them cannot be read.
+    pub fn quarantined(&self) -> Result<Vec<(Timestamp, Damage)>, LakeError> {
+        let noted = quarantine::read(&self.dir)?;
+        let since = noted.iter().filter(|(name, _)| self.chain.state.files.contains_key(*name));
+        let since: Vec<Timestamp> = since.map(|(_, noted)| noted.since).collect();
+        let noted = noted.iter().map(|(name, noted)| (name.as_str(), noted));
+        let damage = quarantined(&self.dir, &self.chain.state, &self.book, noted);
+        Ok(since.into_iter().zip(damage).collect())
     }
 
     /// The live Parquet files, absolute; their columns are those of [`crate::schema::schema`]. What they hold is not
@@ -176,6 +206,21 @@ pub(crate) fn read_book(dir: &Path, state: &LogState) -> Result<LogBook, LakeErr
     LogBook::from_transactions(&state.transactions).map_err(|name| {
         LakeError::damaged(&place::log(dir), format!("transaction `{name}` is not one of ours"))
     })
+}
+
+/// The live files of these names, with what is wrong with them and the rows that they hold.
+pub(crate) fn quarantined<'a>(
+    dir: &Path,
+    state: &LogState,
+    book: &LogBook,
+    noted: impl Iterator<Item = (&'a str, &'a Noted)>,
+) -> Vec<Damage> {
+    let names = LogNames::of(book);
+    let damage = noted.filter_map(|(name, noted)| {
+        let error = LakeError::damaged(&place::data_file(dir, name), noted.what.as_str());
+        Some(Damage::of_data(&error, state.files.get(name)?, &names))
+    });
+    damage.collect()
 }
 
 /// A data file of a version, as the log describes it.

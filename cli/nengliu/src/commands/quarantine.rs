@@ -1,11 +1,12 @@
-//! `nengliu quarantine`: frames that the centre could not read. Must never read what is in one.
+//! `nengliu quarantine`: frames that the centre could not read, and data files of the lake that are damaged. Must never
+//! read what is in one.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ingest::quarantine::{Label, Quarantine};
 use jiff::Timestamp;
-use lake::LakeError;
+use lake::{LakeError, Snapshot};
 use serde::Serialize;
 
 use super::lake_error::{self, Wanted};
@@ -35,7 +36,10 @@ pub(crate) fn quarantine(args: &QuarantineArgs) -> u8 {
     }
     let quarantine = Quarantine::new(folder(&lake));
     let done = match &args.command {
-        QuarantineCommand::List => list(&quarantine, args.json),
+        QuarantineCommand::List => match list(&quarantine, args.json) {
+            Ok(()) if !args.json => return list_files(&lake),
+            listed => listed,
+        },
         QuarantineCommand::Show { name, output } => {
             show(&quarantine, name, output.as_deref(), args.json)
         }
@@ -87,6 +91,23 @@ fn list(quarantine: &Quarantine, json: bool) -> io::Result<()> {
         }
     }
     unreadable.map_or(Ok(()), Err)
+}
+
+/// The damaged data files, with the frames whose rows cannot be read.
+fn list_files(lake: &Path) -> u8 {
+    let files = match Snapshot::open(lake).and_then(|snapshot| snapshot.quarantined()) {
+        Ok(files) => files,
+        // Frames may be there before the lake is.
+        Err(LakeError::NoTable { .. }) => return exit::OK,
+        Err(e) => return lake_error::show(&e, Wanted::Read),
+    };
+    for (since, damage) in files {
+        let at = Timestamp::from_microsecond(since.0).unwrap_or_default();
+        let name = damage.path.file_name().unwrap_or_default().display();
+        let rows = damage.lost.as_ref().map_or(0, |lost| lost.rows);
+        println!("{name}\t{at:.0}\t{rows} rows\t{damage}");
+    }
+    exit::OK
 }
 
 fn show(quarantine: &Quarantine, name: &str, output: Option<&Path>, json: bool) -> io::Result<()> {

@@ -16,7 +16,7 @@ use super::{Site, plant, rows};
 use crate::entry::{Action, Operation};
 use crate::file::{self, Packing};
 use crate::lake::data_file;
-use crate::maintain::{FAN_IN, UNREADABLE_FOR};
+use crate::maintain::FAN_IN;
 use crate::selection::Selection;
 
 #[tokio::test]
@@ -91,10 +91,9 @@ async fn merging_goes_on_without(spoil: impl Fn(&Path)) {
     assert!(site.snapshot().files().contains(&path), "its rows are not given up");
     assert_eq!(lake.live_files().await.unwrap(), 2);
 
-    // Put back from a backup, it is merged with those that follow once its time is over.
+    // Put back from a backup, it is merged with those that follow.
     std::fs::rename(kept, path).unwrap();
     assert_eq!(rows(&site.snapshot()), expected, "INV-4");
-    site.clock.forward(UNREADABLE_FOR);
     for sequence in commits + 1..commits + u64::try_from(FAN_IN).unwrap() {
         lake.commit(north.draft(sequence, 2)).await.unwrap();
     }

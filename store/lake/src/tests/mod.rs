@@ -11,6 +11,7 @@ mod maintenance;
 mod model_test;
 #[cfg(target_os = "linux")]
 mod power_cuts;
+mod quarantine;
 mod reading;
 mod torture;
 
