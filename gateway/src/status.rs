@@ -71,6 +71,14 @@ pub struct PointCounts {
     pub unread: u64,
 }
 
+impl PointCounts {
+    /// Whether points were read and every one of them is Bad: an Uncertain value can still be used.
+    #[must_use]
+    pub fn none_is_usable(&self) -> bool {
+        self.bad > 0 && self.good == 0 && self.uncertain == 0
+    }
+}
+
 /// How one device does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceStatus {
@@ -93,6 +101,9 @@ pub struct DeviceStatus {
     /// Its points.
     #[serde(default)]
     pub points: PointCounts,
+    /// Quality of the first of its points that is Bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_bad: Option<String>,
 }
 
 /// The last sample of one point.

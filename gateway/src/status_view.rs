@@ -73,9 +73,10 @@ impl StatusView {
             clock: *clock,
             concerns: Vec::new(),
         };
-        for (device, counts) in counted.of_devices {
+        for (device, counts, first_bad) in counted.of_devices {
             if let Some(shown) = status.devices.get_mut(device) {
                 shown.points = counts;
+                shown.first_bad = first_bad.map(|quality| quality.to_string());
             }
         }
         status.concerns = concerns(&status, self.resend_after);
@@ -139,7 +140,8 @@ impl StatusSource for Arc<StatusView> {
 #[derive(Default)]
 struct Counted<'a> {
     all: PointCounts,
-    of_devices: Vec<(&'a str, PointCounts)>,
+    /// Each with the quality of the first of its points that is Bad.
+    of_devices: Vec<(&'a str, PointCounts, Option<Quality>)>,
     shown: Vec<PointIndex>,
 }
 
@@ -150,12 +152,13 @@ fn counted<'a>(table: &'a PointTable, last: &LastSamples, points_max: usize) -> 
     let mut worst: [Vec<PointIndex>; RANKS] = Default::default();
     for (point, _) in table.iter() {
         if let Some((_, device)) = devices.next_if(|(first, _)| *first <= point) {
-            counted.of_devices.push((device, PointCounts::default()));
+            counted.of_devices.push((device, PointCounts::default(), None));
         }
         let quality = last.get(point).0.map(|sample| sample.quality);
         counted.all.note(quality);
-        if let Some((_, counts)) = counted.of_devices.last_mut() {
+        if let Some((_, counts, first_bad)) = counted.of_devices.last_mut() {
             counts.note(quality);
+            *first_bad = first_bad.or(quality.filter(|quality| quality.is_bad()));
         }
         if let Some(ranked) = rank(quality).and_then(|rank| worst.get_mut(rank))
             && ranked.len() < points_max

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::status::{GatewayStatus, SpoolStatus, TaskState, UplinkStatus};
+use crate::status::{DeviceStatus, GatewayStatus, SpoolStatus, TaskState, UplinkStatus};
 
 /// Frames may wait this long for a commit ack, also where `resend_after` is shorter: a centre commits every few seconds.
 const ACK_GRACE_MIN: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ pub enum ConcernKind {
     NotConnected,
     /// The broker is connected, but nothing was committed for too long.
     NoAck,
-    /// Devices do not answer.
+    /// Devices do not answer, or answer without one usable value.
     Device,
     /// Readings were lost or refused since the start.
     Lost,
@@ -75,6 +75,9 @@ pub(crate) fn concerns(status: &GatewayStatus, resend_after: Duration) -> Vec<Co
             format!("{count} of {all} devices do not answer: {}", listed(&silent)),
         );
     }
+    if let Some(text) = useless(status) {
+        push(ConcernKind::Device, text);
+    }
     let spool = &status.spool;
     if spool.samples_lost_in_run > 0 || spool.samples_refused > 0 {
         let text = format!(
@@ -85,6 +88,30 @@ pub(crate) fn concerns(status: &GatewayStatus, resend_after: Duration) -> Vec<Co
     }
     found.sort_by_key(|concern: &Concern| concern.kind);
     found
+}
+
+/// Devices that answer but give no usable value. One of which only some points are Bad is no concern: a phase that is
+/// not wired, or a register that this firmware lacks, stays so, and an alarm that never ends is not heeded.
+fn useless(status: &GatewayStatus) -> Option<String> {
+    let useless: Vec<(&str, &DeviceStatus)> = status
+        .devices
+        .iter()
+        .filter(|(_, device)| device.answering == Some(true) && device.points.none_is_usable())
+        .map(|(name, device)| (name.as_str(), device))
+        .collect();
+    let (name, first) = useless.first()?;
+    let reason = first.message.as_deref().or(first.first_bad.as_deref()).unwrap_or("Bad");
+    Some(match useless.len() {
+        1 => format!(
+            "device `{name}` answers, but none of its {} points is Good: {reason}; see `status --all`",
+            first.points.all
+        ),
+        count => format!(
+            "{count} of {} devices answer, but none of their points is Good: {}; `{name}`: {reason}; see `status --all`",
+            status.devices.len(),
+            listed(&useless.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+        ),
+    })
 }
 
 fn uplink(

@@ -69,9 +69,10 @@ fn of_100_000_points_the_worst_are_shown_and_all_are_counted() {
     assert_eq!(found.shown, [7, 1_500, 50_000, 99_999].map(PointIndex));
     assert_eq!(found.of_devices.len(), 100);
     for (device, bad, unread) in [(0, 0, 0), (1, 0, 1), (50, 1, 0), (99, 1, 0)] {
-        let (name, found) = found.of_devices[device];
+        let (name, found, first_bad) = found.of_devices[device];
         assert_eq!(name, format!("meter-{device}"));
         assert_eq!(found, counts(1_000, u64::from(device == 0), bad, unread));
+        assert_eq!(first_bad, (bad > 0).then_some(Quality::BAD_TIMEOUT));
     }
     // What is worst comes first where not all fit.
     let found = counted(&table, &last, 3);

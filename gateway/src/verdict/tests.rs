@@ -97,6 +97,47 @@ fn many_silent_devices_are_one_line() {
     );
 }
 
+/// A device that refuses every request, or an OPC UA server without its nodes, answers: it was green with exit code 0.
+#[test]
+fn a_device_that_answers_without_one_usable_value_is_told() {
+    use crate::status::PointCounts;
+
+    let device = |good, uncertain, bad, unread| DeviceStatus {
+        answering: Some(true),
+        points: PointCounts { all: good + uncertain + bad + unread, good, uncertain, bad, unread },
+        first_bad: (bad > 0).then(|| "BadNodeIdUnknown".to_owned()),
+        ..DeviceStatus::default()
+    };
+    let one = |device: DeviceStatus| {
+        move |status: &mut GatewayStatus| {
+            status.devices.insert("m".to_owned(), device);
+        }
+    };
+    let words = "device `m` answers, but none of its 3 points is Good: BadNodeIdUnknown; see";
+    check(one(device(0, 0, 3, 0)), &[(ConcernKind::Device, words)]);
+    check(one(device(0, 0, 1, 2)), &[(ConcernKind::Device, words)]);
+    let refused = |fault: &str| DeviceStatus {
+        code: Some("GW-M204".to_owned()),
+        message: Some(fault.to_owned()),
+        ..device(0, 0, 2, 0)
+    };
+    check(
+        one(refused("m refused holding register 0: exception 2")),
+        &[(ConcernKind::Device, "none of its 2 points is Good: m refused holding register 0")],
+    );
+    check(one(device(0, 0, 0, 3)), &[]);
+    check(one(device(1, 0, 2, 0)), &[]);
+    check(one(device(0, 1, 2, 0)), &[]);
+    // A silent one is told once.
+    let silent = DeviceStatus { answering: Some(false), ..device(0, 0, 3, 0) };
+    check(one(silent), &[(ConcernKind::Device, "1 of 1 devices do not answer: m")]);
+    let many = |status: &mut GatewayStatus| {
+        status.devices.extend((0..7).map(|n| (format!("d{n}"), device(0, 0, 3, 0))));
+    };
+    let words = "7 of 8 devices answer, but none of their points is Good: d0, d1, d2, d3, d4 and 2 more; `d0`: Bad";
+    check(many, &[(ConcernKind::Device, words)]);
+}
+
 /// Of several destinations each is named, and the silence of one is not told of the other.
 #[test]
 fn each_of_two_uplinks_is_judged_by_itself() {

@@ -12,7 +12,7 @@ pub const EXIT_LOCKED: u8 = 4;
 pub const EXIT_UPLINK: u8 = 5;
 /// Access denied.
 pub const EXIT_ACCESS: u8 = 6;
-/// Some devices do not answer.
+/// Some devices do not answer, or answer without one usable value.
 pub const EXIT_PARTIAL: u8 = 7;
 /// The broker is connected, but nothing is committed, or the centre refuses this log.
 pub const EXIT_NO_ACK: u8 = 8;
@@ -37,7 +37,7 @@ Exit codes (several things wrong: the worst; the text lists all)
    4  another process uses the spool
    5  the broker is not connected
    6  access denied
-   7  some devices do not answer
+   7  some devices do not answer, or give no usable value
    8  connected, but nothing is committed, or the centre refuses this log
   10  the disk is full
   11  the disk cannot be written: read-only, failing or hanging

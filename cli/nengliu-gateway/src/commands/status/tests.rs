@@ -46,6 +46,7 @@ fn healthy() -> GatewayStatus {
         code: None,
         message: None,
         points: PointCounts::default(),
+        first_bad: None,
     };
     GatewayStatus {
         schema: STATUS_SCHEMA.to_owned(),
@@ -140,6 +141,24 @@ fn what_stands_in_the_way_is_told_to_people() {
     let told = words::screen(&troubled(), None);
     assert!(expected.iter().all(|word| told.contains(word)), "{told}");
     assert_eq!((exit_code(&healthy()), exit_code(&troubled())), (EXIT_OK, EXIT_NO_ACK));
+}
+
+/// A phase that is not wired is Bad all its life: it is named, and the gateway is well.
+#[test]
+fn devices_with_some_bad_points_are_one_line_and_no_concern() {
+    let mut status = healthy();
+    let partly_bad = status.devices["main-meter"].clone();
+    let points = PointCounts { all: 9, good: 6, bad: 3, ..PointCounts::default() };
+    let partly_bad = DeviceStatus { points, ..partly_bad };
+    status.devices.extend((0..7).map(|n| (format!("d{n}"), partly_bad.clone())));
+    // One with no usable value is told as a concern by the gateway, and not here.
+    let points = PointCounts { all: 3, bad: 3, ..PointCounts::default() };
+    status.devices.insert("a-useless".to_owned(), DeviceStatus { points, ..partly_bad.clone() });
+    let screen = words::screen(&status, None);
+    let expected = "  bad     d0 (3 of 9 points), d1 (3 of 9 points), d2 (3 of 9 points), d3 (3 of 9 points), \
+                    d4 (3 of 9 points) and 2 more devices\n";
+    assert!(screen.starts_with('●') && screen.contains(expected), "{screen}");
+    assert_eq!(exit_code(&status), EXIT_OK);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use gateway::GatewayStatus;
-use gateway::status::{ClockStatus, PointStatus, SpoolStatus, UplinkStatus};
+use gateway::status::{ClockStatus, DeviceStatus, PointStatus, SpoolStatus, UplinkStatus};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -16,6 +16,9 @@ const NAME_COLUMNS_MAX: usize = 40;
 
 /// Devices that have a line of their own.
 const DEVICE_LINES_MAX: usize = 20;
+
+/// Devices that one line names.
+const DEVICE_NAMES_MAX: usize = 5;
 
 /// Everything, for a terminal of so many columns.
 pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
@@ -45,6 +48,9 @@ pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
     told.clone().take(DEVICE_LINES_MAX).for_each(&mut line);
     if let Some(more @ 1..) = told.count().checked_sub(DEVICE_LINES_MAX) {
         line(format!("! and {more} more devices: `--json` names them"));
+    }
+    if let Some(partly_bad) = partly_bad(status) {
+        line(partly_bad);
     }
     for (name, task) in status.tasks.iter().filter(|(_, task)| task.failures > 0) {
         let why = task.last_failure.as_deref().unwrap_or_default();
@@ -77,6 +83,23 @@ pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
         line(point(shown, name_columns, status.now_ms));
     }
     text
+}
+
+/// The devices of which some points are Bad while others are usable: a note, no concern (see the verdict for why).
+fn partly_bad(status: &GatewayStatus) -> Option<String> {
+    let is_partly_bad = |device: &DeviceStatus| {
+        device.answering == Some(true) && device.points.bad > 0 && !device.points.none_is_usable()
+    };
+    let found: Vec<_> = status.devices.iter().filter(|(_, d)| is_partly_bad(d)).collect();
+    let shown = found.iter().take(DEVICE_NAMES_MAX).map(|(name, device)| {
+        format!("{name} ({} of {} points)", device.points.bad, device.points.all)
+    });
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = match found.len().saturating_sub(DEVICE_NAMES_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more devices"),
+    };
+    (!found.is_empty()).then(|| format!("  bad     {shown}{more}"))
 }
 
 /// One point of many, which may have names of any length.
