@@ -169,7 +169,7 @@ pub struct UplinkStatus {
     /// Sequences passed over after an unclean end.
     #[serde(default)]
     pub frames_skipped: u64,
-    /// Frames that wait for a commit ack, sent or not.
+    /// Frames that are held and wait for a commit ack, sent or not.
     pub frames_waiting: u64,
     /// How often sending began again from the watermark.
     pub resends: u64,

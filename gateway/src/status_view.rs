@@ -108,7 +108,7 @@ impl StatusView {
         let each = self.uplinks.iter().enumerate().map(|(index, uplink)| {
             let known = spool.destinations.get(index).cloned().unwrap_or_default();
             UplinkStatus {
-                frames_waiting: spool.next.saturating_sub(1).saturating_sub(known.acked),
+                frames_waiting: known.frames_waiting,
                 frames_lost: known.frames_lost,
                 samples_lost: known.samples_lost,
                 frames_skipped: known.frames_skipped,

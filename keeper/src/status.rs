@@ -97,6 +97,9 @@ pub struct DestinationStatus {
     pub id: String,
     /// The watermark: what its store has.
     pub acked: u64,
+    /// Frames that are held for it and not acked.
+    #[serde(default)]
+    pub frames_waiting: u64,
     /// Frames given up for it, each covered by a LOSS record.
     pub frames_lost: u64,
     /// Samples in them, as far as they are known.

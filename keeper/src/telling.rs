@@ -61,6 +61,7 @@ fn destination_status(known: &spool::DestinationStatus) -> DestinationStatus {
     DestinationStatus {
         id: known.id.to_string(),
         acked: known.acked.0,
+        frames_waiting: known.waiting,
         frames_lost,
         samples_lost,
         frames_skipped: known.losses.skipped.frames,

@@ -69,13 +69,18 @@ fn gone_at(spool: &mut Spool, to: DestinationIndex, from: Sequence) -> Option<Lo
     // A loss that is not acknowledged yet is told as such.
     let told = losses.iter().map(|loss| loss.first).find(|told| *told >= first);
     let last = Sequence(told.map_or(end, |told| end.min(told)).0.saturating_sub(1));
-    (first <= last).then_some(Loss {
+    if first > last {
+        return None;
+    }
+    // Of sequences that were passed over the list may know nothing any more: their LOSS record was acked.
+    let is_damage = was_acked && !spool.is_passed_over(first, last);
+    Some(Loss {
         first,
         last,
         samples: None,
         ts_min: None,
         ts_max: None,
-        reason: if was_acked { LossReason::Corrupt } else { LossReason::Skipped },
+        reason: if is_damage { LossReason::Corrupt } else { LossReason::Skipped },
         destinations: Vec::new(),
     })
 }

@@ -142,6 +142,13 @@ impl LossList {
         (loss.last >= sequence).then_some(loss)
     }
 
+    /// Sequences above `acked` that hold no frame: given up, or passed over.
+    pub(crate) fn sequences_above(&self, acked: Sequence) -> u64 {
+        let above = self.iter().filter(|loss| loss.last > acked);
+        let above = above.map(|loss| loss.last.0 - loss.first.0.max(acked.next().0) + 1);
+        above.fold(0, u64::saturating_add)
+    }
+
     /// First sequence above `sequence` that is lost.
     pub(crate) fn next_first(&self, sequence: Sequence) -> Option<Sequence> {
         let above = self.entries.partition_point(|entry| entry.loss.first <= sequence);

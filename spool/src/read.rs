@@ -203,6 +203,32 @@ impl Spool {
         Ok(at.max(damaged_last.next()))
     }
 
+    /// Whether no frame ever had a sequence from `first` to `last`, as the bytes show: those before and behind stand
+    /// side by side. Where the disk cannot tell, or another segment begins in between, the answer is no.
+    pub fn is_passed_over(&self, first: Sequence, last: Sequence) -> bool {
+        let above = self.segments.partition_point(|segment| segment.first <= first);
+        let Some(index) = above.checked_sub(1) else { return false };
+        let Some(segment) = self.segments.get(index) else { return false };
+        let file = self.disk.open(&segment.name());
+        let Ok(bytes) = file.and_then(|file| load(file.as_ref(), segment.bytes)) else {
+            return false;
+        };
+        let (expected, offset) = segment.place_below(first);
+        let (salt, end) = (segment.salt, Some(self.last_of(index)));
+        let mut walk = Walk { bytes: &bytes, offset, expected, salt, last: end };
+        while walk.expected <= first {
+            let from = walk.expected;
+            match walk.step() {
+                Some(Step::Skipped { last: upto }) if upto >= first => {
+                    return from <= first && last <= upto;
+                }
+                None | Some(Step::Tail { .. }) => return false,
+                Some(_) => {}
+            }
+        }
+        false
+    }
+
     /// Records what cannot be read, durably, for each destination that has not acked it.
     fn lose(
         &mut self,

@@ -14,6 +14,8 @@ pub struct DestinationStatus {
     pub id: DestinationId,
     /// Everything up to it is durable in its store.
     pub acked: Sequence,
+    /// Frames that are held and not acked: sequences that were given up or passed over are not among them.
+    pub waiting: u64,
     /// What was ever given up for it.
     pub losses: LossTotals,
 }
@@ -65,6 +67,9 @@ impl Spool {
         let destinations = each.map(|(destination, losses)| DestinationStatus {
             id: destination.id.clone(),
             acked: destination.acked,
+            waiting: (self.next_sequence().0 - 1)
+                .saturating_sub(destination.acked.0)
+                .saturating_sub(losses.sequences_above(destination.acked)),
             losses: losses.totals(),
         });
         let totals = self.losses.iter().map(LossList::totals);

@@ -398,3 +398,25 @@ fn a_backlog_of_an_older_configuration_reaches_a_centre_that_forgot_its_dictiona
     bench.check(1, NONE);
     assert_eq!(bench.centre.store.lost, 0);
 }
+
+/// A centre whose lake was put back was told that 65531 frames were damaged: they had never been written.
+#[test]
+fn what_was_passed_over_and_acked_is_no_damage_for_an_older_lake() {
+    let (mut bench, _) = delivered();
+    let first = bench.spool.status().durable.next();
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(bench.folder.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    // As it stands after a power cut.
+    (bench.spool, bench.dictionaries) = Bench::open(copy.path().to_owned(), "d");
+    bench.uplink = Bench::uplink(&bench.spool);
+    bench.write("d", 2);
+    bench.deliver();
+    let skipped = bench.spool.status().losses.skipped.frames;
+    assert!(skipped > 60_000 && bench.spool.losses(HERE).is_empty(), "it is settled");
+    let gone = gone_at(&mut bench.spool, HERE, first).unwrap();
+    let frames = gone.last.0 - gone.first.0 + 1;
+    assert_eq!((gone.reason, gone.first, frames), (LossReason::Skipped, first, skipped));
+}
