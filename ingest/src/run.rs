@@ -472,6 +472,9 @@ fn log(notice: &Notice) {
                 "gateway did not end in order and lost an unknown number of readings: {text}"
             );
         }
+        NoticeKind::PassedOver => {
+            tracing::info!(gateway, log_id, "sequences passed over after an unclean end: {text}");
+        }
         NoticeKind::TwoLogs => {
             tracing::error!(
                 gateway,

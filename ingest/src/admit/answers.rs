@@ -183,6 +183,7 @@ impl Admit {
     pub(super) fn say_lost(&mut self, now: Now, key: &LogKey, out: &mut Vec<Action>) {
         let (gateway, kind) = (key.0.clone(), NoticeKind::Lost);
         self.say_lost_unknown(now, key, out);
+        self.say_passed_over(now, key, out);
         // Readings that were refused before they got a sequence are of no frame.
         let is_new = |log: &&mut Log| log.unsaid != (0, 0);
         let Some(log) = self.logs.get_mut(key).filter(is_new) else { return };
@@ -201,6 +202,15 @@ impl Admit {
         self.counters.losses_unknown = self.counters.losses_unknown.saturating_add(times);
         let text = format!("what it had read and not yet written, {times} times");
         self.notice(now, &key.0, Some(key.1), NoticeKind::LostUnknown, text, out);
+    }
+
+    /// Tells people of sequences that are missing and are no loss.
+    fn say_passed_over(&mut self, now: Now, key: &LogKey, out: &mut Vec<Action>) {
+        let Some(log) = self.logs.get_mut(key).filter(|log| log.passed_over > 0) else { return };
+        let skipped = std::mem::take(&mut log.passed_over);
+        self.counters.frames_skipped = self.counters.frames_skipped.saturating_add(skipped);
+        let text = format!("{skipped} that no frame ever had");
+        self.notice(now, &key.0, Some(key.1), NoticeKind::PassedOver, text, out);
     }
 
     /// Notes which log of a gateway sends. A new spool follows an old one; by turns they come only from two devices.

@@ -90,6 +90,8 @@ pub struct Counters {
     pub frames_lost: u64,
     /// Samples in them, as far as they are known.
     pub samples_lost: u64,
+    /// Sequences that the gateways passed over after an unclean end. No frame ever had them: nothing is lost by that.
+    pub frames_skipped: u64,
     /// Losses of which the gateway does not know how many readings they took: it did not end in order, so what it had read
     /// and not yet written is gone.
     pub losses_unknown: u64,

@@ -152,6 +152,8 @@ pub(super) struct Log {
     pub(super) lost_samples: u64,
     /// Lost frames and samples that are durable as such and were not yet told to people.
     pub(super) unsaid: (u64, u64),
+    /// Sequences passed over after an unclean end, that no frame ever had; not yet counted and told.
+    pub(super) passed_over: u64,
     /// Losses of which the gateway cannot say how many readings they took, not yet told and counted.
     pub(super) unsaid_unknown: u64,
     /// Whether its gateway is listened to.
@@ -197,6 +199,7 @@ impl Log {
             lost_samples: 0,
             unsaid: (0, 0),
             unsaid_unknown: 0,
+            passed_over: 0,
             session: Session::None,
             behind: false,
             refused: false,
@@ -343,7 +346,9 @@ impl Log {
                 let frames = loss.last.0.saturating_sub(self.next.0).saturating_add(1);
                 // Sequences that were passed over held nothing that is lost. What the gateway had read and not yet
                 // written at that end, it tells of in a LOSS record without a sequence.
-                let lost = if loss.reason == LossReason::Skipped { 0 } else { frames };
+                let is_skipped = loss.reason == LossReason::Skipped;
+                let (lost, skipped) = if is_skipped { (0, frames) } else { (frames, 0) };
+                self.passed_over = self.passed_over.saturating_add(skipped);
                 self.pass(loss.last, lost, share(&loss, lost));
             }
         }

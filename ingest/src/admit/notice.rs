@@ -28,6 +28,8 @@ pub enum NoticeKind {
     Lost,
     /// A gateway did not end in order: it lost readings, and nobody knows how many.
     LostUnknown,
+    /// Sequences that a gateway passed over after an unclean end: nothing is lost by that.
+    PassedOver,
     /// Two spools of one gateway are sent by turns: a device was cloned, or an old card is in use again.
     TwoLogs,
     /// A frame names a dictionary that is nowhere here; the log waits for it.

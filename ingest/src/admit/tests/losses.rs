@@ -153,5 +153,6 @@ fn a_loss_of_unknown_size_is_counted_and_told_once() {
     assert_eq!(b.commit(5).1, 4);
     let counters = b.admit.counters();
     assert_eq!((counters.losses_unknown, counters.samples_lost, counters.frames_lost), (1, 0, 0));
-    assert_eq!(b.notices, [NoticeKind::LostUnknown]);
+    assert_eq!(counters.frames_skipped, 2, "no frame ever had them");
+    assert_eq!(b.notices, [NoticeKind::PassedOver, NoticeKind::LostUnknown]);
 }
