@@ -7,6 +7,7 @@
 //! change. Only committed progress, or a connection that held for long, makes the next wait short again.
 
 mod reasons;
+mod unreadable;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,6 +94,7 @@ struct Known {
     backoff: Backoff,
     /// Most bytes of a packet; half of it after the broker called one too large without having named a limit.
     packet_bytes_max: usize,
+    unreadable: unreadable::Unreadable,
 }
 
 impl Broker {
@@ -135,6 +137,7 @@ impl Broker {
         let mut known = Known {
             backoff: Backoff::new(BACKOFF_MIN.min(self.backoff_max), self.backoff_max),
             packet_bytes_max: MESSAGE_BYTES_MAX,
+            unreadable: unreadable::Unreadable::new(Arc::clone(&clock)),
         };
         while !stop.is_cancelled() {
             let (began, committed) = (clock.monotonic(), *progress.borrow());
@@ -198,6 +201,11 @@ impl Broker {
             };
             match event {
                 Packet::ConnAck(ack) => {
+                    // MQTT 5, 3.1.2.10: a keep alive of 0 turns it off. The client would ping without a pause, and a
+                    // dead connection must be found, so ours holds.
+                    if eventloop.options.keep_alive().is_zero() {
+                        eventloop.options.set_keep_alive(KEEP_ALIVE);
+                    }
                     let limit = ack.properties.and_then(|known| known.max_packet_size);
                     let limit = limit.and_then(|limit| usize::try_from(limit).ok());
                     packet_bytes_max =
@@ -236,9 +244,7 @@ impl Broker {
                             tracing::debug!("commit ack dropped: the queue is full");
                         }
                     }
-                    Err(e) => {
-                        tracing::warn!(error = model::error_chain(&e), "commit ack not followed");
-                    }
+                    Err(e) => known.unreadable.note(&model::error_chain(&e)),
                 },
                 Packet::Disconnect(packet) => return reasons::of_disconnect(packet.reason_code),
                 _ => {}

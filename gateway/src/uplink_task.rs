@@ -55,6 +55,7 @@ impl UplinkTask {
         let mut tick =
             tokio::time::interval(TICK_MAX.min(resend_after / 2).max(Duration::from_millis(10)));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut class_told = false;
         loop {
             let events = tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -66,7 +67,8 @@ impl UplinkTask {
                 }
                 ack = self.acks.recv() => match ack {
                     Some(ack) => {
-                        if !is_promise(&ack) {
+                        // Once: anyone with a right on the topic can send thousands a second.
+                        if !is_promise(&ack) && !std::mem::replace(&mut class_told, true) {
                             tracing::warn!(class = ?ack.class, "commit ack not followed: the centre's store does not keep what it has through a power cut");
                         }
                         vec![Event::Ack(ack)]

@@ -310,6 +310,46 @@ async fn a_broker_that_finds_a_packet_too_large_gets_shorter_ones_and_is_named()
     client.stop().await;
 }
 
+/// MQTT 5, 3.2.2.3.14 and 3.1.2.10: a server keep alive of 0 is none. The client pinged without a pause and gave up
+/// before the first answer could come, again and again.
+#[tokio::test]
+async fn a_broker_without_a_keep_alive_keeps_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = Client::start(url_of("mqtt", &listener), Duration::from_millis(10));
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut pings, mut is_up) = (0, false);
+        loop {
+            // A second ping comes at once or, as it should, with the client's own keep alive.
+            let limit = if is_up { 10 * A_MOMENT } else { PATIENCE };
+            let Ok(next) = tokio::time::timeout(limit, packet(&mut stream)).await else { break };
+            let (first, rest) = next.expect("the client stays");
+            let answer = match first >> 4 {
+                1 => vec![0x20, 6, 0, 0, 3, 0x13, 0, 0],
+                8 => {
+                    is_up = true;
+                    vec![0x90, 4, rest[0], rest[1], 0, GRANTED_QOS_1]
+                }
+                12 => {
+                    pings += 1;
+                    continue;
+                }
+                _ => continue,
+            };
+            stream.write_all(&answer).await.unwrap();
+        }
+        (pings, stream)
+    };
+    let (pings, stream) = tokio::time::timeout(PATIENCE, server).await.unwrap();
+    assert!(pings <= 1, "{pings} pings without an answer in between");
+    let is_known = |now: &Connection| now.outgoing.is_some() || now.reason.is_some();
+    let now = client.connection.wait_for(is_known);
+    let now = tokio::time::timeout(PATIENCE, now).await.unwrap().unwrap().clone();
+    assert!(now.outgoing.is_some(), "{:?}", now.reason);
+    drop(stream);
+    client.stop().await;
+}
+
 /// MQTT 5, 3.2.2.3.3 and 4.9.
 #[tokio::test]
 async fn no_more_messages_are_under_way_than_the_broker_wants() {

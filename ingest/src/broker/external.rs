@@ -174,6 +174,7 @@ impl Link {
         up_since: &mut Option<Duration>,
     ) -> String {
         let mut up = Up { client: client.clone(), retain: true, packet_bytes_max: usize::MAX };
+        let mut refusal_told = false;
         loop {
             let packet = match eventloop.poll().await {
                 Ok(Event::Incoming(packet)) => packet,
@@ -184,6 +185,11 @@ impl Link {
                 // No session is relied on: each connection subscribes.
                 Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
                     up.respect(&ack);
+                    // MQTT 5, 3.1.2.10: a keep alive of 0 turns it off. The client would ping without a pause, and a
+                    // dead connection must be found, so ours holds.
+                    if eventloop.options.keep_alive().is_zero() {
+                        eventloop.options.set_keep_alive(options::KEEP_ALIVE);
+                    }
                     for filter in [topic::UP_FILTER, topic::STATE_FILTER] {
                         if let Err(e) = client.try_subscribe(filter, QoS::AtLeastOnce) {
                             return format!("cannot subscribe: {e}");
@@ -215,9 +221,11 @@ impl Link {
                 Packet::Publish(message) => self.received(&message),
                 Packet::PubAck(ack) => match ack.reason {
                     PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {}
-                    reason => {
+                    // Once: there is one for each ack.
+                    reason if !std::mem::replace(&mut refusal_told, true) => {
                         tracing::warn!(?reason, "broker does not let ingest write commit acks");
                     }
+                    _ => {}
                 },
                 Packet::Disconnect(packet) => {
                     return format!("broker said goodbye: {:?}", packet.reason_code);

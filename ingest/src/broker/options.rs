@@ -17,7 +17,7 @@ use crate::settings::UrlBroker;
 const IN_FLIGHT_MAX: u16 = 64;
 /// Room for the MQTT header and the topic around a message of ours.
 const PACKET_OVERHEAD_BYTES: u32 = 4 * 1_024;
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Silence after CONNECT or during set-up of TCP, TLS and WebSocket.
 const CONNECT_TIMEOUT_S: u64 = 5;
 
