@@ -44,10 +44,14 @@ pub enum FiguresError {
     UnknownPoints(Problems),
 }
 
+/// Most bytes of a CSV of facts: about a million rows.
+const FACTS_BYTES_MAX: u64 = 64 << 20;
+
 impl PlantFiles {
     /// Reads a plant file and the CSV files that it names; all problems at once.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let file = read(path, "EN-C000", "name the plant file with --plant plant.toml")?;
+        let help = "name the plant file with --plant plant.toml";
+        let file = read(path, config::TEXT_BYTES_MAX, "EN-C000", help)?;
         let plant = Plant::read(&file)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut problems = Problems::default();
@@ -55,6 +59,7 @@ impl PlantFiles {
         for name in &plant.fact_files {
             match read(
                 &folder.join(name),
+                FACTS_BYTES_MAX,
                 "EN-C001",
                 "correct `facts` in the plant file, or add the CSV",
             ) {
@@ -117,10 +122,15 @@ fn hash_of<'a>(files: impl Iterator<Item = &'a Arc<SourceFile>>) -> PlantHash {
     PlantHash(hash.finalize().into())
 }
 
-fn read(path: &Path, code: &'static str, help: &str) -> Result<Arc<SourceFile>, Problems> {
+fn read(
+    path: &Path,
+    bytes_max: u64,
+    code: &'static str,
+    help: &str,
+) -> Result<Arc<SourceFile>, Problems> {
     let name = path.display().to_string();
     let problem = |text: String, help: &str| Problems(vec![Problem::new(code, text).help(help)]);
-    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+    let text = config::read_text(path, bytes_max).map_err(|e| match e.kind() {
         // What Excel on a Chinese Windows calls CSV is GBK.
         std::io::ErrorKind::InvalidData => problem(
             format!("`{name}` is not UTF-8 text"),

@@ -7,12 +7,14 @@
 //! What the files of gateway and centre both hold has its one reader here: sizes, durations, passwords, URLs of brokers.
 
 mod broker_url;
+mod file;
 mod problem;
 mod secret;
 mod table;
 mod value;
 
 pub use broker_url::{BrokerUrl, BrokerUrlFault, without_credentials};
+pub use file::{TEXT_BYTES_MAX, read_text};
 pub use problem::{Problem, Problems, SourceFile};
 pub use secret::{Secret, SecretError, read_secret};
 pub use table::{Spanned, Table, meant, nearest};

@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::file::read_text;
+
+/// Most bytes of a password file; no password that MQTT can carry is longer (MQTT 5 §1.5.6).
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+
 /// Why a password file is not used.
 #[derive(Debug, Error)]
 pub enum SecretError {
@@ -66,6 +71,8 @@ impl fmt::Debug for Secret {
 /// Refuses a file that others than its owner can read, and one whose first line is empty.
 pub fn read_secret(path: &Path) -> Result<Secret, SecretError> {
     let named = |source| SecretError::Read { path: path.to_owned(), source };
+    // First: `chmod 600` is no advice for a folder.
+    let text = read_text(path, SECRET_BYTES_MAX).map_err(named)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -75,7 +82,6 @@ pub fn read_secret(path: &Path) -> Result<Secret, SecretError> {
             return Err(SecretError::ReadableByOthers { path: path.to_owned(), mode });
         }
     }
-    let text = std::fs::read_to_string(path).map_err(named)?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Secret(line.to_owned())),
         _ => Err(SecretError::Empty { path: path.to_owned() }),
@@ -109,6 +115,11 @@ mod tests {
             }
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // `chmod 600 /etc` was the advice.
+        let error = read_secret(folder.path()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot read the password file"), "{error}");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "it is a folder, not a file");
         std::fs::write(&path, "\n").unwrap();
         assert!(read_secret(&path).unwrap_err().to_string().contains("first line"));
     }

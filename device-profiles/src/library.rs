@@ -93,7 +93,7 @@ impl Library {
         }
         for folder in &self.folders {
             let path = folder.join(format!("{id}.toml"));
-            match std::fs::read_to_string(&path) {
+            match config::read_text(&path, config::TEXT_BYTES_MAX) {
                 Ok(text) => return Ok(Some(SourceFile::new(path.display().to_string(), text))),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {

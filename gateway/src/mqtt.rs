@@ -281,7 +281,7 @@ fn is_granted(code: SubscribeReasonCode) -> bool {
 
 fn read(path: &std::path::Path, what: &'static str) -> Result<String, MqttError> {
     let named = |source| MqttError::File { what, path: path.to_owned(), source };
-    std::fs::read_to_string(path).map_err(named)
+    config::read_text(path, config::TEXT_BYTES_MAX).map_err(named)
 }
 
 fn tls(ca_file: Option<&std::path::Path>) -> Result<TlsConfiguration, MqttError> {

@@ -35,7 +35,7 @@ pub fn protocols() -> Vec<Box<dyn Protocol>> {
 
 /// Reads and plans `path`; all problems, warnings too, are added to `problems`.
 pub fn load(path: &Path, problems: &mut Problems) -> Result<GatewayPlan, LoadError> {
-    let text = std::fs::read_to_string(path)
+    let text = config::read_text(path, config::TEXT_BYTES_MAX)
         .map_err(|source| LoadError::File { path: path.to_owned(), source })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let name = path.display().to_string();

@@ -133,7 +133,7 @@ impl Settings {
     /// Reads a file; all problems are returned at once.
     pub(crate) fn load(path: &Path) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let text = match std::fs::read_to_string(path) {
+        let text = match config::read_text(path, config::TEXT_BYTES_MAX) {
             Ok(text) => text,
             Err(e) => {
                 let message = format!("cannot read `{}`: {e}", path.display());

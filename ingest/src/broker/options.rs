@@ -79,7 +79,8 @@ fn roots_of_file(path: &Path) -> Result<rustls::RootCertStore, IngestError> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
 
-    let text = std::fs::read_to_string(path).map_err(|source| IngestError::File {
+    let text = config::read_text(path, config::TEXT_BYTES_MAX);
+    let text = text.map_err(|source| IngestError::File {
         what: "the certificates to trust",
         path: path.to_owned(),
         source,

@@ -208,8 +208,10 @@ async fn check_server(
 async fn user_token(settings: &Settings) -> Result<IdentityToken, SessionError> {
     let Some(user) = settings.user.clone() else { return Ok(IdentityToken::Anonymous) };
     blocking(settings, move || {
-        let password = std::fs::read_to_string(&user.password_file).map_err(|error| {
-            SessionError::File { file: user.password_file.clone(), reason: error.to_string() }
+        let text = config::read_text(&user.password_file, config::TEXT_BYTES_MAX);
+        let password = text.map_err(|error| SessionError::File {
+            file: user.password_file.clone(),
+            reason: error.to_string(),
         })?;
         let password = Password::new(password.trim_end_matches(['\r', '\n']));
         Ok(IdentityToken::UserName(user.name, password))

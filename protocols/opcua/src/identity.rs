@@ -147,6 +147,10 @@ fn make(folder: &Path, application_uri: Option<&str>, now: Timestamp) -> Result<
 /// Reads a certificate in DER or PEM, whatever its file is called.
 pub(crate) fn read_certificate(file: &Path) -> Result<Vec<u8>, SessionError> {
     let failed = |reason: String| SessionError::File { file: file.to_owned(), reason };
+    // A device may have no end.
+    if fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+        return Err(failed("it is not a file".to_owned()));
+    }
     let bytes = fs::read(file).map_err(|error| failed(error.to_string()))?;
     let certificate = X509::from_der(&bytes).or_else(|_| X509::from_pem(&bytes));
     certificate

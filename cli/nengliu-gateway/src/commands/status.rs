@@ -105,7 +105,7 @@ fn advice(error: &std::io::Error, spool: &Path, config: &Path) -> (String, Strin
 
 /// Only the spool's place is needed, so a status can be had while the rest of the file is being edited.
 fn spool_folder(path: &Path, problems: &mut Problems) -> Option<PathBuf> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match config::read_text(path, config::TEXT_BYTES_MAX) {
         Ok(text) => text,
         Err(e) => {
             show_error("GW-C000", &e, "name the file with -c gateway.toml");

@@ -51,7 +51,7 @@ pub(super) fn read(
                     problems.push(id.problem("EN-C013", message).help("leave one of them out"));
                 }
             }
-            Err(e) => problems.push(file.problem("EN-C014", e.to_string())),
+            Err(e) => problems.push(file.problem("EN-C014", model::error_chain(&e))),
         }
     }
     BrokerSettings::Embedded { tcp_port, passwords }
