@@ -4,6 +4,8 @@
 use thiserror::Error;
 use url::Url;
 
+use crate::shown::secrets_of_url;
+
 /// Path of a WebSocket URL that names none: the one that most brokers listen on.
 const PATH_DEFAULT: &str = "/mqtt";
 
@@ -145,12 +147,15 @@ fn credentials(text: &str) -> Option<std::ops::Range<usize>> {
     Some(start..start + end + 1)
 }
 
-/// The URL as it may be shown.
+/// The URL as it may be shown: without name, password and what stands behind `?` or `#`.
 #[must_use]
 pub fn without_credentials(text: &str) -> String {
+    let start = text.find("://").map_or(0, |at| at + 3);
     let mut shown = text.to_owned();
-    if let Some(range) = credentials(text) {
-        shown.replace_range(range, "…@");
+    for secret in secrets_of_url(text.get(start..).unwrap_or_default()).into_iter().rev() {
+        if !secret.is_empty() {
+            shown.replace_range(start + secret.start..start + secret.end, "…");
+        }
     }
     shown
 }
@@ -241,6 +246,8 @@ mod tests {
         }
         assert_eq!(without_credentials("mqtt://joe:secret@host:1883"), "mqtt://…@host:1883");
         assert_eq!(without_credentials("mqtt://host:1883"), "mqtt://host:1883");
+        assert_eq!(without_credentials("ws://host/mqtt?x=secret"), "ws://host/mqtt?…");
+        assert_eq!(without_credentials("ws://host?x=a@secret"), "ws://…@…");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod broker_url;
 mod file;
 mod problem;
 mod secret;
+mod shown;
 mod table;
 mod value;
 

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::shown::masked;
+
 /// The text of a configuration file and what to call it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
@@ -18,30 +20,13 @@ impl SourceFile {
         Arc::new(Self { name: name.into(), text: text.into() })
     }
 
-    /// The text as it may be shown: names and passwords in URLs are masked, byte for byte, so that places stay.
+    /// The text as it may be shown: names and passwords in URLs, what stands behind their `?` or `#`, and the values of
+    /// keys such as `password` or `token` are masked, byte for byte, so that places stay.
     ///
     /// `url = "mqtt://joe:secret@host"` → `url = "mqtt://**********@host"`
     #[must_use]
     pub fn shown(&self) -> String {
-        let mut shown = String::with_capacity(self.text.len());
-        let mut rest = self.text.as_str();
-        while let Some((before, after)) = rest.split_once("://") {
-            shown.push_str(before);
-            shown.push_str("://");
-            let end = after.find(|c: char| c.is_whitespace() || "\"'".contains(c));
-            let (url, others) = after.split_at(end.unwrap_or(after.len()));
-            match url.rsplit_once('@') {
-                Some((secret, host)) => {
-                    shown.extend(std::iter::repeat_n('*', secret.len()));
-                    shown.push('@');
-                    shown.push_str(host);
-                }
-                None => shown.push_str(url),
-            }
-            rest = others;
-        }
-        shown.push_str(rest);
-        shown
+        masked(&self.text)
     }
 
     /// Line and column (both from 1, in characters) of a byte offset.
@@ -161,21 +146,3 @@ impl std::fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_in_urls_are_not_shown_and_places_stay() {
-        let check = |text: &str, expected: &str| {
-            let shown = SourceFile::new("gateway.toml", text).shown();
-            assert_eq!(shown, expected);
-            assert_eq!(shown.len(), text.len());
-        };
-        check("url = \"mqtt://joe:secret@host:1883\"", "url = \"mqtt://**********@host:1883\"");
-        check("a = 'opc.tcp://a/b'\nb = 'mqtt://x@y@z'", "a = 'opc.tcp://a/b'\nb = 'mqtt://***@z'");
-        check("# mqtt://张三:口令@h\n", "# mqtt://*************@h\n");
-        check("", "");
-    }
-}

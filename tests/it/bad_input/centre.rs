@@ -30,6 +30,7 @@ const WAYS: &[Spoiled] = &[
     ("a broker's topic behind the address", "tcp_port = 1883", "url = \"mqtt://10.0.0.5/gw\""),
     ("a key behind a WebSocket", "tcp_port = 1883", "url = \"wss://10.0.0.5/mqtt?key=1\""),
     ("a password in the address", "tcp_port = 1883", "url = \"wss://joe:hunter2@10.0.0.5/mqtt\""),
+    ("a password in the settings", "tcp_port = 1883", "tcp_port = 1883\npassword = \"hunter2\""),
     ("a user of the embedded broker", "tcp_port = 1883", "user = \"li\"\npassword_file = \"p\""),
     ("a password without its user", "tcp_port = 1883", "password_file = \"p\""),
     ("a TCP port that does not exist", "tcp_port = 1883", "tcp_port = 70000"),

@@ -119,6 +119,14 @@ fn a_person_sees_the_line() {
         &(GOOD.to_owned()
             + "[[device]]\nid = \"comp-2\"\nport = \"rs485-1\"\nprofile = \"eastron/sdm630\"\nunit = 3\n"),
     );
+    tell(
+        "a password in the settings",
+        &GOOD.replace("[gateway]", "[gateway]\npassword = \"hunter2\""),
+    );
+    tell(
+        "a key behind a WebSocket",
+        &GOOD.replace("mqtt://127.0.0.1:1883", "ws://127.0.0.1/mqtt?key=hunter2"),
+    );
     tell("a good file", GOOD);
     told.finish();
 }
