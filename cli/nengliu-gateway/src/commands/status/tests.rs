@@ -161,6 +161,27 @@ fn devices_with_some_bad_points_are_one_line_and_no_concern() {
     assert_eq!(exit_code(&status), EXIT_OK);
 }
 
+/// A text of a device was printed as it is: it could clear the screen, or write lines of its own.
+#[test]
+fn what_a_device_sends_does_not_steer_the_terminal() {
+    let mut status = healthy();
+    let text = "a\u{1b}[2J\nb\0\u{202e}汉".to_owned() + &"字".repeat(1_024);
+    status.points[0].value = Some(text.clone());
+    status.uplink.reason = Some("no\u{7}".to_owned());
+    status.concerns =
+        vec![Concern { kind: ConcernKind::NotConnected, text: "no\u{7}\n".to_owned() }];
+    let screen = words::screen(&status, None);
+    let point = words::one_point(&status.points[0], status.now_ms);
+    for shown in [screen.trim_end_matches('\n').replace('\n', ""), point.clone()] {
+        assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
+        assert!(shown.contains(r"a\u{1b}[2J\nb\u{0}\u{202e}汉字"), "{shown}");
+    }
+    assert!(point.contains("字… kWh") && point.chars().count() < 150, "{point}");
+    assert_eq!(screen.lines().count(), words::screen(&healthy(), None).lines().count() + 1);
+    let json = serde_json::to_value(&status).unwrap();
+    assert_eq!(json["points"][0]["value"], text, "programs get all of it");
+}
+
 #[test]
 fn no_line_is_longer_than_the_terminal_is_wide() {
     for columns in [80, 100] {

@@ -20,12 +20,15 @@ const DEVICE_LINES_MAX: usize = 20;
 /// Devices that one line names.
 const DEVICE_NAMES_MAX: usize = 5;
 
+/// Characters of a value that are shown: a device may send a text of any length. `--json` has all of it.
+const VALUE_CHARS_MAX: usize = 40;
+
 /// Everything, for a terminal of so many columns.
 pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
     let mut text = String::new();
     let mut line = |line: String| {
         let columns = columns.map(|columns| columns.max(COLUMNS_MIN));
-        text.push_str(&wrapped(&line, columns));
+        text.push_str(&wrapped(&escaped(&line), columns));
         text.push('\n');
     };
     let good = status.devices.values().filter(|device| device.answering == Some(true)).count();
@@ -104,11 +107,34 @@ fn partly_bad(status: &GatewayStatus) -> Option<String> {
 
 /// One point of many, which may have names of any length.
 pub(super) fn one_point(shown: &PointStatus, now_ms: i64) -> String {
-    point(shown, NAME_COLUMNS_MAX, now_ms)
+    escaped(&point(shown, NAME_COLUMNS_MAX, now_ms))
+}
+
+/// What devices, brokers and centres sent must not steer a terminal: controls, and marks that turn the direction of
+/// writing, are shown as `\u{1b}`.
+fn escaped(text: &str) -> String {
+    let is_harmless = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmless(c) { shown.push(c) } else { shown.extend(c.escape_default()) }
+    }
+    shown
+}
+
+/// The beginning of a value that is too long for a line.
+fn cut(value: &str) -> String {
+    let mut shown: String = value.chars().take(VALUE_CHARS_MAX).collect();
+    if shown.len() < value.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 fn point(point: &PointStatus, name_columns: usize, now_ms: i64) -> String {
-    let value = point.value.as_deref().unwrap_or("—");
+    let value = point.value.as_deref().map_or_else(|| "—".to_owned(), cut);
     let quality = point.quality.as_deref().unwrap_or("no sample yet");
     let age = point.source_time_ms.map_or_else(String::new, |at| age(now_ms - at));
     let mut text = format!(
