@@ -15,6 +15,8 @@ pub(crate) struct Meanings {
     uses: Vec<DictionaryUse>,
     /// Dictionaries that are known to have come after another one.
     later: BTreeSet<DictionaryHash>,
+    /// A dictionary that rows follow and the store lacks.
+    lacks: Option<DictionaryHash>,
 }
 
 impl Meanings {
@@ -23,7 +25,10 @@ impl Meanings {
         let mut uses = readings.dictionary_uses();
         uses.retain(|one| one.commit <= as_of);
         let mut meanings = Self { later: later(&uses), uses, ..Self::default() };
-        for (hash, dictionary) in readings.dictionaries()? {
+        let dictionaries = readings.dictionaries()?;
+        let mut used = meanings.uses.iter().map(|one| one.dictionary);
+        meanings.lacks = used.find(|hash| !dictionaries.contains_key(hash));
+        for (hash, dictionary) in dictionaries {
             for point in &dictionary.points {
                 let known = meanings.moduli.entry(point.id.to_string()).or_default();
                 known.push((hash, point.modulus));
@@ -39,6 +44,11 @@ impl Meanings {
     /// Where devices stand and stood, some more than once.
     pub(crate) fn places(&self) -> &[Place] {
         &self.places
+    }
+
+    /// A dictionary that rows follow and the store lacks: it was damaged or removed.
+    pub(crate) fn lacks_dictionary(&self) -> Option<DictionaryHash> {
+        self.lacks
     }
 
     /// Whether some gateway ever announced this point.

@@ -7,7 +7,7 @@ use config::{Problem, Problems, SourceFile};
 use contract::Cancel;
 use energy::plant::Plant;
 use energy::{BasisChoice, Facts, Inputs, Meters, Period, SourceError, Table1};
-use model::CommitNumber;
+use model::{CommitNumber, DictionaryHash};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -42,6 +42,9 @@ pub enum FiguresError {
     /// The plant file names meters that the store does not know.
     #[error("{0}")]
     UnknownPoints(Problems),
+    /// The store does not know a meter, and lacks a dictionary that may describe it.
+    #[error("the store lacks dictionary `{0}`, which describes points that it has rows of")]
+    NoDictionary(DictionaryHash),
 }
 
 /// Most bytes of a CSV of facts: about a million rows.
@@ -88,6 +91,9 @@ impl PlantFiles {
         let Some(store) = store else { return Ok(Metered::default()) };
         let unknown = self.plant.check_points(|point| store.knows(point));
         if unknown.is_fatal() {
+            if let Some(dictionary) = store.lacks_dictionary() {
+                return Err(FiguresError::NoDictionary(dictionary));
+            }
             return Err(FiguresError::UnknownPoints(unknown));
         }
         Ok(store.meters(&self.plant, period.span(&self.plant.time_zone), cancel)?)

@@ -18,7 +18,7 @@ use contract::{
 use energy::plant::{Meter, Plant};
 use energy::{Index, Meters, ReadingsError, Span};
 use model::topic::LivePath;
-use model::{CommitNumber, PointId, Timestamp};
+use model::{CommitNumber, DictionaryHash, PointId, Timestamp};
 use thiserror::Error;
 
 use crate::columns::{Columns, ColumnsError};
@@ -119,6 +119,12 @@ impl StoreView {
     #[must_use]
     pub fn knows(&self, point: &PointId) -> bool {
         self.meanings.knows(point.as_str())
+    }
+
+    /// A dictionary that rows of the store follow and that it lacks.
+    #[must_use]
+    pub fn lacks_dictionary(&self) -> Option<DictionaryHash> {
+        self.meanings.lacks_dictionary()
     }
 
     /// The subjects of a plant at whose place no gateway ever announced a device.

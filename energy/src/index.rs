@@ -57,7 +57,8 @@ impl Class {
 /// Which share of what was expected is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Coverage {
-    /// Slots of the period with a reading at both borders, or months declared.
+    /// Slots of the period with a reading at both borders, less those that a register was not read in before it was set
+    /// back, or months declared.
     pub covered: u64,
     /// Slots or months of the period.
     pub expected: u64,
@@ -114,6 +115,15 @@ pub enum Border {
         #[serde(serialize_with = "crate::serial::text")]
         after: Timestamp,
     },
+    /// The register was set back to zero at that instant. What it showed before is its last reading.
+    Reset {
+        /// The instant.
+        #[serde(serialize_with = "crate::serial::text")]
+        at: Timestamp,
+        /// The last reading before it.
+        #[serde(serialize_with = "crate::serial::text")]
+        before: Timestamp,
+    },
     /// No index at the instant: the energy begins or ends at the nearest reading inside the period.
     Clipped {
         /// That reading.
@@ -136,7 +146,8 @@ pub struct PeriodEnergy {
     pub energy: Option<Number>,
     /// How it was found.
     pub class: Class,
-    /// Whether it is the whole period's: an index at both ends and no open gap between.
+    /// Whether it is the whole period's: an index at both ends, no open gap between, and nothing that a register counted
+    /// unread before it was set back.
     pub complete: bool,
     /// Slots read against slots of the period.
     pub coverage: Coverage,
@@ -281,10 +292,13 @@ impl Index {
     pub fn energy(&self, span: Span) -> PeriodEnergy {
         let slots = self.slots(span);
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-        let covered = slots.iter().filter(|slot| slot.energy.is_some()).count();
-        let coverage = Coverage { covered: count(covered), expected: count(slots.len()) };
         let Inside { open_gaps, rollover, estimated: ratio_estimated, resets, unread_us, .. } =
             self.inside(span);
+        let covered = count(slots.iter().filter(|slot| slot.energy.is_some()).count());
+        // Rounded up: what is not full is never shown as full.
+        let unread_slots = unread_us.unsigned_abs().div_ceil(SLOT_MICROS.unsigned_abs());
+        let covered = covered.saturating_sub(unread_slots);
+        let coverage = Coverage { covered, expected: count(slots.len()) };
         let Some((start, end)) = self.ends(span) else {
             return PeriodEnergy {
                 energy: None,
@@ -311,7 +325,7 @@ impl Index {
         PeriodEnergy {
             energy: Some(self.number(digits)),
             class: if rollover { base.and(Class::Rollover) } else { base },
-            complete: !clipped && open_gaps.is_empty(),
+            complete: !clipped && open_gaps.is_empty() && unread_us == 0,
             coverage,
             start: Some(start.border),
             start_reading: Some(self.reading(start.raw)),
@@ -367,6 +381,12 @@ impl Index {
     fn at(&self, at: Timestamp) -> Option<At> {
         let after = self.knots.partition_point(|knot| knot.time <= at);
         let before = *self.knots.get(after.checked_sub(1)?)?;
+        if let Some(unread_us) =
+            before.reset.filter(|unread_us| before.time == at && *unread_us > 0)
+        {
+            let border = Border::Reset { at, before: Timestamp(at.0.saturating_sub(unread_us)) };
+            return Some(At::of(&before, border));
+        }
         if before.time == at && !before.estimated {
             let border = Border::Exact { at };
             return Some(At::of(&before, border));

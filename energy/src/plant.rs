@@ -16,7 +16,7 @@ use crate::coefficient::{EnergyClass, Registry, words};
 use crate::id::{KindId, MeterId, ProductId, SubjectId};
 use crate::index::DailyFalls;
 use crate::number::Number;
-use crate::resets::Resets;
+use crate::resets::{ResetInterval, Resets};
 use crate::source::Meters;
 
 pub(crate) const CODE_PLANT: &str = "EN-C101";
@@ -353,6 +353,12 @@ fn daily_falls(meter: &Meter, falls: &DailyFalls, zone: &TimeZone) -> Problem {
         (None, true) => {
             "if it is set back to zero each midnight, write `resets = \"daily\"` in this `[[meter]]`".to_owned()
         }
+        (Some(resets), true) if resets.interval == ResetInterval::Monthly => {
+            "it is set back each day: write `resets = \"daily\"`".to_owned()
+        }
+        (Some(_), true) => "read it at least every 15 minutes: what lies between two readings further apart \
+                           around midnight is not known"
+            .to_owned(),
         _ => format!(
             "a daily reset counts within 5 minutes of midnight in {zone}: set the clock of the meter, or read a register of it \
              that is never set back"

@@ -175,10 +175,11 @@ async fn a_damaged_data_file_is_named_with_its_gateway_and_counted_as_lost() {
         for word in words {
             assert!(ran.errors.contains(word), "`{word}` is missing: {ran:?}");
         }
+        assert_eq!(ran.code, EXIT_DAMAGED, "{ran:?}");
     }
     let ran = &readers(folder.path())[0];
     let rows = ran.output.lines().count() as u64 - 1;
-    assert_eq!((ran.code, rows), (Some(0), (COMMITS - 1) * ROWS), "{ran:?}");
+    assert_eq!((ran.code, rows), (EXIT_DAMAGED, (COMMITS - 1) * ROWS), "{ran:?}");
 
     let broker = format!("tcp_port = {}", free_tcp_port().unwrap());
     let mut centre = Centre::start(folder.path(), &broker).unwrap();
@@ -206,4 +207,20 @@ async fn a_damaged_data_file_is_named_with_its_gateway_and_counted_as_lost() {
     let name = file.file_name().unwrap().to_str().unwrap();
     assert!(line.starts_with(name) && line.contains("\t3 rows\t"), "{line}");
     assert!(line.contains(&frames), "{line}");
+}
+
+/// Without its dictionary a point looks as if nobody had ever read it; its readings are there.
+#[tokio::test]
+async fn a_missing_dictionary_is_damage_and_no_meter_that_was_never_read() {
+    let folder = made().await;
+    let dictionaries = folder.path().join("lake/_nengliu/dictionaries");
+    for entry in fs::read_dir(&dictionaries).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    for ran in &readers(folder.path())[1..] {
+        assert_eq!(ran.code, EXIT_DAMAGED, "{ran:?}");
+        assert!(ran.errors.contains("EN-L008"), "{ran:?}");
+        assert!(ran.errors.contains("put its file back from a backup"), "{ran:?}");
+        assert!(!ran.errors.contains("EN-C106"), "{ran:?}");
+    }
 }

@@ -12,7 +12,7 @@ pub(crate) const BROKER: u8 = 5;
 pub(crate) const ACCESS: u8 = 6;
 /// The disk is full.
 pub(crate) const DISK_FULL: u8 = 7;
-/// The lake is damaged.
+/// The lake is damaged; rows that could be read were printed.
 pub(crate) const LAKE: u8 = 8;
 /// Figures are there, but not all: a coefficient is missing.
 pub(crate) const MISSING_COEFFICIENT: u8 = 9;
@@ -31,7 +31,7 @@ Exit codes
    5  the broker cannot be reached, or its port cannot be had
    6  access denied, or another program uses the folder
    7  the disk is full
-   8  the lake is damaged
+   8  the lake is damaged; what could be read was printed
    9  figures are there, but not all: a coefficient is missing
   10  the lake is of another version, or of another program
   13  a task that the centre cannot do without has failed";

@@ -23,7 +23,7 @@ pub enum LakeError {
         ends: bool,
     },
     /// There is nothing to read.
-    #[error("no table in `{}`: start ingest with this directory first, it creates the table", dir.display())]
+    #[error("no table in `{}`", dir.display())]
     NoTable {
         /// The directory that was given.
         dir: PathBuf,

@@ -76,12 +76,12 @@ fn a_full_spool_drops_the_oldest_counts_it_and_goes_on() {
     // A loss is no reason to stop: the rest arrives, and the watermark passes what is gone.
     let centre = one_meter::centre(folder.path(), &broker.url()).unwrap();
     wire.mend();
-    let status = gateway.wait_until_committed(SOON).unwrap();
+    let status = gateway.wait_for_held(SOON).unwrap();
     let lost_before_the_end = lost(&status);
-    gateway.wait_until_committed(SOON).unwrap();
+    gateway.wait_for_held(SOON).unwrap();
     assert_eq!(gateway.terminate().unwrap().code(), Some(0));
     gateway.start_again().unwrap();
-    let status = gateway.wait_until_committed(SOON).unwrap();
+    let status = gateway.wait_for_held(SOON).unwrap();
     assert_eq!(lost(&status), lost_before_the_end, "a loss is counted for the life of the spool");
     gateway.terminate().unwrap();
     check_losses(&centre.lake(), &server, lost_before_the_end);

@@ -84,7 +84,7 @@ fn an_old_lake_counts_what_the_gateway_no_longer_holds_and_gets_the_rest() {
     );
     let mut centre = one_meter::centre(folder.path(), &broker.url()).unwrap();
     let mut gateway = Gateway::start(folder.path(), &settings).unwrap();
-    let status = gateway.wait_until_committed(SOON).unwrap();
+    let status = gateway.wait_for_held(SOON).unwrap();
     let early = number(&status, "spool", "acked");
     centre.terminate().unwrap();
     let (lake, old) = (centre.lake(), folder.path().join("lake.old"));
@@ -99,7 +99,7 @@ fn an_old_lake_counts_what_the_gateway_no_longer_holds_and_gets_the_rest() {
     fs::rename(&old, &lake).unwrap();
     centre.start_again().unwrap();
     // More than the gateway held at any moment since: the rest follows what was passed.
-    gateway.wait_until_committed(SOON).unwrap();
+    gateway.wait_for_held(SOON).unwrap();
     let log = centre.log().unwrap();
     assert!(log.contains("frames are gone and no loss record names them"), "{log}");
     let status = gateway.status().unwrap();

@@ -32,7 +32,7 @@ fn explained(args: &ExplainArgs) -> Result<u8, u8> {
         .explain(&plant, &args.figure, period, &Cancel::default())
         .map_err(|e| source::no_figures(&e))?
         .map_err(|nearest| unknown(&args.figure, &nearest))?;
-    source::damaged(&answer.damaged);
+    let damage = source::damaged(&answer.damaged);
     source::doubtful(&answer.warnings);
     let found = energy::explain(&answer.figures.explanations, &args.figure);
     let missing = answer.figures.missing.clone();
@@ -44,7 +44,8 @@ fn explained(args: &ExplainArgs) -> Result<u8, u8> {
         found.iter().map(|one| in_words(one)).collect::<Vec<_>>().join("\n")
     };
     source::write(None, text.as_bytes())?;
-    Ok(source::missing_coefficients(&missing))
+    let code = source::missing_coefficients(&missing);
+    Ok(damage.unwrap_or(code))
 }
 
 /// Of the coefficients that are missing, those that these figures need.
@@ -194,11 +195,14 @@ fn meter(part: &MeterPart) -> String {
     if energy.resets > 0 {
         let every = part.resets.map_or("", energy::resets::ResetInterval::word);
         let unread = seconds(energy.unread_before_resets_us);
-        text = format!(
-            "{text}; set back to zero {} times ({every}), what was counted in the {unread} between the last readings and \
-             the resets is not known and not in it",
-            energy.resets
-        );
+        let times =
+            if energy.resets == 1 { "once".to_owned() } else { format!("{} times", energy.resets) };
+        text = format!("{text}; set back to zero {times} ({every})");
+        if energy.unread_before_resets_us > 0 {
+            text = format!(
+                "{text}, what was counted in the {unread} between the last readings and the resets is not known and not in it"
+            );
+        }
     }
     text + &not_used
 }
@@ -246,6 +250,11 @@ fn place(border: &Border) -> String {
         Border::Exact { at } => format!("read at {at}"),
         Border::Neighbours { before, after } => format!("between readings at {before} and {after}"),
         Border::Interpolated { before, after } => format!("estimated between {before} and {after}"),
+        Border::Reset { at, before } => {
+            format!(
+                "where the register was set back to zero, {at}; last read before that at {before}"
+            )
+        }
         Border::Clipped { at } => format!("cut at the nearest reading {at}"),
     }
 }

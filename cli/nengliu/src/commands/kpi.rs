@@ -23,7 +23,7 @@ fn figures(args: &KpiArgs) -> Result<u8, u8> {
     let answer = service
         .figures(&plant, args.table.kpi(), period, basis(args.basis), &Cancel::default())
         .map_err(|e| source::no_figures(&e))?;
-    source::damaged(&answer.damaged);
+    let damage = source::damaged(&answer.damaged);
     source::doubtful(&answer.warnings);
     let KpiFigures { grid, json, missing, .. } = answer.figures.as_ref();
     let bytes = match args.format {
@@ -33,7 +33,8 @@ fn figures(args: &KpiArgs) -> Result<u8, u8> {
         KpiFormat::Xlsx => report::xlsx(grid).map_err(|e| not_rendered(&e))?,
     };
     source::write(args.output.as_deref(), &bytes)?;
-    Ok(source::missing_coefficients(missing))
+    let code = source::missing_coefficients(missing);
+    Ok(damage.unwrap_or(code))
 }
 
 fn not_rendered(error: &report::RenderError) -> u8 {

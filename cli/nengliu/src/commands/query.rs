@@ -52,11 +52,11 @@ fn samples(args: &QueryArgs) -> Result<(), u8> {
     if let Err(e) = out.flush() {
         return source::not_written(&e);
     }
-    source::damaged(&queried.damaged);
+    let damage = source::damaged(&queried.damaged);
     if queried.rows == 0 {
         eprintln!("note: no sample matches; `nengliu query --lake {}` shows all", lake.display());
     }
-    Ok(())
+    damage.map_or(Ok(()), Err)
 }
 
 fn time(text: &str) -> Result<Timestamp, u8> {

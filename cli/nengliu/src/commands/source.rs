@@ -71,11 +71,13 @@ pub(super) fn doubtful(warnings: &Problems) {
     }
 }
 
-/// Names what could not be read.
-pub(super) fn damaged(ranges: &[DamagedRange]) {
+/// Names what could not be read. What could be read is printed all the same; the exit code, if there is one, tells a
+/// program that the answer lacks rows.
+pub(super) fn damaged(ranges: &[DamagedRange]) -> Option<u8> {
     for range in ranges {
         eprintln!("warning EN-L006: {range}");
     }
+    (!ranges.is_empty()).then_some(exit::LAKE)
 }
 
 /// Shows why there are no figures.
@@ -84,6 +86,11 @@ pub(super) fn no_figures(error: &FiguresError) -> u8 {
         FiguresError::UnknownPoints(problems) => {
             eprintln!("{}", render_problems(problems));
             exit::CONFIG
+        }
+        FiguresError::NoDictionary(_) => {
+            let help = "nothing was deleted: put its file back from a backup, below `_nengliu/dictionaries` of the lake";
+            program::show_error("EN-L008", error, help);
+            exit::LAKE
         }
         FiguresError::Read(ReadError::Readings(_)) | FiguresError::Source(_) => {
             program::show_error("EN-K001", error, "correct the plant file");

@@ -80,10 +80,12 @@ fn a_counter_of_the_day_counts_each_day_from_zero() {
             let least = Number::new(i128::from(1440 - every - late.abs()), 0);
             let text = format!("{every} {late} {bound} {energy:?}");
             assert!(found >= least && found <= Number::new(1440, 0), "{text}");
-            assert!(energy.complete && energy.coverage.is_full(), "{text}");
             assert_eq!((energy.resets, energy.class), (1, Class::Metered), "{text}");
             let unread = energy.unread_before_resets_us;
             assert!(unread <= every * MINUTE, "{text}");
+            // What nobody read is missing, and the figure says so.
+            assert_eq!(energy.complete, unread == 0, "{text}");
+            assert_eq!(energy.coverage.covered, 96 - u64::from(unread > 0), "{text}");
             assert_eq!(index.counts().untrusted, 0, "{text}");
         }
     }
@@ -102,18 +104,20 @@ fn around_a_reset_nothing_is_counted_that_no_reading_shows() {
     let energy = index.energy(from_to("2024-03-09 23:38", "2024-03-10 00:23"));
     assert_eq!(text(&energy).as_deref(), Some("36"));
     assert_eq!((energy.resets, energy.unread_before_resets_us), (1, 7 * MINUTE));
-    assert!(energy.complete && energy.open_gaps.is_empty());
+    assert!(!energy.complete && energy.open_gaps.is_empty());
     // What was counted after midnight belongs to the new day, and the old one ends with what was read last.
     let old = index.energy(from_to("2024-03-09 23:38", "2024-03-10 00:00"));
     assert_eq!((text(&old).as_deref(), old.resets), (Some("16"), 1));
     assert_eq!(old.end_reading, Some(Number::new(96, 0)));
+    let (at, before) = (time("2024-03-10 00:00"), time("2024-03-09 23:53"));
+    assert_eq!(old.end, Some(Border::Reset { at, before }), "no reading is of midnight");
     let new = index.energy(from_to("2024-03-10 00:00", "2024-03-10 00:23"));
     assert_eq!((text(&new).as_deref(), new.resets), (Some("20"), 0));
     assert_eq!(new.start_reading, Some(Number::zero()));
 }
 
 #[test]
-fn a_pause_over_midnight_leaves_the_old_day_incomplete_and_the_new_one_whole() {
+fn a_pause_over_midnight_leaves_an_open_gap_in_the_old_day_and_none_in_the_new_one() {
     let mut readings = counter(CHINA, ("2024-03-08 12:00", "2024-03-11 12:00"), 15 * MINUTE, 0);
     let (from, to) = (time("2024-03-09 20:00"), time("2024-03-10 02:00"));
     readings.retain(|one| one.time <= from || to <= one.time);
@@ -125,7 +129,9 @@ fn a_pause_over_midnight_leaves_the_old_day_incomplete_and_the_new_one_whole() {
     assert_eq!(old.open_gaps, [OpenGap { from, to: midnight }]);
     let new = day(&index, CHINA, "2024-03-10");
     assert_eq!(text(&new).as_deref(), Some("1425"));
-    assert!(new.complete && new.coverage.covered == 96 - 8, "{new:?}");
+    // It ends with a reset of its own, 15 minutes after its last reading.
+    assert!(new.open_gaps.is_empty() && new.coverage.covered == 96 - 8 - 1, "{new:?}");
+    assert_eq!(new.unread_before_resets_us, 15 * MINUTE);
 }
 
 /// After a night without readings the register may show more than before: whether it was set back, readings alone cannot
@@ -178,7 +184,7 @@ fn a_large_step_before_a_reset_is_no_spike() {
     ];
     let (_, index) = index_in(CHINA, DAILY, &readings);
     let energy = day(&index, CHINA, "2024-03-09");
-    assert_eq!((text(&energy).as_deref(), energy.complete), (Some("101"), true));
+    assert_eq!((text(&energy).as_deref(), energy.open_gaps.len()), (Some("101"), 0));
     // Nor is the reset a dip because the next day soon stands higher.
     let mut steep = readings.clone();
     steep[2].mantissa = 300;
@@ -239,7 +245,8 @@ fn a_reset_keeps_to_local_midnight_when_clocks_change() {
         let (_, index) = index_in(zone, DAILY, &counter(zone, (from, to), MINUTE, 0));
         let energy = day(&index, zone, date);
         assert_eq!(text(&energy), Some((units - 1).to_string()), "{zone} {date}");
-        assert!(energy.complete && energy.coverage.is_full() && energy.resets == 1);
+        assert!(energy.open_gaps.is_empty() && energy.resets == 1);
+        assert_eq!(energy.coverage.covered + 1, energy.coverage.expected, "{zone} {date}");
     }
 }
 
@@ -256,7 +263,9 @@ fn a_counter_of_the_month_is_set_back_on_its_first_day_alone() {
     .into();
     let (_, index) = index_in(CHINA, "resets = \"monthly\"\n", &readings);
     let energy = index.energy(from_to("2024-02-28 23:55", "2024-03-02 00:00"));
-    assert_eq!((text(&energy).as_deref(), energy.complete, energy.resets), (Some("60"), true, 1));
+    assert_eq!((text(&energy).as_deref(), energy.resets), (Some("60"), 1));
+    assert_eq!(energy.unread_before_resets_us, 5 * MINUTE);
+    assert!(!energy.complete && energy.open_gaps.is_empty());
 }
 
 fn named(zone: &str, lines: &str, readings: &[Reading]) -> Vec<String> {
