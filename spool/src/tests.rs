@@ -9,6 +9,7 @@ mod forgetting;
 mod losses;
 mod model;
 mod open;
+mod passed_over;
 mod renew;
 mod reserve;
 
