@@ -16,7 +16,7 @@ use tests::peers::free_tcp_port;
 use tests::peers::modbus::ModbusServer;
 use tests::wire::Wire;
 
-use crate::survival::full::noisy_registers;
+use crate::noisy_meter;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -129,17 +129,9 @@ fn a_gateway_of_two_centres_brings_everything_to_both_though_one_is_away_for_lon
 fn a_centre_that_is_away_for_longer_than_the_quota_gets_the_rest_and_a_loss_and_the_other_everything()
  {
     let folder = tempfile::tempdir().unwrap();
-    let (profile, registers) = noisy_registers();
-    let server = ModbusServer::tcp(folder.path(), &registers).unwrap();
     let two = Two::start(folder.path());
-    Gateway::write_profile(folder.path(), "test/noise", &profile).unwrap();
     let head = gateway::head("").replace("1 MiB", "64 KiB").replace("16 MiB", "256 KiB");
-    let settings = format!(
-        "{head}\n\
-         [[port]]\nid = \"line\"\nprotocol = \"modbus\"\naddress = \"tcp://127.0.0.1:{}\"\n\n\
-         [[device]]\nid = \"noise\"\nport = \"line\"\nprofile = \"test/noise\"\nunit = 1\npoll = \"20ms\"\n",
-        server.tcp_port().unwrap()
-    );
+    let (_server, settings) = noisy_meter::start(folder.path(), &head, "20ms");
     let mut gateway = Gateway::start(folder.path(), &two.settings(&settings)).unwrap();
     wait_for_both(&mut gateway, SOON);
     two.to_far.cut();
@@ -170,17 +162,9 @@ fn a_centre_that_is_away_for_longer_than_the_quota_gets_the_rest_and_a_loss_and_
 #[test]
 fn a_broker_with_short_packets_gets_frames_in_parts() {
     let folder = tempfile::tempdir().unwrap();
-    let (profile, registers) = noisy_registers();
-    let server = ModbusServer::tcp(folder.path(), &registers).unwrap();
     let broker = Mosquitto::start_limited(folder.path(), 1_024).unwrap();
-    Gateway::write_profile(folder.path(), "test/noise", &profile).unwrap();
-    let settings = format!(
-        "{}\n\
-         [[port]]\nid = \"line\"\nprotocol = \"modbus\"\naddress = \"tcp://127.0.0.1:{}\"\n\n\
-         [[device]]\nid = \"noise\"\nport = \"line\"\nprofile = \"test/noise\"\nunit = 1\npoll = \"100ms\"\n",
-        gateway::head(&format!("url = \"{}\"", broker.url())),
-        server.tcp_port().unwrap()
-    );
+    let head = gateway::head(&format!("url = \"{}\"", broker.url()));
+    let (_server, settings) = noisy_meter::start(folder.path(), &head, "100ms");
     let mut gateway = Gateway::start(folder.path(), &settings).unwrap();
     let waiting = |status: &Value| uplink(status, 0, "frames_waiting") > 20;
     gateway.wait_for_status("frames on disk", SOON, waiting).unwrap();

@@ -17,7 +17,7 @@ use tests::peers::modbus::ModbusServer;
 use tests::skip::skip;
 use tests::wait::wait_for;
 
-use crate::survival::full::noisy_registers;
+use crate::noisy_meter;
 
 const SOON: Duration = Duration::from_mins(1);
 /// `status` may take so long, whatever the gateway does: its own limit is five seconds.
@@ -133,19 +133,11 @@ fn a_read_only_spool_is_told_at_once_at_the_end_and_to_the_centre() {
     let Some(disk) = FailingDisk::mount(folder.path()) else {
         return skip(test, "this user may not mount an ext4 file system");
     };
-    let (profile, registers) = noisy_registers();
-    let server = ModbusServer::tcp(folder.path(), &registers).unwrap();
     let broker = Mosquitto::start(folder.path()).unwrap();
-    Gateway::write_profile(folder.path(), "test/noise", &profile).unwrap();
     std::os::unix::fs::symlink(&disk.at, folder.path().join("spool")).unwrap();
     let head = gateway::head(&format!("url = \"{}\"", broker.url()));
     let head = head.replace("1 MiB", "64 KiB").replace("16 MiB", "8 MiB");
-    let settings = format!(
-        "{head}\n\
-         [[port]]\nid = \"line\"\nprotocol = \"modbus\"\naddress = \"tcp://127.0.0.1:{}\"\n\n\
-         [[device]]\nid = \"noise\"\nport = \"line\"\nprofile = \"test/noise\"\nunit = 1\npoll = \"20ms\"\n",
-        server.tcp_port().unwrap()
-    );
+    let (_server, settings) = noisy_meter::start(folder.path(), &head, "20ms");
     let mut gateway = Gateway::start(folder.path(), &settings).unwrap();
     let reads = |status: &Value| status["points"][0]["durable_source_time_ms"].is_i64();
     gateway.wait_for_status("durable readings", SOON, reads).unwrap();

@@ -18,6 +18,7 @@ mod lake_readers;
 mod live_topics;
 mod modbus_meters;
 mod mqtt_contract;
+mod noisy_meter;
 mod peers_alone;
 mod planted;
 mod planted_centre;

@@ -1,7 +1,7 @@
 //! What a site does to a gateway and its centre: cut networks, full disks, two of a kind, files of another version, bad
 //! devices. Must never wait for a time to pass instead of a condition.
 
-pub(crate) mod full;
+mod full;
 mod put_back;
 mod refused;
 

@@ -1,12 +1,11 @@
 //! A full spool at the edge and a full disk in the centre. Must never fill a disk of the machine itself.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::ours::gateway::{self, Gateway};
 use tests::ours::one_meter::{self, subfolder};
 use tests::ours::{query, run};
@@ -16,51 +15,21 @@ use tests::skip::skip;
 use tests::wire::Wire;
 
 use super::{SOON, Site, wait_for_frames};
+use crate::noisy_meter;
 
 /// Exit code of `nengliu-gateway status` where readings were lost since the start.
 const EXIT_LOST: Option<i32> = Some(12);
 
-/// Meters enough to fill a spool of three segments of 64 KiB in seconds: noise in every register.
-pub(crate) fn noisy_registers() -> (String, Value) {
-    let mut points = String::new();
-    let mut entries = Vec::new();
-    for index in 0..60_u64 {
-        let (register, rate) = (index * 4, 1_000_000_007_000_000 + index * 7_919_000_033);
-        entries.push(json!({ "address": register,
-            "counter": { "start": 0, "per_second": rate, "words": 4 } }));
-        write!(
-            points,
-            "[[point]]\nmetric = \"count_{index}\"\nunit = \"kWh\"\nkind = \"counter\"\nmodulus = \"unknown\"\n\
-             register = {register}\ntype = \"i64\"\nsource = \"test\"\n\n"
-        )
-        .unwrap();
-    }
-    let profile = format!(
-        "maker = \"Test\"\nmodel = \"Noise\"\nprotocol = \"modbus\"\n\n\
-         [[source]]\nid = \"test\"\ntitle = \"the server of this test\"\n\n\
-         [modbus]\naddress_base = 0\narea = \"holding\"\n\n{points}"
-    );
-    (profile, json!({ "units": [{ "unit_id": 1, "holding": entries }] }))
-}
-
 #[test]
 fn a_full_spool_drops_the_oldest_counts_it_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let (profile, registers) = noisy_registers();
-    let server = ModbusServer::tcp(folder.path(), &registers).unwrap();
     let broker = Mosquitto::start(folder.path()).unwrap();
     let wire = Wire::to(broker.tcp_port()).unwrap();
     wire.cut();
-    Gateway::write_profile(folder.path(), "test/noise", &profile).unwrap();
     let head = gateway::head(&format!("url = \"mqtt://127.0.0.1:{}\"", wire.tcp_port()));
     let head =
         head.replace("16 MiB", "192 KiB").replace("1 MiB", "64 KiB").replace("100ms", "50ms");
-    let settings = format!(
-        "{head}\n\
-         [[port]]\nid = \"line\"\nprotocol = \"modbus\"\naddress = \"tcp://127.0.0.1:{}\"\n\n\
-         [[device]]\nid = \"noise\"\nport = \"line\"\nprofile = \"test/noise\"\nunit = 1\npoll = \"20ms\"\n",
-        server.tcp_port().unwrap()
-    );
+    let (server, settings) = noisy_meter::start(folder.path(), &head, "20ms");
     let mut gateway = Gateway::start(folder.path(), &settings).unwrap();
     let lost = |status: &Value| status["spool"]["samples_lost"].as_u64().unwrap();
     let status = gateway.wait_for_status("a loss", SOON * 4, |status| lost(status) > 0).unwrap();
@@ -175,19 +144,11 @@ fn a_full_disk_at_the_edge_is_told_as_long_as_the_gateway_lives() {
     let Some(disk) = SmallDisk::mount(&spool) else {
         return skip(test, "this user may not mount a small file system");
     };
-    let (profile, registers) = noisy_registers();
-    let server = ModbusServer::tcp(folder.path(), &registers).unwrap();
     let broker = Mosquitto::start(folder.path()).unwrap();
-    Gateway::write_profile(folder.path(), "test/noise", &profile).unwrap();
     let head = gateway::head(&format!("url = \"{}\"", broker.url()));
     // The disk has room for it, until somebody else takes that.
     let head = head.replace("16 MiB", "3 MiB").replace("= \"1 MiB", "= \"64 KiB");
-    let settings = format!(
-        "{head}\n\
-         [[port]]\nid = \"line\"\nprotocol = \"modbus\"\naddress = \"tcp://127.0.0.1:{}\"\n\n\
-         [[device]]\nid = \"noise\"\nport = \"line\"\nprofile = \"test/noise\"\nunit = 1\npoll = \"20ms\"\n",
-        server.tcp_port().unwrap()
-    );
+    let (_server, settings) = noisy_meter::start(folder.path(), &head, "20ms");
     let mut gateway = Gateway::start(folder.path(), &settings).unwrap();
     let reads = |status: &Value| status["points"][0]["durable_source_time_ms"].is_i64();
     gateway.wait_for_status("durable readings", SOON, reads).unwrap();

@@ -7,11 +7,10 @@ use serde_json::Value;
 use tests::ours::gateway::{self, Gateway};
 use tests::ours::{one_meter, query};
 use tests::peers::broker::Mosquitto;
-use tests::peers::modbus::ModbusServer;
 use tests::wait::wait_until;
 
-use super::full::noisy_registers;
 use super::{SOON, Site, wait_for_frames};
+use crate::noisy_meter;
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
@@ -71,17 +70,9 @@ fn a_lake_that_is_new_or_an_old_copy_gets_all_that_the_gateway_still_holds() {
 #[test]
 fn an_old_lake_counts_what_the_gateway_no_longer_holds_and_gets_the_rest() {
     let folder = tempfile::tempdir().unwrap();
-    let (profile, registers) = noisy_registers();
-    let server = ModbusServer::tcp(folder.path(), &registers).unwrap();
     let broker = Mosquitto::start(folder.path()).unwrap();
-    Gateway::write_profile(folder.path(), "test/noise", &profile).unwrap();
     let head = gateway::head(&format!("url = \"{}\"", broker.url())).replace("1 MiB", "64 KiB");
-    let settings = format!(
-        "{head}\n\
-         [[port]]\nid = \"line\"\nprotocol = \"modbus\"\naddress = \"tcp://127.0.0.1:{}\"\n\n\
-         [[device]]\nid = \"noise\"\nport = \"line\"\nprofile = \"test/noise\"\nunit = 1\npoll = \"20ms\"\n",
-        server.tcp_port().unwrap()
-    );
+    let (_server, settings) = noisy_meter::start(folder.path(), &head, "20ms");
     let mut centre = one_meter::centre(folder.path(), &broker.url()).unwrap();
     let mut gateway = Gateway::start(folder.path(), &settings).unwrap();
     let status = gateway.wait_for_held(SOON).unwrap();
