@@ -31,6 +31,8 @@ use crate::status::SpoolFindings;
 const READ_BACK_SEGMENTS_FREE: u64 = 2;
 /// Points whose readings do not fit them that are named, in the log and in the status; more are counted.
 pub(super) const UNFIT_TOLD_MAX: usize = 20;
+/// Bytes of frames in which samples behind the marks are looked for at a start, oldest first: seconds on a slow host.
+pub(super) const FIND_BYTES_MAX: usize = 64 << 20;
 /// Dictionaries of earlier configurations told at the opening of a session, at most.
 const DICTIONARIES_KEPT: usize = 64;
 
@@ -46,7 +48,7 @@ pub(super) struct Keeping {
     /// the middle of a segment and has lost what it knew.
     pub(super) dictionaries: Vec<Bytes>,
     pub(super) marks: Marks,
-    stored: Stored,
+    pub(super) stored: Stored,
     /// Samples that the spool had when they were handed over again.
     pub(super) known_before: u64,
     /// Points of which a sample was refused: their marks stand still until their port begins again.
@@ -77,8 +79,9 @@ impl Keeping {
     ) -> Self {
         let marks = marks_of(&recovery.history);
         let mut stored = Stored::new(read_back.iter().copied());
-        stored.find(&mut spool, &recovery, &points, &marks);
-        let marks = Marks::new(marks, spool.mark_body_bytes_max(), spool.newest_segment());
+        stored.find(&mut spool, &recovery, &points, &marks, FIND_BYTES_MAX);
+        let mut marks = Marks::new(marks, spool.mark_body_bytes_max(), spool.newest_segment());
+        marks.stand_from(stored.from(&spool));
         spool.set_marks(Box::new(marks.source()));
         let mut refusals = Refusals::default();
         let unclean_end = recovery.skipped.map(|_| {
@@ -183,7 +186,7 @@ impl Keeping {
                 self.last.note_appended(std::iter::once((sample.point, sample.source_time)));
                 continue;
             }
-            self.stored.add(&sample);
+            self.stored.add(&sample, self.spool.newest_segment());
             self.batcher.push(sample);
         }
         for (index, mark) in emission.marks {
@@ -212,6 +215,8 @@ impl Keeping {
     fn commit_with(&mut self, is_last: bool) {
         // While the disk fails, memory may be full: what is in it goes first, for only then is there room for more.
         let was_failing = self.is_failing();
+        // Whatever is handed to the spool from here on may begin a segment.
+        self.marks.stand_from(self.stored.from(&self.spool));
         let tried = if was_failing { self.spool.commit().map(drop) } else { Ok(()) };
         self.look_at_clock();
         if tried.is_ok() {
@@ -382,7 +387,7 @@ impl Keeping {
     }
 }
 
-fn marks_of(records: &[Vec<u8>]) -> HistoryMarks {
+pub(super) fn marks_of(records: &[Vec<u8>]) -> HistoryMarks {
     HistoryMarks::union(records.iter().map(Vec::as_slice), |e| {
         tracing::warn!(error = %e, "history marks unreadable: more is read back than it must");
     })

@@ -54,6 +54,8 @@ struct Held {
     /// Bytes of all of them in records.
     bytes: u64,
     body_bytes_max: usize,
+    /// No sample behind its mark stands in a frame before this.
+    from: Sequence,
     /// The first that did not fit the start of the newest segment.
     left_out: Option<PointId>,
 }
@@ -89,7 +91,7 @@ impl MarkSource for SharedMarks {
 
     fn records(&self, bytes_max: u64) -> Vec<Draft> {
         let mut held = self.lock();
-        let all = HistoryMarks { full: true, marks: held.marks.clone() };
+        let all = HistoryMarks { full: true, from: Some(held.from), marks: held.marks.clone() };
         let (mut records, mut bytes) = (Vec::new(), 0);
         held.left_out = None;
         for part in all.split(held.body_bytes_max) {
@@ -117,7 +119,8 @@ impl Marks {
     /// Goes on with what was found in the newest segment, which begins at `segment`.
     pub(super) fn new(found: HistoryMarks, body_bytes_max: usize, segment: Sequence) -> Self {
         let bytes = found.marks.iter().map(|(point, cursor)| bytes_of(point, cursor)).sum();
-        let held = Held { marks: found.marks.clone(), bytes, body_bytes_max, left_out: None };
+        let marks = found.marks.clone();
+        let held = Held { marks, bytes, body_bytes_max, from: segment, left_out: None };
         Self {
             taken: BTreeMap::new(),
             held: SharedMarks(Arc::new(Mutex::new(held))),
@@ -132,6 +135,11 @@ impl Marks {
     /// For the spool.
     pub(super) fn source(&self) -> SharedMarks {
         self.held.clone()
+    }
+
+    /// No sample behind its mark stands in a frame before `from`.
+    pub(super) fn stand_from(&mut self, from: Sequence) {
+        self.held.lock().from = from;
     }
 
     /// An emission was taken, with its samples.
@@ -212,7 +220,7 @@ impl Marks {
             }
         }
         let marks = marks.map(|(point, cursor)| (point.clone(), cursor.clone())).collect();
-        HistoryMarks { full: false, marks }.split(held.body_bytes_max)
+        HistoryMarks { marks, ..HistoryMarks::default() }.split(held.body_bytes_max)
     }
 
     /// The spool took a record of these.

@@ -5,12 +5,12 @@
 //! What is remembered is bounded. A sample that is no longer remembered may be stored twice, which costs a row and
 //! changes no figure (INV-4).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use model::{
     Cursor, Dictionary, DictionaryHash, HistoryMarks, PointId, PointIndex, RecordType, Sample,
-    Timestamp, Value,
+    Sequence, Timestamp, Value,
 };
 use spool::{DestinationIndex, Recovery, Spool};
 
@@ -29,40 +29,57 @@ type Fingerprint = (Timestamp, u64);
 /// The samples at and after the marks.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    /// Only points that are read back.
-    points: HashMap<PointIndex, BTreeSet<Fingerprint>>,
+    /// Only points that are read back. With a sample that is behind the mark stands a sequence that is not after its own.
+    points: HashMap<PointIndex, BTreeMap<Fingerprint, Option<Sequence>>>,
     count: usize,
+    /// How many samples behind their marks have this sequence.
+    behind: BTreeMap<Sequence, usize>,
 }
 
 impl Stored {
     /// Remembers samples of these points, which are read back.
     pub(super) fn new(points: impl IntoIterator<Item = PointIndex>) -> Self {
-        let points = points.into_iter().map(|point| (point, BTreeSet::new())).collect();
-        Self { points, count: 0 }
+        let points = points.into_iter().map(|point| (point, BTreeMap::new())).collect();
+        Self { points, ..Self::default() }
     }
 
     /// Whether the spool has this very sample.
     pub(super) fn has(&self, sample: &Sample) -> bool {
         let known = self.points.get(&sample.point).filter(|known| !known.is_empty());
-        known.is_some_and(|known| known.contains(&fingerprint(sample)))
+        known.is_some_and(|known| known.contains_key(&fingerprint(sample)))
     }
 
-    /// The spool will have this sample, or [`Self::forget`] is told.
-    pub(super) fn add(&mut self, sample: &Sample) {
+    /// The spool will have this sample, in a frame at `from` or after it, or [`Self::forget`] is told.
+    pub(super) fn add(&mut self, sample: &Sample, from: Sequence) {
+        self.insert(sample, Some(from));
+    }
+
+    fn insert(&mut self, sample: &Sample, from: Option<Sequence>) {
         let Some(known) = self.points.get_mut(&sample.point) else { return };
-        if self.count < OF_ALL_MAX && known.insert(fingerprint(sample)) {
+        let fingerprint = fingerprint(sample);
+        if self.count < OF_ALL_MAX && !known.contains_key(&fingerprint) {
+            known.insert(fingerprint, from);
             self.count += 1;
+            if let Some(from) = from {
+                *self.behind.entry(from).or_default() += 1;
+            }
         }
     }
 
-    /// Looks for samples at and after the marks where the spool may have some: in the segment that was the newest. All
-    /// that are older are before the marks at its start.
+    /// No sample behind its mark stands in a frame before this, as far as samples are remembered.
+    pub(super) fn from(&self, spool: &Spool) -> Sequence {
+        self.behind.keys().next().copied().unwrap_or_else(|| spool.newest_segment())
+    }
+
+    /// Looks for samples at and after the marks where the spool may have some: from where the marks say, in frames of
+    /// about `bytes_max` at most.
     pub(super) fn find(
         &mut self,
         spool: &mut Spool,
         recovery: &Recovery,
         points: &PointTable,
         marks: &HistoryMarks,
+        bytes_max: usize,
     ) {
         if self.points.is_empty() {
             return;
@@ -72,7 +89,9 @@ impl Stored {
             names.by_id.get(point.as_str()).copied().zip(mark.time())
         };
         let floors: HashMap<PointIndex, Timestamp> = marks.marks.iter().filter_map(floor).collect();
-        let mut at = recovery.newest_segment;
+        let newest = recovery.newest_segment;
+        let mut at = marks.from.unwrap_or(newest).min(newest);
+        let mut bytes = 0_usize;
         loop {
             let frames = match spool.read_from(DestinationIndex(0), at, READ_BYTES) {
                 Ok(frames) => frames,
@@ -81,8 +100,17 @@ impl Stored {
                     return;
                 }
             };
-            let Some(last) = frames.last() else { return };
+            let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return };
+            if bytes >= bytes_max {
+                tracing::warn!(
+                    bytes,
+                    "too much of the spool is behind history marks; some samples may be stored twice"
+                );
+                return;
+            }
+            let from = first.header.sequence;
             at = last.header.sequence.next();
+            bytes += frames.iter().map(|frame| frame.bytes.len()).sum::<usize>();
             for frame in frames.iter().filter(|frame| frame.header.record_type == RecordType::Data)
             {
                 let Ok(batch) = model::codec::decode(frame.body()) else { continue };
@@ -91,8 +119,11 @@ impl Stored {
                     let place = usize::try_from(sample.point.0).ok();
                     let Some(point) = place.and_then(|at| *now.get(at)?) else { continue };
                     sample.point = point;
-                    if floors.get(&point).is_none_or(|mark| sample.source_time >= *mark) {
-                        self.add(&sample);
+                    let mark = floors.get(&point);
+                    if mark.is_none_or(|mark| sample.source_time >= *mark) {
+                        // The mark says itself what stands at it.
+                        let is_behind = mark.is_none_or(|mark| sample.source_time > *mark);
+                        self.insert(&sample, is_behind.then_some(from));
                     }
                 }
             }
@@ -102,7 +133,10 @@ impl Stored {
     /// The sample was refused.
     pub(super) fn forget(&mut self, sample: &Sample) {
         let Some(known) = self.points.get_mut(&sample.point) else { return };
-        self.count -= usize::from(known.remove(&fingerprint(sample)));
+        if let Some(from) = known.remove(&fingerprint(sample)) {
+            self.count -= 1;
+            caught_up(&mut self.behind, from);
+        }
     }
 
     /// The mark of the point is here now, and reading will never begin before it.
@@ -110,7 +144,23 @@ impl Stored {
         let (Some(known), Some(mark)) = (self.points.get_mut(&point), mark.time()) else { return };
         let later = known.split_off(&(mark, 0));
         self.count -= known.len();
-        *known = later;
+        for from in std::mem::replace(known, later).into_values() {
+            caught_up(&mut self.behind, from);
+        }
+        for (_, from) in known.range_mut((mark, 0)..=(mark, u64::MAX)) {
+            caught_up(&mut self.behind, from.take());
+        }
+    }
+}
+
+/// A sample is no longer behind its mark.
+fn caught_up(behind: &mut BTreeMap<Sequence, usize>, from: Option<Sequence>) {
+    let Some(from) = from else { return };
+    if let Some(count) = behind.get_mut(&from) {
+        *count -= 1;
+        if *count == 0 {
+            behind.remove(&from);
+        }
     }
 }
 

@@ -122,6 +122,9 @@ impl TryFrom<String> for Cursor {
 pub struct HistoryMarks {
     /// Whether this belongs to the full set.
     pub full: bool,
+    /// Of a full set: no sample behind its mark stands in a frame before this sequence. Absent: not known before the
+    /// segment in which the record stands.
+    pub from: Option<Sequence>,
     /// The marks, by point.
     pub marks: BTreeMap<PointId, Cursor>,
 }
@@ -137,7 +140,7 @@ impl HistoryMarks {
         for (point, cursor) in self.marks {
             let more = Self::bytes_of(&point, &cursor);
             if parts.is_empty() || bytes + more > bytes_max {
-                parts.push(Self { full: self.full, ..Self::default() });
+                parts.push(Self { full: self.full, from: self.from, ..Self::default() });
                 bytes = 0;
             }
             bytes += more;
@@ -158,8 +161,8 @@ impl HistoryMarks {
         point.as_str().len() + cursor + 6
     }
 
-    /// The union of HISTORY records, the newest for each point; what cannot be read is left out, and `unreadable` is told
-    /// why.
+    /// The union of HISTORY records, the newest for each point, with `from` of the newest full set; what cannot be read
+    /// is left out, and `unreadable` is told why.
     pub fn union<'a>(
         records: impl IntoIterator<Item = &'a [u8]>,
         mut unreadable: impl FnMut(&RecordError),
@@ -167,7 +170,10 @@ impl HistoryMarks {
         let mut union = Self { full: true, ..Self::default() };
         for body in records {
             match Self::from_record(body) {
-                Ok(read) => union.marks.extend(read.marks),
+                Ok(read) => {
+                    union.marks.extend(read.marks);
+                    union.from = if read.full { read.from } else { union.from };
+                }
                 Err(e) => unreadable(&e),
             }
         }
@@ -181,6 +187,8 @@ struct RawMarks {
     v: u32,
     #[serde(default)]
     full: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<Sequence>,
     /// Texts; version 1 had the source time as a number.
     marks: BTreeMap<PointId, serde_json::Value>,
 }
@@ -208,14 +216,15 @@ impl TryFrom<RawMarks> for HistoryMarks {
             cursor.map(|cursor| (point, cursor))
         });
         // Each record of version 1 held every mark.
-        Ok(Self { full: raw.full || raw.v == 1, marks: marks.collect::<Result<_, _>>()? })
+        let marks = marks.collect::<Result<_, _>>()?;
+        Ok(Self { full: raw.full || raw.v == 1, from: raw.from, marks })
     }
 }
 
 impl From<HistoryMarks> for RawMarks {
-    fn from(HistoryMarks { full, marks }: HistoryMarks) -> Self {
+    fn from(HistoryMarks { full, from, marks }: HistoryMarks) -> Self {
         let marks = marks.into_iter().map(|(point, cursor)| (point, cursor.as_str().into()));
-        Self { v: RECORD_VERSION, full, marks: marks.collect() }
+        Self { v: RECORD_VERSION, full, from, marks: marks.collect() }
     }
 }
 
@@ -372,6 +381,11 @@ mod tests {
         check(&boot, r#"{"boot_id":"b7","version":"0.1.0","at":5,"last_sequence":9}"#);
         let mut marks = HistoryMarks { full: true, ..HistoryMarks::default() };
         check(&marks, r#"{"v":2,"full":true,"marks":{}}"#);
+        marks.from = Some(Sequence(u64::MAX));
+        let text = r#"{"v":2,"full":true,"from":18446744073709551615,"marks":{}}"#;
+        assert!(text.len() < MARKS_FRAME_BYTES);
+        check(&marks, text);
+        marks.from = None;
         marks.full = false;
         marks.marks.insert(PointId::new("acme/m1/e").unwrap(), Timestamp(-1).into());
         marks.marks.insert(PointId::new("acme/m1/f").unwrap(), Cursor::new("seq 7").unwrap());
@@ -457,7 +471,8 @@ mod tests {
         assert!(Cursor::new(format!("{full}a")).is_none());
         let cursor = Cursor::new(full).unwrap();
         let mark = |i: u32| (PointId::new(format!("acme/m{i}/e")).unwrap(), cursor.clone());
-        let all = HistoryMarks { full: true, marks: (0..20_000).map(mark).collect() };
+        let from = Some(Sequence(u64::MAX));
+        let all = HistoryMarks { full: true, from, marks: (0..20_000).map(mark).collect() };
         for bytes_max in [2_000, 10_000, BODY_BYTES_MAX, usize::MAX] {
             let parts = all.clone().split(bytes_max);
             let records: Vec<Vec<u8>> = parts.iter().map(JsonRecord::to_record).collect();
@@ -474,7 +489,8 @@ mod tests {
         let record = |marks: &[(&str, i64)]| {
             let mark =
                 |(point, at): &(&str, i64)| (PointId::new(*point).unwrap(), Timestamp(*at).into());
-            HistoryMarks { full: false, marks: marks.iter().map(mark).collect() }.to_record()
+            let marks = marks.iter().map(mark).collect();
+            HistoryMarks { marks, ..HistoryMarks::default() }.to_record()
         };
         let records =
             [record(&[("a/b/c", 1), ("a/b/d", 5)]), b"{".to_vec(), record(&[("a/b/c", 3)])];

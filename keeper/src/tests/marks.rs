@@ -3,7 +3,9 @@
 use model::HistoryMarks;
 use model::record::JsonRecord;
 
+use super::super::keeping::{FIND_BYTES_MAX, marks_of};
 use super::super::segment_size::segment_bytes_for;
+use super::super::stored::Stored;
 use super::*;
 
 /// Simulated; a day in the long form.
@@ -153,6 +155,61 @@ fn a_value_that_differs_is_stored_beside_the_one_that_is_known() {
     keeping.take(again);
     keeping.commit();
     assert_eq!(in_order(&mut keeping).len(), 11);
+}
+
+/// Readings of point 0 behind its mark, which stands at 9, and then segments full of point 1, each ended by a kill.
+fn long_behind(disk: &TestDisk) -> Keeping {
+    let mut keeping = open(disk, 64);
+    keeping.take(page(0, 0..10));
+    keeping.commit();
+    keeping.take(Emission { marks: Vec::new(), ..page(0, 10..300) });
+    keeping.commit();
+    let mut time = 0;
+    for _ in 0..3 {
+        let segment = keeping.spool.newest_segment();
+        while keeping.spool.newest_segment() == segment {
+            keeping.take(page(1, time..time + 150));
+            time += 150;
+            keeping.commit();
+        }
+        kill(keeping, disk);
+        keeping = open(disk, 64);
+    }
+    keeping
+}
+
+#[test]
+fn what_is_behind_a_mark_is_known_however_many_segments_and_kills_ago() {
+    let disk = TestDisk::new();
+    let mut keeping = long_behind(&disk);
+    assert_eq!(mark(&keeping, 0), Some(9));
+    keeping.take(page(0, 9..301));
+    keeping.commit();
+    let of_0 = in_order(&mut keeping).into_iter().filter(|(point, _)| *point == 0);
+    assert_eq!(of_0.count(), 301);
+    // With point 1 caught up too, the next segments need no look at those before.
+    keeping.take(Emission { samples: Vec::new(), ..page(1, 0..1_000_000) });
+    keeping.commit();
+    let segment = keeping.spool.newest_segment();
+    assert_eq!(keeping.stored.from(&keeping.spool), segment);
+}
+
+/// Beyond the limit samples are stored twice, and none is lost.
+#[test]
+fn looking_for_what_is_behind_the_marks_has_a_limit() {
+    let disk = TestDisk::new();
+    drop(long_behind(&disk));
+    let config =
+        SpoolConfig { segment_bytes: SEGMENT, ..SpoolConfig::new("/simulated", 64 * SEGMENT) };
+    let (mut spool, recovery) = Spool::open(Box::new(disk), config, &Fixed).unwrap();
+    let marks = marks_of(&recovery.history);
+    let known = |spool: &mut Spool, bytes_max: usize| {
+        let mut stored = Stored::new([PointIndex(0)]);
+        stored.find(spool, &recovery, &points(), &marks, bytes_max);
+        page(0, 10..300).samples.iter().filter(|sample| stored.has(sample)).count()
+    };
+    assert_eq!(known(&mut spool, FIND_BYTES_MAX), 290);
+    assert_eq!(known(&mut spool, 0), 0);
 }
 
 /// A segment begins with marks as new as the records before it, so what is freed takes none along.
