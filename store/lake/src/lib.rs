@@ -19,7 +19,7 @@
 //! fsynced (INV-5), and doing it twice changes nothing (INV-4).
 //!
 //! Every byte proves itself: an entry by its seal and the seal of the one before it (`entry`), a checkpoint by its own,
-//! the end of the log by the head, a data file by checksums that begin in the log (`facts`, `file`, `verified`), a
+//! the end of the log by the head, a data file by checksums that begin in the log (`lake_files`), a
 //! dictionary by its hash. What does not is named and left alone; nothing is deleted unless the log proves that it was
 //! never committed.
 
@@ -28,12 +28,8 @@
     allow(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")
 )]
 
-pub mod damage;
-pub mod error;
 pub mod lake;
 pub mod maintain;
-pub mod schema;
-pub mod selection;
 pub mod snapshot;
 
 mod append;
@@ -41,37 +37,30 @@ mod chain;
 mod check;
 mod checkpoint;
 mod dictionaries;
-mod disk;
 mod entry;
-mod facts;
-mod file;
 mod head;
 mod history;
 mod lock;
 mod log;
-mod merge;
 mod open;
 mod ordered;
 mod quarantine;
 mod readings;
-mod rows;
 mod store;
-mod verified;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
+use lake_files::{disk, facts, file, merge, rows, verified};
+
 pub use contract::{
     AdmittedFrame, CommitDraft, Committed, DictionaryUse, DraftError, DraftFault, LogKey,
     LostFrames, LostRows, Watermark, WatermarkMove,
 };
-pub use damage::Damage;
 pub use dictionaries::KeptDictionaries;
-pub use disk::free_bytes;
-pub use error::LakeError;
 pub use lake::{Keep, Lake, LakeOptions};
+pub use lake_files::disk::free_bytes;
+pub use lake_files::{Damage, LakeError, RowGroup, Selection, damage, error, schema, selection};
 pub use maintain::Maintained;
-pub use selection::Selection;
 pub use snapshot::{FileRows, LiveFile, OpenFile, Scan, Snapshot};
-pub use verified::RowGroup;

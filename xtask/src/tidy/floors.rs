@@ -23,6 +23,7 @@ const FLOORS: &[&str] = &[
     "keeper",
     "gateway",
     "contract",
+    "lake-files",
     "lake",
     "energy",
     "analytics",
@@ -41,12 +42,12 @@ const WEB_AND_QUEUES: &[&str] =
 
 /// What a crate may not name as a dependency of its own, though it lies below it; a `*` at the end stands for any rest.
 const BANS: &[(&str, &[&str])] = &[
-    ("gateway", &["modbus", "opcua", "simulator", "polars*", "lake", "analytics", "energy"]),
+    ("gateway", &["modbus", "opcua", "simulator", "polars*", "lake*", "analytics", "energy"]),
     // The centre and the edge are two programs; each starts, and is replaced, without the other.
     ("nengliu", &["gateway", "keeper", "nengliu-gateway", "spool"]),
-    ("broker-guard", &["contract", "lake", "ingest", "analytics"]),
-    ("live", &["broker-guard", "lake", "mqtt5", "rumqttc", "tokio"]),
-    ("program", &["gateway", "lake", "ingest", "analytics"]),
+    ("broker-guard", &["contract", "lake*", "ingest", "analytics"]),
+    ("live", &["broker-guard", "lake*", "mqtt5", "rumqttc", "tokio"]),
+    ("program", &["gateway", "lake*", "ingest", "analytics"]),
     ("lake", &["mqtt5", "rumqttc", "rumqttd"]),
     ("analytics", WEB_AND_QUEUES),
     ("energy", WEB_AND_QUEUES),
@@ -66,16 +67,16 @@ const TREE_BANS: &[(&str, &[&str])] = &[
             "aws-lc-*",
             "async-opcua-server",
             "contract",
-            "lake",
+            "lake*",
             "analytics",
             "simulator",
         ],
     ),
-    ("energy", &["polars*", "hyper", "tokio", "contract", "lake", "deltalake*"]),
+    ("energy", &["polars*", "hyper", "tokio", "contract", "lake*", "deltalake*"]),
     ("nengliu", &["gateway", "keeper", "nengliu-gateway", "spool"]),
     // Which store there is, the composition roots alone decide.
-    ("ingest", &["lake", "deltalake*", "parquet"]),
-    ("analytics", &["lake", "deltalake*", "polars*"]),
+    ("ingest", &["lake*", "deltalake*", "parquet"]),
+    ("analytics", &["lake*", "deltalake*", "polars*"]),
 ];
 
 /// Sections of a manifest that list dependencies.

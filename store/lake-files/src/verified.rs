@@ -34,7 +34,7 @@ const END_BYTES: usize = 8;
 
 /// A data file whose footer was verified.
 #[derive(Debug, Clone)]
-pub(crate) struct DataReader {
+pub struct DataReader {
     path: PathBuf,
     chunks: Chunks,
     metadata: ArrowReaderMetadata,
@@ -43,13 +43,13 @@ pub(crate) struct DataReader {
 }
 
 /// That a file was cut, or is another one.
-pub(crate) fn wrong_length(path: &Path, found: u64, expected: u64) -> LakeError {
+pub fn wrong_length(path: &Path, found: u64, expected: u64) -> LakeError {
     LakeError::damaged(path, format!("it has {found} bytes, expected {expected}"))
 }
 
 impl DataReader {
     /// Opens the file that, as the log says, has so many bytes and this tail. Reads its footer.
-    pub(crate) fn open(path: &Path, bytes: u64, tail: Tail) -> Result<Self, LakeError> {
+    pub fn open(path: &Path, bytes: u64, tail: Tail) -> Result<Self, LakeError> {
         let wrong = |what: String| LakeError::damaged(path, what);
         let file = File::open(path).map_err(LakeError::io("open", path))?;
         let found = file.metadata().map_err(LakeError::io("measure", path))?.len();
@@ -86,14 +86,14 @@ impl DataReader {
     }
 
     /// The row groups that may hold rows of the selection.
-    pub(crate) fn groups(&self, selection: &Selection) -> Vec<RowGroup> {
+    pub fn groups(&self, selection: &Selection) -> Vec<RowGroup> {
         let groups = self.metadata.metadata().row_groups().iter().enumerate();
         let groups = groups.map(|(index, group)| RowGroup::of(index, group));
         groups.filter(|group| group.may_hold(selection)).collect()
     }
 
     /// Reads these row groups, all columns or those named.
-    pub(crate) fn read(
+    pub fn read(
         &self,
         groups: Vec<usize>,
         columns: Option<&[&str]>,
@@ -103,7 +103,7 @@ impl DataReader {
     }
 
     /// Reads rows of a row group, with columns of few words as dictionaries (see [`schema_with_words`]).
-    pub(crate) fn read_rows(
+    pub fn read_rows(
         &self,
         group: usize,
         columns: &[&str],
@@ -142,13 +142,13 @@ impl DataReader {
     }
 
     /// Rows of a row group.
-    pub(crate) fn rows_of_group(&self, group: usize) -> usize {
+    pub fn rows_of_group(&self, group: usize) -> usize {
         let group = self.metadata.metadata().row_groups().get(group);
         group.and_then(|group| usize::try_from(group.num_rows()).ok()).unwrap_or_default()
     }
 
     /// Bytes of the columns of a row group.
-    pub(crate) fn bytes_of_group(&self, group: usize, columns: &[&str]) -> u64 {
+    pub fn bytes_of_group(&self, group: usize, columns: &[&str]) -> u64 {
         let Some(group) = self.metadata.metadata().row_groups().get(group) else { return 0 };
         let wanted =
             group.columns().iter().filter(|one| columns.contains(&one.column_descr().name()));
@@ -156,11 +156,7 @@ impl DataReader {
     }
 
     /// Verifies the chunks of these row groups without decoding them.
-    pub(crate) fn verify(
-        &self,
-        groups: &[usize],
-        columns: Option<&[&str]>,
-    ) -> Result<(), LakeError> {
+    pub fn verify(&self, groups: &[usize], columns: Option<&[&str]>) -> Result<(), LakeError> {
         let wanted = |name: &str| columns.is_none_or(|columns| columns.contains(&name));
         for group in
             groups.iter().filter_map(|index| self.metadata.metadata().row_groups().get(*index))
@@ -176,7 +172,7 @@ impl DataReader {
     }
 
     /// Bytes of column chunks read so far.
-    pub(crate) fn bytes_read(&self) -> u64 {
+    pub fn bytes_read(&self) -> u64 {
         self.chunks.inner.bytes_read.load(Ordering::Relaxed)
     }
 }
@@ -189,7 +185,7 @@ fn text_of(error: ParquetError) -> String {
 }
 
 /// Turns a panic of the Parquet reader, which some damaged files bring about, into an error that names the file.
-pub(crate) fn contained<T>(path: &Path, read: impl FnOnce() -> T) -> Result<T, LakeError> {
+pub fn contained<T>(path: &Path, read: impl FnOnce() -> T) -> Result<T, LakeError> {
     catch_unwind(AssertUnwindSafe(read))
         .map_err(|_| LakeError::damaged(path, "its content makes no sense to the Parquet reader"))
 }
@@ -265,7 +261,7 @@ impl RowGroup {
 
 /// The rows of a file, batch by batch; an error names the file.
 #[derive(Debug)]
-pub(crate) struct Batches {
+pub struct Batches {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
 }

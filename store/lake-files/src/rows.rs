@@ -28,7 +28,7 @@ struct Row<'a> {
 }
 
 /// The rows of `frames` in the order of the table, each with the generation of its log.
-pub(crate) fn build(
+pub fn build(
     frames: &[(&AdmittedFrame, Generation)],
     commit: CommitNumber,
 ) -> Result<RecordBatch, DraftError> {

@@ -20,19 +20,22 @@ const LOGS_MAX: usize = 256;
 /// The last bytes of a file, from the end of its last column chunk on: indexes and footer. The footer holds the checksums
 /// of the chunks, so this one proves the whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tail {
-    pub(crate) bytes: u64,
+pub struct Tail {
+    /// How many.
+    pub bytes: u64,
     /// CRC-32C.
-    pub(crate) crc: u32,
+    pub crc: u32,
 }
 
 impl Tail {
     /// The tags of a `remove` action; an `add` action has more.
-    pub(crate) fn tags(self) -> BTreeMap<String, String> {
+    pub fn tags(self) -> BTreeMap<String, String> {
         BTreeMap::from([(TAIL.to_owned(), format!("{}:{:08x}", self.bytes, self.crc))])
     }
 
-    pub(crate) fn parse(tags: &BTreeMap<String, String>) -> Option<Self> {
+    /// From the tags of an action; `None` where the tag is missing or has another form.
+    #[must_use]
+    pub fn parse(tags: &BTreeMap<String, String>) -> Option<Self> {
         let (length, crc) = tags.get(TAIL)?.split_once(':')?;
         Some(Self { bytes: length.parse().ok()?, crc: u32::from_str_radix(crc, 16).ok()? })
     }
@@ -40,26 +43,36 @@ impl Tail {
 
 /// The sequences of one log that have rows in a file, first and last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LogFrames {
+pub struct LogFrames {
     /// The log; 0 for all logs of a file with too many to name.
-    pub(crate) generation: Generation,
-    pub(crate) first: Sequence,
-    pub(crate) last: Sequence,
+    pub generation: Generation,
+    /// The first sequence that has rows.
+    pub first: Sequence,
+    /// The last one, included.
+    pub last: Sequence,
 }
 
 /// Smallest and largest values of the rows of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Extent {
-    pub(crate) rows: u64,
-    pub(crate) point: (String, String),
-    pub(crate) ts: (Timestamp, Timestamp),
-    pub(crate) commit: (u64, u64),
-    pub(crate) generation: (u64, u64),
-    pub(crate) seq: (u64, u64),
+pub struct Extent {
+    /// How many rows.
+    pub rows: u64,
+    /// Column `point`, in byte order.
+    pub point: (String, String),
+    /// Column `ts`: source times.
+    pub ts: (Timestamp, Timestamp),
+    /// Column `commit`.
+    pub commit: (u64, u64),
+    /// Column `generation`.
+    pub generation: (u64, u64),
+    /// Column `seq`.
+    pub seq: (u64, u64),
 }
 
 impl Extent {
-    pub(crate) fn and(self, other: Self) -> Self {
+    /// That of the rows of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
         fn both<T: Ord>(one: (T, T), other: (T, T)) -> (T, T) {
             (one.0.min(other.0), one.1.max(other.1))
         }
@@ -76,17 +89,22 @@ impl Extent {
 
 /// What the log keeps of a data file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FileFacts {
-    pub(crate) bytes: u64,
-    pub(crate) modified_ms: i64,
-    pub(crate) extent: Extent,
-    pub(crate) frames: Vec<LogFrames>,
-    pub(crate) tail: Tail,
+pub struct FileFacts {
+    /// Size of the file.
+    pub bytes: u64,
+    /// When it was written, in milliseconds since 1970 (UTC).
+    pub modified_ms: i64,
+    /// Smallest and largest values.
+    pub extent: Extent,
+    /// Which frames have rows in it.
+    pub frames: Vec<LogFrames>,
+    /// What proves its bytes.
+    pub tail: Tail,
 }
 
 impl FileFacts {
     /// The statistics as the Delta protocol has them in an `add` action ("Per-file Statistics").
-    pub(crate) fn stats(&self) -> String {
+    pub fn stats(&self) -> String {
         let extent = &self.extent;
         let side = |point: &str, ts: Timestamp, commit: u64, generation: u64, seq: u64| {
             json!({
@@ -113,7 +131,7 @@ impl FileFacts {
     }
 
     /// What only this program reads.
-    pub(crate) fn tags(&self) -> BTreeMap<String, String> {
+    pub fn tags(&self) -> BTreeMap<String, String> {
         let frames: Vec<String> = self
             .frames
             .iter()
@@ -127,7 +145,7 @@ impl FileFacts {
     }
 
     /// Reads both; `None` when something is missing.
-    pub(crate) fn parse(
+    pub fn parse(
         bytes: u64,
         modified_ms: i64,
         stats: &str,
@@ -174,15 +192,18 @@ fn parse_frames(text: &str) -> Option<LogFrames> {
 
 /// The frames of the rows seen so far.
 #[derive(Debug, Default)]
-pub(crate) struct FramesSeen(BTreeMap<i64, (i64, i64)>);
+pub struct FramesSeen(BTreeMap<i64, (i64, i64)>);
 
 impl FramesSeen {
-    pub(crate) fn add(&mut self, generation: i64, seq: i64) {
+    /// Notes a row.
+    pub fn add(&mut self, generation: i64, seq: i64) {
         let range = self.0.entry(generation).or_insert((seq, seq));
         *range = (range.0.min(seq), range.1.max(seq));
     }
 
-    pub(crate) fn into_frames(self) -> Vec<LogFrames> {
+    /// A range for each log; one of generation 0 for all where they are too many to name.
+    #[must_use]
+    pub fn into_frames(self) -> Vec<LogFrames> {
         let count = |number: i64| u64::try_from(number).unwrap_or_default();
         let frames = |(generation, (first, last))| LogFrames {
             generation: Generation(count(generation)),

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Mode of the files of a table: the group may read, others see nothing.
 const FILE_MODE: u32 = 0o640;
 /// Mode of the directories of a table.
-pub(crate) const DIRECTORY_MODE: u32 = 0o750;
+pub const DIRECTORY_MODE: u32 = 0o750;
 
 /// Writes bytes and makes files and directories durable.
-pub(crate) trait Disk: Debug + Send + Sync {
+pub trait Disk: Debug + Send + Sync {
     /// Writes all of `bytes`.
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
     /// Returns once the file's content and length would survive a power cut.
@@ -27,7 +27,7 @@ pub(crate) trait Disk: Debug + Send + Sync {
 
 /// The disk of the machine.
 #[derive(Debug)]
-pub(crate) struct LocalDisk;
+pub struct LocalDisk;
 
 impl Disk for LocalDisk {
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -57,7 +57,7 @@ pub fn free_bytes(directory: &Path) -> io::Result<u64> {
 }
 
 /// Options that create a file of the table, which must not exist.
-pub(crate) fn create_new() -> OpenOptions {
+pub fn create_new() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(FILE_MODE);
     options
@@ -65,13 +65,15 @@ pub(crate) fn create_new() -> OpenOptions {
 
 /// What to do when a file of that name is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IfThere {
+pub enum IfThere {
+    /// It stays, and the call fails with `AlreadyExists`.
     Refuse,
+    /// The new file takes its place.
     Replace,
 }
 
 /// Whether a name is that of a file on its way to its final name; `object_store` hides the same names from lists.
-pub(crate) fn is_staged(name: &str) -> bool {
+pub fn is_staged(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, digits)| {
         !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
     })
@@ -79,12 +81,7 @@ pub(crate) fn is_staged(name: &str) -> bool {
 
 /// Creates a file whole or not at all: it is written and synced under another name first, so that no reader, and no
 /// reader after a power cut, finds a part of it.
-pub(crate) fn publish(
-    disk: &dyn Disk,
-    path: &Path,
-    bytes: &[u8],
-    if_there: IfThere,
-) -> io::Result<()> {
+pub fn publish(disk: &dyn Disk, path: &Path, bytes: &[u8], if_there: IfThere) -> io::Result<()> {
     let (mut file, staged) = create_staged(path)?;
     let written =
         disk.write(&mut file, bytes).and_then(|()| disk.sync_file(&file)).and_then(|()| {
@@ -118,7 +115,7 @@ fn create_staged(path: &Path) -> io::Result<(File, PathBuf)> {
 }
 
 /// Creates a directory and all missing ones above it, each durable in its parent.
-pub(crate) fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+pub fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
@@ -132,7 +129,7 @@ pub(crate) fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Resul
 }
 
 /// The directory that holds `path`.
-pub(crate) fn parent(path: &Path) -> &Path {
+pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -141,9 +138,11 @@ pub(crate) fn parent(path: &Path) -> &Path {
 
 /// A file being written through a [`Disk`], for writers that stream.
 #[derive(Debug)]
-pub(crate) struct DiskFile<'a> {
-    pub(crate) disk: &'a dyn Disk,
-    pub(crate) file: File,
+pub struct DiskFile<'a> {
+    /// Through which every byte goes.
+    pub disk: &'a dyn Disk,
+    /// Open for writing, at its end.
+    pub file: File,
 }
 
 impl Write for DiskFile<'_> {

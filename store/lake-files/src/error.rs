@@ -140,14 +140,16 @@ fn layout_help(found: Option<&str>) -> &'static str {
 }
 
 impl LakeError {
-    pub(crate) fn io<'a>(
+    /// What failed while `action` was done to the file at `path`.
+    pub fn io<'a>(
         action: &'static str,
         path: &'a Path,
     ) -> impl FnOnce(io::Error) -> Self + use<'a> {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
-    pub(crate) fn parquet<'a>(
+    /// What the Parquet library refused while `action` was done to the file at `path`.
+    pub fn parquet<'a>(
         action: &'static str,
         path: &'a Path,
     ) -> impl FnOnce(ParquetError) -> Self + use<'a> {
@@ -185,7 +187,7 @@ impl LakeError {
     }
 
     /// Whether the cause is this process or its machine, and says nothing of the file: too many open files, no memory.
-    pub(crate) fn is_of_process(&self) -> bool {
+    pub fn is_of_process(&self) -> bool {
         const OF_PROCESS: [nix::errno::Errno; 3] =
             [nix::errno::Errno::EMFILE, nix::errno::Errno::ENFILE, nix::errno::Errno::ENOMEM];
         let Self::Io { source, .. } = self else { return false };
@@ -205,7 +207,8 @@ impl LakeError {
         }
     }
 
-    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
+    /// A file whose bytes are not those that were written; `what` says how that is seen.
+    pub fn damaged(path: &Path, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), what: what.into() }
     }
 }

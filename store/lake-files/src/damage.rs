@@ -25,22 +25,25 @@ pub struct Damage {
 
 /// Which log each generation is, as the table knows it: nobody else knows a generation.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LogNames(Arc<BTreeMap<Generation, LogKey>>);
+pub struct LogNames(Arc<BTreeMap<Generation, LogKey>>);
 
 impl LogNames {
-    pub(crate) fn of(book: &LogBook) -> Self {
+    /// As the log book has them.
+    #[must_use]
+    pub fn of(book: &LogBook) -> Self {
         let names = book.logs.iter().map(|(key, mark)| (mark.generation, key.clone()));
         Self(Arc::new(names.collect()))
     }
 }
 
 impl Damage {
-    pub(crate) fn of_file(path: PathBuf, what: impl Into<String>) -> Self {
+    /// A file of which it is not known what is lost with it.
+    pub fn of_file(path: PathBuf, what: impl Into<String>) -> Self {
         Self { path, what: what.into(), lost: None }
     }
 
     /// What an error says about a file.
-    pub(crate) fn of_error(error: &LakeError) -> Self {
+    pub fn of_error(error: &LakeError) -> Self {
         match error {
             LakeError::Damaged { path, what } => Self::of_file(path.clone(), what.as_str()),
             LakeError::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
@@ -54,7 +57,7 @@ impl Damage {
     }
 
     /// A data file that an error is about.
-    pub(crate) fn of_data(error: &LakeError, facts: &FileFacts, names: &LogNames) -> Self {
+    pub fn of_data(error: &LakeError, facts: &FileFacts, names: &LogNames) -> Self {
         let extent = &facts.extent;
         let lost = LostRows {
             rows: extent.rows,
@@ -67,7 +70,7 @@ impl Damage {
 }
 
 /// The frames that have rows in a data file.
-pub(crate) fn frames_of(facts: &FileFacts, names: &LogNames) -> Vec<LostFrames> {
+pub fn frames_of(facts: &FileFacts, names: &LogNames) -> Vec<LostFrames> {
     let frames = |log: &LogFrames| LostFrames {
         log: names.0.get(&log.generation).cloned(),
         generation: log.generation,

@@ -31,28 +31,32 @@ const GROUP_ROWS_MIN: usize = 8_192;
 /// Microseconds of a day.
 const DAY_US: i64 = 86_400_000_000;
 /// Key of the footer's metadata: the CRC-32C of each column chunk, 8 hexadecimal digits each, group by group.
-pub(crate) const CHUNKS_KEY: &str = "nengliu.chunks";
+pub const CHUNKS_KEY: &str = "nengliu.chunks";
 /// Every Parquet file begins and ends with it.
-pub(crate) const MAGIC: &[u8; 4] = b"PAR1";
+pub const MAGIC: &[u8; 4] = b"PAR1";
 
 /// A data file of ours, as its name and the log describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DataFile {
-    pub(crate) name: String,
-    pub(crate) level: u32,
+pub struct DataFile {
+    /// As [`file_name`] makes it.
+    pub name: String,
+    /// 0 as committed; a merge gives one level more.
+    pub level: u32,
     /// The last commit that it holds; with the level it gives the order of files.
-    pub(crate) commit: CommitNumber,
-    pub(crate) rows: u64,
-    pub(crate) bytes: u64,
+    pub commit: CommitNumber,
+    /// How many rows it has.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// The name of a data file. The last number tells a second attempt from a first one that failed.
-pub(crate) fn file_name(level: u32, commit: CommitNumber, attempt: u64) -> String {
+pub fn file_name(level: u32, commit: CommitNumber, attempt: u64) -> String {
     format!("{level}-{:012}-{attempt}.parquet", commit.0)
 }
 
 /// Level and last commit of a data file of ours; `None` for every other name.
-pub(crate) fn parse_name(name: &str) -> Option<(u32, CommitNumber)> {
+pub fn parse_name(name: &str) -> Option<(u32, CommitNumber)> {
     let mut numbers = name.strip_suffix(".parquet")?.split('-');
     let level = numbers.next()?.parse().ok()?;
     let commit = CommitNumber(numbers.next()?.parse().ok()?);
@@ -61,13 +65,13 @@ pub(crate) fn parse_name(name: &str) -> Option<(u32, CommitNumber)> {
 }
 
 /// The UTC day of a source time.
-pub(crate) fn day_of(ts: i64) -> i64 {
+pub fn day_of(ts: i64) -> i64 {
     ts.div_euclid(DAY_US)
 }
 
 /// How hard the bytes of a file are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packing {
+pub enum Packing {
     /// Of a commit, which others wait for, and which is merged soon.
     Quick,
     /// Of a merge, which nobody waits for: 12 % fewer bytes at rest.
@@ -102,7 +106,7 @@ fn properties(packing: Packing) -> WriterProperties {
 
 /// Writes `batches`, which are in the order of the table, into a new file and syncs it and its directory. `None`, and no
 /// file, when there are no rows. On an error what was written is removed again.
-pub(crate) fn write(
+pub fn write(
     disk: &dyn Disk,
     path: &Path,
     packing: Packing,

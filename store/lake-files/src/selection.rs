@@ -32,22 +32,28 @@ impl Selection {
         (point.to_owned(), format!("{point}\0"))
     }
 
-    pub(crate) fn may_hold_times(&self, first: i64, last: i64) -> bool {
+    /// Whether rows with source times from `first` to `last`, in microseconds, may be wanted.
+    #[must_use]
+    pub fn may_hold_times(&self, first: i64, last: i64) -> bool {
         self.from.is_none_or(|from| last >= from.0) && self.to.is_none_or(|to| first < to.0)
     }
 
-    pub(crate) fn may_hold_commit(&self, first: i64) -> bool {
+    /// Whether rows may be wanted of which the first belongs to this commit.
+    #[must_use]
+    pub fn may_hold_commit(&self, first: i64) -> bool {
         let first = u64::try_from(first).unwrap_or_default();
         self.as_of.is_none_or(|as_of| first <= as_of.0)
     }
 
-    pub(crate) fn may_hold_points(&self, first: &str, last: &str) -> bool {
+    /// Whether rows of the points from `first` to `last` may be wanted.
+    #[must_use]
+    pub fn may_hold_points(&self, first: &str, last: &str) -> bool {
         let holds = |(from, to): &(String, String)| last >= from.as_str() && first < to.as_str();
         self.points.is_empty() || self.points.iter().any(holds)
     }
 
     /// Whether a file of that extent may hold rows.
-    pub(crate) fn may_hold(&self, extent: &Extent) -> bool {
+    pub fn may_hold(&self, extent: &Extent) -> bool {
         let commit = i64::try_from(extent.commit.0).unwrap_or(i64::MAX);
         self.may_hold_times(extent.ts.0.0, extent.ts.1.0)
             && self.may_hold_commit(commit)

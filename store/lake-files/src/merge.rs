@@ -19,10 +19,10 @@ use crate::selection::Selection;
 use crate::verified::{Batches, DataReader};
 
 /// Rows in a batch, read or written.
-pub(crate) const BATCH_ROWS: usize = 8_192;
+pub const BATCH_ROWS: usize = 8_192;
 
 /// The rows of several files in the order of the table, replays once.
-pub(crate) struct Merger<'a> {
+pub struct Merger<'a> {
     cursors: Vec<Cursor>,
     /// Batches that `picked` points into: the cursors' own first, in their order.
     held: Vec<RecordBatch>,
@@ -32,7 +32,7 @@ pub(crate) struct Merger<'a> {
     /// The identity of the row picked last.
     last: Option<Identity>,
     /// Rows that were left out because the same one came before.
-    pub(crate) replays: u64,
+    pub replays: u64,
     cancelled: &'a AtomicBool,
 }
 
@@ -127,7 +127,7 @@ impl Cursor {
 
 impl<'a> Merger<'a> {
     /// Opens the files; each must be sorted as [`crate::schema::schema`] says.
-    pub(crate) fn open(
+    pub fn open(
         sources: &[(PathBuf, Arc<FileFacts>)],
         batch_rows: usize,
         cancelled: &'a AtomicBool,

@@ -14,7 +14,7 @@ pub use contract::readings::column;
 
 /// Columns whose smallest and largest values are in the log; the table's property says so, so that no reader takes the
 /// absence of statistics for the absence of rows.
-pub(crate) const STATISTICS: &str = "point,ts,commit,generation,seq";
+pub const STATISTICS: &str = "point,ts,commit,generation,seq";
 
 /// The columns, one row per sample, as Arrow reads them from the Parquet files.
 ///
@@ -66,7 +66,7 @@ pub fn schema() -> SchemaRef {
 }
 
 /// The same columns with `point`, `unit` and `quality` as Dictionary(Int32, Utf8): a row then costs a key and no text.
-pub(crate) fn schema_with_words() -> SchemaRef {
+pub fn schema_with_words() -> SchemaRef {
     let word = || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let is_word = |name: &str| [column::POINT, column::UNIT, column::QUALITY].contains(&name);
     let plain = schema();
@@ -78,7 +78,7 @@ pub(crate) fn schema_with_words() -> SchemaRef {
 }
 
 /// The same columns as the table's metadata holds them (Delta protocol, "Schema Serialization Format").
-pub(crate) fn delta_schema() -> String {
+pub fn delta_schema() -> String {
     let delta_type = |arrow: &DataType| match arrow {
         DataType::Utf8 => "string",
         DataType::Timestamp(..) => "timestamp",

@@ -1,0 +1,18 @@
+//! What a data file of the lake is: its columns, its name, the checksums that prove its bytes, how rows become a file,
+//! how files are merged, and how each is read only after its bytes were verified. Must never know the table's log.
+
+pub mod damage;
+pub mod disk;
+pub mod error;
+pub mod facts;
+pub mod file;
+pub mod merge;
+pub mod rows;
+pub mod schema;
+pub mod selection;
+pub mod verified;
+
+pub use damage::Damage;
+pub use error::LakeError;
+pub use selection::Selection;
+pub use verified::RowGroup;
