@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{BrokerUrl, BrokerUrlFault, without_credentials};
+use broker_link::{Bridge, LinkError, WebSocket};
+use config::{BrokerUrl, BrokerUrlFault, Secret, without_credentials};
 use driver::Backoff;
 use model::wire::{MESSAGE_BYTES_MAX, PART_MESSAGE_BYTES_MIN};
 use model::{Ack, GatewayId, topic};
@@ -84,9 +85,20 @@ pub enum MqttError {
 /// The broker and how to reach it, checked.
 #[derive(Clone)]
 pub struct Broker {
-    options: MqttOptions,
+    access: Access,
+    /// User and password.
+    credentials: Option<(String, Secret)>,
     gateway: GatewayId,
     backoff_max: Duration,
+}
+
+/// The way to a broker.
+#[derive(Clone)]
+enum Access {
+    /// The client opens the connection.
+    Direct { host: String, tcp_port: u16, wire: Wire },
+    /// [`broker_link`] does.
+    WebSocket(WebSocket),
 }
 
 /// What is known of the connections so far.
@@ -102,9 +114,41 @@ impl Broker {
     pub fn new(settings: &UplinkSettings, gateway: &GatewayId) -> Result<Self, MqttError> {
         let wrong_url = |fault| MqttError::Url { url: settings.url.clone(), fault };
         let url = BrokerUrl::read(&settings.url).map_err(wrong_url)?;
-        // The client takes the whole URL of a WebSocket for the host.
-        let host = url.web_socket().unwrap_or(url.host());
-        let mut options = MqttOptions::new(gateway.as_str(), host, url.tcp_port());
+        let tls = url.is_encrypted().then(|| tls(settings.ca_file.as_deref())).transpose()?;
+        let access = match WebSocket::new(&url, tls.clone(), INCOMING_BYTES_MAX as usize) {
+            Some(web_socket) => Access::WebSocket(web_socket),
+            None => Access::Direct {
+                host: url.host().to_owned(),
+                tcp_port: url.tcp_port(),
+                wire: tls
+                    .map_or(Wire::Tcp, |tls| Wire::tls_with_config(TlsConfiguration::Rustls(tls))),
+            },
+        };
+        let credentials = match &settings.credentials {
+            Some((user, file)) => Some((user.clone(), config::read_secret(file)?)),
+            None => None,
+        };
+        let (gateway, backoff_max) = (gateway.clone(), settings.backoff_max);
+        Ok(Self { access, credentials, gateway, backoff_max })
+    }
+
+    /// What the client needs for one connection, and the bridge that it goes over.
+    fn next_connection(&self) -> Result<(MqttOptions, Option<Bridge>), LinkError> {
+        Ok(match &self.access {
+            Access::Direct { host, tcp_port, wire } => {
+                (self.options(host, *tcp_port, wire.clone()), None)
+            }
+            Access::WebSocket(web_socket) => {
+                let bridge = web_socket.bridge()?;
+                let mut options = self.options(bridge.path(), 0, Wire::Unix);
+                options.set_receive_maximum(Some(broker_link::RECEIVE_MAXIMUM));
+                (options, Some(bridge))
+            }
+        })
+    }
+
+    fn options(&self, host: &str, tcp_port: u16, wire: Wire) -> MqttOptions {
+        let mut options = MqttOptions::new(self.gateway.as_str(), host, tcp_port);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_connection_timeout(CONNECT_TIMEOUT_S);
         options.set_clean_start(true);
@@ -112,23 +156,17 @@ impl Broker {
         options.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
         // A broker says for it that it is gone, when it is killed or its network breaks.
         options.set_last_will(LastWill::new(
-            topic::state(gateway),
+            topic::state(&self.gateway),
             topic::OFFLINE,
             QoS::AtLeastOnce,
             false,
             None,
         ));
-        if let Some((user, file)) = &settings.credentials {
-            options.set_credentials(user, config::read_secret(file)?.expose());
+        if let Some((user, password)) = &self.credentials {
+            options.set_credentials(user, password.expose());
         }
-        options.set_transport(match (url.is_encrypted(), url.web_socket().is_some()) {
-            (false, false) => Wire::Tcp,
-            (true, false) => Wire::tls_with_config(tls(settings.ca_file.as_deref())?),
-            (false, true) => Wire::Ws,
-            (true, true) => Wire::wss_with_config(tls(settings.ca_file.as_deref())?),
-        });
-        let (gateway, backoff_max) = (gateway.clone(), settings.backoff_max);
-        Ok(Self { options, gateway, backoff_max })
+        options.set_transport(wire);
+        options
     }
 
     #[expect(clippy::disallowed_methods, reason = "environment: the connection to the broker")]
@@ -141,17 +179,21 @@ impl Broker {
         };
         while !stop.is_cancelled() {
             let (began, committed) = (clock.monotonic(), *progress.borrow());
-            let (client, mut eventloop) =
-                AsyncClient::new(self.options.clone(), REQUESTS_QUEUED_MAX);
-            let ended = tokio::select! {
-                reason = self.serve(&client, &mut eventloop, &connection, &acks, &mut known) => reason,
-                () = stop.cancelled() => {
-                    self.say_goodbye(&client, &mut eventloop).await;
-                    return;
+            let ended = match self.next_connection() {
+                Ok((options, mut bridge)) => {
+                    let (client, mut eventloop) = AsyncClient::new(options, REQUESTS_QUEUED_MAX);
+                    let link = (&client, &mut eventloop, bridge.as_mut());
+                    // Whoever waits to publish on it hears at once that it is gone: it is dropped here.
+                    tokio::select! {
+                        reason = self.serve(link, &connection, &acks, &mut known) => reason,
+                        () = stop.cancelled() => {
+                            self.say_goodbye(&client, &mut eventloop).await;
+                            return;
+                        }
+                    }
                 }
+                Err(e) => e.to_string(),
             };
-            // Whoever waits to publish on it must hear at once that it is gone.
-            drop(eventloop);
             tracing::debug!(reason = ended, "broker connection ended");
             connection.send_replace(Connection { outgoing: None, reason: Some(ended) });
             if *progress.borrow() != committed
@@ -172,8 +214,7 @@ impl Broker {
     /// Drives one connection until it ends; says why it did.
     async fn serve(
         &self,
-        client: &AsyncClient,
-        eventloop: &mut EventLoop,
+        (client, eventloop, bridge): (&AsyncClient, &mut EventLoop, Option<&mut Bridge>),
         connection: &watch::Sender<Connection>,
         acks: &mpsc::Sender<Ack>,
         known: &mut Known,
@@ -196,7 +237,12 @@ impl Broker {
                         let smallest = PART_MESSAGE_BYTES_MIN + PUBLISH_BYTES + up.len();
                         known.packet_bytes_max = (packet_bytes_max / 2).max(smallest);
                     }
-                    return reasons::of_error(&e);
+                    // What ended the WebSocket, where the client saw only that something did.
+                    let of_line = match bridge {
+                        Some(bridge) if broker_link::is_of_line(&e) => bridge.reason().await,
+                        _ => None,
+                    };
+                    return of_line.map_or_else(|| reasons::of_error(&e), |why| why.to_string());
                 }
             };
             match event {
@@ -284,7 +330,7 @@ fn read(path: &std::path::Path, what: &'static str) -> Result<String, MqttError>
     config::read_text(path, config::TEXT_BYTES_MAX).map_err(named)
 }
 
-fn tls(ca_file: Option<&std::path::Path>) -> Result<TlsConfiguration, MqttError> {
+fn tls(ca_file: Option<&std::path::Path>) -> Result<Arc<rustls::ClientConfig>, MqttError> {
     let roots = match ca_file {
         Some(path) => roots_of_file(path)?,
         None => roots_of_system()?,
@@ -296,7 +342,7 @@ fn tls(ca_file: Option<&std::path::Path>) -> Result<TlsConfiguration, MqttError>
         .expect("ring has the default protocol versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(TlsConfiguration::Rustls(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 fn roots_of_file(path: &std::path::Path) -> Result<rustls::RootCertStore, MqttError> {

@@ -3,10 +3,6 @@
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 use rumqttc::v5::{ConnectionError, StateError};
 
-/// A web server without MQTT behind it, another path, or a broker that listens for MQTT without WebSocket there.
-pub(super) const WEB_SOCKET_ADVICE: &str =
-    "; check that the broker listens for MQTT over WebSocket at the host, port and path of `url`";
-
 /// The broker refused a topic.
 pub(super) fn of_refusal(what: &str, topic: &str, code: &str) -> String {
     let advice = match code {
@@ -59,18 +55,12 @@ fn of_connect(code: ConnectReturnCode) -> String {
 
 /// The connection failed.
 pub(super) fn of_error(error: &ConnectionError) -> String {
-    let why = model::error_chain(error);
     match error {
         ConnectionError::ConnectionRefused(code) => of_connect(*code),
         ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
             of_disconnect(*reason_code)
         }
-        // The certificate of the server was refused, before anything was said about a WebSocket.
-        ConnectionError::Websocket(_) if why.contains("invalid peer certificate") => why,
-        ConnectionError::Websocket(_) | ConnectionError::ResponseValidation(_) => {
-            why + WEB_SOCKET_ADVICE
-        }
-        _ => why,
+        _ => model::error_chain(error),
     }
 }
 

@@ -5,8 +5,12 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use broker_link::WEB_SOCKET_ADVICE;
+use futures::StreamExt as _;
 use model::Timestamp;
 use model::host::{Clock, Entropy};
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -18,6 +22,8 @@ const A_MOMENT: Duration = Duration::from_millis(20);
 /// Reason code of SUBACK and PUBACK. MQTT 5, 2.4.
 const NOT_AUTHORIZED: u8 = 0x87;
 const GRANTED_QOS_1: u8 = 0x01;
+/// Property of CONNECT. MQTT 5, 3.1.2.11.3.
+const RECEIVE_MAXIMUM: [u8; 3] = [0x21, 0, 20];
 
 struct Chance;
 
@@ -201,7 +207,7 @@ async fn check_web_socket(answer: &'static str, expected: &str) {
     let url = url_of("ws", &listener);
     let (was_up, reason) = reason_at(url, tokio::spawn(web_server(listener, answer))).await;
     assert!(!was_up);
-    assert_eq!(reason, format!("Websocket: {expected}{}", reasons::WEB_SOCKET_ADVICE));
+    assert_eq!(reason, format!("WebSocket: {expected}{WEB_SOCKET_ADVICE}"));
 }
 
 #[tokio::test]
@@ -216,17 +222,77 @@ async fn a_server_without_mqtt_over_web_socket_is_named_with_what_to_check() {
     check_web_socket("", "WebSocket protocol error: Handshake not finished").await;
 }
 
-#[test]
-fn a_certificate_that_is_refused_has_nothing_to_do_with_the_path() {
-    let check = |why: rustls::Error, has_advice| {
-        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, why);
-        let reason = reasons::of_error(&rumqttc::v5::ConnectionError::Websocket(error.into()));
-        assert_eq!(reason.ends_with(reasons::WEB_SOCKET_ADVICE), has_advice, "{reason}");
+/// Takes the request of a WebSocket, and sends a burst of pings around each answer. `last` is the answer to a PUBLISH
+/// at QoS 1.
+async fn web_socket_broker(listener: TcpListener, last: &'static [u8]) {
+    const PINGS: usize = 450;
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut socket = tokio_tungstenite::accept_hdr_async(stream, speak_mqtt).await.unwrap();
+    let pings = [0x89, 0].repeat(PINGS);
+    let mut received = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        received.extend_from_slice(&message.into_data());
+        while let Some((first, rest)) = take_packet(&mut received) {
+            let answer = match first >> 4 {
+                1 => {
+                    assert!(rest.windows(3).any(|property| property == RECEIVE_MAXIMUM));
+                    vec![0x82, 5, 0x20, 3, 0, 0, 0]
+                }
+                8 => vec![0x82, 6, 0x90, 4, rest[0], rest[1], 0, GRANTED_QOS_1],
+                3 if first & 0b110 != 0 => last.to_vec(),
+                _ => continue,
+            };
+            let stream = socket.get_mut();
+            if stream.write_all(&[&pings[..], &answer, &pings].concat()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// First byte of the next packet and what follows its length, if all of it is there. Packets do not begin and end with
+/// the messages of a WebSocket. MQTT 5, 6.0.
+fn take_packet(received: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    let (mut length, mut head) = (0, 1);
+    loop {
+        let byte = *received.get(head)?;
+        length |= usize::from(byte & 0x7f) << (7 * (head - 1));
+        head += 1;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    if received.len() < head + length {
+        return None;
+    }
+    let packet: Vec<u8> = received.drain(..head + length).collect();
+    Some((packet[0], packet[head..].to_vec()))
+}
+
+#[expect(clippy::result_large_err, clippy::unnecessary_wraps, reason = "the library asks for it")]
+fn speak_mqtt(_: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("mqtt"));
+    Ok(response)
+}
+
+/// A broker that pings 600 times at a stretch ended the gateway; what it said on leaving was not read.
+#[tokio::test]
+async fn a_web_socket_full_of_pings_is_used_and_its_close_is_named() {
+    let check = async |last, expected: &str| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = Client::start(url_of("ws", &listener), Duration::from_millis(10));
+        let server = tokio::spawn(web_socket_broker(listener, last));
+        let (message_bytes_max, reason) = client.publish_until_ended().await;
+        assert!(message_bytes_max.is_some(), "was never up: {reason}");
+        assert!(reason.starts_with(expected), "{reason}");
+        client.stop().await;
+        server.await.unwrap();
     };
-    check(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer), false);
-    // A server that speaks no TLS there.
-    let (expect_types, got_type) = (vec![], rustls::ContentType::Unknown(72));
-    check(rustls::Error::InappropriateMessage { expect_types, got_type }, true);
+    check(b"\x88\x08\x03\xf0policy", "broker closed the WebSocket: 1008 \"policy\"").await;
+    check(b"\x81\x01x", "broker sent text over the WebSocket").await;
+    // What was said in MQTT counts, also where a Close follows it: DISCONNECT, Server shutting down.
+    let goodbye = b"\x82\x04\xe0\x02\x8b\x00\x88\x02\x03\xe8";
+    check(goodbye, "broker said goodbye: ServerShuttingDown").await;
 }
 
 /// Acknowledges the first message of each client at QoS 1, says goodbye with this code, and tells when a client came

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use broker_link::Bridge;
 use model::host::{Clock, Entropy};
 use model::topic;
 use rumqttc::v5::mqttbytes::QoS;
@@ -13,12 +14,13 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectReturnCode, Packet, PubAckReason, Publish, PublishProperties,
     SubscribeReasonCode,
 };
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
+use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Broker, Message, PublishError, options, watched};
+use super::options::{self, Access};
+use super::{Broker, Message, PublishError, watched};
 use crate::error::IngestError;
 use crate::inbox::Inbox;
 use crate::settings::UrlBroker;
@@ -31,9 +33,6 @@ const GOOD_AFTER: Duration = Duration::from_secs(30);
 /// Room for what a PUBLISH has besides topic and payload: fixed header (5), lengths (2 + 4), packet id (2) and the message
 /// expiry (5); MQTT 5 §3.3.
 const HEADER_BYTES_MAX: usize = 18;
-/// A web server without MQTT behind it, another path, or a broker that listens for MQTT without WebSocket there.
-const WEB_SOCKET_ADVICE: &str =
-    "; check that the broker listens for MQTT over WebSocket at the host, port and path of `url`";
 /// Longest wait for the goodbye to be sent.
 const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -55,7 +54,7 @@ pub(super) struct External {
 
 /// What the task of a connection needs.
 struct Link {
-    options: MqttOptions,
+    access: Access,
     url: String,
     retry_max: Duration,
     inbox: Inbox,
@@ -74,12 +73,12 @@ impl External {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, IngestError> {
-        let options = options::options(broker, entropy.as_ref())?;
+        let access = Access::new(broker, entropy.as_ref())?;
         let (sender, client) = watch::channel(None);
         let stop = CancellationToken::new();
         let url = broker.url.clone();
         let link = Link {
-            options,
+            access,
             url,
             retry_max,
             inbox,
@@ -140,15 +139,21 @@ impl Link {
         let mut wait_max = BACKOFF_MIN;
         let mut said = None;
         loop {
-            let (client, mut eventloop) =
-                AsyncClient::new(self.options.clone(), REQUESTS_QUEUED_MAX);
             let mut up_since = None;
-            let ended = tokio::select! {
-                ended = self.serve(&client, &mut eventloop, &mut up_since) => ended,
-                () = self.stop.cancelled() => return say_goodbye(&client, &mut eventloop).await,
+            let ended = match self.access.next_connection() {
+                Ok((options, mut bridge)) => {
+                    let (client, mut eventloop) = AsyncClient::new(options, REQUESTS_QUEUED_MAX);
+                    let link = (&client, &mut eventloop, bridge.as_mut());
+                    // Whoever waits to publish on it hears at once that it is gone: it is dropped here.
+                    tokio::select! {
+                        ended = self.serve(link, &mut up_since) => ended,
+                        () = self.stop.cancelled() => {
+                            return say_goodbye(&client, &mut eventloop).await;
+                        }
+                    }
+                }
+                Err(e) => e.to_string(),
             };
-            // Whoever waits to publish on it must hear at once that it is gone.
-            drop(eventloop);
             self.client.send_replace(None);
             self.inbox.disconnected();
             let lasted = up_since.map(|since| self.clock.monotonic().saturating_sub(since));
@@ -169,8 +174,7 @@ impl Link {
     /// Drives one connection until it breaks; says why. Nothing here waits for anything but the network.
     async fn serve(
         &self,
-        client: &AsyncClient,
-        eventloop: &mut EventLoop,
+        (client, eventloop, bridge): (&AsyncClient, &mut EventLoop, Option<&mut Bridge>),
         up_since: &mut Option<Duration>,
     ) -> String {
         let mut up = Up { client: client.clone(), retain: true, packet_bytes_max: usize::MAX };
@@ -179,7 +183,14 @@ impl Link {
             let packet = match eventloop.poll().await {
                 Ok(Event::Incoming(packet)) => packet,
                 Ok(Event::Outgoing(_)) => continue,
-                Err(e) => return why(&e),
+                Err(e) => {
+                    // What ended the WebSocket, where the client saw only that something did.
+                    let of_line = match bridge {
+                        Some(bridge) if broker_link::is_of_line(&e) => bridge.reason().await,
+                        _ => None,
+                    };
+                    return of_line.map_or_else(|| model::error_chain(&e), |why| why.to_string());
+                }
             };
             match packet {
                 // No session is relied on: each connection subscribes.
@@ -254,19 +265,6 @@ impl Link {
     }
 }
 
-/// Why the connection failed, with what to check where it did not come to MQTT.
-fn why(error: &ConnectionError) -> String {
-    let why = model::error_chain(error);
-    match error {
-        // The certificate of the server was refused, before anything was said about a WebSocket.
-        ConnectionError::Websocket(_) if why.contains("invalid peer certificate") => why,
-        ConnectionError::Websocket(_) | ConnectionError::ResponseValidation(_) => {
-            why + WEB_SOCKET_ADVICE
-        }
-        _ => why,
-    }
-}
-
 async fn say_goodbye(client: &AsyncClient, eventloop: &mut EventLoop) {
     if client.try_disconnect().is_ok() {
         let drain = async { while eventloop.poll().await.is_ok() {} };
@@ -283,23 +281,5 @@ impl Up {
         self.retain = properties.retain_available != Some(0);
         let max = properties.max_packet_size.and_then(|max| usize::try_from(max).ok());
         self.packet_bytes_max = max.unwrap_or(usize::MAX);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_certificate_that_is_refused_has_nothing_to_do_with_the_path() {
-        let check = |error: rustls::Error, has_advice| {
-            let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-            let why = why(&ConnectionError::Websocket(error.into()));
-            assert_eq!(why.ends_with(WEB_SOCKET_ADVICE), has_advice, "{why}");
-        };
-        check(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer), false);
-        // A server that speaks no TLS there.
-        let (expect_types, got_type) = (vec![], rustls::ContentType::Unknown(72));
-        check(rustls::Error::InappropriateMessage { expect_types, got_type }, true);
     }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::BrokerUrl;
+use broker_link::{Bridge, LinkError, WebSocket};
+use config::{BrokerUrl, Secret};
 use model::host::Entropy;
 use model::wire;
 use rumqttc::v5::MqttOptions;
@@ -21,46 +22,93 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Silence after CONNECT or during set-up of TCP, TLS and WebSocket.
 const CONNECT_TIMEOUT_S: u64 = 5;
 
-/// Reads the files and checks the URL.
-pub(super) fn options(
-    broker: &UrlBroker,
-    entropy: &dyn Entropy,
-) -> Result<MqttOptions, IngestError> {
-    let url = BrokerUrl::read(&broker.url)
-        .map_err(|fault| IngestError::Url { url: broker.url.clone(), fault })?;
-    // The client takes the whole URL of a WebSocket for the host.
-    let host = url.web_socket().unwrap_or(url.host());
-    let mut chance = [0; 4];
-    entropy.fill(&mut chance);
-    let name = format!("nengliu-ingest-{:08x}", u32::from_le_bytes(chance));
-    let mut options = MqttOptions::new(name, host, url.tcp_port());
-    options.set_keep_alive(KEEP_ALIVE);
-    options.set_connection_timeout(CONNECT_TIMEOUT_S);
-    options.set_clean_start(true);
-    // The default of 10 KiB would end the connection at the first real frame.
-    let packet_bytes_max = u32::try_from(wire::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX);
-    options.set_max_packet_size(Some(packet_bytes_max.saturating_add(PACKET_OVERHEAD_BYTES)));
-    options.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
-    if let Some((user, file)) = &broker.credentials {
-        options.set_credentials(user, config::read_secret(file)?.expose());
+/// A broker elsewhere, and how each connection to it is made.
+pub(super) struct Access {
+    way: Way,
+    /// Name of this client, the same for each connection.
+    name: String,
+    /// User and password.
+    credentials: Option<(String, Secret)>,
+}
+
+enum Way {
+    /// The client opens the connection.
+    Direct { host: String, tcp_port: u16, transport: Transport },
+    /// [`broker_link`] does.
+    WebSocket(WebSocket),
+}
+
+impl Access {
+    /// Reads the files and checks the URL.
+    pub(super) fn new(broker: &UrlBroker, entropy: &dyn Entropy) -> Result<Self, IngestError> {
+        let url = BrokerUrl::read(&broker.url)
+            .map_err(|fault| IngestError::Url { url: broker.url.clone(), fault })?;
+        let mut chance = [0; 4];
+        entropy.fill(&mut chance);
+        let name = format!("nengliu-ingest-{:08x}", u32::from_le_bytes(chance));
+        let credentials = match &broker.credentials {
+            Some((user, file)) => Some((user.clone(), config::read_secret(file)?)),
+            None => None,
+        };
+        if credentials.is_some() && url.is_open_to_others() {
+            tracing::warn!(
+                url = %broker.url,
+                "the password of the broker travels readably over the network; use `mqtts://` or `wss://`"
+            );
+        }
+        let tls = url.is_encrypted().then(|| tls(broker.ca_file.as_deref())).transpose()?;
+        let way = match WebSocket::new(&url, tls.clone(), packet_bytes_max() as usize) {
+            Some(web_socket) => Way::WebSocket(web_socket),
+            None => Way::Direct {
+                host: url.host().to_owned(),
+                tcp_port: url.tcp_port(),
+                transport: tls.map_or(Transport::Tcp, |tls| {
+                    Transport::tls_with_config(TlsConfiguration::Rustls(tls))
+                }),
+            },
+        };
+        Ok(Self { way, name, credentials })
     }
-    if broker.credentials.is_some() && url.is_open_to_others() {
-        tracing::warn!(
-            url = %broker.url,
-            "the password of the broker travels readably over the network; use `mqtts://` or `wss://`"
-        );
+
+    /// What the client needs for one connection, and the bridge that it goes over.
+    pub(super) fn next_connection(&self) -> Result<(MqttOptions, Option<Bridge>), LinkError> {
+        Ok(match &self.way {
+            Way::Direct { host, tcp_port, transport } => {
+                (self.options(host, *tcp_port, transport.clone()), None)
+            }
+            Way::WebSocket(web_socket) => {
+                let bridge = web_socket.bridge()?;
+                let mut options = self.options(bridge.path(), 0, Transport::Unix);
+                options.set_receive_maximum(Some(broker_link::RECEIVE_MAXIMUM));
+                (options, Some(bridge))
+            }
+        })
     }
-    options.set_transport(match (url.is_encrypted(), url.web_socket().is_some()) {
-        (false, false) => Transport::Tcp,
-        (true, false) => Transport::tls_with_config(tls(broker.ca_file.as_deref())?),
-        (false, true) => Transport::Ws,
-        (true, true) => Transport::wss_with_config(tls(broker.ca_file.as_deref())?),
-    });
-    Ok(options)
+
+    fn options(&self, host: &str, tcp_port: u16, transport: Transport) -> MqttOptions {
+        let mut options = MqttOptions::new(self.name.as_str(), host, tcp_port);
+        options.set_keep_alive(KEEP_ALIVE);
+        options.set_connection_timeout(CONNECT_TIMEOUT_S);
+        options.set_clean_start(true);
+        // The default of 10 KiB would end the connection at the first real frame.
+        options.set_max_packet_size(Some(packet_bytes_max()));
+        options.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
+        if let Some((user, password)) = &self.credentials {
+            options.set_credentials(user, password.expose());
+        }
+        options.set_transport(transport);
+        options
+    }
+}
+
+/// Longest packet that is taken.
+fn packet_bytes_max() -> u32 {
+    let message = u32::try_from(wire::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX);
+    message.saturating_add(PACKET_OVERHEAD_BYTES)
 }
 
 /// Trusts the certificates of `ca_file`, or without one those of the system.
-fn tls(ca_file: Option<&Path>) -> Result<TlsConfiguration, IngestError> {
+fn tls(ca_file: Option<&Path>) -> Result<Arc<rustls::ClientConfig>, IngestError> {
     let roots = match ca_file {
         Some(file) => roots_of_file(file)?,
         None => roots_of_system()?,
@@ -72,7 +120,7 @@ fn tls(ca_file: Option<&Path>) -> Result<TlsConfiguration, IngestError> {
         .expect("ring offers TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(TlsConfiguration::Rustls(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 fn roots_of_file(path: &Path) -> Result<rustls::RootCertStore, IngestError> {
@@ -116,7 +164,8 @@ mod tests {
 
     fn check(url: &str, expected: &str) {
         let broker = UrlBroker { url: url.to_owned(), ca_file: None, credentials: None };
-        let found = options(&broker, &Zero).map(|options| options.broker_address());
+        let found = Access::new(&broker, &Zero)
+            .map(|access| access.next_connection().unwrap().0.broker_address());
         let shown = match found {
             Ok((host, port)) => format!("{host}:{port}"),
             Err(e) => e.to_string(),

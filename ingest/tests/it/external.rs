@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use ingest::{BrokerSettings, UrlBroker};
 use model::LogId;
 use mqtt5::broker::config::StorageConfig;
@@ -11,11 +12,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use crate::gateway::{Gateway, PATIENCE, frames, host, lake, settings, start};
 use crate::rows::{expected, rows};
 
 const LOG: LogId = LogId([6; 16]);
+/// Property of CONNECT. MQTT 5, 3.1.2.11.3.
+const RECEIVE_MAXIMUM: [u8; 3] = [0x21, 0, 20];
 
 /// A broker without ingest in it and without a memory; ends with the handle.
 async fn amnesiac(tcp_port: u16) -> (u16, JoinHandle<()>) {
@@ -153,4 +158,73 @@ async fn a_broker_that_leaves_after_the_subscription_is_asked_more_and_more_rare
     stop.cancel();
     ingest.stopped().await;
     server.abort();
+}
+
+/// A burst of pings ended the centre, and a flood kept it from stopping.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_that_pings_without_end_is_left_and_the_centre_connects_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        // The first connection is flooded when it is up, the second one from the start.
+        for answers in [true, false] {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut socket = tokio_tungstenite::accept_hdr_async(stream, speak_mqtt).await.unwrap();
+            let mut filters_left = if answers { 2 } else { 0 };
+            let mut received = Vec::new();
+            while filters_left > 0 {
+                received.extend_from_slice(&socket.next().await.unwrap().unwrap().into_data());
+                while let Some((first, rest)) = take_packet(&mut received) {
+                    // CONNECT → CONNACK, SUBSCRIBE → SUBACK
+                    let answer = match first >> 4 {
+                        1 => {
+                            assert!(rest.windows(3).any(|property| property == RECEIVE_MAXIMUM));
+                            vec![0x82, 5, 0x20, 3, 0, 0, 0]
+                        }
+                        8 => vec![0x82, 6, 0x90, 4, rest[0], rest[1], 0, 1],
+                        _ => continue,
+                    };
+                    filters_left -= usize::from(first >> 4 == 8);
+                    let pings = [0x89, 0].repeat(400);
+                    socket.get_mut().write_all(&[&pings[..], &answer].concat()).await.unwrap();
+                }
+            }
+            while socket.get_mut().write_all(&[0x89, 0].repeat(10_000)).await.is_ok() {}
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let by_url = BrokerSettings::Url(UrlBroker { url, ca_file: None, credentials: None });
+    let (ingest, stop) = start(settings(by_url), lake(dir.path()).await).await;
+    let mut status = ingest.status();
+    let up = status.wait_for(|status| status.broker_connected);
+    tokio::time::timeout(PATIENCE, up).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, server).await.unwrap().unwrap();
+    assert!(!ingest.status().borrow().broker_connected);
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, ingest.stopped()).await.unwrap();
+}
+
+/// First byte of the next packet and what follows its length, if all of it is there. Packets do not begin and end with
+/// the messages of a WebSocket. MQTT 5, 6.0.
+fn take_packet(received: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    let (mut length, mut head) = (0, 1);
+    loop {
+        let byte = *received.get(head)?;
+        length |= usize::from(byte & 0x7f) << (7 * (head - 1));
+        head += 1;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    if received.len() < head + length {
+        return None;
+    }
+    let packet: Vec<u8> = received.drain(..head + length).collect();
+    Some((packet[0], packet[head..].to_vec()))
+}
+
+#[expect(clippy::result_large_err, clippy::unnecessary_wraps, reason = "the library asks for it")]
+fn speak_mqtt(_: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("mqtt"));
+    Ok(response)
 }
