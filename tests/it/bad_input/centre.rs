@@ -92,6 +92,7 @@ fn figures_that_cannot_be_made() {
     kpi("a period that does not exist", "kpi table1 --plant plant.toml --period 2023-13");
     kpi("a lake that is not there", "kpi table1 --plant plant.toml --lake lake --period 2023");
     kpi("a workbook for the terminal", "kpi table1 --plant plant.toml --period 2023 --format xlsx");
+    kpi("the quarantine of a folder that is no lake", "quarantine --lake . list");
     kpi("a figure that does not exist", "explain table1/2023/sum --plant plant.toml");
     kpi("a name that no figure has", "explain total --plant plant.toml");
     told.finish();

@@ -31,7 +31,8 @@ pub(crate) fn quarantine(args: &QuarantineArgs) -> u8 {
         },
         (None, None) => Settings::default().lake,
     };
-    if !lake.is_dir() {
+    // Frames may be in quarantine before there is a table.
+    if !["_delta_log", "_nengliu"].iter().any(|part| lake.join(part).is_dir()) {
         return lake_error::show(&LakeError::NoTable { dir: lake }, Wanted::Read);
     }
     let quarantine = Quarantine::new(folder(&lake));

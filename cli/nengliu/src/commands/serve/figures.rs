@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use analytics::{FigureService, PlantFiles, report};
+use config::Problems;
 use contract::Cancel;
 use energy::{BasisChoice, Period};
 use jiff::tz::TimeZone;
@@ -14,6 +15,9 @@ use model::host::Clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::AnalyticsSettings;
+
+/// Warnings that have a line of the log each.
+const WARNINGS_LOGGED_MAX: usize = 20;
 
 /// Computes Table 1 of this and of the last month again and again, and writes each as JSON.
 pub(super) async fn figures_on_timer(
@@ -25,7 +29,7 @@ pub(super) async fn figures_on_timer(
     let mut timer = tokio::time::interval(settings.every.max(Duration::from_secs(1)));
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failing = false;
-    let mut warned = String::new();
+    let mut warned = Problems::default();
     let mut service = None;
     loop {
         tokio::select! {
@@ -44,8 +48,10 @@ pub(super) async fn figures_on_timer(
                 service = Some(used);
                 failing = false;
                 // Said once, and again when they change.
-                if !warnings.is_empty() && warnings != warned {
-                    tracing::warn!(warnings, "plant file");
+                if warnings != warned {
+                    for line in lines_of(&warnings) {
+                        tracing::warn!("plant file: {line}");
+                    }
                 }
                 warned = warnings;
             }
@@ -69,12 +75,20 @@ fn figures_of(lake: &Path) -> Result<Arc<FigureService>, String> {
     Ok(Arc::new(FigureService::new(Some(Arc::new(snapshot)))))
 }
 
+/// A line of the log for each warning of the plant file.
+fn lines_of(warnings: &Problems) -> Vec<String> {
+    let shown = warnings.0.iter().take(WARNINGS_LOGGED_MAX).map(ToString::to_string);
+    let more = warnings.0.len().saturating_sub(WARNINGS_LOGGED_MAX);
+    let more = (more > 0).then(|| format!("{more} more warnings: `nengliu kpi table1` names them"));
+    shown.chain(more).collect()
+}
+
 /// Writes the figures and returns the warnings of the plant file.
 fn write_figures(
     settings: &AnalyticsSettings,
     service: &FigureService,
     now: Timestamp,
-) -> Result<String, String> {
+) -> Result<Problems, String> {
     let plant = PlantFiles::load(&settings.plant).map_err(|problems| problems.to_string())?;
     let table1 = analytics::kpi("table1").ok_or("there is no Table 1")?;
     std::fs::create_dir_all(&settings.figures_folder).map_err(|e| e.to_string())?;
@@ -97,7 +111,7 @@ fn write_figures(
         std::fs::rename(&unfinished, &path).map_err(|e| e.to_string())?;
         tracing::debug!("{}", report::text(&answer.figures.grid));
     }
-    Ok(if warnings.0.is_empty() { String::new() } else { warnings.to_string() })
+    Ok(warnings)
 }
 
 /// This month and the last complete one, in the plant's calendar.
@@ -113,6 +127,19 @@ mod tests {
     use lake::{Lake, LakeOptions};
 
     use super::*;
+
+    #[test]
+    fn many_warnings_are_a_bounded_number_of_lines() {
+        let warnings = |count: usize| {
+            let one = |number| config::Problem::new("EN-C107", format!("warning {number}"));
+            Problems((0..count).map(one).collect())
+        };
+        let all = lines_of(&warnings(WARNINGS_LOGGED_MAX));
+        assert_eq!((all.len(), &*all[19]), (WARNINGS_LOGGED_MAX, "EN-C107: warning 19"));
+        let more = lines_of(&warnings(WARNINGS_LOGGED_MAX + 5));
+        assert_eq!(more.len(), WARNINGS_LOGGED_MAX + 1);
+        assert_eq!(more[20], "5 more warnings: `nengliu kpi table1` names them");
+    }
 
     /// Whoever reads the files can tell a form that it does not know.
     #[test]
@@ -133,7 +160,8 @@ mod tests {
         let figures_folder = folder.path().join("figures");
         let (every, now) = (Duration::from_mins(5), Timestamp(1_788_000_000_000_000));
         let settings = AnalyticsSettings { plant, every, figures_folder: figures_folder.clone() };
-        assert_eq!(write_figures(&settings, &figures_of(&lake).unwrap(), now).unwrap(), "");
+        let warnings = write_figures(&settings, &figures_of(&lake).unwrap(), now).unwrap();
+        assert_eq!(warnings, Problems::default());
         let mut count = 0;
         for entry in std::fs::read_dir(figures_folder).unwrap() {
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
