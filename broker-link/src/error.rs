@@ -21,7 +21,7 @@ const LOGIN_ADVICE: &str = "; the server wants a login, or forbids this path or 
 const REDIRECT_ADVICE: &str =
     "; redirects are not followed: expected the broker's own address in `url`";
 /// Most characters that are shown of a text from the broker.
-const TEXT_CHARS_MAX: usize = 80;
+pub(crate) const TEXT_CHARS_MAX: usize = 200;
 
 /// What was waited for when the time to connect was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -144,10 +144,15 @@ fn close_text(frame: Option<&CloseFrame>) -> String {
     if frame.reason.is_empty() {
         return format!(": {code}");
     }
-    let mut chars = frame.reason.chars();
+    format!(": {code} {}", shown(&frame.reason))
+}
+
+/// A text from the broker, in quotes, without control characters and cut.
+pub(crate) fn shown(text: &str) -> String {
+    let mut chars = text.chars();
     let shown: String = chars.by_ref().take(TEXT_CHARS_MAX).collect();
     let cut = if chars.next().is_some() { "…" } else { "" };
-    format!(": {code} {shown:?}{cut}")
+    format!("{shown:?}{cut}")
 }
 
 #[cfg(test)]

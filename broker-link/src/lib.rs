@@ -5,8 +5,9 @@
 //! rumqttc ── Unix socket in a private folder ── Bridge ── WebSocket ── TLS, with wss:// ── TCP ── broker
 //! ```
 //!
-//! Whatever the broker sends, memory, stack and time are bounded here, and the end of a connection has a reason. Must never
-//! know a topic, a packet of MQTT, or when to try again.
+//! Whatever the broker sends, memory, stack and time are bounded here, and the end of a connection has a reason. Of MQTT
+//! it knows the reason codes, for both programs and any transport. Must never know a topic or a message of ours, or when to
+//! try again.
 
 #![cfg_attr(
     test,
@@ -16,6 +17,7 @@
 mod error;
 mod meter;
 mod open;
+mod reasons;
 mod relay;
 mod socket;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use rustls::ClientConfig;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use error::{LinkError, Step, WEB_SOCKET_ADVICE};
+pub use reasons::{Program, fault_of, is_too_large};
 
 /// Longest wait for the reason of a connection that the client has just given up: a deadline that comes at the same time
 /// as the client's own, and [`relay::CLOSE_WAIT`].
@@ -114,8 +117,7 @@ impl Bridge {
 }
 
 /// Whether the client only saw that the connection broke, so that [`Bridge::reason`] says more; not what a broker told in MQTT.
-#[must_use]
-pub fn is_of_line(error: &ConnectionError) -> bool {
+pub(crate) fn is_of_line(error: &ConnectionError) -> bool {
     match error {
         ConnectionError::Io(_) | ConnectionError::Timeout(_) => true,
         ConnectionError::MqttState(state) => matches!(

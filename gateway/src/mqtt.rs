@@ -6,14 +6,13 @@
 //! one in parts), its receive maximum and keep-alive are those of the connection, and a reason code is named with what to
 //! change. Only committed progress, or a connection that held for long, makes the next wait short again.
 
-mod reasons;
 mod unreadable;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_link::{Bridge, LinkError, WebSocket};
+use broker_link::{Bridge, LinkError, Program, WebSocket};
 use config::{BrokerUrl, BrokerUrlFault, Secret, without_credentials};
 use driver::Backoff;
 use model::wire::{MESSAGE_BYTES_MAX, PART_MESSAGE_BYTES_MIN};
@@ -232,21 +231,19 @@ impl Broker {
                     continue;
                 }
                 Err(e) => {
-                    if reasons::is_too_large(&e) {
+                    if broker_link::is_too_large(&e) {
                         // Never so small that no part fits: the limit may be raised without a restart here.
                         let smallest = PART_MESSAGE_BYTES_MIN + PUBLISH_BYTES + up.len();
                         known.packet_bytes_max = (packet_bytes_max / 2).max(smallest);
                     }
-                    // What ended the WebSocket, where the client saw only that something did.
-                    let of_line = match bridge {
-                        Some(bridge) if broker_link::is_of_line(&e) => bridge.reason().await,
-                        _ => None,
-                    };
-                    return of_line.map_or_else(|| reasons::of_error(&e), |why| why.to_string());
+                    return Program::Gateway.ended(&e, bridge).await;
                 }
             };
             match event {
                 Packet::ConnAck(ack) => {
+                    if let Some(fault) = broker_link::fault_of(&ack) {
+                        return fault;
+                    }
                     // MQTT 5, 3.1.2.10: a keep alive of 0 turns it off. The client would ping without a pause, and a
                     // dead connection must be found, so ours holds.
                     if eventloop.options.keep_alive().is_zero() {
@@ -263,7 +260,8 @@ impl Broker {
                 // Only now an ack can reach us: sending before would wait for one in vain.
                 Packet::SubAck(ack) => {
                     if let Some(code) = ack.return_codes.iter().find(|code| !is_granted(**code)) {
-                        return reasons::of_refusal("read", &down, &format!("{code:?}"));
+                        let text = ack.properties.as_ref().and_then(|p| p.reason_string.as_deref());
+                        return Program::Gateway.refused(&format!("read `{down}`"), code, text);
                     }
                     let around = PUBLISH_BYTES + up.len();
                     let message_bytes_max = packet_bytes_max.saturating_sub(around);
@@ -282,7 +280,14 @@ impl Broker {
                 }
                 Packet::PubAck(ack) => match ack.reason {
                     PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {}
-                    reason => return reasons::of_refusal("write to", &up, &format!("{reason:?}")),
+                    reason => {
+                        let text = ack.properties.as_ref().and_then(|p| p.reason_string.as_deref());
+                        return Program::Gateway.refused(
+                            &format!("write to `{up}`"),
+                            &reason,
+                            text,
+                        );
+                    }
                 },
                 Packet::Publish(message) => match Ack::from_json(&message.payload) {
                     Ok(ack) => {
@@ -292,7 +297,6 @@ impl Broker {
                     }
                     Err(e) => known.unreadable.note(&model::error_chain(&e)),
                 },
-                Packet::Disconnect(packet) => return reasons::of_disconnect(packet.reason_code),
                 _ => {}
             }
         }

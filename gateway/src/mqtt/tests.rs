@@ -311,7 +311,9 @@ async fn short_broker(
                 3 if first & 0b110 != 0 => {
                     stream.write_all(&puback_of(&rest, 0)).await.unwrap();
                     if let Some(code) = goodbye {
-                        stream.write_all(&[0xe0, 2, code, 0]).await.unwrap();
+                        // With a Reason String. MQTT 5, 3.14.2.2.3.
+                        let text = [0xe0, 7, code, 5, 0x1f, 0, 2, b'x', 0x1b];
+                        stream.write_all(&text).await.unwrap();
                     }
                     break;
                 }
@@ -367,7 +369,7 @@ async fn a_broker_that_finds_a_packet_too_large_gets_shorter_ones_and_is_named()
         assert_eq!(message_bytes_max, Some(packet_bytes_max - around));
         assert_eq!(
             reason,
-            "broker said goodbye: PacketTooLarge; messages become shorter, or raise its maximum packet size"
+            "broker said goodbye: PacketTooLarge \"x\\u{1b}\"; messages become shorter, or raise its maximum packet size"
         );
         at_smallest += usize::from(packet_bytes_max == smallest);
         packet_bytes_max = (packet_bytes_max / 2).max(smallest);
@@ -414,6 +416,28 @@ async fn a_broker_without_a_keep_alive_keeps_its_connection() {
     assert!(now.outgoing.is_some(), "{:?}", now.reason);
     drop(stream);
     client.stop().await;
+}
+
+/// MQTT 5, 3.2.2.3.3. The gateway said "connected" and sent nothing.
+#[tokio::test]
+async fn a_receive_maximum_of_zero_is_a_fault_that_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = url_of("mqtt", &listener);
+    let server = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            while let Some((first, _)) = packet(&mut stream).await {
+                if first >> 4 == 1 {
+                    stream.write_all(&[0x20, 6, 0, 0, 3, 0x21, 0, 0]).await.unwrap();
+                }
+            }
+        }
+    });
+    let (was_up, reason) = reason_at(url, server).await;
+    assert!(!was_up);
+    assert!(
+        reason.starts_with("broker accepts the connection with a receive maximum of 0"),
+        "{reason}"
+    );
 }
 
 /// MQTT 5, 3.2.2.3.3 and 4.9.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker_link::Bridge;
+use broker_link::{Bridge, Program};
 use model::host::{Clock, Entropy};
 use model::topic;
 use rumqttc::v5::mqttbytes::QoS;
@@ -183,18 +183,14 @@ impl Link {
             let packet = match eventloop.poll().await {
                 Ok(Event::Incoming(packet)) => packet,
                 Ok(Event::Outgoing(_)) => continue,
-                Err(e) => {
-                    // What ended the WebSocket, where the client saw only that something did.
-                    let of_line = match bridge {
-                        Some(bridge) if broker_link::is_of_line(&e) => bridge.reason().await,
-                        _ => None,
-                    };
-                    return of_line.map_or_else(|| model::error_chain(&e), |why| why.to_string());
-                }
+                Err(e) => return Program::Centre.ended(&e, bridge).await,
             };
             match packet {
                 // No session is relied on: each connection subscribes.
                 Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
+                    if let Some(fault) = broker_link::fault_of(&ack) {
+                        return fault;
+                    }
                     up.respect(&ack);
                     // MQTT 5, 3.1.2.10: a keep alive of 0 turns it off. The client would ping without a pause, and a
                     // dead connection must be found, so ours holds.
@@ -215,9 +211,13 @@ impl Link {
                             SubscribeReasonCode::Success(QoS::AtLeastOnce | QoS::ExactlyOnce)
                         )
                     };
-                    if !ack.return_codes.iter().all(granted) {
-                        let codes = ack.return_codes;
-                        return format!("broker refused `{}`: {codes:?}", topic::UP_FILTER);
+                    if let Some(code) = ack.return_codes.iter().find(|code| !granted(code)) {
+                        let text = ack.properties.as_ref().and_then(|p| p.reason_string.as_deref());
+                        return Program::Centre.refused(
+                            &format!("read `{}`", topic::UP_FILTER),
+                            code,
+                            text,
+                        );
                     }
                     *up_since = Some(self.clock.monotonic());
                     tracing::info!(url = %self.url, "connected to the broker");
@@ -234,13 +234,12 @@ impl Link {
                     PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {}
                     // Once: there is one for each ack.
                     reason if !std::mem::replace(&mut refusal_told, true) => {
-                        tracing::warn!(?reason, "broker does not let ingest write commit acks");
+                        let text = ack.properties.as_ref().and_then(|p| p.reason_string.as_deref());
+                        let reason = Program::Centre.refused("publish", &reason, text);
+                        tracing::warn!(%reason, "commit acks or live topics do not arrive");
                     }
                     _ => {}
                 },
-                Packet::Disconnect(packet) => {
-                    return format!("broker said goodbye: {:?}", packet.reason_code);
-                }
                 _ => {}
             }
         }

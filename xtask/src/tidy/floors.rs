@@ -46,7 +46,7 @@ const BANS: &[(&str, &[&str])] = &[
     ("gateway", &["modbus", "opcua", "simulator", "polars*", "lake*", "analytics", "energy"]),
     // The centre and the edge are two programs; each starts, and is replaced, without the other.
     ("nengliu", &["gateway", "keeper", "nengliu-gateway", "spool"]),
-    ("broker-link", &["model", "driver", "keeper", "spool", "mqtt5"]),
+    ("broker-link", &["driver", "keeper", "spool", "mqtt5"]),
     ("broker-guard", &["contract", "lake*", "ingest", "analytics"]),
     ("live", &["broker-guard", "lake*", "mqtt5", "rumqttc", "tokio"]),
     ("program", &["gateway", "lake*", "ingest", "analytics"]),
