@@ -100,7 +100,14 @@ fn read_one(mut table: Table, needs_id: bool, folder: &Path, problems: &mut Prob
     if let Some(url) = &url {
         settings.url.clone_from(&url.value);
         check_broker(&settings, url, ca_file.as_ref(), password.as_ref(), problems);
-        let is_open = BrokerUrl::read(&url.value).is_ok_and(|url| url.is_open_to_others());
+        let read = BrokerUrl::read(&url.value);
+        let is_plain = read.as_ref().is_ok_and(|url| !url.is_encrypted());
+        if let (Some(ca_file), true) = (&ca_file, is_plain) {
+            let message = "`uplink.ca_file`: has no effect, nothing is encrypted with this `url`";
+            let problem = ca_file.problem("GW-C038", message).warning();
+            problems.push(problem.help("use `mqtts://` or `wss://`, or leave `ca_file` out"));
+        }
+        let is_open = read.is_ok_and(|url| url.is_open_to_others());
         if settings.credentials.is_some() && is_open {
             let message = "`uplink.url`: the password travels readably over the network";
             let problem = url.problem("GW-C037", message).warning();
@@ -156,4 +163,31 @@ fn check_broker(
     };
     let because = std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
     problems.push(place.problem(code, format!("{error}{because}")).help(help));
+}
+
+#[cfg(test)]
+mod tests {
+    use config::SourceFile;
+
+    use super::*;
+
+    /// Who names an authority believes that the connection is encrypted.
+    #[test]
+    fn a_ca_file_for_a_plain_connection_is_a_warning() {
+        let check = |url: &str, warns: bool| {
+            let text = format!("[uplink]\nurl = \"{url}\"\nca_file = \"missing.pem\"\n");
+            let mut problems = Problems::default();
+            let mut root = Table::parse(&SourceFile::new("gateway.toml", text), &mut problems);
+            assert_eq!(read(&mut root, Path::new("/nowhere"), &mut problems).len(), 1);
+            let told = problems.to_string();
+            assert_eq!(told.contains("`uplink.ca_file`: has no effect"), warns, "{url}: {told}");
+            // Where it is used, it is read.
+            assert_eq!(told.contains("missing.pem"), !warns, "{url}: {told}");
+            assert_eq!(problems.is_fatal(), !warns, "{url}: {told}");
+        };
+        check("mqtt://10.1.2.3", true);
+        check("ws://127.0.0.1/mqtt", true);
+        check("mqtts://10.1.2.3", false);
+        check("wss://10.1.2.3", false);
+    }
 }

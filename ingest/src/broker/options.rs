@@ -56,6 +56,12 @@ impl Access {
                 "the password of the broker travels readably over the network; use `mqtts://` or `wss://`"
             );
         }
+        if broker.ca_file.is_some() && !url.is_encrypted() {
+            tracing::warn!(
+                url = %broker.url,
+                "`ca_file` of the broker has no effect, nothing is encrypted with this `url`; use `mqtts://` or `wss://`"
+            );
+        }
         let tls = url.is_encrypted().then(|| tls(broker.ca_file.as_deref())).transpose()?;
         let way = match WebSocket::new(&url, tls.clone(), packet_bytes_max() as usize) {
             Some(web_socket) => Way::WebSocket(web_socket),
