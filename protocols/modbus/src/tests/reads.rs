@@ -126,6 +126,35 @@ async fn a_hole_costs_its_own_point_whatever_the_exception() {
     }
 }
 
+/// Bits are read by other functions, and a device has more holes than one: also at the end of what is asked, and beside
+/// another. With it a limit on the length, refused with the same code.
+#[tokio::test]
+async fn each_hole_of_several_costs_its_own_point_in_each_area() {
+    const HOLES: [u16; 4] = [3, 4, 17, 39];
+    for (area, options) in [("coil", ""), ("discrete", ""), ("input", "type = \"u16\"")] {
+        let profile = words(options, area, 0..40);
+        for count_max in [40, 16] {
+            let refuses = move |_, asked: Asked| {
+                let covers = |hole: &u16| (asked.start..asked.start + asked.count).contains(hole);
+                let refused = asked.count > count_max || HOLES.iter().any(covers);
+                if refused { Act::Exception(4) } else { Act::Answer }
+            };
+            let (mut running, log) = run_one(&profile, refuses).await;
+            for _ in 0..2 {
+                let samples = running.next().await;
+                let bad = samples.iter().filter(|sample| sample.quality.is_bad());
+                let bad: Vec<u32> = bad.map(|sample| sample.point.0).collect();
+                assert_eq!((samples.len(), bad), (40, HOLES.map(u32::from).to_vec()), "{area}");
+            }
+            let before = log.lock().unwrap().len();
+            assert_eq!(good(&running.next().await), 36, "{area}");
+            let again = log.lock().unwrap().len() - before;
+            assert!(again <= 20, "{area}: {again} requests once the holes are known");
+            running.stop().await;
+        }
+    }
+}
+
 /// A limit on the length, said by "device failure".
 #[tokio::test]
 async fn a_limit_on_the_length_costs_no_point_whatever_the_exception() {

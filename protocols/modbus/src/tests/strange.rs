@@ -23,6 +23,8 @@ struct Strange {
     closes_after: Option<u32>,
     /// Closes it so much later than its last reply, and reads nothing in between.
     closes_late: Duration,
+    /// Resets a connection instead of closing it.
+    resets: bool,
     /// Closes a connection that is idle for so long.
     closes_idle: Option<Duration>,
     /// Throws away what comes within this time after a connection was opened.
@@ -136,6 +138,9 @@ impl Strange {
             replies += 1;
             if self.closes_after.is_some_and(|max| replies >= max) {
                 tokio::time::sleep(self.closes_late).await;
+                if self.resets {
+                    stream.set_zero_linger().unwrap();
+                }
                 return;
             }
         }
@@ -156,9 +161,13 @@ async fn read(device: Strange, port_keys: &str, device_keys: &str) -> (Running, 
 
 /// How many of the samples are good; each of those is right.
 fn good(samples: &[Sample]) -> usize {
+    good_of_unit(1, samples)
+}
+
+fn good_of_unit(unit: u8, samples: &[Sample]) -> usize {
     assert_eq!(samples.len(), REGISTERS.len());
     let right = |sample: &&Sample| {
-        let expected = register(1, 3, REGISTERS[sample.point.0 as usize]);
+        let expected = register(unit, 3, REGISTERS[sample.point.0 as usize]);
         let good = sample.quality.is_good();
         let value = Value::Decimal(i64::from(expected));
         assert!(!good || sample.value == Some(value), "a wrong value: {sample:?}");
@@ -207,6 +216,33 @@ async fn a_device_that_closes_after_two_replies_is_read_at_each_poll() {
     let (mut running, _) = read(device, "timeout = \"500ms\"", "unit = 1").await;
     comes_well(&mut running, 10).await;
     running.stop().await;
+}
+
+/// A converter has no transaction ids: its replies are told apart by a probe, which costs the only reply of a connection.
+#[tokio::test]
+async fn a_converter_that_closes_after_replies_is_read_at_each_poll() {
+    for replies in [1, 2, 3] {
+        let device = Strange { closes_after: Some(replies), rtu: true, ..Strange::default() };
+        let keys = "framing = \"rtu\"\ntimeout = \"500ms\"";
+        let (mut running, _) = read(device, keys, "unit = 1").await;
+        comes_well(&mut running, 10).await;
+        running.stop().await;
+    }
+}
+
+/// Small TCP stacks send RST, which may overtake the reply before it: what was not heard is asked again.
+#[tokio::test]
+async fn a_device_that_resets_the_connection_after_each_reply_is_read_at_each_poll() {
+    for rtu in [false, true] {
+        let closes_late = Duration::from_millis(10);
+        let device =
+            Strange { closes_after: Some(1), closes_late, resets: true, rtu, ..Strange::default() };
+        let framing = if rtu { "rtu" } else { "tcp" };
+        let keys = format!("framing = \"{framing}\"\ntimeout = \"500ms\"");
+        let (mut running, _) = read(device, &keys, "unit = 1").await;
+        comes_well(&mut running, 10).await;
+        running.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -261,6 +297,44 @@ async fn a_reply_with_the_devices_own_unit_is_refused_and_named() {
         let (mut running, _) = read(device, "timeout = \"500ms\"", &keys).await;
         comes_well(&mut running, 3).await;
         running.stop().await;
+    }
+}
+
+/// Whoever follows the advice reads the device, and each other unit id that is asked for is told apart from its own.
+#[tokio::test]
+async fn the_unit_that_a_refused_reply_names_is_the_one_to_set() {
+    for (own, asked) in [(0, 1), (1, 7), (255, 254)] {
+        let device = Strange { own_unit: Some(own), ..Strange::default() };
+        let unit = format!("unit = {asked}");
+        let (mut running, _) = read(device.clone(), "timeout = \"200ms\"", &unit).await;
+        assert!(running.next().await.iter().all(|sample| sample.quality.is_bad()));
+        let (_, fault) = running.heard.faults.lock().unwrap()[0].clone();
+        running.stop().await;
+        assert_eq!(fault.code, "GW-M106");
+        let (_, advice) = fault.message.split_once("set `").unwrap();
+        let (advice, _) = advice.split_once('`').unwrap();
+        assert_eq!(advice, format!("unit = {own}"));
+        let (mut running, _) = read(device, "timeout = \"500ms\"", advice).await;
+        let samples = running.next().await;
+        assert_eq!(good_of_unit(own, &samples), REGISTERS.len(), "{samples:?}");
+        running.stop().await;
+    }
+}
+
+/// Trial 12: unit ids that are reserved on a line are any other ids over TCP, also behind a converter.
+#[tokio::test]
+async fn a_device_of_each_unit_that_is_accepted_is_read() {
+    for (rtu, units) in [(false, &[0, 247, 248, 254, 255][..]), (true, &[247, 248, 254])] {
+        let framing = if rtu { "rtu" } else { "tcp" };
+        for unit in units {
+            let device = Strange { rtu, ..Strange::default() };
+            let keys = format!("framing = \"{framing}\"\ntimeout = \"500ms\"");
+            let (mut running, seen) = read(device, &keys, &format!("unit = {unit}")).await;
+            let samples = running.next().await;
+            assert_eq!(good_of_unit(*unit, &samples), REGISTERS.len(), "{framing} {unit}");
+            assert!(seen.asked.lock().unwrap().iter().all(|asked| asked.unit == *unit));
+            running.stop().await;
+        }
     }
 }
 
