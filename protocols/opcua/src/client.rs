@@ -14,8 +14,8 @@ use async_opcua::sync::RwLock;
 use async_opcua::types::{EndpointDescription, MessageSecurityMode, StatusCode};
 use driver::SilenceWatch;
 use futures::{Stream, StreamExt};
-use model::Timestamp;
 use model::host::Clock;
+use model::{Timestamp, error_chain};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -208,13 +208,10 @@ async fn check_server(
 async fn user_token(settings: &Settings) -> Result<IdentityToken, SessionError> {
     let Some(user) = settings.user.clone() else { return Ok(IdentityToken::Anonymous) };
     blocking(settings, move || {
-        let text = config::read_text(&user.password_file, config::TEXT_BYTES_MAX);
-        let password = text.map_err(|error| SessionError::File {
-            file: user.password_file.clone(),
-            reason: error.to_string(),
-        })?;
-        let password = Password::new(password.trim_end_matches(['\r', '\n']));
-        Ok(IdentityToken::UserName(user.name, password))
+        // It was checked at the start, but may have been replaced since.
+        let password = config::read_secret(&user.password_file)
+            .map_err(|error| SessionError::Password { reason: error_chain(&error) })?;
+        Ok(IdentityToken::UserName(user.name, Password::new(password.expose())))
     })
     .await
 }

@@ -47,6 +47,8 @@ pub(crate) enum SessionError {
     UserRefused { url: String, status: StatusCode, ours: String, offered: String },
     #[error("`{}` cannot be read: {reason}", file.display())]
     File { file: PathBuf, reason: String },
+    #[error("{reason}")]
+    Password { reason: String },
     #[error("the connection to `{url}` was lost: {status}")]
     Lost { url: String, status: StatusCode },
     #[error("`{url}` sent nothing for {seconds} s; the session is built again")]
@@ -79,7 +81,7 @@ impl SessionError {
             Self::Lost { .. } => "GW-O106",
             Self::Watchdog { .. } => "GW-O107",
             Self::OwnCertificate { .. } => "GW-O108",
-            Self::File { .. } => "GW-O109",
+            Self::File { .. } | Self::Password { .. } => "GW-O109",
             Self::SubscriptionEnded { .. } | Self::Refused { .. } => "GW-O110",
             Self::Chunk { .. } => "GW-O111",
             Self::Unreadable { .. } => "GW-O112",

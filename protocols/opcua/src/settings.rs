@@ -4,7 +4,7 @@
 //! url = "opc.tcp://192.168.0.10:4840/"
 //! security = "sign-and-encrypt"          # Basic256Sha256; or "none"
 //! user = "reader"
-//! password_file = "plc-password"
+//! password_file = "plc-password"         # mode 0600
 //! certificate_folder = "opcua-certificates"
 //! server_fingerprint = "sha256:…"        # or server_certificate = "plc.der", or a file in <folder>/trusted
 //! publish_interval = "1s"
@@ -31,7 +31,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_opcua::core::comms::url::{hostname_from_url, is_opc_ua_binary_url};
-use config::{Problems, Spanned, Table};
+use config::{Problems, Spanned, Table, without_credentials};
+use model::error_chain;
 
 /// Most values that are asked for at once: more make answers that exceed the message limits of clients and servers.
 pub(crate) const HISTORY_PAGE_MAX: u32 = 1_000;
@@ -137,10 +138,19 @@ impl Settings {
 }
 
 fn server(url: Spanned<String>, problems: &mut Problems) -> Option<String> {
+    let shown = without_credentials(&url.value);
+    // A password may have any character in it, so an `@` anywhere is taken for the end of one.
+    if url.value.contains('@') {
+        let message = format!("`url`: expected no name and no password in it, found `{shown}`");
+        problems.push(url.problem(CODE, message).help(
+            "write the name as `user`, and put the password into a file of its own that `password_file` names",
+        ));
+        return None;
+    }
     if is_opc_ua_binary_url(&url.value) && hostname_from_url(&url.value).is_ok() {
         return Some(url.value);
     }
-    let message = format!("`url`: expected `opc.tcp://host:4840/…`, found `{}`", url.value);
+    let message = format!("`url`: expected `opc.tcp://host:4840/…`, found `{shown}`");
     problems.push(url.problem(CODE, message).help("only the binary protocol opc.tcp is spoken"));
     None
 }
@@ -257,6 +267,10 @@ fn user(
         (Some(name), Some(file)) => {
             let password_file = base.join(&file.value);
             exists(&file, &password_file, problems)?;
+            if let Err(error) = config::read_secret(&password_file) {
+                problems.push(file.problem(CODE, error_chain(&error)));
+                return None;
+            }
             let user = User { name: name.value.clone(), password_file };
             Some((name, user))
         }

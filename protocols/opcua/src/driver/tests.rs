@@ -1,5 +1,7 @@
 //! What a technician may write, and what is said about it.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use config::SourceFile;
@@ -155,11 +157,79 @@ fn says_what_is_wrong_with_a_point() {
     );
 }
 
+fn write_for_owner(file: &Path, text: &str, mode: u32) {
+    std::fs::write(file, text).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// As at a broker: the password stood in `check`, the log and the status, and no server was told of it.
+#[test]
+fn a_name_or_password_in_the_url_is_refused_with_advice_and_shown_nowhere() {
+    for url in [
+        "opc.tcp://joe:hunter2@127.0.0.1:4840/",
+        "opc.tcp://hunter2@10.0.0.7/plc",
+        "opc.tcp://joe:hunter2/x@10.0.0.7:4840",
+        "http://joe:hunter2@10.0.0.7",
+        "joe:hunter2@10.0.0.7",
+    ] {
+        let (plan, problems) = planned(&format!("url = \"{url}\""), "", GOOD_POINT);
+        assert!(plan.is_none(), "{url}");
+        assert!(problems.contains("expected no name and no password in it"), "{problems}");
+        assert!(problems.contains("`user`") && problems.contains("`password_file`"), "{problems}");
+        assert!(!problems.contains("hunter2"), "{problems}");
+    }
+    let (_, problems) = planned("url = \"http://h/?token=hunter2\"", "", GOOD_POINT);
+    assert!(problems.contains("expected `opc.tcp://host:4840/…`"), "{problems}");
+    assert!(!problems.contains("hunter2"), "{problems}");
+}
+
+#[test]
+fn a_password_file_that_others_can_read_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    let keys = format!("{GOOD_PORT}\nuser = \"reader\"\npassword_file = \"{}\"", file.display());
+    let check = |text: &str, mode: u32, expected: &str| {
+        write_for_owner(&file, text, mode);
+        let (plan, problems) = planned(&keys, "", GOOD_POINT);
+        assert_eq!(plan.is_some(), expected.is_empty(), "{mode:o}: {problems}");
+        assert!(problems.contains(expected), "{mode:o}: {problems}");
+    };
+    check("secret\n", 0o600, "");
+    check("secret\n", 0o400, "");
+    for mode in [0o604, 0o640, 0o644] {
+        check("secret\n", mode, "can be read by others");
+    }
+    check("\n", 0o600, "expected the password on its first line");
+}
+
+/// Trial 14 at a server: power each second, counters each minute.
+#[test]
+fn points_of_two_intervals_are_two_groups_and_are_sampled_as_often() {
+    let two = |settings: &str, device: &str| {
+        let mut spec = port(settings, device, GOOD_POINT);
+        let mut slow = spec.devices[0].points[0].clone();
+        (slow.index, slow.poll) = (PointIndex(1), Duration::from_mins(1));
+        spec.devices[0].points.push(slow);
+        spec
+    };
+    let (fast, slow) = (Duration::from_secs(5), Duration::from_mins(1));
+    let planned = plan(two(GOOD_PORT, ""), &mut Problems::default()).unwrap();
+    let polls: Vec<Duration> = planned.groups.iter().map(|group| group.poll).collect();
+    let points: Vec<_> = planned.points.iter().map(|point| (point.group, point.sampling)).collect();
+    assert_eq!((polls, points), (vec![fast, slow], vec![(0, fast), (1, slow)]));
+    let read = OpcUa.plan(two(GOOD_PORT, "subscribe = false"), &mut Problems::default()).unwrap();
+    assert!(read.summary[0].contains("read every 5s, 60s, points 2"), "{:?}", read.summary);
+    // What the port says of sampling holds for all of them.
+    let stated = format!("{GOOD_PORT}\nsampling_interval = \"250ms\"");
+    let planned = plan(two(&stated, ""), &mut Problems::default()).unwrap();
+    assert!(planned.points.iter().all(|point| point.sampling == Duration::from_millis(250)));
+}
+
 #[test]
 fn a_password_never_crosses_the_network_unprotected() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
-    std::fs::write(&file, "secret").unwrap();
+    write_for_owner(&file, "secret", 0o600);
     let user =
         format!("user = \"reader\"\npassword_file = \"{}\"\nsecurity = \"none\"", file.display());
     let (plan, problems) = planned(&format!("{GOOD_PORT}\n{user}"), "", GOOD_POINT);

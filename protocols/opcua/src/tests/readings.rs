@@ -95,6 +95,20 @@ async fn each_quarter_of_an_hour_has_a_reading_of_a_register_that_stands_still()
     assert!(all >= i64::try_from(quarters - 2).unwrap() * 15, "{all} minutes");
 }
 
+/// Trial 14 at a server that is read: power each tenth of a second, a counter each hour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polled_points_of_two_intervals_are_read_at_two_intervals() {
+    let step = |value: f64| json!({ "type": "Double", "value": value });
+    let node = |id: &str| json!({ "id": id, "interval_ms": 100, "steps": [step(1.0), step(2.0)] });
+    let plant = json!({ "nodes": [node("power"), node("energy")] });
+    let Some(peer) = Peer::start(&plant.to_string()).await else { return };
+    let slow = point("energy", "type = \"float\"\npoll = \"1h\"");
+    let rig = Rig::start(&peer.url(), "", "subscribe = false", &[float("power"), slow].concat());
+    rig.until("values of the fast one", |rig| rig.samples("power").len() >= 10).await;
+    let samples = rig.samples("energy");
+    assert!(samples.len() == 1 && is_good(&samples[0]), "{samples:?}");
+}
+
 /// Trial 09: every second value was `BadTypeMismatch`. With it: strings, states, times, arrays, and statuses of OPC DA.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_are_taken_in_each_shape_that_servers_give_them() {

@@ -1,6 +1,7 @@
 //! Servers that answer short, let nobody in, or fall silent.
 
 use std::collections::HashSet;
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
@@ -32,7 +33,7 @@ async fn a_short_answer_costs_only_the_points_that_it_leaves_out_and_they_are_as
 async fn a_refused_login_says_what_the_server_wants() {
     let node = json!({ "id": "a", "steps": [{ "type": "Double", "value": 1.0 }] });
     let plant = json!({ "nodes": [node], "user": "reader", "password": "secret" });
-    let Some(peer) = Peer::start(&plant.to_string()).await else { return };
+    let Some(mut peer) = Peer::start(&plant.to_string()).await else { return };
     let points = point("a", "type = \"float\"");
     let rig = Rig::start(&peer.url(), "", "", &points);
     rig.until("the refusal", |rig| !rig.faults().is_empty()).await;
@@ -47,6 +48,7 @@ async fn a_refused_login_says_what_the_server_wants() {
     let with = |password: &str| {
         let file = folder.path().join(password);
         std::fs::write(&file, password).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         let keys = format!("user = \"reader\"\npassword_file = \"{}\"", file.display());
         Rig::start(&peer.url(), &keys, "", &points)
     };
@@ -58,6 +60,14 @@ async fn a_refused_login_says_what_the_server_wants() {
     drop(rig);
     let rig = with("secret");
     rig.until("a value", |rig| rig.samples("a").iter().any(|s| s.quality.is_good())).await;
+    // Its file is opened to others while it runs: the next login is refused here, and says why.
+    let file = folder.path().join("secret");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    peer.kill().await;
+    peer.start_again().await;
+    rig.until("the file", |rig| rig.faults().iter().any(|fault| fault.code == "GW-O109")).await;
+    let named = |fault: &driver::Fault| fault.message.contains("can be read by others");
+    assert!(rig.faults().iter().any(named), "{:?}", rig.faults());
 }
 
 /// Connected, and yet nothing comes: the server answers each request and publishes nothing more.

@@ -109,7 +109,7 @@ impl Rig {
             .map(|(point, index)| PointSpec {
                 index: PointIndex(index),
                 profile: point.clone(),
-                poll: Duration::from_millis(100),
+                poll: point.poll.unwrap_or(Duration::from_millis(100)),
                 history: history.then_some(HistoryFrom::All),
             })
             .collect();
