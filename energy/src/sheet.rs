@@ -1,13 +1,15 @@
 //! Collects the figures of a table with their explanations: names, sums, quotients. Must never know which table it is.
 
+use std::collections::BTreeMap;
+
 use model::CommitNumber;
 
 use crate::coefficient::{Basis, Resolved, Rule};
 use crate::figure::{Explanation, Explanations, Figure, FigureValue};
-use crate::index::{Class, Coverage};
+use crate::index::{Class, Coverage, NotUsed};
 use crate::number::{Number, Ratio};
 use crate::period::Period;
-use crate::source::Quantity;
+use crate::source::{MeterPart, Quantity};
 
 /// The unit of coal equivalent in all tables.
 pub(crate) const TCE: &str = "tce";
@@ -52,6 +54,17 @@ fn shortfall(complete: bool, coverage: Option<Coverage>) -> Option<String> {
     })
 }
 
+/// What was read by meters and not used for its quality, together by quality.
+fn put_aside(meters: &[MeterPart]) -> impl Iterator<Item = NotUsed> {
+    let mut by_quality = BTreeMap::<&str, u64>::new();
+    for one in meters.iter().flat_map(|meter| &meter.not_used) {
+        *by_quality.entry(&one.quality).or_default() += one.readings;
+    }
+    by_quality
+        .into_iter()
+        .map(|(quality, readings)| NotUsed { quality: quality.to_owned(), readings })
+}
+
 impl Sheet {
     pub(crate) fn new(period: Period, commit: Option<CommitNumber>) -> Self {
         Self { period, commit, explanations: Explanations::new() }
@@ -91,7 +104,9 @@ impl Sheet {
     /// A quantity straight from meters and facts.
     pub(crate) fn quantity(&mut self, name: String, unit: &str, quantity: Quantity) -> Figure {
         let note = match (&quantity.value, quantity.missing.as_slice()) {
-            (Some(_), _) => shortfall(quantity.complete, Some(quantity.coverage)),
+            (Some(_), _) => shortfall(quantity.complete, Some(quantity.coverage)).map(|text| {
+                put_aside(&quantity.meters).fold(text, |text, one| format!("{text}; {one}"))
+            }),
             (None, []) => Some("nothing is known for this period".to_owned()),
             (None, missing) => Some(format!("unknown: {}", missing.join("; "))),
         };

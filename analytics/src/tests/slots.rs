@@ -133,3 +133,28 @@ fn readings_that_are_not_used_are_counted_by_quality() {
     let note = super::figure(&store, &plant(PLANT), "2018-01-01").note.unwrap();
     assert!(note.contains("96 readings are BadTimeout and were not used"), "{note}");
 }
+
+/// A relative of trial 17: from noon on the server calls its values Uncertain. Nothing but the share told of it.
+#[test]
+fn readings_that_are_put_aside_for_a_part_of_a_period_are_named_with_its_figure() {
+    let quality = Quality(0x4095_0000);
+    let check = |good_again: i64, value: &str, complete: bool| {
+        let mut store = MemoryStore::default();
+        let samples = (-60..=1_500).map(|at| {
+            let time = Timestamp(YEAR_START.0 + at * MINUTE);
+            let of = if (720..good_again).contains(&at) { quality } else { Quality::GOOD };
+            Sample::new(PointIndex(0), time, time, of, Value::Decimal((at + 60) * 10))
+        });
+        commit(&mut store, 1, &Arc::new(dictionary()), samples.collect());
+        let found = figure(&store, &plant(PLANT), "2018-01-01");
+        assert_eq!(found.exact().map(ToString::to_string).as_deref(), Some(value), "{found:?}");
+        assert_eq!(found.complete, complete, "{found:?}");
+        let told =
+            format!("{} readings are {quality} and were not used", good_again.min(1_440) - 720);
+        assert!(found.note.as_ref().is_some_and(|note| note.ends_with(&told)), "{found:?}");
+    };
+    // Known as a sum, since the register was read again.
+    check(1_430, "144", true);
+    // What was read until noon, and no more.
+    check(i64::MAX, "71.9", false);
+}
