@@ -269,7 +269,6 @@ fn user(
             exists(&file, &password_file, problems)?;
             if let Err(error) = config::read_secret(&password_file) {
                 problems.push(file.problem(CODE, error_chain(&error)));
-                return None;
             }
             let user = User { name: name.value.clone(), password_file };
             Some((name, user))

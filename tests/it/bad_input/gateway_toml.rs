@@ -1,6 +1,7 @@
 //! Wrong `gateway.toml` files. Must never open a port.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use config::Problems;
@@ -192,7 +193,12 @@ const PROTOCOLS: &[Spoiled] = &[
     (
         "a password over a network without security",
         "url = \"opc.tcp://127.0.0.1:4840/\"",
-        "url = \"opc.tcp://10.0.0.7/\"\nuser = \"li\"\npassword_file = \"Cargo.toml\"",
+        "url = \"opc.tcp://10.0.0.7/\"\nuser = \"li\"\npassword_file = \"FOLDER/password\"",
+    ),
+    (
+        "a password in the address of a server",
+        "opc.tcp://127.0.0.1:4840/",
+        "opc.tcp://li:hunter2@127.0.0.1:4840/",
     ),
     (
         "an OPC UA user without a password",
@@ -222,10 +228,11 @@ const PROTOCOLS: &[Spoiled] = &[
     ),
 ];
 
-/// The problems of a file, as `nengliu-gateway check` finds them.
+/// The problems of a file, as `nengliu-gateway check` finds them; `FOLDER` in it is that of the file.
 fn check(text: &str, folder: &Path) -> Problems {
     let mut problems = Problems::default();
-    let settings = Settings::read(text, "gateway.toml", folder, &mut problems);
+    let text = text.replace("FOLDER", folder.to_str().unwrap());
+    let settings = Settings::read(&text, "gateway.toml", folder, &mut problems);
     let plan = gateway::plan(settings, &protocols(), &mut problems);
     assert_eq!(plan.is_none(), problems.is_fatal(), "{problems}");
     relative(&problems, folder)
@@ -235,6 +242,9 @@ fn tell(table: &'static str, ways: &[Spoiled]) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("profiles/acme")).unwrap();
     fs::write(folder.path().join("profiles/acme/press.toml"), PRESS).unwrap();
+    let password = folder.path().join("password");
+    fs::write(&password, "secret\n").unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let mut told = Told::new(table);
     told.spoil(GOOD, ways, |text| check(text, folder.path()));
     told.finish();
