@@ -182,7 +182,6 @@ fn a_value_does_not_stay_good_when_its_gateway_is_gone() {
     assert_eq!(values(&mut live, SECOND * 3 + presence::SILENCE_MAX), [stale]);
 }
 
-/// A relative of int-04: one device of a gateway that is there says nothing more.
 /// Admission and acks wait while the points are looked at: so it is a share of the devices at a time.
 #[test]
 fn all_devices_are_looked_at_within_two_seconds_and_few_at_once() {
@@ -230,6 +229,7 @@ fn only_the_points_of_the_gateway_that_goes_are_stale_at_once() {
     assert_eq!(topics, ["v1/acme/nb-1/_/_/g2/$state", "v1/acme/nb-1/_/_/m2/v/e_import"]);
 }
 
+/// A relative of int-04: one device of a gateway that is there says nothing more.
 #[test]
 fn a_point_that_misses_its_interval_is_stale_by_age() {
     let mut polled = dictionary();

@@ -1,6 +1,7 @@
 //! A lake seen by the readers that people have: the Python packages `deltalake` and `duckdb`, with a filter on every column
 //! that people ask for. Never uses our own reader for an expected value.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,8 +11,9 @@ use model::{
     Batch, Dictionary, GatewayId, LogId, PointId, PointIndex, PointInfo, PointKind, Quality,
     Sample, SampleFlags, Sequence, Text, Timestamp, Unit, Value, ValueType,
 };
-use serde_json::json;
-use tests::peers::lake as readers;
+use serde_json::{Value as Json, json};
+use tests::ours::centre::Centre;
+use tests::peers::{free_tcp_port, lake as readers};
 
 /// The first source time, 2026-01-01.
 const START: i64 = 1_767_225_600_000_000;
@@ -125,4 +127,41 @@ async fn every_filter_finds_its_rows_in_deltalake_and_duckdb() {
         assert_eq!(found, &json!([expected, expected, expected]), "{column} {operator} {value}");
     }
     assert_eq!(report["glob"], json!([COMMITS * 5, COMMITS * 5]));
+}
+
+/// What the newest description of a table says of a property.
+fn property(lake: &Path, key: &str) -> Option<String> {
+    let entries = fs::read_dir(lake.join("_delta_log")).unwrap();
+    let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    entries.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+    entries.sort();
+    let described = |path| {
+        let text = fs::read_to_string(path).unwrap();
+        let actions = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        let mut stated = actions.map(|action| action["metaData"]["configuration"][key].clone());
+        stated.find_map(|stated| stated.as_str().map(str::to_owned))
+    };
+    entries.iter().rev().find_map(described)
+}
+
+/// Trial int-07: nothing in `nengliu.toml` made the time longer.
+#[test]
+fn how_long_replaced_files_stay_is_a_setting_that_the_table_tells_its_readers() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = format!("tcp_port = {}", free_tcp_port().unwrap());
+    let mut centre = Centre::start(folder.path(), &broker).unwrap();
+    let stated = |expected: &str| {
+        for key in ["delta.deletedFileRetentionDuration", "delta.logRetentionDuration"] {
+            let found = property(&folder.path().join("lake"), key);
+            assert_eq!(found.as_deref(), Some(expected), "{key}");
+        }
+    };
+    stated("interval 86400 seconds");
+    centre.terminate().unwrap();
+    let settings = fs::read_to_string(centre.settings_file()).unwrap();
+    let settings = settings.replacen("[lake]\n", "[lake]\nkeep = \"7d\"\n", 1);
+    fs::write(centre.settings_file(), settings).unwrap();
+    centre.start_again().unwrap();
+    stated("interval 604800 seconds");
+    centre.terminate().unwrap();
 }

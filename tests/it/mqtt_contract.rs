@@ -169,7 +169,7 @@ fn a_broker_that_keeps_no_retained_messages_is_no_reason_to_reconnect() {
     let url = format!("url = \"{}\"", broker.url());
     let centre = Centre::start(folder.path(), &url).unwrap();
     let live = broker.subscribe("live", "v1/#").unwrap();
-    let (_server, _gateway) = meter(folder.path(), &url);
+    let (_server, gateway) = meter(folder.path(), &url);
     wait_until("live values without retain", SOON, || Ok(live.output()?.contains(LIVE_TOPIC)))
         .unwrap();
     wait_until("rows", SOON, || {
@@ -179,4 +179,8 @@ fn a_broker_that_keeps_no_retained_messages_is_no_reason_to_reconnect() {
     let log = centre.log().unwrap();
     assert_eq!(log.matches("connected to the broker").count(), 1, "{log}");
     assert!(log.contains("keeps no retained messages"), "{log}");
+    // The gateway's state and its last will are retained elsewhere.
+    let log = gateway.log().unwrap();
+    assert_eq!(log.matches("uplink connected").count(), 1, "{log}");
+    assert!(!log.contains("uplink not connected"), "{log}");
 }

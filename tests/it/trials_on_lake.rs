@@ -48,15 +48,18 @@ fn lost(minute: i64, thousandths: i64) -> i64 {
     1_000_000 + minute * 1_000 / 60 - if minute >= cut { thousandths } else { 0 }
 }
 
-const REGISTERS: [Register; 9] = [
+const REGISTERS: [Register; 11] = [
     wrapping("wrap_72k", |i| i * 800 % 65_536),
     wrapping("wrap_63k", |i| i * 700 % 65_536),
     wrapping("wrap_20k", |i| i * 222 % 65_536),
     wrapping("wrap_4k", |i| i * 50 % 65_536),
+    // A home meter that counts in 23 bits: it goes through its modulus five times in a slot.
+    Register { modulus: Some("8388608"), ..register("wrap_home", 10, |i| i * 500_000 % 8_388_608) },
     register("batch", 10, |i| i % 45),
     Register { exponent: -3, ..register("lost_03", 60, |i| lost(i, 300)) },
     Register { exponent: -3, ..register("lost_04", 60, |i| lost(i, 400)) },
     Register { exponent: -3, ..register("lost_06", 60, |i| lost(i, 600)) },
+    Register { exponent: -3, ..register("lost_2", 60, |i| lost(i, 2_000)) },
     Register { quality: UNCERTAIN_SUB_NORMAL, ..register("uncertain", 30, |i| i) },
 ];
 
@@ -148,10 +151,11 @@ fn trials_02_03_and_17_have_their_right_figures_on_a_lake_that_was_merged() {
     check("wrap_63k", "", Some("6048000"), true);
     check("wrap_20k", "", Some("1918080"), true);
     check("wrap_4k", "", Some("432000"), true);
+    check("wrap_home", "", Some("4320000000"), true);
     // Without a modulus nobody knows what was between 44 and 0; what rose is known.
     check("batch", "", Some("8448"), false);
     // The fall is an open gap: the register climbs on from there and does not return.
-    for lost in ["lost_03", "lost_04", "lost_06"] {
+    for lost in ["lost_03", "lost_04", "lost_06", "lost_2"] {
         check(lost, "", Some("23.983"), false);
     }
 

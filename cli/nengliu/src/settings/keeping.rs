@@ -62,7 +62,31 @@ fn group_id(name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use config::SourceFile;
+
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_the_settings_say() {
+        let check = |text: &str, expected: Result<Keep, &str>| {
+            let mut problems = Problems::default();
+            let mut table = Table::parse(&SourceFile::new("nengliu.toml", text), &mut problems);
+            let found = read(&mut table, &mut problems).keep;
+            match expected {
+                Ok(expected) => {
+                    assert_eq!((found, problems.to_string()), (expected, String::new()));
+                }
+                Err(expected) => assert!(problems.to_string().contains(expected), "{problems}"),
+            }
+        };
+        let day = Duration::from_hours(24);
+        check("", Ok(Keep { age: day, bytes: 20 << 30 }));
+        check("keep = \"7d\"", Ok(Keep { age: 7 * day, bytes: 20 << 30 }));
+        check("keep_size = \"1 GiB\"", Ok(Keep { age: day, bytes: 1 << 30 }));
+        check("keep = \"1min\"\nkeep_size = \"0 B\"", Ok(Keep { age: day / 1_440, bytes: 0 }));
+        check("keep = \"59s\"", Err("`keep`"));
+        check("keep = \"367d\"", Err("`keep`"));
+    }
 
     #[test]
     fn a_group_is_known_by_its_name() {
