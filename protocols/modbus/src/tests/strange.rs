@@ -18,6 +18,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// A device with a way of its own.
 #[derive(Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "ways that devices have in any combination")]
 struct Strange {
     /// Closes a connection after so many replies.
     closes_after: Option<u32>,
