@@ -68,7 +68,7 @@ fn through_polars(lake: &Path, ids: &[String]) -> Option<Value> {
     let snapshot = Snapshot::open(lake).expect("a snapshot");
     let files = snapshot.live_files(&Selection::default());
     let wanted = json!({
-        "files": files.iter().map(|file| file.path()).collect::<Vec<_>>(),
+        "files": files.iter().map(lake::LiveFile::path).collect::<Vec<_>>(),
         "columns": COLUMNS,
         "points": ids,
         "order": [column::POINT, column::TS, column::GENERATION],
