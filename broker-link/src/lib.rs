@@ -22,6 +22,7 @@ mod relay;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,19 +36,20 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use error::{LinkError, Step, WEB_SOCKET_ADVICE};
 pub use reasons::{Program, fault_of, is_too_large};
+pub use way::Way;
 
 /// Longest wait for the reason of a connection that the client has just given up: a deadline that comes at the same time
 /// as the client's own, and [`relay::CLOSE_WAIT`].
 const REASON_WAIT: Duration = Duration::from_secs(1);
-/// PUBLISH packets at QoS 1 that a client over this link takes without having acknowledged one: its Receive Maximum (MQTT 5,
-/// 3.1.2.11.3), which it must say in CONNECT. A broker may put several packets into one message (6.0), and EMQX puts all
+/// PUBLISH packets at QoS 1 that a client over a WebSocket takes without having acknowledged one: its Receive Maximum (MQTT 5,
+/// 3.1.2.11.3), said in CONNECT. A broker may put several packets into one message (6.0), and EMQX puts all
 /// that it has to send into one unless told otherwise, so that after a pause a message is as long as this allows. 20 is
 /// what Mosquitto leaves unacknowledged anyway: with it nothing is slower.
-pub const RECEIVE_MAXIMUM: u16 = 20;
+const RECEIVE_MAXIMUM: u16 = 20;
 
 /// Where a broker listens for MQTT over WebSocket, and what may come from there.
 #[derive(Clone)]
-pub struct WebSocket {
+pub(crate) struct WebSocket {
     url: String,
     host: String,
     tcp_port: u16,
@@ -67,8 +69,7 @@ impl WebSocket {
     /// `tls` is needed for `wss://`. `packet_bytes_max` is the longest packet of MQTT that the client accepts; a message
     /// of the WebSocket may have as many bytes as [`RECEIVE_MAXIMUM`] of them. What that does not count, answers and
     /// messages at QoS 0, is short here and has its room in what the others leave.
-    #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         url: &BrokerUrl,
         tls: Option<Arc<ClientConfig>>,
         packet_bytes_max: usize,
@@ -86,7 +87,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// Where there is no room for a socket of our own.
-    pub fn bridge(&self) -> Result<Bridge, LinkError> {
+    pub(crate) fn bridge(&self) -> Result<Bridge, LinkError> {
         let socket = socket::PrivateSocket::new()?;
         let path = socket.path().to_owned();
         let task = tokio::spawn(relay::run(self.clone(), socket));
@@ -103,14 +104,13 @@ pub struct Bridge {
 
 impl Bridge {
     /// The Unix socket that the client connects to, once.
-    #[must_use]
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// Why the connection ended, where that was not the client's doing. Waits at most a second; for a client that has left
     /// its end, hardly at all.
-    pub async fn reason(&mut self) -> Option<LinkError> {
+    pub(crate) async fn reason(&mut self) -> Option<LinkError> {
         let task = self.task.take()?;
         tokio::time::timeout(REASON_WAIT, task).await.ok()?.ok()?
     }

@@ -12,15 +12,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_link::{Bridge, LinkError, Program, WebSocket};
+use broker_link::{Bridge, Program, Way};
 use config::{BrokerUrl, BrokerUrlFault, Secret, without_credentials};
 use driver::Backoff;
 use model::wire::{MESSAGE_BYTES_MAX, PART_MESSAGE_BYTES_MIN};
 use model::{Ack, GatewayId, topic};
+use rumqttc::Outgoing as Sent;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, PubAckReason, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
-use rumqttc::{Outgoing as Sent, TlsConfiguration, Transport as Wire};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -84,20 +84,11 @@ pub enum MqttError {
 /// The broker and how to reach it, checked.
 #[derive(Clone)]
 pub struct Broker {
-    access: Access,
+    way: Way,
     /// User and password.
     credentials: Option<(String, Secret)>,
     gateway: GatewayId,
     backoff_max: Duration,
-}
-
-/// The way to a broker.
-#[derive(Clone)]
-enum Access {
-    /// The client opens the connection.
-    Direct { host: String, tcp_port: u16, wire: Wire },
-    /// [`broker_link`] does.
-    WebSocket(WebSocket),
 }
 
 /// What is known of the connections so far.
@@ -114,39 +105,16 @@ impl Broker {
         let wrong_url = |fault| MqttError::Url { url: settings.url.clone(), fault };
         let url = BrokerUrl::read(&settings.url).map_err(wrong_url)?;
         let tls = url.is_encrypted().then(|| tls(settings.ca_file.as_deref())).transpose()?;
-        let access = match WebSocket::new(&url, tls.clone(), INCOMING_BYTES_MAX as usize) {
-            Some(web_socket) => Access::WebSocket(web_socket),
-            None => Access::Direct {
-                host: url.host().to_owned(),
-                tcp_port: url.tcp_port(),
-                wire: tls
-                    .map_or(Wire::Tcp, |tls| Wire::tls_with_config(TlsConfiguration::Rustls(tls))),
-            },
-        };
+        let way = Way::new(&url, tls, INCOMING_BYTES_MAX as usize);
         let credentials = match &settings.credentials {
             Some((user, file)) => Some((user.clone(), config::read_secret(file)?)),
             None => None,
         };
         let (gateway, backoff_max) = (gateway.clone(), settings.backoff_max);
-        Ok(Self { access, credentials, gateway, backoff_max })
+        Ok(Self { way, credentials, gateway, backoff_max })
     }
 
-    /// What the client needs for one connection, and the bridge that it goes over.
-    fn next_connection(&self) -> Result<(MqttOptions, Option<Bridge>), LinkError> {
-        Ok(match &self.access {
-            Access::Direct { host, tcp_port, wire } => {
-                (self.options(host, *tcp_port, wire.clone()), None)
-            }
-            Access::WebSocket(web_socket) => {
-                let bridge = web_socket.bridge()?;
-                let mut options = self.options(bridge.path(), 0, Wire::Unix);
-                options.set_receive_maximum(Some(broker_link::RECEIVE_MAXIMUM));
-                (options, Some(bridge))
-            }
-        })
-    }
-
-    fn options(&self, host: &str, tcp_port: u16, wire: Wire) -> MqttOptions {
+    fn options(&self, host: &str, tcp_port: u16) -> MqttOptions {
         let mut options = MqttOptions::new(self.gateway.as_str(), host, tcp_port);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_connection_timeout(CONNECT_TIMEOUT_S);
@@ -164,7 +132,6 @@ impl Broker {
         if let Some((user, password)) = &self.credentials {
             options.set_credentials(user, password.expose());
         }
-        options.set_transport(wire);
         options
     }
 
@@ -178,21 +145,23 @@ impl Broker {
         };
         while !stop.is_cancelled() {
             let (began, committed) = (clock.monotonic(), *progress.borrow());
-            let ended = match self.next_connection() {
-                Ok((options, mut bridge)) => {
-                    let (client, mut eventloop) = AsyncClient::new(options, REQUESTS_QUEUED_MAX);
-                    let link = (&client, &mut eventloop, bridge.as_mut());
-                    // Whoever waits to publish on it hears at once that it is gone: it is dropped here.
-                    tokio::select! {
-                        reason = self.serve(link, &connection, &acks, &mut known) => reason,
-                        () = stop.cancelled() => {
-                            self.say_goodbye(&client, &mut eventloop).await;
-                            return;
+            let ended =
+                match self.way.next_connection(|host, tcp_port| self.options(host, tcp_port)) {
+                    Ok((options, mut bridge)) => {
+                        let (client, mut eventloop) =
+                            AsyncClient::new(options, REQUESTS_QUEUED_MAX);
+                        let link = (&client, &mut eventloop, bridge.as_mut());
+                        // Whoever waits to publish on it hears at once that it is gone: it is dropped here.
+                        tokio::select! {
+                            reason = self.serve(link, &connection, &acks, &mut known) => reason,
+                            () = stop.cancelled() => {
+                                self.say_goodbye(&client, &mut eventloop).await;
+                                return;
+                            }
                         }
                     }
-                }
-                Err(e) => e.to_string(),
-            };
+                    Err(e) => e.to_string(),
+                };
             tracing::debug!(reason = ended, "broker connection ended");
             connection.send_replace(Connection { outgoing: None, reason: Some(ended) });
             if *progress.borrow() != committed

@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_link::{Bridge, LinkError, WebSocket};
+use broker_link::{Bridge, LinkError, Way};
 use config::{BrokerUrl, Secret};
 use model::host::Entropy;
 use model::wire;
 use rumqttc::v5::MqttOptions;
-use rumqttc::{TlsConfiguration, Transport};
 
 use crate::error::IngestError;
 use crate::settings::UrlBroker;
@@ -29,13 +28,6 @@ pub(super) struct Access {
     name: String,
     /// User and password.
     credentials: Option<(String, Secret)>,
-}
-
-enum Way {
-    /// The client opens the connection.
-    Direct { host: String, tcp_port: u16, transport: Transport },
-    /// [`broker_link`] does.
-    WebSocket(WebSocket),
 }
 
 impl Access {
@@ -63,35 +55,16 @@ impl Access {
             );
         }
         let tls = url.is_encrypted().then(|| tls(broker.ca_file.as_deref())).transpose()?;
-        let way = match WebSocket::new(&url, tls.clone(), packet_bytes_max() as usize) {
-            Some(web_socket) => Way::WebSocket(web_socket),
-            None => Way::Direct {
-                host: url.host().to_owned(),
-                tcp_port: url.tcp_port(),
-                transport: tls.map_or(Transport::Tcp, |tls| {
-                    Transport::tls_with_config(TlsConfiguration::Rustls(tls))
-                }),
-            },
-        };
+        let way = Way::new(&url, tls, packet_bytes_max() as usize);
         Ok(Self { way, name, credentials })
     }
 
     /// What the client needs for one connection, and the bridge that it goes over.
     pub(super) fn next_connection(&self) -> Result<(MqttOptions, Option<Bridge>), LinkError> {
-        Ok(match &self.way {
-            Way::Direct { host, tcp_port, transport } => {
-                (self.options(host, *tcp_port, transport.clone()), None)
-            }
-            Way::WebSocket(web_socket) => {
-                let bridge = web_socket.bridge()?;
-                let mut options = self.options(bridge.path(), 0, Transport::Unix);
-                options.set_receive_maximum(Some(broker_link::RECEIVE_MAXIMUM));
-                (options, Some(bridge))
-            }
-        })
+        self.way.next_connection(|host, tcp_port| self.options(host, tcp_port))
     }
 
-    fn options(&self, host: &str, tcp_port: u16, transport: Transport) -> MqttOptions {
+    fn options(&self, host: &str, tcp_port: u16) -> MqttOptions {
         let mut options = MqttOptions::new(self.name.as_str(), host, tcp_port);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_connection_timeout(CONNECT_TIMEOUT_S);
@@ -102,7 +75,6 @@ impl Access {
         if let Some((user, password)) = &self.credentials {
             options.set_credentials(user, password.expose());
         }
-        options.set_transport(transport);
         options
     }
 }
