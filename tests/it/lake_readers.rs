@@ -13,6 +13,7 @@ use model::{
 };
 use serde_json::{Value as Json, json};
 use tests::ours::centre::Centre;
+use tests::ours::run;
 use tests::peers::{free_tcp_port, lake as readers};
 
 /// The first source time, 2026-01-01.
@@ -127,6 +128,24 @@ async fn every_filter_finds_its_rows_in_deltalake_and_duckdb() {
         assert_eq!(found, &json!([expected, expected, expected]), "{column} {operator} {value}");
     }
     assert_eq!(report["glob"], json!([COMMITS * 5, COMMITS * 5]));
+    check_exported(folder.path());
+}
+
+/// What `query` writes as Parquet is read by polars.
+fn check_exported(lake: &Path) {
+    let file = lake.with_extension("parquet");
+    let (lake, file) = (lake.to_str().unwrap(), file.to_str().unwrap());
+    let energy = "acme/nb-1/main/energy";
+    let words = ["query", energy, "--lake", lake, "--format", "parquet", "--output", file];
+    let ran = run("nengliu", words).unwrap();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let found = readers::read_parquet(Path::new(file)).unwrap();
+    fs::remove_file(file).unwrap();
+    assert_eq!(found["rows"], COMMITS, "{found}");
+    // The register stands at 1 kWh, 2 kWh, and so on.
+    let sum = i32::try_from(COMMITS * (COMMITS + 1) / 2).unwrap();
+    assert_eq!(found["value"].as_f64(), Some(f64::from(sum)));
+    assert_eq!(found["columns"].as_array().unwrap().len(), 14, "{found}");
 }
 
 /// What the newest description of a table says of a property.

@@ -28,3 +28,8 @@ pub fn read(table: &Path, sql: Option<&str>) -> Result<Value> {
     }
     json(&mut command)
 }
+
+/// Rows, columns and the sum of the values of a Parquet file, by polars.
+pub fn read_parquet(file: &Path) -> Result<Value> {
+    json(script("read_parquet.py")?.arg(file))
+}
