@@ -35,7 +35,7 @@ use rustls::ClientConfig;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use error::{LinkError, Step, WEB_SOCKET_ADVICE};
-pub use reasons::{Program, fault_of, is_too_large};
+pub use reasons::{Program, is_too_large};
 pub use way::Way;
 
 /// Longest wait for the reason of a connection that the client has just given up: a deadline that comes at the same time

@@ -61,10 +61,34 @@ impl Program {
         let advice = match code.as_str() {
             "NotAuthorized" => format!("; give {who} that right in the broker"),
             "QuotaExceeded" => quota(who),
+            "WildcardSubscriptionsNotSupported" => {
+                "; allow wildcard subscriptions in the broker".to_owned()
+            }
             "Success(AtMostOnce)" => "; the broker must grant QoS 1".to_owned(),
             _ => String::new(),
         };
         format!("broker does not let us {what}: {code}{}{advice}", quoted(text))
+    }
+
+    /// Why a connection that this CONNACK accepts is of no use. Waiting would never end: a receive maximum of 0, which is a
+    /// protocol error, lets no message go, a broker without QoS 1 takes none of ours, and the centre reads by wildcards.
+    #[must_use]
+    pub fn fault_of(self, ack: &ConnAck) -> Option<String> {
+        let properties = ack.properties.as_ref()?;
+        let (fault, clause) = if properties.receive_max == Some(0) {
+            ("a receive maximum of 0, expected 1 or more", "3.2.2.3.3")
+        } else if properties.max_packet_size == Some(0) {
+            ("a maximum packet size of 0, expected 1 or more", "3.2.2.3.6")
+        } else if properties.max_qos == Some(0) {
+            ("a maximum QoS of 0, expected 1 or 2", "3.2.2.3.4")
+        } else if self == Self::Centre && properties.wildcard_subscription_available == Some(0) {
+            ("no wildcard subscriptions, by which the centre reads its gateways", "3.2.2.3.11")
+        } else {
+            return None;
+        };
+        Some(format!(
+            "broker accepts the connection with {fault} (MQTT 5, {clause}); correct it in the broker"
+        ))
     }
 
     fn said_goodbye(self, code: DisconnectReasonCode, text: Option<&str>) -> String {
@@ -134,25 +158,6 @@ impl Program {
 
 fn quota(who: &str) -> String {
     format!("; raise the broker's quota for {who}")
-}
-
-/// Why nothing can be sent over a connection that this CONNACK accepts. Waiting would never end: a receive maximum of 0, which
-/// is a protocol error, lets no message go, and a broker without QoS 1 takes none of ours.
-#[must_use]
-pub fn fault_of(ack: &ConnAck) -> Option<String> {
-    let properties = ack.properties.as_ref()?;
-    let (fault, clause) = if properties.receive_max == Some(0) {
-        ("a receive maximum of 0, expected 1 or more", "3.2.2.3.3")
-    } else if properties.max_packet_size == Some(0) {
-        ("a maximum packet size of 0, expected 1 or more", "3.2.2.3.6")
-    } else if properties.max_qos == Some(0) {
-        ("a maximum QoS of 0, expected 1 or 2", "3.2.2.3.4")
-    } else {
-        return None;
-    };
-    Some(format!(
-        "broker accepts the connection with {fault} (MQTT 5, {clause}); correct it in the broker"
-    ))
 }
 
 /// Whether the broker, or its limit, found a packet too large.
@@ -267,7 +272,10 @@ mod tests {
             let mut properties = nothing();
             change(&mut properties);
             let code = ConnectReturnCode::Success;
-            fault_of(&ConnAck { session_present: false, code, properties: Some(properties) })
+            let ack = ConnAck { session_present: false, code, properties: Some(properties) };
+            let fault = Program::Gateway.fault_of(&ack);
+            assert_eq!(Program::Centre.fault_of(&ack), fault);
+            fault
         };
         assert_eq!(of(|_| ()), None);
         assert_eq!(
@@ -287,6 +295,18 @@ mod tests {
             "broker accepts the connection with a maximum packet size of 0,",
         );
         check(|p| p.max_qos = Some(0), "broker accepts the connection with a maximum QoS of 0,");
+    }
+
+    #[test]
+    fn a_broker_without_wildcards_serves_gateways_and_not_the_centre() {
+        let properties =
+            ConnAckProperties { wildcard_subscription_available: Some(0), ..nothing() };
+        let code = ConnectReturnCode::Success;
+        let ack = ConnAck { session_present: false, code, properties: Some(properties) };
+        assert_eq!(Program::Gateway.fault_of(&ack), None);
+        let expected = "broker accepts the connection with no wildcard subscriptions, by which the centre reads its gateways \
+                        (MQTT 5, 3.2.2.3.11); correct it in the broker";
+        assert_eq!(Program::Centre.fault_of(&ack).as_deref(), Some(expected));
     }
 
     fn nothing() -> ConnAckProperties {

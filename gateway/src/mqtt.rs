@@ -210,7 +210,7 @@ impl Broker {
             };
             match event {
                 Packet::ConnAck(ack) => {
-                    if let Some(fault) = broker_link::fault_of(&ack) {
+                    if let Some(fault) = Program::Gateway.fault_of(&ack) {
                         return fault;
                     }
                     // MQTT 5, 3.1.2.10: a keep alive of 0 turns it off. The client would ping without a pause, and a

@@ -11,7 +11,7 @@ use model::host::{Clock, Entropy};
 use model::topic;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, Packet, PubAckReason, Publish, PublishProperties,
+    ConnAck, ConnectReturnCode, Packet, PubAckReason, Publish, PublishProperties, SubAck,
     SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, Event, EventLoop};
@@ -188,7 +188,7 @@ impl Link {
             match packet {
                 // No session is relied on: each connection subscribes.
                 Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
-                    if let Some(fault) = broker_link::fault_of(&ack) {
+                    if let Some(fault) = Program::Centre.fault_of(&ack) {
                         return fault;
                     }
                     up.respect(&ack);
@@ -203,21 +203,18 @@ impl Link {
                         }
                     }
                 }
-                // Only now gateways may be told to send. The first answer is that for their messages.
-                Packet::SubAck(ack) if up_since.is_none() => {
-                    let granted = |code: &SubscribeReasonCode| {
-                        matches!(
-                            code,
-                            SubscribeReasonCode::Success(QoS::AtLeastOnce | QoS::ExactlyOnce)
-                        )
-                    };
-                    if let Some(code) = ack.return_codes.iter().find(|code| !granted(code)) {
-                        let text = ack.properties.as_ref().and_then(|p| p.reason_string.as_deref());
-                        return Program::Centre.refused(
-                            &format!("read `{}`", topic::UP_FILTER),
-                            code,
-                            text,
-                        );
+                // The first answer is that for the gateways' messages: only now they may be told to send.
+                Packet::SubAck(ack) => {
+                    let of_messages = up_since.is_none();
+                    let filter = if of_messages { topic::UP_FILTER } else { topic::STATE_FILTER };
+                    if let Some(refusal) = refusal_of(filter, &ack) {
+                        if of_messages {
+                            return refusal;
+                        }
+                        tracing::warn!(reason = %refusal, "a gateway that is cut off stays online here");
+                    }
+                    if !of_messages {
+                        continue;
                     }
                     *up_since = Some(self.clock.monotonic());
                     tracing::info!(url = %self.url, "connected to the broker");
@@ -262,6 +259,16 @@ impl Link {
         self.entropy.fill(&mut chance);
         max.mul_f64(f64::from(u32::from_le_bytes(chance)) / f64::from(u32::MAX))
     }
+}
+
+/// Why we may not read `filter`.
+fn refusal_of(filter: &str, ack: &SubAck) -> Option<String> {
+    let granted = |code: &SubscribeReasonCode| {
+        matches!(code, SubscribeReasonCode::Success(QoS::AtLeastOnce | QoS::ExactlyOnce))
+    };
+    let code = ack.return_codes.iter().find(|code| !granted(code))?;
+    let text = ack.properties.as_ref().and_then(|properties| properties.reason_string.as_deref());
+    Some(Program::Centre.refused(&format!("read `{filter}`"), code, text))
 }
 
 async fn say_goodbye(client: &AsyncClient, eventloop: &mut EventLoop) {

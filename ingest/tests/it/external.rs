@@ -160,6 +160,34 @@ async fn a_broker_that_leaves_after_the_subscription_is_asked_more_and_more_rare
     server.abort();
 }
 
+/// It would wait for ever for what it cannot subscribe to. MQTT 5, 3.2.2.3.11.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_without_wildcards_is_left_before_anything_is_asked_of_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (first, length) =
+                (stream.read_u8().await.unwrap(), stream.read_u8().await.unwrap());
+            assert_eq!(first >> 4, 1, "CONNECT comes first");
+            stream.read_exact(&mut vec![0; length.into()]).await.unwrap();
+            stream.write_all(&[0x20, 5, 0, 0, 2, 0x28, 0]).await.unwrap();
+            let mut after = Vec::new();
+            // A client that leaves with answers unread resets the connection.
+            let _ended = stream.read_to_end(&mut after).await;
+            assert!(after.is_empty(), "{after:?}");
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let by_url = BrokerSettings::Url(UrlBroker { url, ca_file: None, credentials: None });
+    let (ingest, stop) = start(settings(by_url), lake(dir.path()).await).await;
+    tokio::time::timeout(PATIENCE, server).await.unwrap().unwrap();
+    assert!(!ingest.status().borrow().broker_connected);
+    stop.cancel();
+    ingest.stopped().await;
+}
+
 /// A burst of pings ended the centre, and a flood kept it from stopping.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_web_socket_that_pings_without_end_is_left_and_the_centre_connects_again() {
