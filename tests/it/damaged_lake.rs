@@ -158,7 +158,7 @@ async fn a_gap_in_the_log_names_the_file_to_put_back() {
     }
 }
 
-/// Issue 7, 2.2: the rest stays readable, the lost range is named per gateway and sequence, and counted as lost.
+/// The rest stays readable, the lost range is named per gateway and sequence, and counted as lost.
 #[tokio::test]
 async fn a_damaged_data_file_is_named_with_its_gateway_and_counted_as_lost() {
     let folder = made().await;

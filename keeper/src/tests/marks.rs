@@ -335,7 +335,7 @@ fn marks_that_do_not_all_fit_the_head_of_a_segment_follow_it() {
     assert_eq!((marks.len(), behind), (all.len(), 0));
 }
 
-/// 200 points with history cost at most 1.3 times the bytes of the same points without: issue 7, "Done when".
+/// 200 points with history cost at most 1.3 times the bytes of the same points without.
 #[test]
 fn history_costs_at_most_three_tenths_more_bytes() {
     let is_long = std::env::var_os("NENGLIU_LONG").is_some();

@@ -55,7 +55,7 @@ fn a_disk_that_is_full_right_after_the_first_start_loses_nothing_that_is_acked()
     }
 }
 
-/// Only the open segment is left: issue 7, §2.11.
+/// Only the open segment is left.
 fn with_one_segment(segments: u64, is_acked: bool) -> World {
     let mut world = World::new(segments);
     for _ in 0..5 {

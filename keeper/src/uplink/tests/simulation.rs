@@ -465,7 +465,7 @@ fn check(what: &str, seeds: std::ops::Range<u64>, plan: Plan) -> Counts {
     sum
 }
 
-/// Issue 7, §2.4: 0 sequences used twice, 0 samples freed that the store lacks.
+/// No sequence is used twice, no sample freed that the store lacks.
 #[test]
 fn a_disk_that_forgets_costs_no_sequence_and_no_sample() {
     let counts = check("a disk that forgets", seeds(800), Plan::default());
