@@ -87,12 +87,17 @@ impl Admit {
         out: &mut Vec<Action>,
     ) {
         let log = self.logs.get_mut(key);
+        // Asking while nothing may be read would only bring the same frames again.
+        let waits = self.waits.has(key);
         let tell = match (reason, log) {
             (DropReason::Forked, _) => Tell::Fault("forked", FORKED.to_owned()),
             (_, Some(log)) if log.is_forked() => Tell::Fault("forked", FORKED.to_owned()),
             (DropReason::NotOpened | DropReason::NoDictionary, log) => {
                 if let Some(log) = log {
                     log.behind = true;
+                }
+                if waits && reason == DropReason::NoDictionary {
+                    return;
                 }
                 Tell::Open
             }
@@ -102,6 +107,7 @@ impl Admit {
                 log.behind = true;
                 // Asking while there is no room would only bring the same frames again.
                 if log.refused
+                    || waits
                     || self.weights.get(&key.0).is_some_and(|w| w.frames >= GATEWAY_FRAMES_MAX)
                 {
                     return;
@@ -125,6 +131,15 @@ impl Admit {
         if self.asked.allows(key.clone(), now.monotonic) {
             out.push(self.voice.ack(key, self.logs.get(key), tell));
         }
+    }
+
+    /// Asks a log for the frames that were put off for their dictionaries.
+    pub(super) fn ask_again(&mut self, now: Now, key: &LogKey, out: &mut Vec<Action>) {
+        let Some(log) = self.logs.get(key).filter(|log| log.is_open() && log.behind) else {
+            return;
+        };
+        self.asked.allows(key.clone(), now.monotonic);
+        out.push(self.voice.ack(key, Some(log), Tell::Want(log.next)));
     }
 
     pub(super) fn drop_message(

@@ -2,7 +2,7 @@
 //! means.
 //!
 //! Anybody who may connect may send dictionaries, so both are bounded over all gateways. A *newcomer* is a gateway of
-//! which the store has nothing; all newcomers share one budget, and theirs give way first. What an *established*
+//! which the store has nothing; all newcomers share one budget and a small room of their own. What an *established*
 //! gateway used lately never gives way to another gateway, so nobody can make it send its dictionaries again and again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +15,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::frame::read_dictionary;
 use super::log::Named;
+use super::waits::TURN;
 use super::{Admit, DropReason, LOGS_MAX, Now, Refusal, opened};
 
-/// Most bytes of memory for the dictionaries of all gateways, by [`weight_of`].
-pub const DICTIONARIES_BYTES_MAX: u64 = 96 * 1024 * 1024;
+/// Most bytes of memory for the dictionaries of all established gateways, by [`weight_of`]: nearly a million points.
+pub const DICTIONARIES_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Most bytes of them for all newcomers together: one gateway of the largest size, and no more for any number of ids.
+pub const NEWCOMERS_BYTES_MAX: u64 = GATEWAY_DICTIONARIES_BYTES_MAX;
 /// Most bytes of them for one gateway: 100 000 points whose texts have 500 bytes each.
 pub const GATEWAY_DICTIONARIES_BYTES_MAX: u64 = 80 * 1024 * 1024;
 /// Most dictionaries of one log.
@@ -58,6 +61,11 @@ impl Budget {
         self.full_at.saturating_sub(now) < time_for(rate.at_once, rate)
     }
 
+    /// From when on it allows something.
+    fn allows_from(self, rate: Rate) -> Duration {
+        self.full_at.saturating_sub(time_for(rate.at_once, rate))
+    }
+
     fn pay(&mut self, bytes: u64, rate: Rate, now: Duration) {
         self.full_at = self.full_at.max(now).saturating_add(time_for(bytes, rate));
     }
@@ -83,6 +91,17 @@ impl Budgets {
             self.newcomers.allows(OF_NEWCOMERS, now)
         };
         all && self.gateways.get(gateway).is_none_or(|own| own.allows(OF_GATEWAY, now))
+    }
+
+    /// From when on a dictionary of the gateway may be read.
+    fn allow_from(&self, gateway: &GatewayId, is_established: bool) -> Duration {
+        let all = if is_established {
+            self.established.allows_from(OF_ESTABLISHED)
+        } else {
+            self.newcomers.allows_from(OF_NEWCOMERS)
+        };
+        let own = self.gateways.get(gateway).map(|own| own.allows_from(OF_GATEWAY));
+        all.max(own.unwrap_or_default())
     }
 
     fn pay(&mut self, gateway: &GatewayId, is_established: bool, bytes: u64, now: Duration) {
@@ -115,13 +134,19 @@ struct Kept {
     used: Duration,
 }
 
-/// What is at hand, in the order in which it gives way.
+/// Those of newcomers or those of established gateways, in the order in which they give way.
+#[derive(Debug, Default)]
+struct Room {
+    bytes: u64,
+    in_order: BTreeSet<(Duration, Place)>,
+}
+
+/// What is at hand.
 #[derive(Debug, Default)]
 pub(super) struct AtHand {
-    bytes: u64,
     places: BTreeMap<Place, Kept>,
-    of_newcomers: BTreeSet<(Duration, Place)>,
-    of_established: BTreeSet<(Duration, Place)>,
+    of_newcomers: Room,
+    of_established: Room,
     established: BTreeSet<GatewayId>,
 }
 
@@ -135,27 +160,38 @@ impl AtHand {
         self.established.contains(gateway)
     }
 
-    /// Readings of the gateway are durable.
-    pub(super) fn establish(&mut self, gateway: &GatewayId) {
+    /// Readings of the gateway are durable. Returns what gave way for what it has.
+    pub(super) fn establish(&mut self, gateway: &GatewayId, now: Duration) -> Vec<Place> {
         if self.is_established(gateway) {
-            return;
+            return Vec::new();
         }
-        let of_gateway: Vec<_> =
-            self.of_gateway(gateway).map(|(place, kept)| (kept.used, place.clone())).collect();
-        for entry in of_gateway {
-            self.of_newcomers.remove(&entry);
-            self.of_established.insert(entry);
+        let of_gateway: Vec<_> = self
+            .of_gateway(gateway)
+            .map(|(place, kept)| (kept.bytes, (kept.used, place.clone())))
+            .collect();
+        for (bytes, entry) in of_gateway {
+            self.of_newcomers.in_order.remove(&entry);
+            self.of_newcomers.bytes = self.of_newcomers.bytes.saturating_sub(bytes);
+            self.of_established.in_order.insert(entry);
+            self.of_established.bytes = self.of_established.bytes.saturating_add(bytes);
         }
         self.established.insert(gateway.clone());
+        let mut gone = Vec::new();
+        while let Some(given_up) = self.excess_of(gateway, None, now) {
+            self.remove(&given_up);
+            gone.push(given_up);
+        }
+        gone
     }
 
-    fn order(&mut self, gateway: &GatewayId) -> &mut BTreeSet<(Duration, Place)> {
+    fn room(&mut self, gateway: &GatewayId) -> &mut Room {
         if self.is_established(gateway) { &mut self.of_established } else { &mut self.of_newcomers }
     }
 
     fn put(&mut self, place: Place, bytes: u64, now: Duration) {
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.order(&place.0.0).insert((now, place.clone()));
+        let room = self.room(&place.0.0);
+        room.bytes = room.bytes.saturating_add(bytes);
+        room.in_order.insert((now, place.clone()));
         self.places.insert(place, Kept { bytes, used: now });
     }
 
@@ -167,15 +203,16 @@ impl AtHand {
             return;
         }
         let before = std::mem::replace(&mut kept.used, now);
-        let order = self.order(&key.0);
+        let order = &mut self.room(&key.0).in_order;
         order.remove(&(before, place.clone()));
         order.insert((now, place));
     }
 
     fn remove(&mut self, place: &Place) {
         let Some(kept) = self.places.remove(place) else { return };
-        self.bytes = self.bytes.saturating_sub(kept.bytes);
-        self.order(&place.0.0).remove(&(kept.used, place.clone()));
+        let room = self.room(&place.0.0);
+        room.bytes = room.bytes.saturating_sub(kept.bytes);
+        room.in_order.remove(&(kept.used, place.clone()));
     }
 
     fn of_gateway(&self, gateway: &GatewayId) -> impl Iterator<Item = (&Place, &Kept)> {
@@ -186,25 +223,41 @@ impl AtHand {
     /// What must give way for the newest of all, if anything must; it is the newest itself where all others are in use.
     fn excess(&self, newest: &Place, now: Duration) -> Option<Place> {
         let (key, gateway) = (&newest.0, &newest.0.0);
-        let of_gateway = || self.of_gateway(gateway).filter(|(place, _)| *place != newest);
-        let own = || of_gateway().min_by_key(|(_, kept)| kept.used).map(|(place, _)| place);
-        let of_log = || of_gateway().filter(|(place, _)| place.0 == *key);
+        let of_log =
+            || self.of_gateway(gateway).filter(|(place, _)| place.0 == *key && *place != newest);
         if of_log().count() >= DICTIONARIES_MAX {
             return of_log().min_by_key(|(_, kept)| kept.used).map(|(place, _)| place.clone());
         }
+        self.excess_of(gateway, Some(newest), now)
+    }
+
+    /// The same by bytes alone: what is beyond a gateway's own part, or beyond the room that it shares.
+    fn excess_of(
+        &self,
+        gateway: &GatewayId,
+        newest: Option<&Place>,
+        now: Duration,
+    ) -> Option<Place> {
+        let of_gateway = || self.of_gateway(gateway).filter(|(place, _)| Some(*place) != newest);
+        let own = || of_gateway().min_by_key(|(_, kept)| kept.used).map(|(place, _)| place);
         let bytes = self.of_gateway(gateway).map(|(_, kept)| kept.bytes);
         if bytes.fold(0, u64::saturating_add) > GATEWAY_DICTIONARIES_BYTES_MAX {
-            return Some(own().unwrap_or(newest).clone());
+            return own().or(newest).cloned();
         }
-        if self.bytes <= DICTIONARIES_BYTES_MAX {
+        let is_established = self.is_established(gateway);
+        let (room, max) = if is_established {
+            (&self.of_established, DICTIONARIES_BYTES_MAX)
+        } else {
+            (&self.of_newcomers, NEWCOMERS_BYTES_MAX)
+        };
+        if room.bytes <= max {
             return None;
         }
-        let is_other = |(_, place): &&(Duration, Place)| place != newest;
-        let idle = |(used, _): &&(Duration, Place)| now.saturating_sub(*used) >= IN_USE;
-        let newcomer = self.of_newcomers.iter().find(is_other);
-        let other = || self.of_established.iter().find(is_other).filter(idle);
-        let other = newcomer.or_else(other).map(|(_, place)| place);
-        Some(other.or_else(own).unwrap_or(newest).clone())
+        let is_other = |(_, place): &&(Duration, Place)| Some(place) != newest;
+        let may_go =
+            |(used, _): &&(Duration, Place)| !is_established || now.saturating_sub(*used) >= IN_USE;
+        let other = room.in_order.iter().find(is_other).filter(may_go).map(|(_, place)| place);
+        other.or_else(own).or(newest).cloned()
     }
 }
 
@@ -254,22 +307,47 @@ impl Admit {
         self.at_hand.put(place.clone(), weight_of(&named.1, bytes), now.monotonic);
         while let Some(given_up) = self.at_hand.excess(&place, now.monotonic) {
             self.at_hand.remove(&given_up);
-            if let Some(log) = self.logs.get_mut(&given_up.0) {
-                log.forget_dictionary(given_up.1);
-            }
+            self.forget(&given_up);
             if given_up == place {
-                return Err(no_room());
+                return Err(no_room(is_established));
             }
         }
         Ok((named, bytes))
     }
+
+    /// Readings of the gateway are durable.
+    pub(super) fn establish(&mut self, now: Now, gateway: &GatewayId) {
+        for given_up in self.at_hand.establish(gateway, now.monotonic) {
+            self.forget(&given_up);
+        }
+    }
+
+    fn forget(&mut self, given_up: &Place) {
+        if let Some(log) = self.logs.get_mut(&given_up.0) {
+            log.forget_dictionary(given_up.1);
+        }
+    }
+
+    /// A frame was put off for its dictionary: where none of this gateway may be read now, its log is asked when some may.
+    pub(super) fn wait_for_dictionary(&mut self, now: Now, key: &LogKey) {
+        let is_established = self.at_hand.is_established(&key.0);
+        if !self.budgets.allow(&key.0, is_established, now.monotonic) {
+            let from = self.budgets.allow_from(&key.0, is_established);
+            self.waits.until(key, from.saturating_add(TURN));
+        }
+    }
 }
 
-fn no_room() -> Refusal {
-    let mib = DICTIONARIES_BYTES_MAX / MIB;
+fn no_room(is_established: bool) -> Refusal {
     let own = GATEWAY_DICTIONARIES_BYTES_MAX / MIB;
+    let (all, whose) = if is_established {
+        (DICTIONARIES_BYTES_MAX, "all gateways")
+    } else {
+        (NEWCOMERS_BYTES_MAX, "all gateways of which nothing is stored yet")
+    };
     let text = format!(
-        "no room for its dictionary: those in use have {mib} MiB in all or {own} MiB of this gateway; it is tried again"
+        "no room for its dictionary: those in use have {} MiB of {whose} or {own} MiB of this one; it is tried again",
+        all / MIB
     );
     Refusal(DropReason::Bound, Some(text))
 }
@@ -297,34 +375,57 @@ mod tests {
             at_hand.remove(&given_up);
             gone.push(given_up);
         }
-        assert!(at_hand.bytes <= DICTIONARIES_BYTES_MAX);
-        let kept: u64 = at_hand.places.values().map(|kept| kept.bytes).sum();
-        let ordered = at_hand.of_newcomers.len() + at_hand.of_established.len();
-        assert_eq!((at_hand.bytes, at_hand.places.len()), (kept, ordered));
+        sound(at_hand);
         gone
     }
 
-    #[test]
-    fn newcomers_give_way_first_and_what_is_in_use_stays() {
-        let mut at_hand = AtHand::default();
-        let (honest, idle) = (place("honest", 1), place("idle", 1));
-        for old in [&honest, &idle] {
-            at_hand.establish(&old.0.0);
-            assert_eq!(put(&mut at_hand, old, 40 * MIB, 0), []);
+    /// The rooms hold what is at hand, and not more than they may.
+    fn sound(at_hand: &AtHand) {
+        let (newcomers, established) = (&at_hand.of_newcomers, &at_hand.of_established);
+        assert!(newcomers.bytes <= NEWCOMERS_BYTES_MAX);
+        assert!(established.bytes <= DICTIONARIES_BYTES_MAX);
+        for (room, is_established) in [(newcomers, false), (established, true)] {
+            let of_room = at_hand
+                .places
+                .iter()
+                .filter(|(place, _)| at_hand.is_established(&place.0.0) == is_established);
+            let bytes: u64 = of_room.clone().map(|(_, kept)| kept.bytes).sum();
+            assert_eq!((room.bytes, room.in_order.len()), (bytes, of_room.count()));
         }
-        let newcomers = [1, 2, 3, 4].map(|n| place(&format!("new-{n}"), n));
-        assert_eq!(put(&mut at_hand, &newcomers[0], 16 * MIB, 1), []);
-        assert_eq!(put(&mut at_hand, &newcomers[1], 16 * MIB, 2), [newcomers[0].clone()]);
-        // More than newcomers have: all in use, it gives way itself.
-        let both = [newcomers[1].clone(), newcomers[2].clone()];
-        assert_eq!(put(&mut at_hand, &newcomers[2], 17 * MIB, 3), both);
+    }
+
+    #[test]
+    fn newcomers_give_way_to_newcomers_and_what_is_in_use_stays() {
+        let mut at_hand = AtHand::default();
+        let established: Vec<Place> = (0..8).map(|n| place(&format!("old-{n}"), n)).collect();
+        for old in &established {
+            at_hand.establish(&old.0.0, seconds(0));
+            assert_eq!(put(&mut at_hand, old, 64 * MIB, 0), []);
+        }
+        let newcomers = [1, 2, 3].map(|n| place(&format!("new-{n}"), n));
+        assert_eq!(put(&mut at_hand, &newcomers[0], 40 * MIB, 1), [], "a room of their own");
+        assert_eq!(put(&mut at_hand, &newcomers[1], 40 * MIB, 2), []);
+        assert_eq!(put(&mut at_hand, &newcomers[2], MIB, 3), [newcomers[0].clone()]);
+        // An established one finds all in use, and gives way itself.
+        let late = place("late", 9);
+        assert_eq!(at_hand.establish(&late.0.0, seconds(4)), []);
+        assert_eq!(put(&mut at_hand, &late, MIB, 4), std::slice::from_ref(&late));
         // After a quarter of an hour what nobody used makes room.
-        at_hand.used(&honest.0, honest.1, seconds(800));
-        assert_eq!(put(&mut at_hand, &newcomers[3], 17 * MIB, 900), [idle]);
-        // Who is established is no newcomer with what it has.
-        at_hand.establish(&newcomers[3].0.0);
-        assert_eq!(at_hand.of_newcomers.len(), 0);
-        assert_eq!(put(&mut at_hand, &newcomers[0], 40 * MIB, 901), [newcomers[0].clone()]);
+        for old in &established[1..] {
+            at_hand.used(&old.0, old.1, seconds(800));
+        }
+        assert_eq!(put(&mut at_hand, &late, MIB, 900), [established[0].clone()]);
+        // Who is established takes what it has along, where there is room.
+        assert_eq!(at_hand.establish(&newcomers[2].0.0, seconds(901)), []);
+        assert_eq!(at_hand.establish(&newcomers[1].0.0, seconds(901)), []);
+        sound(&at_hand);
+        for new in &newcomers[1..] {
+            at_hand.used(&new.0, new.1, seconds(902));
+        }
+        let large = place("large", 7);
+        assert_eq!(put(&mut at_hand, &large, 80 * MIB, 902), []);
+        assert_eq!(at_hand.establish(&large.0.0, seconds(903)), [large]);
+        sound(&at_hand);
     }
 
     /// The largest gateway that there is, beside 1 000 ids that send one large dictionary each.
@@ -341,7 +442,7 @@ mod tests {
             let (hostile_text, hostile) = weight(&points_of("hostile", 0, 4_000, 0));
             let (mut at_hand, mut budgets) = (AtHand::default(), Budgets::default());
             let honest = place("honest", 0).0.0;
-            at_hand.establish(&honest);
+            at_hand.establish(&honest, seconds(0));
             for n in 0..dictionaries {
                 assert!(budgets.allow(&honest, true, seconds(0)), "its opening is read at once");
                 budgets.pay(&honest, true, text, seconds(0));
@@ -367,7 +468,7 @@ mod tests {
     fn a_gateway_makes_room_for_its_own() {
         let mut at_hand = AtHand::default();
         let own = [1, 2, 3].map(|n| place("g", n));
-        at_hand.establish(&own[0].0.0);
+        at_hand.establish(&own[0].0.0, seconds(0));
         for (now, own) in (0..).zip(&own[..2]) {
             assert_eq!(put(&mut at_hand, own, 40 * MIB, now), []);
         }

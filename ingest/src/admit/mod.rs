@@ -28,6 +28,7 @@ mod parts;
 mod rescue;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -41,7 +42,9 @@ use model::{Epoch, Frame, GatewayId, LogId, RecordType, Sequence, StoreId};
 use contract::Dictionaries;
 
 pub use counters::{Counters, DropReason, Dropped};
-pub use dictionaries::{DICTIONARIES_BYTES_MAX, GATEWAY_DICTIONARIES_BYTES_MAX};
+pub use dictionaries::{
+    DICTIONARIES_BYTES_MAX, GATEWAY_DICTIONARIES_BYTES_MAX, NEWCOMERS_BYTES_MAX,
+};
 pub use event::{Action, AdmitSettings, Event, LogState, Now, Work};
 pub use notice::{Notice, NoticeKind};
 
@@ -53,6 +56,7 @@ use log::{Held, Log, Session, Weight};
 use notice::Limiter;
 use owners::Owners;
 use parts::Parts;
+use waits::Waits;
 
 /// Frames that a gateway sends without a commit ack; the bound must not be lower.
 pub const WINDOW_FRAMES: u64 = 64;
@@ -89,6 +93,8 @@ pub struct Admit {
     owners: Owners,
     at_hand: AtHand,
     budgets: Budgets,
+    /// For budgets of dictionaries.
+    waits: Waits,
     /// When a gateway was last asked for something, or told again what it should know.
     asked: Limiter<LogKey>,
     noticed: Limiter<(GatewayId, NoticeKind)>,
@@ -163,6 +169,7 @@ impl Admit {
             owners: Owners::default(),
             at_hand,
             budgets: Budgets::default(),
+            waits: Waits::default(),
             asked: Limiter::new(settings.commit_interval.clamp(ASK_MIN, ASK_MAX)),
             noticed: Limiter::new(NOTICE_INTERVAL),
             told: Limiter::new(NOTICE_INTERVAL),
@@ -202,6 +209,9 @@ impl Admit {
             }
             Event::Flush => self.drafts.flush(),
         }
+        if let Some(key) = self.waits.take_due(now.monotonic) {
+            self.ask_again(now, &key, &mut out);
+        }
         if self.drafts.due(self.pressure()).is_some_and(|at| at <= now.monotonic) {
             let work = self.drafts.next(now.monotonic, &mut self.logs);
             out.push(Action::Commit(work));
@@ -214,7 +224,7 @@ impl Admit {
     /// When [`Event::Tick`] is wanted next; `None` while only another event can change anything.
     #[must_use]
     pub fn next_tick(&self) -> Option<Duration> {
-        self.drafts.due(self.pressure())
+        self.drafts.due(self.pressure()).into_iter().chain(self.waits.next()).min()
     }
 
     /// Whether everything that was admitted is durable.
@@ -398,7 +408,12 @@ impl Admit {
             {
                 return self.put_aside(now, key, &frame, reason, out);
             }
-            Err(refusal) => return Err(refusal),
+            Err(refusal) => {
+                if matches!(refusal.0, DropReason::Bound | DropReason::NoDictionary) {
+                    self.wait_for_dictionary(now, key);
+                }
+                return Err(refusal);
+            }
         };
         let log = opened(&mut self.logs, key)?;
         claim(&mut self.owners, log, &held, now)?;
@@ -458,7 +473,7 @@ impl Admit {
             c.samples_lost = c.samples_lost.saturating_add(moved.lost_samples);
             self.total.sub(moved.weight);
             if moved.weight.samples > 0 {
-                self.at_hand.establish(&moved.key.0);
+                self.establish(now, &moved.key.0);
             }
             if let Some(weight) = self.weights.get_mut(&moved.key.0) {
                 weight.sub(moved.weight);
@@ -476,7 +491,7 @@ impl Admit {
             log.unsaid.0 = log.unsaid.0.saturating_add(moved.lost_frames);
             log.unsaid.1 = log.unsaid.1.saturating_add(moved.lost_samples);
             if !log.is_forked() {
-                let ask = log.behind && !log.refused;
+                let ask = log.behind && !log.refused && !self.waits.has(&moved.key);
                 let tell = if ask { Tell::Want(log.next) } else { Tell::Watermark };
                 out.push(self.voice.ack(&moved.key, Some(log), tell));
             }

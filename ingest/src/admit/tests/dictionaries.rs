@@ -205,3 +205,60 @@ fn texts_that_cannot_be_read_are_paid_for() {
     b.step(9, up("g1", LOG, &UpMessage::Frame(&record)));
     assert_eq!(b.admit.counters().frames_admitted, 1);
 }
+
+/// Two gateways whose dictionaries are more than newcomers may have read at once: each is asked when some may be read again,
+/// by turns. Without that each step took the gateway's own patience, 10 s and more.
+#[test]
+fn who_was_put_off_for_dictionaries_is_asked_when_they_may_be_read() {
+    const DICTIONARIES: u32 = 12;
+    let logs = [("g1", LOG), ("g2", LogId([8; 16]))];
+    let log_of = |name: &str, log_id: LogId| {
+        let mut frames: Vec<Vec<u8>> = Vec::new();
+        let mut before = hash_of_log_start(log_id);
+        let mut push = |record_type, samples, body: &[u8]| {
+            let sequence = frames.len() as u64 + 1;
+            let bytes = frame_of(record_type, sequence, samples, before, body);
+            before = hash_of_frame(&bytes);
+            frames.push(bytes);
+        };
+        let dictionaries =
+            (0..DICTIONARIES).map(|n| points_of(name, n * 4_000, 4_000, 250)).collect::<Vec<_>>();
+        for dictionary in &dictionaries {
+            push(RecordType::Dictionary, 0, &dictionary.to_record());
+        }
+        let batch = batch_of(&dictionaries[0]);
+        push(RecordType::Data, 1, &model::codec::encode(&batch).unwrap());
+        frames
+    };
+    let frames = logs.map(|(name, log_id)| log_of(name, log_id));
+    let mut b = Bench::new();
+    let send = |b: &mut Bench, seconds, which: usize, from: u64| {
+        let (name, log_id) = logs[which];
+        for bytes in &frames[which][usize::try_from(from).unwrap() - 1..] {
+            b.step(seconds, up(name, log_id, &UpMessage::Frame(bytes)));
+        }
+    };
+    for (which, (name, log_id)) in logs.into_iter().enumerate() {
+        b.step(0, up(name, log_id, &UpMessage::Open(open_of(1, 14, vec![]))));
+        send(&mut b, 0, which, 1);
+    }
+    assert!(b.admit.counters().dropped.bound > 0, "more than may be read at once");
+    let mut seconds = 0;
+    while b.admit.counters().samples_committed < 2 {
+        seconds += 1;
+        assert!(seconds < 20, "{:?}", b.admit.counters());
+        b.acks.clear();
+        b.step(seconds, Event::Tick);
+        if b.work.take().is_some() {
+            b.step(seconds, Event::Committed);
+        }
+        for ack in std::mem::take(&mut b.acks) {
+            if let Some(want) = ack.wanted() {
+                let which = logs.iter().position(|(_, log_id)| *log_id == ack.log_id).unwrap();
+                send(&mut b, seconds, which, want.0);
+            }
+        }
+    }
+    assert_eq!(b.admit.counters().frames_committed, 2 * u64::from(DICTIONARIES + 1));
+    assert_eq!(b.admit.next_tick(), None, "nobody waits any more");
+}
