@@ -9,6 +9,10 @@ The plant is JSON:
 - `user`, `password`: nobody else is let in.
 - `no_time`: it does not say what time it has.
 - `mute`: while this file is there, nothing is published; all else is answered.
+- `lose_items`: when this file appears, all monitored items are gone without a word and so is the file; the subscription lives.
+
+A node with `count` holds a Double that rises by one every `interval_ms`. With `gone`, a file, it is deleted while the file
+is there; with `again`, a file, it is deleted and made at once when the file appears, which it removes.
 
 Must never be a server that a plant should have.
 """
@@ -67,6 +71,40 @@ async def live(server, node, entry):
         await asyncio.sleep(entry.get("interval_ms", 100) / 1000)
 
 
+async def count(server, namespace, node, entry):
+    gone, again = (Path(entry.get(key, "/nonexistent")) for key in ("gone", "again"))
+    there, value = True, entry["count"]
+    while True:
+        value += 1
+        if there and (gone.exists() or again.exists()):
+            await server.delete_nodes([node])
+            there = False
+            again.unlink(missing_ok=True)
+            if gone.exists():
+                gone.with_suffix(".done").touch()
+        if not there and not gone.exists():
+            node, there = await variable(server, namespace, entry), True
+        if there:
+            step = {"type": "Double", "value": value}
+            await server.iserver.aspace.write_attribute_value(node.nodeid, ua.AttributeIds.Value, data_value(step))
+        await asyncio.sleep(entry.get("interval_ms", 100) / 1000)
+
+
+async def lose_items(server, file):
+    while True:
+        if file.exists():
+            for subscription in server.iserver.subscription_service.subscriptions.values():
+                subscription.monitored_item_srv.delete_all_monitored_items()
+            file.unlink()
+        await asyncio.sleep(0.05)
+
+
+async def variable(server, namespace, entry):
+    node_id = ua.NodeId(entry["id"], namespace)
+    datatype = ua.NodeId(ua.ObjectIds.BaseDataType)
+    return await server.nodes.objects.add_variable(node_id, entry["id"], 0.0, datatype=datatype)
+
+
 def answer_short(most):
     create = MonitoredItemService.create_monitored_items
 
@@ -118,16 +156,20 @@ async def main():
     if users:
         server.set_identity_tokens([ua.UserNameIdentityToken])
     namespace = await server.register_namespace(NAMESPACE)
-    nodes = []
+    nodes, tasks = [], []
     for entry in plant["nodes"]:
-        node_id = ua.NodeId(entry["id"], namespace)
-        datatype = ua.NodeId(ua.ObjectIds.BaseDataType)
-        node = await server.nodes.objects.add_variable(node_id, entry["id"], 0.0, datatype=datatype)
-        await server.iserver.aspace.write_attribute_value(node.nodeid, ua.AttributeIds.Value, data_value(entry["steps"][0]))
+        node = await variable(server, namespace, entry)
+        first = {"type": "Double", "value": entry["count"]} if "count" in entry else entry["steps"][0]
+        await server.iserver.aspace.write_attribute_value(node.nodeid, ua.AttributeIds.Value, data_value(first))
         nodes.append((node, entry))
     async with server:
         say(ready=True, namespace_index=namespace)
-        await asyncio.gather(*(live(server, node, entry) for node, entry in nodes))
+        if file := plant.get("lose_items"):
+            tasks.append(asyncio.create_task(lose_items(server, Path(file))))
+        await asyncio.gather(*(
+            count(server, namespace, node, entry) if "count" in entry else live(server, node, entry)
+            for node, entry in nodes
+        ))
         await asyncio.Event().wait()
 
 

@@ -144,6 +144,10 @@ pub(crate) enum PointError {
         "`{metric}` at `{node}`: its source time {what}; set the clock of the device, or `time = \"gateway\"` for the device or the point"
     )]
     Clock { metric: String, node: String, what: String },
+    #[error(
+        "`{metric}` at `{node}`: nothing came of it while the subscription lived, but {what} when it is read; it is subscribed to again, and changes before that may be missing"
+    )]
+    Silent { metric: String, node: String, what: String },
     #[error("`{metric}` at `{node}`: the server's answer says nothing of it; asked again")]
     Unanswered { metric: String, node: String },
     #[error(
@@ -167,6 +171,7 @@ impl PointError {
             Self::Crowded { .. }
             | Self::Timeless { .. }
             | Self::ValuesLost { .. }
+            | Self::Silent { .. }
             | Self::Rebuilt { .. } => Kind::Loss,
             Self::ReadInstead { .. } => Kind::ReadInstead,
         }
@@ -186,6 +191,7 @@ impl PointError {
             Self::Unanswered { .. } => "GW-O130",
             Self::Rebuilt { .. } => "GW-O131",
             Self::Clock { .. } => "GW-O132",
+            Self::Silent { .. } => "GW-O133",
         };
         Fault { code, message: self.to_string() }
     }

@@ -54,6 +54,11 @@ impl Outbox {
         Self { notices: mpsc::channel(1).1, values_queued: Arc::default() }
     }
 
+    /// Whether nothing waits to be taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.notices.is_empty()
+    }
+
     /// The next notice; `None` once there is no other end.
     pub(crate) async fn take(&mut self) -> Option<Notice> {
         let notice = self.notices.recv().await?;

@@ -246,15 +246,20 @@ impl Worker {
     }
 
     fn bad(&mut self, index: usize, quality: Quality) -> Sample {
-        self.standing[index].forget();
         self.told[index] = Some(quality);
         let now = self.link.clock.now();
+        self.standing[index].forget(now);
         Sample::without_value(self.plan.points[index].codec.point, now, now, quality)
     }
 
     /// A Bad sample of a point that the server refuses, unless it was just given.
     pub(crate) fn refused(&mut self, index: usize, quality: Quality) -> Option<Sample> {
         (self.told[index] != Some(quality)).then(|| self.bad(index, quality))
+    }
+
+    /// Whether the point is Bad by our word.
+    pub(crate) fn is_told_bad(&self, index: usize) -> bool {
+        self.told[index].is_some()
     }
 
     /// The server gave the point a value of its own; gives whether it was Bad by our word before.

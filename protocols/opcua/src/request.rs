@@ -20,8 +20,8 @@ use crate::settings::Settings;
 
 /// Most values in one notification.
 pub(crate) const NOTIFICATIONS_PER_PUBLISH: u32 = 1_000;
-/// Items that are created at once; small servers refuse more.
-const ITEMS_PER_REQUEST: usize = 100;
+/// Items that are created, or values that are read, at once; small servers refuse more.
+pub(crate) const ITEMS_PER_REQUEST: usize = 100;
 /// Values that a server may keep for us between two notifications: as many as it will for points with history, so
 /// that reading back is rarely needed.
 const QUEUE_MAX: u32 = 1_000;
@@ -79,6 +79,8 @@ pub(crate) struct Item {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Monitored {
     pub(crate) handle: u32,
+    /// The server's name for it.
+    pub(crate) id: u32,
     pub(crate) status: StatusCode,
     /// Whether each change is queued, and said so when one is lost: without a queue no overflow is told, and what
     /// lies between two samplings is skipped in silence.
@@ -98,7 +100,7 @@ impl Monitored {
     }
 
     pub(crate) fn refused(handle: u32, status: StatusCode) -> Self {
-        Self { handle, status, every_change: false, sampling: Duration::ZERO }
+        Self { handle, id: 0, status, every_change: false, sampling: Duration::ZERO }
     }
 
     pub(crate) fn is_unanswered(&self) -> bool {
@@ -172,6 +174,15 @@ async fn create(
     Ok(all_monitored(items, &results))
 }
 
+/// Has the server forget items of which nothing comes. It may know them no longer, so its answer says nothing.
+pub(crate) async fn forget_items(session: &Session, subscription: u32, ids: &[u32]) {
+    for ids in ids.chunks(ITEMS_PER_REQUEST) {
+        if let Err(error) = session.delete_monitored_items(subscription, ids).await {
+            tracing::debug!(status = %error.status(), "the server does not forget dead items");
+        }
+    }
+}
+
 /// What a short answer says nothing of was not created.
 fn all_monitored(items: &[Item], results: &[MonitoredItemCreateResult]) -> Vec<Monitored> {
     let results = results.iter().map(Some).chain(std::iter::repeat(None));
@@ -185,7 +196,8 @@ fn monitored(handle: u32, result: &MonitoredItemCreateResult) -> Monitored {
     let every_change = result.revised_sampling_interval == 0.0 && result.revised_queue_size > 1;
     let sampling = Duration::try_from_secs_f64(result.revised_sampling_interval / 1_000.0);
     let sampling = sampling.unwrap_or_default().min(SAMPLING_MAX);
-    Monitored { handle, status: result.status_code, every_change, sampling }
+    let (id, status) = (result.monitored_item_id, result.status_code);
+    Monitored { handle, id, status, every_change, sampling }
 }
 
 fn to_request(item: &Item, settings: &Settings, filtered: bool) -> MonitoredItemCreateRequest {
@@ -327,11 +339,17 @@ pub(crate) fn failure(status: StatusCode) -> Failure {
     }
 }
 
-/// Reads the values of `nodes` as they are now; the server's word for each, in their order.
+/// Reads the values of `nodes`, no older than `age_max`; the server's word for each, in their order.
+///
+/// # Source
+/// OPC 10000-4 §5.11.2.2 (`maxAge`): a server reads a new value where the one that it remembers is older; 0 asks for a new
+/// one always.
 pub(crate) async fn read(
     session: &Session,
     nodes: &[NodeId],
+    age_max: Duration,
 ) -> Result<Vec<DataValue>, StatusCode> {
+    let age_max_ms = age_max.as_secs_f64() * 1_000.0;
     let mut values = Vec::with_capacity(nodes.len());
     let mut size = ITEMS_PER_REQUEST;
     let mut rest = nodes;
@@ -339,7 +357,7 @@ pub(crate) async fn read(
         let (batch, after) = rest.split_at(size.min(rest.len()));
         let wanted: Vec<ReadValueId> =
             batch.iter().map(|node| ReadValueId::new(node.clone(), AttributeId::Value)).collect();
-        match session.read(&wanted, TimestampsToReturn::Both, 0.0).await {
+        match session.read(&wanted, TimestampsToReturn::Both, age_max_ms).await {
             Ok(mut answers) => {
                 let status = Some(StatusCode::BadUnknownResponse);
                 let nothing = || DataValue { status, ..DataValue::default() };

@@ -1,6 +1,7 @@
 //! One session from its first request to its end: values come in, history is read back, silence is noticed. Must never
 //! outlive its connection; what outlives it is in `port`.
 
+mod checking;
 mod monitoring;
 mod pages;
 mod polling;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use async_opcua::types::{NodeId, StatusCode};
 use driver::{Emission, Schedule, Stopped};
 use futures::future::BoxFuture;
-use model::{Sample, Timestamp};
+use model::Timestamp;
 
 use crate::client::{self, Connection};
 use crate::error::{PointError, SessionError};
@@ -20,7 +21,7 @@ use crate::history::{Action, Event};
 use crate::inbox::{Notice, Outbox};
 use crate::port::Worker;
 use crate::request::{self, Granted, HistoryPage};
-use crate::standing::Known;
+use checking::{Checked, Checks};
 use polling::Polled;
 
 /// A source time further ahead of our clock than this is not believed yet.
@@ -28,8 +29,6 @@ const HORIZON_MICROS: i64 = 60_000_000;
 
 /// Longest time between two questions how the server is.
 const PROBE_MAX: Duration = Duration::from_mins(1);
-/// Samples that are handed over at once where there may be one of each point.
-const EMISSION_SAMPLES_MAX: usize = 1_000;
 
 /// Why a session ended.
 pub(crate) enum End {
@@ -85,6 +84,7 @@ struct Serving<'a> {
     connected: Vec<bool>,
     schedule: Schedule,
     polling: Option<BoxFuture<'static, Polled>>,
+    checks: Checks,
     /// How old a change of each point can be when the subscription tells it.
     told_within: Vec<Duration>,
     /// Pages wanted, in turn, so that one long history does not keep the others waiting.
@@ -104,6 +104,7 @@ enum Wake {
     Answer(Result<Answer, Stopped>),
     Probed(Probed),
     Polled(Polled),
+    Checked(Checked),
     Time,
 }
 
@@ -125,6 +126,7 @@ impl<'a> Serving<'a> {
             connected: vec![false; points],
             schedule: Schedule::new(plan.groups.iter().map(|group| group.poll), now),
             polling: None,
+            checks: Checks::new(points, now),
             told_within: vec![Duration::ZERO; points],
             wanted: VecDeque::new(),
             reading: None,
@@ -153,8 +155,9 @@ impl<'a> Serving<'a> {
             }
             Wake::Notice(notice) => self.notice(notice).await?,
             Wake::Answer(answer) => self.page(answer?).await?,
-            Wake::Probed(probed) => self.probed(probed).await?,
+            Wake::Probed(probed) => self.probed(probed),
             Wake::Polled(polled) => self.polled(polled).await?,
+            Wake::Checked(checked) => self.checked(checked).await?,
             Wake::Time => {}
         }
         Ok(())
@@ -178,10 +181,12 @@ impl<'a> Serving<'a> {
         if self.subscribe_at.is_some_and(|at| at <= now) {
             self.subscribe().await?;
         }
+        let mut emission = Emission::default();
+        self.bury(now, &mut emission);
+        self.emit(std::mem::take(&mut emission)).await?;
         if !self.refused.is_empty() && now >= self.refused_at {
             self.monitor().await?;
         }
-        let mut emission = Emission::default();
         while let Some((at, index)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, index));
             self.due.remove(&index);
@@ -190,6 +195,7 @@ impl<'a> Serving<'a> {
         self.emit(emission).await?;
         self.worker.report();
         self.start_polling(now);
+        self.start_checking(now);
         self.start_reading();
         self.start_probing(now);
         Ok(())
@@ -216,7 +222,7 @@ impl<'a> Serving<'a> {
         let mut next = (self.connection.heard() + self.silence_max())
             .min(if self.probing.is_none() { self.probe_at } else { Duration::MAX });
         let timer = self.timers.first().map(|(at, _)| *at);
-        for at in [timer, self.subscribe_at, self.next_poll()].into_iter().flatten() {
+        for at in [timer, self.subscribe_at, self.next_poll(), self.next_check()].into_iter().flatten() {
             next = next.min(at);
         }
         if !self.refused.is_empty() {
@@ -230,6 +236,7 @@ impl<'a> Serving<'a> {
             answer = present(&mut self.reading) => Wake::Answer(answer),
             probed = present(&mut self.probing) => Wake::Probed(probed),
             polled = present(&mut self.polling) => Wake::Polled(polled),
+            checked = present(&mut self.checks.running) => Wake::Checked(checked),
             () = tokio::time::sleep(sleep) => Wake::Time,
         }
     }
@@ -295,16 +302,17 @@ impl<'a> Serving<'a> {
         }));
     }
 
-    async fn probed(&mut self, (result, latency): Probed) -> Result<(), End> {
+    fn probed(&mut self, (result, latency): Probed) {
         match result {
             Ok(server_time) => {
                 self.heard();
                 self.worker.answered(latency);
                 let now = self.worker.link.clock.now();
                 let behind = server_time.map_or(0, |time| now.micros_since(time));
-                self.worker.behind_micros = Some(behind);
-                let said = self.standing(behind);
-                self.emit_all(said).await?;
+                if self.worker.behind_micros.replace(behind).is_none() {
+                    // What came back before its time could be told is owed.
+                    self.checks.soon(self.now());
+                }
             }
             Err(status) => {
                 let (url, seconds) = (self.url(), self.worker.plan.settings.timeout.as_secs());
@@ -318,39 +326,6 @@ impl<'a> Serving<'a> {
                 }
             }
         }
-        Ok(())
-    }
-
-    /// What is to be said of points that stand still, by the word of the subscription that nothing changed.
-    fn standing(&mut self, behind_micros: i64) -> Vec<Sample> {
-        let clock = &self.worker.link.clock;
-        let (now, silent) =
-            (clock.now(), clock.monotonic().saturating_sub(self.connection.heard()));
-        let silent = i64::try_from(silent.as_micros()).unwrap_or(i64::MAX);
-        let heard = Timestamp(now.0.saturating_sub(silent));
-        if self.granted.is_none() {
-            return Vec::new();
-        }
-        let subscribed = self.worker.standing.iter_mut().enumerate();
-        let plan = &self.worker.plan;
-        let is_said =
-            |index: usize| !self.polled[index] && plan.devices[plan.points[index].device].standing;
-        let subscribed = subscribed.filter(|(index, _)| is_said(*index));
-        let said = subscribed.filter_map(|(index, standing)| {
-            let known = Known::by_subscription(heard, self.told_within[index], behind_micros);
-            standing.due(known, now)
-        });
-        said.collect()
-    }
-
-    /// Hands over what may be a sample of each point at once, in parts.
-    async fn emit_all(&mut self, samples: Vec<Sample>) -> Result<(), End> {
-        let mut samples = samples.into_iter().peekable();
-        while samples.peek().is_some() {
-            let samples = samples.by_ref().take(EMISSION_SAMPLES_MAX).collect();
-            self.emit(Emission { samples, marks: Vec::new() }).await?;
-        }
-        Ok(())
     }
 }
 

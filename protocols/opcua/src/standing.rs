@@ -1,6 +1,9 @@
 //! A register that stands still is a reading too. A server tells changes only, so while it is known that nothing changed,
-//! the last value is said again once in each slot of 15 minutes. Must never ask a clock or a server, and never say a
-//! value that the server does not stand by: after a break, a Bad status or a refusal it says nothing.
+//! the last value is said again once in each slot of 15 minutes. That nothing changed is known when the server was asked
+//! and gave the same value: a subscription may live while the items in it are dead (`session/checking.rs`). A point that
+//! has a value again after the newest that was said of it was that it has none is said again as soon as its time allows.
+//! Must never ask a clock or a server, and never say a value that the server does not stand by: after a break, a Bad
+//! status or a refusal it says nothing.
 //!
 //! **Its time** is when it was last known that the value holds, on the clock that the source times are made by: ours less
 //! what the server's lies behind, and less what a change takes to reach us. So no change can come later with an earlier
@@ -40,7 +43,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// By a subscription that last spoke at `heard`.
+    /// By a server that was asked at `heard` for a value that it may have taken from the memory of its sampling.
     pub(crate) fn by_subscription(
         heard: Timestamp,
         told_within: Duration,
@@ -73,6 +76,8 @@ pub(crate) struct Standing {
     timed: bool,
     /// The latest time at which a value of the point was said.
     said: Option<Timestamp>,
+    /// When it was last said that there is no value; nothing once a value of a later time was said.
+    no_value_at: Option<Timestamp>,
     /// How late the last change came, by the device's time.
     change_late_micros: i64,
     frozen: u8,
@@ -99,8 +104,22 @@ impl Standing {
         }
         if sample.value.is_some() {
             self.say(sample.source_time);
+        } else {
+            self.no_value_at = self.no_value_at.max(Some(sample.source_time));
         }
         same
+    }
+
+    /// Whether the server says now, when it is asked, what it said last. Times do not count: some servers date a value when
+    /// it is read.
+    pub(crate) fn is_confirmed_by(&self, sample: &Sample) -> bool {
+        let said = |sample: &Sample| (without_overflow(sample.quality), sample.value.clone());
+        self.last.as_ref().is_some_and(|last| said(last) == said(sample))
+    }
+
+    /// Whether the point has a value, while the newest that was said of it is that it has none.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.holds && self.no_value_at.is_some()
     }
 
     fn judge(&mut self, same_time: bool, late_micros: i64) {
@@ -113,31 +132,44 @@ impl Standing {
     /// A value of this time was handed over; a history that is read back tells so too.
     pub(crate) fn say(&mut self, time: Timestamp) {
         self.said = self.said.max(Some(time));
+        self.no_value_at = self.no_value_at.filter(|no_value_at| *no_value_at >= time);
     }
 
-    /// The server does not stand by the last value any more, or cannot be asked.
-    pub(crate) fn forget(&mut self) {
+    /// The server does not stand by the last value any more, or cannot be asked: that is said at `now`.
+    pub(crate) fn forget(&mut self, now: Timestamp) {
         self.holds = false;
+        self.no_value_at = self.no_value_at.max(Some(now));
     }
 
-    /// The value, if it holds and the slot in which that is known has no reading yet.
+    /// The value, if it holds and the slot in which that is known has no reading yet, or the newest that was said is that
+    /// there is no value.
     pub(crate) fn due(&mut self, known: Known, now: Timestamp) -> Option<Sample> {
-        let said = self.said?;
+        self.is_due(known).then(|| self.again(known, now)).flatten()
+    }
+
+    /// Whether [`Self::due`] would give the value.
+    pub(crate) fn is_due(&self, known: Known) -> bool {
         let slot = |time: Timestamp| time.0.div_euclid(micros(SLOT));
-        let stands = known.heard.micros_since(self.holds_since) >= STANDS_MIN_MICROS;
-        if !stands || slot(self.time(known)) <= slot(said) {
-            return None;
-        }
-        self.again(known, now)
+        let next_slot = || {
+            let stands = known.heard.micros_since(self.holds_since) >= STANDS_MIN_MICROS;
+            stands && self.said.is_some_and(|said| slot(self.time(known)) > slot(said))
+        };
+        self.sayable(known).is_some_and(|(_, last)| last.value.is_some())
+            && (self.is_owed() || next_slot())
+    }
+
+    /// The last value, if it holds and can be said with the time at which that is known.
+    fn sayable(&self, known: Known) -> Option<(Timestamp, &Sample)> {
+        let time = self.time(known);
+        let last = self.last.as_ref().filter(|_| self.holds && self.frozen < SUSPECT_CHANGES)?;
+        // A time before that of "no value" would leave that the newest word on the point.
+        let is_newest = Some(time) > self.said.max(self.no_value_at);
+        (is_newest && time.is_storable()).then_some((time, last))
     }
 
     /// The value, if it holds; for a point of which something else was said since.
     pub(crate) fn again(&mut self, known: Known, now: Timestamp) -> Option<Sample> {
-        let time = self.time(known);
-        let last = self.last.as_ref().filter(|_| self.holds && self.frozen < SUSPECT_CHANGES)?;
-        if Some(time) <= self.said || !time.is_storable() {
-            return None;
-        }
+        let (time, last) = self.sayable(known)?;
         let value = last.value.clone()?;
         let sample = Sample::new(last.point, time, now, without_overflow(last.quality), value);
         self.say(time);

@@ -110,6 +110,10 @@ impl Serving<'_> {
             items.push(Item { handle: handle(index), node, sampling });
         }
         self.worker.search = false;
+        if let Some(granted) = self.granted {
+            let dead = self.checks.take_dead();
+            request::forget_items(&self.connection.session, granted.id, &dead).await;
+        }
         let mut short = false;
         for answer in self.create_items(&items).await.map_err(failed)? {
             let Some(index) = index(answer.handle) else { continue };
@@ -130,6 +134,7 @@ impl Serving<'_> {
                 self.refuse(index, &error, status, &mut emission);
             } else {
                 self.worker.settle(index, Kind::Refused);
+                self.checks.made(index, answer.id, self.now());
                 let publishing = self.granted.map_or(Duration::ZERO, |g| g.publish_interval);
                 self.told_within[index] = answer.sampling.saturating_add(publishing);
                 self.connect(index, answer.every_change, &mut emission);
@@ -150,7 +155,10 @@ impl Serving<'_> {
             Manner::Not(status) => return Ok(Some(status)),
             Manner::Alone => self.worker.asked_alone = Some(index),
         }
-        let answer = request::read(&self.connection.session, std::slice::from_ref(node)).await;
+        let answer = {
+            let session = &self.connection.session;
+            request::read(session, std::slice::from_ref(node), Duration::ZERO).await
+        };
         let status = match answer {
             Ok(values) => values.first().map_or(StatusCode::BadUnknownResponse, DataValue::status),
             Err(StatusCode::BadTimeout) => StatusCode::BadTimeout,

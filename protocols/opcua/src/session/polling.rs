@@ -8,6 +8,7 @@ use driver::Emission;
 use model::Quality;
 
 use super::{End, Serving, horizon};
+use crate::codec::Decoded;
 use crate::complaints::Kind;
 use crate::error::{PointError, SessionError};
 use crate::history::Event;
@@ -49,7 +50,7 @@ impl Serving<'_> {
             let clock = Arc::clone(&self.worker.link.clock);
             self.polling = Some(Box::pin(async move {
                 let started = clock.monotonic();
-                let values = request::read(&session, &nodes).await;
+                let values = request::read(&session, &nodes, Duration::ZERO).await;
                 let latency = clock.monotonic().saturating_sub(started);
                 Polled { device, points, values, latency }
             }));
@@ -88,22 +89,25 @@ impl Serving<'_> {
         let gateway_time = self.worker.link.clock.now();
         let point = &self.worker.plan.points[index];
         let decoded = point.codec.live(value, gateway_time);
-        let (sample, timed) = (decoded.sample, decoded.timed);
-        if sample.quality.is_bad() && !timed {
+        if decoded.sample.quality.is_bad() && !decoded.timed {
             // The server has no value, and says so anew with each reading: it is handed over once.
             self.no_value(index, value.status(), emission);
             return;
         }
         self.worker.settle(index, Kind::Refused);
-        match decoded.mismatch {
-            Some(found) => self.mismatch(index, found),
-            None => self.worker.settle(index, Kind::Type),
-        }
-        let known = self.known_now(index, gateway_time);
-        if self.hear(index, &sample, timed, emission) {
-            // The poll brought the same reading again: it stands still.
-            let standing = &mut self.worker.standing[index];
-            emission.samples.extend(known.and_then(|known| standing.due(known, gateway_time)));
+        self.take_read(index, decoded, emission);
+    }
+
+    /// A value that was read and not told by the subscription.
+    pub(super) fn take_read(&mut self, index: usize, decoded: Decoded, emission: &mut Emission) {
+        self.judge_content(index, decoded.mismatch);
+        let (sample, timed) = (decoded.sample, decoded.timed);
+        let gateway_time = sample.gateway_time;
+        let heard = self.hear(index, &sample, timed);
+        let back = heard.was_bad.then(|| heard.same.then(|| sample.clone()));
+        if heard.same {
+            // The same reading again: it stands still.
+            self.say_standing(index, self.known_now(gateway_time), gateway_time, emission);
         } else if self.worker.trackers[index].is_some() {
             // It says nothing of what came before it, so it is not looked for in the history, which is the better
             // source and read every minute.
@@ -111,6 +115,9 @@ impl Serving<'_> {
             self.step(index, Event::Live { sample, timed, horizon }, emission);
         } else {
             emission.samples.push(sample);
+        }
+        if let Some(same) = back {
+            self.came_back(index, same, gateway_time, emission);
         }
     }
 

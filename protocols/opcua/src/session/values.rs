@@ -1,5 +1,6 @@
 //! What the subscription brings: values, and the news that some are missing. Must never ask the server.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use driver::Emission;
@@ -12,6 +13,14 @@ use crate::error::{PointError, SessionError};
 use crate::history::Event;
 use crate::inbox::Notice;
 use crate::standing::{ClockFault, Known};
+
+/// What a value of the server is to us.
+pub(super) struct Heard {
+    /// It is the very reading that the server gave last.
+    pub(super) same: bool,
+    /// The point was Bad by our word before.
+    pub(super) was_bad: bool,
+}
 
 impl Serving<'_> {
     pub(super) async fn notice(&mut self, notice: Notice) -> Result<(), End> {
@@ -27,25 +36,31 @@ impl Serving<'_> {
 
     pub(super) async fn values(&mut self, mut values: Vec<(usize, Decoded)>) -> Result<(), End> {
         self.worker.well();
-        let horizon = horizon(self.worker.link.clock.now());
+        let (now, told_at) = (self.worker.link.clock.now(), self.now());
+        let horizon = horizon(now);
         for (index, value) in &mut values {
-            match value.mismatch.take() {
-                Some(found) => self.mismatch(*index, found),
-                None => self.worker.settle(*index, Kind::Type),
-            }
+            self.checks.told(*index, told_at);
+            let mismatch = value.mismatch.take();
+            self.judge_content(*index, mismatch);
         }
         let mut emission = Emission::default();
+        // Points that were Bad by our word, and the reading that they came back with where it is the one from before.
+        let mut back: BTreeMap<usize, Option<Sample>> = BTreeMap::new();
         for (index, event) in events(values, horizon) {
             if event == Event::Overflow {
                 let reason = "the server's queue of a point ran over";
                 self.worker.complain(index, &PointError::ValuesLost { reason });
             }
-            let same = match &event {
-                Event::Live { sample, timed, .. } => {
-                    self.hear(index, sample, *timed, &mut emission)
+            let mut same = false;
+            if let Event::Live { sample, timed, .. } = &event {
+                let heard = self.hear(index, sample, *timed);
+                same = heard.same;
+                if heard.was_bad {
+                    back.insert(index, same.then(|| sample.clone()));
+                } else if let Some(reading) = back.get_mut(&index).filter(|_| !same) {
+                    *reading = None;
                 }
-                _ => false,
-            };
+            }
             match event {
                 Event::Live { sample, .. } if self.worker.trackers[index].is_none() => {
                     emission.samples.extend(Some(sample).filter(|_| !same));
@@ -53,42 +68,64 @@ impl Serving<'_> {
                 event => self.step(index, event, &mut emission),
             }
         }
+        for (index, reading) in back {
+            self.came_back(index, reading, now, &mut emission);
+        }
         self.emit(emission).await
     }
 
-    /// The server gives a point this value; gives whether it gave the very same reading before.
-    ///
-    /// After a break, the same reading is handed over with a time of now: the row is stored already, but what was said of
-    /// the point in the meantime, that it has no value, is over.
-    pub(super) fn hear(
-        &mut self,
-        index: usize,
-        sample: &Sample,
-        timed: bool,
-        emission: &mut Emission,
-    ) -> bool {
+    /// The server gives a point this value.
+    pub(super) fn hear(&mut self, index: usize, sample: &Sample, timed: bool) -> Heard {
         let was_bad = self.worker.heard_of(index);
-        let known = self.known_now(index, sample.gateway_time);
         let standing = &mut self.worker.standing[index];
         let same = standing.hear(sample, timed);
         let (fault, is_news) = standing.clock_news();
-        if same && was_bad {
-            let again = known.and_then(|known| standing.again(known, sample.gateway_time));
-            emission.samples.push(again.unwrap_or_else(|| sample.clone()));
-        }
         if is_news {
             self.blame_clock(index, fault, sample);
         }
-        same
+        Heard { same, was_bad }
     }
 
-    /// What is known at this moment of a value that the server just gave; nothing where it is not to be said again.
-    pub(super) fn known_now(&self, index: usize, now: Timestamp) -> Option<Known> {
-        let behind_micros = self.worker.behind_micros?;
-        let point = &self.worker.plan.points[index];
-        if !self.worker.plan.devices[point.device].standing {
-            return None;
+    /// A point that was Bad by our word has a value again. It is handed over with a time of now: its row is older than what
+    /// was said of the point in the meantime, that it has no value. Where no such time is known yet, `reading` shows at
+    /// least that the point lives, and the value is owed.
+    pub(super) fn came_back(
+        &mut self,
+        index: usize,
+        reading: Option<Sample>,
+        now: Timestamp,
+        emission: &mut Emission,
+    ) {
+        let known = self.known_now(now);
+        let standing = &mut self.worker.standing[index];
+        let known = known.filter(|_| standing.is_owed());
+        let again = known.and_then(|known| standing.again(known, now));
+        emission.samples.extend(again.or(reading));
+    }
+
+    /// Says that a value stands still, where that is to be said now.
+    pub(super) fn say_standing(
+        &mut self,
+        index: usize,
+        known: Option<Known>,
+        now: Timestamp,
+        emission: &mut Emission,
+    ) {
+        if self.is_said(index) {
+            let standing = &mut self.worker.standing[index];
+            emission.samples.extend(known.and_then(|known| standing.due(known, now)));
         }
+    }
+
+    /// Whether a value that stands still is said at all: `standing = false` says no, unless the newest word on it is Bad.
+    pub(super) fn is_said(&self, index: usize) -> bool {
+        let device = self.worker.plan.points[index].device;
+        self.worker.plan.devices[device].standing || self.worker.standing[index].is_owed()
+    }
+
+    /// What is known at this moment of a value that the server just gave; nothing before its clock is known.
+    pub(super) fn known_now(&self, now: Timestamp) -> Option<Known> {
+        let behind_micros = self.worker.behind_micros?;
         Some(Known { heard: now, told_within: Duration::ZERO, behind_micros })
     }
 
@@ -112,8 +149,9 @@ impl Serving<'_> {
         self.worker.complain(index, &PointError::Clock { metric, node, what });
     }
 
-    /// A point is not what the profile says.
-    pub(super) fn mismatch(&mut self, index: usize, found: String) {
+    /// Names a point that is not what the profile says.
+    pub(super) fn judge_content(&mut self, index: usize, mismatch: Option<String>) {
+        let Some(found) = mismatch else { return self.worker.settle(index, Kind::Type) };
         let point = &self.worker.plan.points[index];
         let expected = point.codec.content.expected();
         let (metric, node) = (point.metric.clone(), point.address.to_string());

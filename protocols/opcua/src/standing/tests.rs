@@ -58,14 +58,12 @@ fn nothing_is_said_of_a_value_that_the_server_does_not_stand_by() {
     let mut standing = Standing::default();
     assert_eq!(day(&mut standing, 0), []);
     standing.hear(&first, true);
-    standing.forget();
+    standing.forget(Timestamp(MIDNIGHT - HOUR));
     assert_eq!(day(&mut standing, 0), []);
     // The same reading again after a break is no new row, but it holds again.
     assert!(standing.hear(&at(MIDNIGHT - HOUR, MIDNIGHT, 1_000), true));
     let said = day(&mut standing, 0);
     assert!(!said.is_empty());
-    // Not before it stood for a minute again.
-    assert!(said.iter().all(|sample| sample.gateway_time.0 >= MIDNIGHT + MINUTE));
     let bad = Sample::without_value(
         PointIndex(0),
         Timestamp(MIDNIGHT),
@@ -174,4 +172,56 @@ fn a_clock_that_goes_again_is_no_fault_any_more() {
     assert_eq!(standing.due(known(MIDNIGHT + HOUR, 0), Timestamp(MIDNIGHT + HOUR)), None);
     standing.hear(&at(MIDNIGHT + HOUR, MIDNIGHT + HOUR, 9), true);
     assert_eq!(standing.clock_fault(), None);
+}
+
+/// The newest word on the point is "no value" until the value is said with a later time.
+#[test]
+fn a_value_that_comes_back_is_said_again_as_soon_as_its_time_allows() {
+    let reading = |arrives| at(MIDNIGHT - HOUR, arrives, 1_000);
+    let bad = |time| {
+        Sample::without_value(PointIndex(0), Timestamp(time), Timestamp(time), Quality::BAD)
+    };
+    let by_us = |standing: &mut Standing| standing.forget(Timestamp(MIDNIGHT));
+    let by_server = |standing: &mut Standing| {
+        standing.hear(&bad(MIDNIGHT), false);
+    };
+    for break_off in [&by_us as &dyn Fn(&mut Standing), &by_server] {
+        let mut standing = Standing::default();
+        standing.hear(&reading(MIDNIGHT - HOUR), true);
+        break_off(&mut standing);
+        let soon = MIDNIGHT + SECOND_MICROS;
+        assert!(!standing.is_owed() && standing.due(known(soon, 0), Timestamp(soon)).is_none());
+        standing.hear(&reading(soon), true);
+        assert!(standing.is_owed());
+        // What is known of a server whose word takes three seconds is not newer than "no value" yet.
+        assert_eq!(standing.due(known(soon, 0), Timestamp(soon)), None);
+        let later = MIDNIGHT + 4 * SECOND_MICROS;
+        // The clock of the server lies behind: later still.
+        assert_eq!(standing.due(known(later, MINUTE), Timestamp(later)), None);
+        let said = standing.due(known(later, 0), Timestamp(later)).expect("the value");
+        assert_eq!(said.value, Some(Value::Decimal(1_000)));
+        assert!(said.source_time > Timestamp(MIDNIGHT));
+        assert!(!standing.is_owed());
+        assert_eq!(standing.due(known(later, 0), Timestamp(later)), None);
+    }
+    // A new value of a later time is all that is needed.
+    let mut standing = Standing::default();
+    standing.hear(&reading(MIDNIGHT - HOUR), true);
+    by_us(&mut standing);
+    standing.hear(&at(MIDNIGHT + 1, MIDNIGHT + 2, 1_001), true);
+    assert!(!standing.is_owed());
+}
+
+#[test]
+fn the_same_value_and_status_confirm_whatever_their_time() {
+    let mut standing = Standing::default();
+    assert!(!standing.is_confirmed_by(&at(MIDNIGHT, MIDNIGHT, 1_000)));
+    let mut over = at(MIDNIGHT, MIDNIGHT, 1_000);
+    over.quality = Quality::GOOD_OVERFLOW;
+    standing.hear(&over, true);
+    assert!(standing.is_confirmed_by(&at(MIDNIGHT + HOUR, MIDNIGHT + HOUR, 1_000)));
+    assert!(!standing.is_confirmed_by(&at(MIDNIGHT, MIDNIGHT, 1_001)));
+    let mut uncertain = at(MIDNIGHT, MIDNIGHT, 1_000);
+    uncertain.quality = Quality::UNCERTAIN;
+    assert!(!standing.is_confirmed_by(&uncertain));
 }
