@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::SessionError;
 use crate::identity::{self, Identity};
-use crate::login;
+use crate::login::{self, Ways};
 use crate::request;
 use crate::settings::{Security, Settings};
 use crate::transport::{CHUNK_BYTES_MAX, CHUNKS_MAX, Found, GuardedTcp, MESSAGE_BYTES_MAX, Source};
@@ -350,7 +350,7 @@ fn session_failed(
     settings: &Settings,
     identity: Option<&Identity>,
     status: StatusCode,
-    offered: &str,
+    offered: &Ways,
 ) -> SessionError {
     let url = settings.url.clone();
     match (status, identity) {
@@ -361,11 +361,8 @@ fn session_failed(
             | StatusCode::BadUserSignatureInvalid,
             _,
         ) => {
-            let ours = settings
-                .user
-                .as_ref()
-                .map_or_else(|| "no user".to_owned(), |user| format!("user `{}`", user.name));
-            SessionError::UserRefused { url, status, ours, offered: offered.to_owned() }
+            let user = settings.user.as_ref().map(|user| user.name.as_str());
+            SessionError::UserRefused { url, refusal: offered.refusal(user, status) }
         }
         (
             StatusCode::BadSecurityChecksFailed

@@ -73,6 +73,21 @@ impl Content {
             Self::Text => "a String or LocalizedText",
         }
     }
+
+    /// What there is room for, for people.
+    fn range(&self) -> String {
+        let of_exponent = |exponent: i8| match exponent {
+            0 => format!("a number from {} to {}", i64::MIN, i64::MAX),
+            _ => format!("a number from {}e{exponent} to {}e{exponent}", i64::MIN, i64::MAX),
+        };
+        match self.value_type() {
+            ValueType::Decimal { exponent } => of_exponent(exponent),
+            ValueType::Float => format!(
+                "a finite number, and an integer from -{DOUBLE_EXACT_MAX} to {DOUBLE_EXACT_MAX} (a `resolution` gives room for larger ones)"
+            ),
+            ValueType::Bool | ValueType::Text => self.expected().to_owned(),
+        }
+    }
 }
 
 /// What a `DataValue` said.
@@ -83,8 +98,27 @@ pub(crate) struct Decoded {
     pub(crate) timed: bool,
     /// Whether values before or after this one were lost in the server's queue.
     pub(crate) overflow: bool,
-    /// What the server holds where it is not what was configured.
-    pub(crate) mismatch: Option<String>,
+    /// Why it has no value, where that is for what the server holds.
+    pub(crate) mismatch: Option<Mismatch>,
+}
+
+/// What a server holds that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    /// It is none of the types that the profile's holds.
+    Type {
+        /// What was looked for, for people.
+        expected: String,
+        /// What the server holds.
+        found: String,
+    },
+    /// It is one of them, and there is no room for this value.
+    Range {
+        /// What was looked for, for people.
+        expected: String,
+        /// What the server holds.
+        found: String,
+    },
 }
 
 impl PointCodec {
@@ -123,9 +157,7 @@ impl PointCodec {
                     Sample::new(self.point, source_time, gateway_time, quality, value)
                 }
                 Err(quality) => {
-                    if quality == Quality::BAD_TYPE_MISMATCH {
-                        mismatch = Some(self.found(value.value.as_ref()));
-                    }
+                    mismatch = self.mismatch(quality, value.value.as_ref());
                     bad(quality)
                 }
             }
@@ -163,6 +195,26 @@ impl PointCodec {
         Ok((value, true))
     }
 
+    /// Why a value is refused with this quality.
+    fn mismatch(&self, quality: Quality, value: Option<&Variant>) -> Option<Mismatch> {
+        match (quality, value, self.element) {
+            (Quality::BAD_TYPE_MISMATCH, ..) => {
+                let expected = self.content.expected().to_owned();
+                Some(Mismatch::Type { expected, found: self.found(value) })
+            }
+            (BAD_INDEX_RANGE_NO_DATA, Some(Variant::Array(array)), Some(element)) => {
+                let expected = format!("an array with an element at `index = {element}`");
+                let found = format!("an array of {}", array.values.len());
+                Some(Mismatch::Range { expected, found })
+            }
+            (Quality::BAD_OUT_OF_RANGE, Some(value), _) => {
+                let found = number(self.element_of(Some(value)).unwrap_or(value));
+                Some(Mismatch::Range { expected: self.content.range(), found })
+            }
+            _ => None,
+        }
+    }
+
     fn found(&self, value: Option<&Variant>) -> String {
         match (value, self.element) {
             (None | Some(Variant::Empty), _) => "no value".to_owned(),
@@ -170,13 +222,32 @@ impl PointCodec {
                 format!("an array of {} (say which element: `index = 0`)", array.values.len())
             }
             (Some(Variant::Array(array)), Some(element)) => {
-                let held = array.values.get(element).map(|value| format!("{:?}", value.type_id()));
+                let held = array.values.get(element).map(type_name);
                 format!("an array of {}", held.unwrap_or_default())
             }
-            (Some(value), Some(_)) => format!("a value of {:?} that is no array", value.type_id()),
+            (Some(value), Some(_)) => format!("a value of {} that is no array", type_name(value)),
             (Some(Variant::Double(raw)), None) => format!("a Double of {raw}"),
-            (Some(value), None) => format!("a value of {:?}", value.type_id()),
+            (Some(value), None) => format!("a value of {}", type_name(value)),
         }
+    }
+}
+
+/// The name of a type as the standard has it.
+fn type_name(value: &Variant) -> String {
+    let name = format!("{:?}", value.type_id());
+    let inner = name.strip_prefix("Scalar(").and_then(|name| name.strip_suffix(')'));
+    inner.unwrap_or(&name).to_owned()
+}
+
+/// A number for people.
+fn number(value: &Variant) -> String {
+    let name = type_name(value);
+    match value {
+        Variant::UInt64(raw) => format!("a {name} of {raw}"),
+        Variant::Int64(raw) => format!("an {name} of {raw}"),
+        Variant::Float(raw) => format!("a {name} of {raw}"),
+        Variant::Double(raw) => format!("a {name} of {raw}"),
+        _ => format!("a value of {name}"),
     }
 }
 

@@ -10,6 +10,12 @@ use crate::error::PointError;
 
 /// How long a loss is shown after it happened; everything else is shown until it is over.
 const LOSS_SHOWN: Duration = Duration::from_mins(10);
+/// How long a wrong value is shown after a right one came: some variables change their type from value to value.
+const TYPE_SHOWN: Duration = Duration::from_mins(1);
+/// Complaints about a device that are shown at once; more are counted.
+const SHOWN_MAX: usize = 8;
+/// Points that the log names with one code, until no point of the device has it any more.
+const NAMED_MAX: usize = 50;
 
 /// What a complaint is about, the worst first; a point has at most one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +45,8 @@ struct Device {
     /// By kind and point; without a point it is about some point of the device.
     standing: BTreeMap<(Kind, Option<usize>), Standing>,
     news: Vec<Fault>,
+    /// How many points the log named with each code.
+    named: BTreeMap<&'static str, usize>,
     shown: Option<Fault>,
     changed: bool,
 }
@@ -58,7 +66,7 @@ pub(crate) struct Report {
     pub(crate) shown: Option<Fault>,
     /// Whether that is something else than before.
     pub(crate) changed: bool,
-    /// The first complaint of each code that is new and does not come to be shown.
+    /// New complaints that the observer does not come to tell of, each point once; of many points of one code some.
     pub(crate) hidden: Vec<Fault>,
 }
 
@@ -77,10 +85,9 @@ impl Complaints {
     ) {
         let Some(device) = self.devices.get_mut(device) else { return };
         let fault = error.fault();
-        let of_kind = device.standing.range((error.kind(), None)..);
-        let mut of_kind = of_kind.take_while(|((kind, _), _)| *kind == error.kind());
-        if of_kind.all(|(_, standing)| standing.fault.code != fault.code) {
-            device.news.push(fault.clone());
+        let before = device.standing.get(&(error.kind(), point));
+        if before.is_none_or(|before| before.fault.code != fault.code) {
+            device.name(&fault);
         }
         let until = (error.kind() == Kind::Loss).then(|| now.saturating_add(LOSS_SHOWN));
         device.standing.insert((error.kind(), point), Standing { fault, until });
@@ -88,9 +95,24 @@ impl Complaints {
     }
 
     /// That is over.
-    pub(crate) fn settle(&mut self, device: usize, point: Option<usize>, kind: Kind) {
+    pub(crate) fn settle(
+        &mut self,
+        device: usize,
+        point: Option<usize>,
+        kind: Kind,
+        now: Duration,
+    ) {
         let Some(device) = self.devices.get_mut(device) else { return };
-        device.changed |= device.standing.remove(&(kind, point)).is_some();
+        match device.standing.get_mut(&(kind, point)) {
+            None => {}
+            Some(standing) if kind == Kind::Type => {
+                standing.until.get_or_insert(now.saturating_add(TYPE_SHOWN));
+            }
+            Some(_) => {
+                device.standing.remove(&(kind, point));
+                device.changed = true;
+            }
+        }
     }
 
     /// What the observer is to hear by now.
@@ -101,24 +123,75 @@ impl Complaints {
 }
 
 impl Device {
+    /// Notes for the log that a point has this fault.
+    fn name(&mut self, fault: &Fault) {
+        let named = self.named.entry(fault.code).or_default();
+        *named += 1;
+        if *named <= NAMED_MAX {
+            self.news.push(fault.clone());
+        } else if *named == NAMED_MAX + 1 {
+            let message = format!(
+                "{}; further points with this code are not named here, the status counts them",
+                fault.message
+            );
+            self.news.push(Fault { code: fault.code, message });
+        }
+    }
+
+    /// The worst complaint, then one of each other code, then more of them.
+    fn to_shown(&self) -> Option<Fault> {
+        let first = &self.standing.values().next()?.fault;
+        let mut others = Vec::new();
+        let mut codes = vec![first.code];
+        for standing in self.standing.values() {
+            if !codes.contains(&standing.fault.code) {
+                codes.push(standing.fault.code);
+                others.push(&standing.fault);
+            }
+        }
+        let is_chosen = |chosen: &[&Fault], fault| chosen.iter().any(|other| std::ptr::eq(*other, fault));
+        for standing in self.standing.values().skip(1) {
+            if others.len() + 1 >= SHOWN_MAX {
+                break;
+            }
+            if !is_chosen(&others, &standing.fault) {
+                others.push(&standing.fault);
+            }
+        }
+        others.truncate(SHOWN_MAX - 1);
+        let mut message = first.message.clone();
+        for other in &others {
+            message += "; also ";
+            if other.code != first.code {
+                message += other.code;
+                message += ": ";
+            }
+            message += &other.message;
+        }
+        match self.standing.len() - 1 - others.len() {
+            0 => {}
+            1 => message += "; and 1 more point",
+            more => message += &format!("; and {more} more points"),
+        }
+        Some(Fault { code: first.code, message })
+    }
+
     fn report(&mut self, index: usize, now: Duration) -> Option<Report> {
         let before = self.standing.len();
         self.standing.retain(|_, standing| standing.until.is_none_or(|until| now < until));
         if !std::mem::take(&mut self.changed) && self.standing.len() == before {
             return None;
         }
-        let shown = self.standing.values().next().map(|first| {
-            let code = first.fault.code;
-            let same = self.standing.values().filter(|other| other.fault.code == code).count();
-            let message = match same - 1 {
-                0 => first.fault.message.clone(),
-                1 => format!("{}; and 1 more point", first.fault.message),
-                more => format!("{}; and {more} more points", first.fault.message),
-            };
-            Fault { code, message }
-        });
+        let shown = self.to_shown();
         let mut hidden = std::mem::take(&mut self.news);
-        hidden.retain(|fault| shown.as_ref().is_none_or(|shown| shown.code != fault.code));
+        // The observer tells of another code, with the message that is shown then.
+        let code = |fault: &Option<Fault>| fault.as_ref().map(|fault| fault.code);
+        if let Some(told) = shown.as_ref().filter(|_| code(&shown) != code(&self.shown)) {
+            hidden.retain(|fault| !told.message.contains(&fault.message));
+        }
+        let standing = &self.standing;
+        let stands = |code: &str| standing.values().any(|standing| standing.fault.code == code);
+        self.named.retain(|code, _| stands(code));
         let changed = self.shown != shown;
         self.shown.clone_from(&shown);
         let something = changed || !hidden.is_empty();
@@ -154,6 +227,10 @@ mod tests {
         Report { device, shown, changed: true, hidden: Vec::new() }
     }
 
+    fn also(error: &PointError) -> String {
+        format!("; also {error}")
+    }
+
     #[test]
     fn a_refused_point_is_said_once_and_not_hidden_by_the_answers_of_others() {
         let mut complaints = Complaints::new(2);
@@ -162,32 +239,73 @@ mod tests {
         for minute in 1..100 {
             // Asked for again each minute; in between, the server answers.
             complaints.complain(1, Some(7), &refused("a"), Duration::from_mins(minute));
-            complaints.settle(1, Some(8), Kind::Refused);
+            complaints.settle(1, Some(8), Kind::Refused, START);
             assert_eq!(complaints.reports(Duration::from_mins(minute)), []);
         }
         complaints.complain(1, Some(9), &refused("b"), START);
-        let more = changed(1, Some((&refused("a"), "; and 1 more point")));
+        // The log hears of it too, for the code is the one that it knows.
+        let more = changed(1, Some((&refused("a"), &also(&refused("b")))));
+        let more = Report { hidden: vec![refused("b").fault()], ..more };
         assert_eq!(complaints.reports(START), [more]);
-        complaints.settle(1, Some(7), Kind::Refused);
+        complaints.settle(1, Some(7), Kind::Refused, START);
         assert_eq!(complaints.reports(START), [changed(1, Some((&refused("b"), "")))]);
-        complaints.settle(1, Some(9), Kind::Refused);
+        complaints.settle(1, Some(9), Kind::Refused, START);
         assert_eq!(complaints.reports(START), [changed(1, None)]);
         assert_eq!(complaints.reports(START), []);
     }
 
+    /// Each of several kinds of wrong points has its reason in the log and in what is shown.
     #[test]
-    fn the_worst_is_shown_and_the_others_are_told_once_per_code() {
+    fn the_worst_is_shown_first_and_each_point_is_named_once() {
+        let mismatch = |metric: &str| PointError::Mismatch {
+            metric: metric.to_owned(),
+            node: "i=1".to_owned(),
+            expected: "an integer".to_owned(),
+            found: "a String".to_owned(),
+        };
         let mut complaints = Complaints::new(1);
+        complaints.complain(0, Some(5), &mismatch("e"), START);
+        complaints.complain(0, Some(6), &mismatch("f"), START);
         complaints.complain(0, Some(7), &refused("a"), START);
-        for point in 0..100 {
-            complaints.complain(0, Some(point), &no_history(), START);
+        let other = |error: &PointError| format!("; also {}: {error}", error.fault().code);
+        let all = other(&mismatch("e")) + &other(&mismatch("f"));
+        // The observer logs what is shown, so that nothing is left to be named.
+        assert_eq!(complaints.reports(START), [changed(0, Some((&refused("a"), &all)))]);
+        // It comes and goes from value to value: shown all the time, and named once.
+        for second in 1..200 {
+            let now = Duration::from_secs(second);
+            complaints.settle(0, Some(5), Kind::Type, now);
+            assert_eq!(complaints.reports(now), []);
+            complaints.complain(0, Some(5), &mismatch("e"), now);
+            assert_eq!(complaints.reports(now), []);
         }
-        let hidden = vec![no_history().fault()];
-        let first = Report { hidden, ..changed(0, Some((&refused("a"), ""))) };
-        assert_eq!(complaints.reports(START), [first]);
-        complaints.settle(0, Some(7), Kind::Refused);
-        let next = changed(0, Some((&no_history(), "; and 99 more points")));
-        assert_eq!(complaints.reports(START), [next]);
+        complaints.settle(0, Some(5), Kind::Type, START);
+        let over = changed(0, Some((&refused("a"), &other(&mismatch("f")))));
+        assert_eq!(complaints.reports(TYPE_SHOWN), [over]);
+    }
+
+    #[test]
+    fn of_very_many_points_some_are_named_and_all_are_counted() {
+        let points = NAMED_MAX * 3;
+        let mut complaints = Complaints::new(1);
+        for point in 0..points {
+            complaints.complain(0, Some(point), &refused(&format!("p{point:03}")), START);
+        }
+        let reports = complaints.reports(START);
+        let [Report { shown: Some(shown), hidden, .. }] = reports.as_slice() else {
+            panic!("{reports:?}")
+        };
+        assert_eq!(shown.message.matches("; also ").count(), SHOWN_MAX - 1);
+        assert!(shown.message.ends_with(&format!("; and {} more points", points - SHOWN_MAX)));
+        assert_eq!(hidden.len(), NAMED_MAX - SHOWN_MAX + 1);
+        assert!(hidden.last().is_some_and(|last| last.message.contains("further points")));
+        // All over: the next ones are named again.
+        for point in 0..points {
+            complaints.settle(0, Some(point), Kind::Refused, START);
+        }
+        assert_eq!(complaints.reports(START), [changed(0, None)]);
+        complaints.complain(0, Some(1), &no_history(), START);
+        assert_eq!(complaints.reports(START), [changed(0, Some((&no_history(), "")))]);
     }
 
     #[test]

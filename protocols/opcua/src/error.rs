@@ -41,10 +41,8 @@ pub(crate) enum SessionError {
     OwnUntrusted { url: String, status: StatusCode, certificate: PathBuf, fingerprint: String },
     #[error("our own certificate: {reason}")]
     OwnCertificate { reason: String },
-    #[error(
-        "`{url}` refuses {ours} ({status}); it takes: {offered}; set `user` and `password_file` accordingly"
-    )]
-    UserRefused { url: String, status: StatusCode, ours: String, offered: String },
+    #[error("`{url}` {refusal}")]
+    UserRefused { url: String, refusal: String },
     #[error("`{}` cannot be read: {reason}", file.display())]
     File { file: PathBuf, reason: String },
     #[error("{reason}")]
@@ -117,7 +115,11 @@ pub(crate) enum PointError {
     #[error(
         "`{metric}` at `{node}`: expected {expected}, found {found}; correct `type` in the profile"
     )]
-    Mismatch { metric: String, node: String, expected: &'static str, found: String },
+    Mismatch { metric: String, node: String, expected: String, found: String },
+    #[error(
+        "`{metric}` at `{node}`: expected {expected}, found {found}; it is Bad while that is so"
+    )]
+    OutOfRange { metric: String, node: String, expected: String, found: String },
     #[error(
         "`{metric}` at `{node}`: the server gives no history ({status}); live values still come, asked again in {minutes} min"
     )]
@@ -165,7 +167,7 @@ impl PointError {
             | Self::Namespace { .. }
             | Self::Unreadable { .. }
             | Self::Unanswered { .. } => Kind::Refused,
-            Self::Mismatch { .. } => Kind::Type,
+            Self::Mismatch { .. } | Self::OutOfRange { .. } => Kind::Type,
             Self::Clock { .. } => Kind::Clock,
             Self::NoHistory { .. } | Self::HistoryFailed { .. } => Kind::History,
             Self::Crowded { .. }
@@ -192,6 +194,7 @@ impl PointError {
             Self::Rebuilt { .. } => "GW-O131",
             Self::Clock { .. } => "GW-O132",
             Self::Silent { .. } => "GW-O133",
+            Self::OutOfRange { .. } => "GW-O134",
         };
         Fault { code, message: self.to_string() }
     }

@@ -283,7 +283,8 @@ impl Worker {
 
     /// That is over.
     pub(crate) fn settle(&mut self, index: usize, kind: Kind) {
-        self.complaints.settle(self.plan.points[index].device, Some(index), kind);
+        let now = self.link.clock.monotonic();
+        self.complaints.settle(self.plan.points[index].device, Some(index), kind, now);
     }
 
     /// The points of a device are read, for they cannot be subscribed to; `None`: no longer.
@@ -293,7 +294,7 @@ impl Worker {
             Some(status) => {
                 self.complaints.complain(device, None, &PointError::ReadInstead { status }, now);
             }
-            None => self.complaints.settle(device, None, Kind::ReadInstead),
+            None => self.complaints.settle(device, None, Kind::ReadInstead, now),
         }
     }
 

@@ -125,6 +125,27 @@ fn a_whole_number_that_comes_as_an_integer_has_the_digits_of_the_resolution() {
 }
 
 #[test]
+fn a_value_without_room_is_named_with_what_there_is_room_for() {
+    let check = |codec: PointCodec, value: Variant, expected: &str, found: &str| {
+        let sample = codec.live(&data_value(value, 0, None), NOW);
+        assert_eq!(sample.sample.quality, Quality::BAD_OUT_OF_RANGE);
+        let Some(Mismatch::Range { expected: room, found: held }) = sample.mismatch else {
+            panic!("{:?}", sample.mismatch)
+        };
+        assert!(room.contains(expected), "{room}");
+        assert_eq!(held, found);
+    };
+    let (integer, float) = (RawKind::Integer, RawKind::Float);
+    let large = Variant::UInt64((1 << 63) + 5);
+    let named = "a UInt64 of 9223372036854775813";
+    check(codec(integer, None), large.clone(), "to 9223372036854775807", named);
+    check(codec(float, Some("0.01")), large.clone(), "to 9223372036854775807e-2", named);
+    check(codec(float, None), large, "to 9007199254740992 (a `resolution`", named);
+    check(codec(float, None), Variant::Double(f64::NAN), "a finite number", "a Double of NaN");
+    check(codec(float, None), Variant::Float(f32::INFINITY), "a finite", "a Float of inf");
+}
+
+#[test]
 fn states_and_texts_are_taken_and_bytes_are_not() {
     let (state, text) = (holding(Content::Bool), holding(Content::Text));
     let mismatch = Err(Quality::BAD_TYPE_MISMATCH);
@@ -163,7 +184,14 @@ fn an_element_of_an_array_is_a_value() {
     assert_eq!(found(&element(Some(0)), phases.clone()), Ok(Value::Float(1.5)));
     assert_eq!(found(&element(Some(2)), phases.clone()), Ok(Value::Float(3.5)));
     assert_eq!(found(&element(Some(3)), phases.clone()), Err(BAD_INDEX_RANGE_NO_DATA));
-    let said = |codec: PointCodec, value| codec.live(&data_value(value, 0, None), NOW).mismatch;
+    let said = |codec: PointCodec, value| match codec
+        .live(&data_value(value, 0, None), NOW)
+        .mismatch
+    {
+        Some(Mismatch::Type { found, .. } | Mismatch::Range { found, .. }) => Some(found),
+        None => None,
+    };
+    assert_eq!(said(element(Some(3)), phases.clone()).unwrap(), "an array of 3");
     assert!(said(element(None), phases).unwrap().contains("an array of 3 (say which element"));
     assert!(said(element(Some(0)), Variant::Double(1.0)).unwrap().contains("is no array"));
     let text =

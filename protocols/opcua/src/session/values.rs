@@ -7,7 +7,7 @@ use driver::Emission;
 use model::{Sample, Timestamp};
 
 use super::{End, Serving, horizon};
-use crate::codec::Decoded;
+use crate::codec::{Decoded, Mismatch};
 use crate::complaints::Kind;
 use crate::error::{PointError, SessionError};
 use crate::history::Event;
@@ -150,12 +150,18 @@ impl Serving<'_> {
     }
 
     /// Names a point that is not what the profile says.
-    pub(super) fn judge_content(&mut self, index: usize, mismatch: Option<String>) {
-        let Some(found) = mismatch else { return self.worker.settle(index, Kind::Type) };
+    pub(super) fn judge_content(&mut self, index: usize, mismatch: Option<Mismatch>) {
+        let Some(mismatch) = mismatch else { return self.worker.settle(index, Kind::Type) };
         let point = &self.worker.plan.points[index];
-        let expected = point.codec.content.expected();
         let (metric, node) = (point.metric.clone(), point.address.to_string());
-        let error = PointError::Mismatch { metric, node, expected, found };
+        let error = match mismatch {
+            Mismatch::Type { expected, found } => {
+                PointError::Mismatch { metric, node, expected, found }
+            }
+            Mismatch::Range { expected, found } => {
+                PointError::OutOfRange { metric, node, expected, found }
+            }
+        };
         self.worker.complain(index, &error);
     }
 

@@ -174,6 +174,18 @@ fn a_clock_that_goes_again_is_no_fault_any_more() {
     assert_eq!(standing.clock_fault(), None);
 }
 
+#[test]
+fn a_value_is_not_said_again_before_it_stood_for_a_minute() {
+    let mut standing = Standing::default();
+    standing.hear(&at(MIDNIGHT - 30 * SECOND_MICROS, MIDNIGHT - 29 * SECOND_MICROS, 7), true);
+    let due = |standing: &mut Standing, seconds: i64| {
+        let now = MIDNIGHT + seconds * SECOND_MICROS;
+        standing.due(known(now, 0), Timestamp(now))
+    };
+    assert_eq!(due(&mut standing, 10), None);
+    assert!(due(&mut standing, 40).is_some());
+}
+
 /// The newest word on the point is "no value" until the value is said with a later time.
 #[test]
 fn a_value_that_comes_back_is_said_again_as_soon_as_its_time_allows() {

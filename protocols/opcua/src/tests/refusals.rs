@@ -22,7 +22,7 @@ async fn a_short_answer_costs_only_the_points_that_it_leaves_out_and_they_are_as
     rig.until("the others named", |rig| {
         rig.ever_shown()
             .iter()
-            .any(|m| m.contains("`d`") && m.contains("says nothing of it; asked again; and 1 more"))
+            .any(|m| m.contains("`d`") && m.contains("says nothing of it; asked again; also `e`"))
     })
     .await;
     rig.until("all", |rig| metrics.iter().all(|m| good(rig, m)) && rig.shown().is_none()).await;
@@ -40,7 +40,8 @@ async fn a_refused_login_says_what_the_server_wants() {
     let fault = rig.faults().remove(0);
     assert_eq!(fault.code, "GW-O105");
     let says = |text: &str| assert!(fault.message.contains(text), "{fault:?}");
-    says("refuses no user");
+    says("wants a user and a password");
+    says("set `user` and `password_file`");
     says("it takes: user and password");
     drop(rig);
 
