@@ -9,6 +9,7 @@ The plant is JSON:
 - `user`, `password`: nobody else is let in.
 - `no_time`: it does not say what time it has.
 - `mute`: while this file is there, nothing is published; all else is answered.
+- `session_timeout_ms`, `publish_min_ms`, `queue_max`: what it makes of what is asked for.
 - `lose_items`: when this file appears, all monitored items are gone without a word and so is the file; the subscription lives.
 
 A node with `count` holds a Double that rises by one every `interval_ms`. With `gone`, a file, it is deleted while the file
@@ -27,6 +28,7 @@ from asyncua import Server, ua
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemService
+from asyncua.server.subscription_service import SubscriptionService
 from asyncua.crypto.permission_rules import User, UserRole
 
 from common import read_json, say
@@ -124,6 +126,16 @@ def mute_while(file):
     InternalSubscription.publish_results = published
 
 
+def publish_rarely(shortest_ms):
+    create = SubscriptionService.create_subscription
+
+    async def created(self, params, *args, **kwargs):
+        params.RequestedPublishingInterval = max(params.RequestedPublishingInterval, shortest_ms)
+        return await create(self, params, *args, **kwargs)
+
+    SubscriptionService.create_subscription = created
+
+
 class OneUser:
     def __init__(self, name, password):
         self.expected = (name, password)
@@ -143,6 +155,8 @@ async def main():
         answer_short(most)
     if mute := plant.get("mute"):
         mute_while(Path(mute))
+    if shortest := plant.get("publish_min_ms"):
+        publish_rarely(shortest)
     if plant.get("no_time"):
         InternalServer._set_current_time_loop = asyncio.Event().wait
 
@@ -153,6 +167,10 @@ async def main():
     server.iserver.aspace._is_expected_variant_type = lambda *_: True
     server.set_endpoint(f"opc.tcp://127.0.0.1:{args.port}/")
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+    if timeout := plant.get("session_timeout_ms"):
+        server.iserver.min_session_timeout_ms = server.iserver.max_session_timeout_ms = timeout
+    if most := plant.get("queue_max"):
+        server.iserver.max_monitored_item_queue_size = most
     if users:
         server.set_identity_tokens([ua.UserNameIdentityToken])
     namespace = await server.register_namespace(NAMESPACE)

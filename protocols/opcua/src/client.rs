@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::error::SessionError;
 use crate::identity::{self, Identity};
 use crate::login::{self, Ways};
-use crate::request;
+use crate::request::{self, ReadSize};
 use crate::settings::{Security, Settings};
 use crate::transport::{CHUNK_BYTES_MAX, CHUNKS_MAX, Found, GuardedTcp, MESSAGE_BYTES_MAX, Source};
 use crate::trust;
@@ -42,6 +42,8 @@ const LIBRARY_KEEP_ALIVE: Duration = Duration::from_hours(24);
 /// A session that is being driven.
 pub(crate) struct Connection {
     pub(crate) session: Arc<Session>,
+    /// How many values the server gives at once.
+    pub(crate) read_size: ReadSize,
     pump: JoinHandle<()>,
     lost: watch::Receiver<Option<StatusCode>>,
     heard: SilenceWatch,
@@ -134,7 +136,8 @@ async fn connect_guarded(
     let pump = tokio::spawn(async move {
         ended.send_replace(Some(pump.await));
     });
-    let connection = Connection { session, pump, lost, heard, found: Arc::clone(found) };
+    let (read_size, found) = (ReadSize::default(), Arc::clone(found));
+    let connection = Connection { session, read_size, pump, lost, heard, found };
     match tokio::time::timeout(settings.timeout * 2, on_connected).await {
         Ok(Ok(())) => Ok(connection),
         Ok(Err(_)) => Err(failed(connection.lost().await)),
@@ -163,10 +166,12 @@ async fn pump(
                     | SessionPollResult::Subscription(SubscriptionActivity::FatalFailure(status)),
                 ),
             ) => return status,
-            // What it brought is lost, and would be lost again with the next notification like it.
+            // What it brought is lost, and would be lost again with the next notification like it; or nothing comes any more.
             Some(Ok(SessionPollResult::Subscription(SubscriptionActivity::PublishFailed(
                 status,
-            )))) if request::is_unreadable(status) => return status,
+            )))) if request::is_unreadable(status) || request::is_session_over(status) => {
+                return status;
+            }
             Some(Ok(SessionPollResult::Reconnected(_))) => {
                 // Nobody listens any more when connecting took too long; the pump is ended then.
                 connected.take().map(|connected| connected.send(()));

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     History,
     /// Some of its values are missing.
     Loss,
+    /// The server keeps fewer values than it samples between two notifications.
+    Queue,
     /// It is read, for it cannot be subscribed to.
     ReadInstead,
 }
@@ -149,7 +151,8 @@ impl Device {
                 others.push(&standing.fault);
             }
         }
-        let is_chosen = |chosen: &[&Fault], fault| chosen.iter().any(|other| std::ptr::eq(*other, fault));
+        let is_chosen =
+            |chosen: &[&Fault], fault| chosen.iter().any(|other| std::ptr::eq(*other, fault));
         for standing in self.standing.values().skip(1) {
             if others.len() + 1 >= SHOWN_MAX {
                 break;

@@ -1,6 +1,7 @@
 //! What can go wrong with a server, in the user's words and with the next step. Must never try again by itself.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_opcua::types::StatusCode;
 use driver::Fault;
@@ -156,6 +157,10 @@ pub(crate) enum PointError {
         "`{url}` had sent nothing for {seconds} s, so the session was built again; what has a history is read back"
     )]
     Rebuilt { url: String, seconds: u64 },
+    #[error(
+        "`{metric}` at `{node}`: the server publishes every {publishing:?}, samples every {sampling:?} and keeps {kept} of its values in between: the others are lost; make `sampling_interval` longer, or read it every `poll` with `subscribe = false`"
+    )]
+    ShortQueue { metric: String, node: String, publishing: Duration, sampling: Duration, kept: u32 },
     #[error("values were lost between server and gateway: {reason}")]
     ValuesLost { reason: &'static str },
 }
@@ -175,6 +180,7 @@ impl PointError {
             | Self::ValuesLost { .. }
             | Self::Silent { .. }
             | Self::Rebuilt { .. } => Kind::Loss,
+            Self::ShortQueue { .. } => Kind::Queue,
             Self::ReadInstead { .. } => Kind::ReadInstead,
         }
     }
@@ -195,6 +201,7 @@ impl PointError {
             Self::Clock { .. } => "GW-O132",
             Self::Silent { .. } => "GW-O133",
             Self::OutOfRange { .. } => "GW-O134",
+            Self::ShortQueue { .. } => "GW-O135",
         };
         Fault { code, message: self.to_string() }
     }

@@ -26,6 +26,8 @@ pub(crate) const UNREADABLE_RETRY: Duration = Duration::from_hours(1);
 const LIVE_REMEMBERED_MAX: usize = 500_000;
 /// Of them, most for one point.
 const LIVE_REMEMBERED_OF_POINT_MAX: usize = 16_384;
+/// Shortest time between two questions how the server is.
+const PROBE_MIN: Duration = Duration::from_millis(250);
 /// Fewest values in a notification, however large the server's are.
 const NOTIFICATION_VALUES_MIN: u32 = 10;
 
@@ -88,6 +90,8 @@ pub(crate) struct Worker {
     small_pages: HashMap<usize, usize>,
     /// Most values in a notification; fewer after one was too large.
     pub(crate) notification_values: u32,
+    /// How often the server is asked how it is.
+    pub(crate) probe_every: Duration,
     complaints: Complaints,
     pub(crate) backoff: Backoff,
     last_error: Option<SessionError>,
@@ -119,6 +123,7 @@ impl Worker {
             unreadable_history: HashMap::new(),
             small_pages: HashMap::new(),
             notification_values: request::NOTIFICATIONS_PER_PUBLISH,
+            probe_every: plan.settings.keep_alive.min(session::PROBE_MAX),
             complaints: Complaints::new(plan.devices.len()),
             backoff: Backoff::new(plan.settings.backoff_min, plan.settings.backoff_max),
             last_error: None,
@@ -205,6 +210,12 @@ impl Worker {
             _ => {}
         }
         self.paging = None;
+    }
+
+    /// A session was short: some servers end those of which they hear nothing for a second or two, and the library does not
+    /// say after how long they do.
+    pub(crate) fn probe_more_often(&mut self) {
+        self.probe_every = (self.probe_every / 2).max(PROBE_MIN.min(self.probe_every));
     }
 
     /// Whether a page of the point's history ended a session a while ago.

@@ -1,5 +1,7 @@
 //! The requests that are sent in a session, and what their answers mean. Must never try again by itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_opcua::client::services::CreateMonitoredItems;
@@ -91,6 +93,8 @@ pub(crate) struct Monitored {
     pub(crate) every_change: bool,
     /// How old a change may be when the server sees it.
     pub(crate) sampling: Duration,
+    /// Values that the server keeps between two notifications.
+    pub(crate) queue: u32,
 }
 
 impl Monitored {
@@ -100,7 +104,8 @@ impl Monitored {
     }
 
     pub(crate) fn refused(handle: u32, status: StatusCode) -> Self {
-        Self { handle, id: 0, status, every_change: false, sampling: Duration::ZERO }
+        let sampling = Duration::ZERO;
+        Self { handle, id: 0, status, every_change: false, sampling, queue: 0 }
     }
 
     pub(crate) fn is_unanswered(&self) -> bool {
@@ -111,7 +116,7 @@ impl Monitored {
 /// Monitors items; gives the server's word for each.
 pub(crate) async fn monitor(
     session: &Session,
-    subscription: u32,
+    subscription: &Granted,
     settings: &Settings,
     items: &[Item],
 ) -> Result<Vec<Monitored>, StatusCode> {
@@ -146,18 +151,18 @@ pub(crate) async fn monitor(
 
 async fn create(
     session: &Session,
-    subscription: u32,
+    subscription: &Granted,
     settings: &Settings,
     items: &[Item],
     filtered: bool,
 ) -> Result<Vec<Monitored>, StatusCode> {
     // The library throws a short answer away as a whole, so the request is sent by hand; its builder knows the header.
     let request = CreateMonitoredItemsRequest {
-        request_header: CreateMonitoredItems::new(subscription, session).header().clone(),
-        subscription_id: subscription,
+        request_header: CreateMonitoredItems::new(subscription.id, session).header().clone(),
+        subscription_id: subscription.id,
         timestamps_to_return: TimestampsToReturn::Both,
         items_to_create: Some(
-            items.iter().map(|item| to_request(item, settings, filtered)).collect(),
+            items.iter().map(|item| to_request(item, subscription, filtered)).collect(),
         ),
     };
     let answer = session.channel().send(request, settings.timeout).await;
@@ -197,10 +202,11 @@ fn monitored(handle: u32, result: &MonitoredItemCreateResult) -> Monitored {
     let sampling = Duration::try_from_secs_f64(result.revised_sampling_interval / 1_000.0);
     let sampling = sampling.unwrap_or_default().min(SAMPLING_MAX);
     let (id, status) = (result.monitored_item_id, result.status_code);
-    Monitored { handle, id, status, every_change, sampling }
+    let queue = result.revised_queue_size.max(1);
+    Monitored { handle, id, status, every_change, sampling, queue }
 }
 
-fn to_request(item: &Item, settings: &Settings, filtered: bool) -> MonitoredItemCreateRequest {
+fn to_request(item: &Item, subscription: &Granted, filtered: bool) -> MonitoredItemCreateRequest {
     // A value that is written again with a new time is a new reading, so the time is part of the trigger.
     let filter = DataChangeFilter {
         trigger: DataChangeTrigger::StatusValueTimestamp,
@@ -208,9 +214,9 @@ fn to_request(item: &Item, settings: &Settings, filtered: bool) -> MonitoredItem
         deadband_value: 0.0,
     };
     let queue_size = item.sampling.map_or(QUEUE_MAX, |sampling| {
-        let per_publish =
-            settings.publish_interval.as_millis().div_ceil(sampling.as_millis().max(1));
-        u32::try_from(per_publish * 2).unwrap_or(QUEUE_MAX).clamp(QUEUE_MIN, QUEUE_MAX)
+        // By the interval that was granted, not by ours: a server that publishes once a minute has to keep a minute.
+        let per_publish = values_between(subscription.publish_interval, sampling);
+        per_publish.saturating_mul(2).clamp(QUEUE_MIN, QUEUE_MAX)
     });
     let parameters = MonitoringParameters {
         client_handle: item.handle,
@@ -225,6 +231,12 @@ fn to_request(item: &Item, settings: &Settings, filtered: bool) -> MonitoredItem
     };
     let node = ReadValueId::new(item.node.clone(), AttributeId::Value);
     MonitoredItemCreateRequest::new(node, MonitoringMode::Reporting, parameters)
+}
+
+/// Values that are sampled between two notifications.
+pub(crate) fn values_between(publishing: Duration, sampling: Duration) -> u32 {
+    let values = publishing.as_millis().div_ceil(sampling.as_millis().max(1));
+    u32::try_from(values).unwrap_or(u32::MAX)
 }
 
 /// Whether the server says that it does not let itself be subscribed to, or not to that much.
@@ -248,6 +260,20 @@ pub(crate) fn is_point_refused(status: StatusCode) -> bool {
             | StatusCode::BadAttributeIdInvalid
             | StatusCode::BadNotReadable
             | StatusCode::BadUserAccessDenied
+    )
+}
+
+/// Whether the server says that there is no such session or subscription any more.
+pub(crate) fn is_session_over(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BadSessionIdInvalid
+            | StatusCode::BadSessionClosed
+            | StatusCode::BadSessionNotActivated
+            | StatusCode::BadSecureChannelIdInvalid
+            | StatusCode::BadSecureChannelClosed
+            | StatusCode::BadNoSubscription
+            | StatusCode::BadSubscriptionIdInvalid
     )
 }
 
@@ -339,6 +365,16 @@ pub(crate) fn failure(status: StatusCode) -> Failure {
     }
 }
 
+/// How many values are read at once: fewer once the server said that it gives no more (its `MaxNodesPerRead`).
+#[derive(Debug, Clone)]
+pub(crate) struct ReadSize(Arc<AtomicUsize>);
+
+impl Default for ReadSize {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(ITEMS_PER_REQUEST)))
+    }
+}
+
 /// Reads the values of `nodes`, no older than `age_max`; the server's word for each, in their order.
 ///
 /// # Source
@@ -348,10 +384,11 @@ pub(crate) async fn read(
     session: &Session,
     nodes: &[NodeId],
     age_max: Duration,
+    size_max: &ReadSize,
 ) -> Result<Vec<DataValue>, StatusCode> {
     let age_max_ms = age_max.as_secs_f64() * 1_000.0;
     let mut values = Vec::with_capacity(nodes.len());
-    let mut size = ITEMS_PER_REQUEST;
+    let mut size = size_max.0.load(Ordering::Relaxed);
     let mut rest = nodes;
     while !rest.is_empty() {
         let (batch, after) = rest.split_at(size.min(rest.len()));
@@ -365,7 +402,8 @@ pub(crate) async fn read(
                 values.extend(answers);
             }
             Err(error) if error.status() == StatusCode::BadTooManyOperations && size > 1 => {
-                size = size.div_ceil(4);
+                size = size.div_ceil(2);
+                size_max.0.store(size, Ordering::Relaxed);
                 continue;
             }
             Err(error) if is_too_large(error.status()) && batch.len() > 1 => {
@@ -416,6 +454,20 @@ mod tests {
         check(1_000.0, 1_000, false);
         check(-1.0, 1_000, false);
         check(f64::NAN, 1_000, false);
+    }
+
+    #[test]
+    fn a_server_that_publishes_rarely_is_asked_to_keep_more() {
+        let queue = |publish_s: u64, sampling_ms: u64| {
+            let publish_interval = Duration::from_secs(publish_s);
+            let granted = Granted { id: 1, publish_interval, silence_max: Duration::MAX };
+            let sampling = Some(Duration::from_millis(sampling_ms));
+            let item = Item { handle: 1, node: NodeId::new(2, 1), sampling };
+            to_request(&item, &granted, true).requested_parameters.queue_size
+        };
+        assert_eq!(queue(1, 1_000), QUEUE_MIN);
+        assert_eq!(queue(60, 1_000), 120);
+        assert_eq!(queue(3_600, 100), QUEUE_MAX);
     }
 
     #[test]

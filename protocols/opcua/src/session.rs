@@ -28,7 +28,9 @@ use polling::Polled;
 const HORIZON_MICROS: i64 = 60_000_000;
 
 /// Longest time between two questions how the server is.
-const PROBE_MAX: Duration = Duration::from_mins(1);
+pub(crate) const PROBE_MAX: Duration = Duration::from_mins(1);
+/// A session that ends within so many questions may have ended because none came in time.
+const SHORT_LIFE_PROBES: u32 = 3;
 
 /// Why a session ended.
 pub(crate) enum End {
@@ -56,10 +58,16 @@ pub(crate) async fn serve(worker: &mut Worker) -> End {
         },
         () = stop.cancelled() => return End::Stopped,
     };
+    let (clock, probe_every) = (std::sync::Arc::clone(&worker.link.clock), worker.probe_every);
+    let began = clock.monotonic();
     let end = tokio::select! {
         end = Serving::new(worker, &connection).run() => end,
         () = stop.cancelled() => End::Stopped,
     };
+    let lived = clock.monotonic().saturating_sub(began);
+    if matches!(end, End::Broken(_)) && lived <= probe_every * SHORT_LIFE_PROBES {
+        worker.probe_more_often();
+    }
     connection.close().await;
     end
 }
@@ -155,7 +163,7 @@ impl<'a> Serving<'a> {
             }
             Wake::Notice(notice) => self.notice(notice).await?,
             Wake::Answer(answer) => self.page(answer?).await?,
-            Wake::Probed(probed) => self.probed(probed),
+            Wake::Probed(probed) => self.probed(probed)?,
             Wake::Polled(polled) => self.polled(polled).await?,
             Wake::Checked(checked) => self.checked(checked).await?,
             Wake::Time => {}
@@ -222,7 +230,9 @@ impl<'a> Serving<'a> {
         let mut next = (self.connection.heard() + self.silence_max())
             .min(if self.probing.is_none() { self.probe_at } else { Duration::MAX });
         let timer = self.timers.first().map(|(at, _)| *at);
-        for at in [timer, self.subscribe_at, self.next_poll(), self.next_check()].into_iter().flatten() {
+        for at in
+            [timer, self.subscribe_at, self.next_poll(), self.next_check()].into_iter().flatten()
+        {
             next = next.min(at);
         }
         if !self.refused.is_empty() {
@@ -292,7 +302,7 @@ impl<'a> Serving<'a> {
         if self.probing.is_some() || now < self.probe_at {
             return;
         }
-        self.probe_at = now + self.worker.plan.settings.keep_alive.min(PROBE_MAX);
+        self.probe_at = now + self.worker.probe_every;
         let session = std::sync::Arc::clone(&self.connection.session);
         let clock = std::sync::Arc::clone(&self.worker.link.clock);
         self.probing = Some(Box::pin(async move {
@@ -302,7 +312,7 @@ impl<'a> Serving<'a> {
         }));
     }
 
-    fn probed(&mut self, (result, latency): Probed) {
+    fn probed(&mut self, (result, latency): Probed) -> Result<(), End> {
         match result {
             Ok(server_time) => {
                 self.heard();
@@ -313,6 +323,9 @@ impl<'a> Serving<'a> {
                     // What came back before its time could be told is owed.
                     self.checks.soon(self.now());
                 }
+            }
+            Err(status) if request::is_session_over(status) => {
+                return Err(End::Broken(SessionError::Lost { url: self.url(), status }));
             }
             Err(status) => {
                 let (url, seconds) = (self.url(), self.worker.plan.settings.timeout.as_secs());
@@ -326,6 +339,7 @@ impl<'a> Serving<'a> {
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -68,6 +68,10 @@ pub(crate) enum ClockFault {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing {
     last: Option<Sample>,
+    /// The value before it, while the server says that there is none.
+    before: Option<Sample>,
+    /// Whether the server came back with the very reading from before a break: so it stood in between.
+    stood: bool,
     /// Whether the server stands by `last` now.
     holds: bool,
     /// Since when it does, without a break, on our clock.
@@ -94,15 +98,22 @@ impl Standing {
         if let Some(last) = known.filter(|_| !same && self.holds && sample.value.is_some()) {
             self.judge(last.source_time == sample.source_time, late(sample));
         }
+        let before = self.before.as_ref().filter(|_| timed);
+        let as_before = before.is_some_and(|before| is_same_reading(before, sample));
+        self.stood = as_before || (same && (self.stood || !self.holds));
         if !same || !self.holds {
             self.holds_since = sample.gateway_time;
         }
         self.holds = sample.value.is_some();
         self.timed = timed;
         if !same {
-            self.last = Some(sample.clone());
+            let last = self.last.replace(sample.clone());
+            if let Some(last) = last.filter(|last| last.value.is_some()) {
+                self.before = Some(last);
+            }
         }
         if sample.value.is_some() {
+            self.before = None;
             self.say(sample.source_time);
         } else {
             self.no_value_at = self.no_value_at.max(Some(sample.source_time));
@@ -142,7 +153,8 @@ impl Standing {
     }
 
     /// The value, if it holds and the slot in which that is known has no reading yet, or the newest that was said is that
-    /// there is no value.
+    /// there is no value. A value that is not the one from before a break has to stand for a while too: its next change
+    /// shows whether its time is old or the device's clock.
     pub(crate) fn due(&mut self, known: Known, now: Timestamp) -> Option<Sample> {
         self.is_due(known).then(|| self.again(known, now)).flatten()
     }
@@ -150,12 +162,12 @@ impl Standing {
     /// Whether [`Self::due`] would give the value.
     pub(crate) fn is_due(&self, known: Known) -> bool {
         let slot = |time: Timestamp| time.0.div_euclid(micros(SLOT));
-        let next_slot = || {
-            let stands = known.heard.micros_since(self.holds_since) >= STANDS_MIN_MICROS;
-            stands && self.said.is_some_and(|said| slot(self.time(known)) > slot(said))
-        };
+        let stands = known.heard.micros_since(self.holds_since) >= STANDS_MIN_MICROS;
+        let is_owed = self.is_owed() && (stands || self.stood);
+        let next_slot =
+            || stands && self.said.is_some_and(|said| slot(self.time(known)) > slot(said));
         self.sayable(known).is_some_and(|(_, last)| last.value.is_some())
-            && (self.is_owed() || next_slot())
+            && (is_owed || next_slot())
     }
 
     /// The last value, if it holds and can be said with the time at which that is known.

@@ -6,4 +6,5 @@ mod hostile;
 mod peer;
 mod readings;
 mod refusals;
+mod revised;
 mod support;

@@ -184,13 +184,11 @@ fn an_element_of_an_array_is_a_value() {
     assert_eq!(found(&element(Some(0)), phases.clone()), Ok(Value::Float(1.5)));
     assert_eq!(found(&element(Some(2)), phases.clone()), Ok(Value::Float(3.5)));
     assert_eq!(found(&element(Some(3)), phases.clone()), Err(BAD_INDEX_RANGE_NO_DATA));
-    let said = |codec: PointCodec, value| match codec
-        .live(&data_value(value, 0, None), NOW)
-        .mismatch
-    {
-        Some(Mismatch::Type { found, .. } | Mismatch::Range { found, .. }) => Some(found),
-        None => None,
-    };
+    let said =
+        |codec: PointCodec, value| match codec.live(&data_value(value, 0, None), NOW).mismatch {
+            Some(Mismatch::Type { found, .. } | Mismatch::Range { found, .. }) => Some(found),
+            None => None,
+        };
     assert_eq!(said(element(Some(3)), phases.clone()).unwrap(), "an array of 3");
     assert!(said(element(None), phases).unwrap().contains("an array of 3 (say which element"));
     assert!(said(element(Some(0)), Variant::Double(1.0)).unwrap().contains("is no array"));

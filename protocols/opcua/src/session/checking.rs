@@ -126,7 +126,8 @@ impl Checks {
 impl Serving<'_> {
     /// When there is next something to do; `None` while nothing is subscribed to, or an answer is awaited.
     pub(super) fn next_check(&self) -> Option<Duration> {
-        let look = (self.granted.is_some() && self.checks.running.is_none()).then_some(self.checks.at);
+        let look =
+            (self.granted.is_some() && self.checks.running.is_none()).then_some(self.checks.at);
         let suspects = self.checks.suspects.values().map(|suspect| suspect.until);
         look.into_iter().chain(suspects).min()
     }
@@ -144,9 +145,10 @@ impl Serving<'_> {
         };
         let (points, nodes): (Vec<usize>, Vec<NodeId>) = chosen.into_iter().unzip();
         let session = Arc::clone(&self.connection.session);
+        let size_max = self.connection.read_size.clone();
         let clock = Arc::clone(&self.worker.link.clock);
         self.checks.running = Some(Box::pin(async move {
-            let values = request::read(&session, &nodes, age_max).await;
+            let values = request::read(&session, &nodes, age_max, &size_max).await;
             let took = clock.monotonic().saturating_sub(now);
             Checked { points, asked: (now, wall), values, took }
         }));

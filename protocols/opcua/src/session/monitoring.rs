@@ -88,27 +88,10 @@ impl Serving<'_> {
             NamespaceMap::new()
         };
         let mut emission = Emission::default();
-        let mut items = Vec::new();
-        for index in std::mem::take(&mut self.refused) {
-            let point = &self.worker.plan.points[index];
-            self.nodes[index] = point.address.resolve(&namespaces);
-            let Some(node) = self.nodes[index].clone() else {
-                let (metric, node) = (point.metric.clone(), point.address.to_string());
-                let error = PointError::Namespace { metric, node };
-                self.refuse(index, &error, StatusCode::BadNodeIdUnknown, &mut emission);
-                continue;
-            };
-            let sampling = point.history.is_none().then_some(point.sampling);
-            if let Some(status) = self.why_unreadable(index, &node).await? {
-                self.leave_out(index, status, &mut emission);
-                continue;
-            }
-            if self.polled[index] {
-                self.connect(index, false, &mut emission);
-                continue;
-            }
-            items.push(Item { handle: handle(index), node, sampling });
-        }
+        let items = self.wanted_items(&namespaces, &mut emission).await;
+        // What was refused is said even where the session ends with the next one.
+        self.emit(std::mem::take(&mut emission)).await?;
+        let items = items?;
         self.worker.search = false;
         if let Some(granted) = self.granted {
             let dead = self.checks.take_dead();
@@ -137,11 +120,57 @@ impl Serving<'_> {
                 self.checks.made(index, answer.id, self.now());
                 let publishing = self.granted.map_or(Duration::ZERO, |g| g.publish_interval);
                 self.told_within[index] = answer.sampling.saturating_add(publishing);
+                self.judge_queue(index, &answer, publishing);
                 self.connect(index, answer.every_change, &mut emission);
             }
         }
         self.refused_at = self.now() + if short { UNANSWERED_RETRY } else { REFUSED_RETRY };
         self.emit(emission).await
+    }
+
+    /// The items that are to be made, of all points that have none; points that are read are made ready here.
+    async fn wanted_items(
+        &mut self,
+        namespaces: &NamespaceMap,
+        emission: &mut Emission,
+    ) -> Result<Vec<Item>, End> {
+        let mut items = Vec::new();
+        for index in std::mem::take(&mut self.refused) {
+            let point = &self.worker.plan.points[index];
+            self.nodes[index] = point.address.resolve(namespaces);
+            let Some(node) = self.nodes[index].clone() else {
+                let (metric, node) = (point.metric.clone(), point.address.to_string());
+                let error = PointError::Namespace { metric, node };
+                self.refuse(index, &error, StatusCode::BadNodeIdUnknown, emission);
+                continue;
+            };
+            let sampling = point.history.is_none().then_some(point.sampling);
+            if let Some(status) = self.why_unreadable(index, &node).await? {
+                self.leave_out(index, status, emission);
+                continue;
+            }
+            if self.polled[index] {
+                self.connect(index, false, emission);
+                continue;
+            }
+            items.push(Item { handle: handle(index), node, sampling });
+        }
+        Ok(items)
+    }
+
+    /// Names a point of which values are lost without a word. What has a history is read back from it.
+    fn judge_queue(&mut self, index: usize, answer: &Monitored, publishing: Duration) {
+        let point = &self.worker.plan.points[index];
+        // Zero is "each change": no faster, as far as we know, than asked for.
+        let sampling = if answer.sampling.is_zero() { point.sampling } else { answer.sampling };
+        if point.history.is_some() || answer.queue >= request::values_between(publishing, sampling)
+        {
+            return self.worker.settle(index, Kind::Queue);
+        }
+        let (metric, node) = (point.metric.clone(), point.address.to_string());
+        let kept = answer.queue;
+        let error = PointError::ShortQueue { metric, node, publishing, sampling, kept };
+        self.worker.complain(index, &error);
     }
 
     /// Why the value of a point cannot be read, if it cannot: asked for alone where that is in doubt.
@@ -157,7 +186,8 @@ impl Serving<'_> {
         }
         let answer = {
             let session = &self.connection.session;
-            request::read(session, std::slice::from_ref(node), Duration::ZERO).await
+            let size_max = &self.connection.read_size;
+            request::read(session, std::slice::from_ref(node), Duration::ZERO, size_max).await
         };
         let status = match answer {
             Ok(values) => values.first().map_or(StatusCode::BadUnknownResponse, DataValue::status),
@@ -192,7 +222,7 @@ impl Serving<'_> {
             return Ok(Vec::new());
         };
         let (session, settings) = (&self.connection.session, &self.worker.plan.settings);
-        match request::monitor(session, granted.id, settings, items).await {
+        match request::monitor(session, &granted, settings, items).await {
             Err(status) if request::is_subscribing_refused(status) => {
                 Ok(items.iter().map(|item| Monitored::refused(item.handle, status)).collect())
             }

@@ -47,10 +47,11 @@ impl Serving<'_> {
                 self.worker.link.observer.late(&self.worker.plan.devices[device].id);
             }
             let session = Arc::clone(&self.connection.session);
+            let size_max = self.connection.read_size.clone();
             let clock = Arc::clone(&self.worker.link.clock);
             self.polling = Some(Box::pin(async move {
                 let started = clock.monotonic();
-                let values = request::read(&session, &nodes, Duration::ZERO).await;
+                let values = request::read(&session, &nodes, Duration::ZERO, &size_max).await;
                 let latency = clock.monotonic().saturating_sub(started);
                 Polled { device, points, values, latency }
             }));

@@ -98,8 +98,7 @@ impl Serving<'_> {
     ) {
         let known = self.known_now(now);
         let standing = &mut self.worker.standing[index];
-        let known = known.filter(|_| standing.is_owed());
-        let again = known.and_then(|known| standing.again(known, now));
+        let again = known.and_then(|known| standing.due(known, now));
         emission.samples.extend(again.or(reading));
     }
 

@@ -190,9 +190,8 @@ fn a_value_is_not_said_again_before_it_stood_for_a_minute() {
 #[test]
 fn a_value_that_comes_back_is_said_again_as_soon_as_its_time_allows() {
     let reading = |arrives| at(MIDNIGHT - HOUR, arrives, 1_000);
-    let bad = |time| {
-        Sample::without_value(PointIndex(0), Timestamp(time), Timestamp(time), Quality::BAD)
-    };
+    let bad =
+        |time| Sample::without_value(PointIndex(0), Timestamp(time), Timestamp(time), Quality::BAD);
     let by_us = |standing: &mut Standing| standing.forget(Timestamp(MIDNIGHT));
     let by_server = |standing: &mut Standing| {
         standing.hear(&bad(MIDNIGHT), false);
@@ -216,6 +215,16 @@ fn a_value_that_comes_back_is_said_again_as_soon_as_its_time_allows() {
         assert!(!standing.is_owed());
         assert_eq!(standing.due(known(later, 0), Timestamp(later)), None);
     }
+    // Another value than before, with a time from before: old, or of a clock that is wrong. Its next change would show.
+    let mut standing = Standing::default();
+    by_us(&mut standing);
+    standing.hear(&reading(MIDNIGHT + SECOND_MICROS), true);
+    let due = |standing: &mut Standing, seconds: i64| {
+        let now = MIDNIGHT + seconds * SECOND_MICROS;
+        standing.due(known(now, 0), Timestamp(now))
+    };
+    assert_eq!(due(&mut standing, 30), None);
+    assert!(due(&mut standing, 70).is_some());
     // A new value of a later time is all that is needed.
     let mut standing = Standing::default();
     standing.hear(&reading(MIDNIGHT - HOUR), true);
