@@ -4,7 +4,7 @@ The plant is JSON:
 
 - `nodes`: each with an `id` and `steps`, which are written one after the other, round and round, every `interval_ms`. A step
   has a `type` (a VariantType, with `[]` for an array), a `value` or a `length` of filling, a `status`, and a `source`:
-  `now`, `none`, `{"ago_s": n}` (of now), `{"at_s": n}` (since 1970). One step alone is written once.
+  `now`, `none`, `{"ago_s": n}` (of now), `{"at_s": n}` (since 1970). One step alone is written once, and all are with `once`.
 - `create_max`: CreateMonitoredItems answers with at most so many results, and makes no more items.
 - `user`, `password`: nobody else is let in.
 - `no_time`: it does not say what time it has.
@@ -68,7 +68,7 @@ def data_value(step):
 
 async def live(server, node, entry):
     steps = entry["steps"]
-    for step in itertools.cycle(steps) if len(steps) > 1 else steps:
+    for step in itertools.cycle(steps) if len(steps) > 1 and not entry.get("once") else steps:
         await server.iserver.aspace.write_attribute_value(node.nodeid, ua.AttributeIds.Value, data_value(step))
         await asyncio.sleep(entry.get("interval_ms", 100) / 1000)
 

@@ -143,39 +143,29 @@ impl Device {
     /// The worst complaint, then one of each other code, then more of them.
     fn to_shown(&self) -> Option<Fault> {
         let first = &self.standing.values().next()?.fault;
-        let mut others = Vec::new();
-        let mut codes = vec![first.code];
-        for standing in self.standing.values() {
-            if !codes.contains(&standing.fault.code) {
-                codes.push(standing.fault.code);
-                others.push(&standing.fault);
-            }
-        }
-        let is_chosen =
-            |chosen: &[&Fault], fault| chosen.iter().any(|other| std::ptr::eq(*other, fault));
+        let (mut codes, mut of_codes, mut more) = (vec![first.code], Vec::new(), Vec::new());
         for standing in self.standing.values().skip(1) {
-            if others.len() + 1 >= SHOWN_MAX {
-                break;
-            }
-            if !is_chosen(&others, &standing.fault) {
-                others.push(&standing.fault);
+            let fault = &standing.fault;
+            if !codes.contains(&fault.code) {
+                codes.push(fault.code);
+                of_codes.push(fault);
+            } else if more.len() < SHOWN_MAX {
+                more.push(fault);
             }
         }
-        others.truncate(SHOWN_MAX - 1);
-        let mut message = first.message.clone();
-        for other in &others {
-            message += "; also ";
-            if other.code != first.code {
-                message += other.code;
-                message += ": ";
-            }
-            message += &other.message;
-        }
-        match self.standing.len() - 1 - others.len() {
-            0 => {}
-            1 => message += "; and 1 more point",
-            more => message += &format!("; and {more} more points"),
-        }
+        let others: Vec<&Fault> = of_codes.into_iter().chain(more).take(SHOWN_MAX - 1).collect();
+        let also = |other: &&Fault| {
+            let code = if other.code == first.code { "" } else { other.code };
+            let colon = if code.is_empty() { "" } else { ": " };
+            format!("; also {code}{colon}{}", other.message)
+        };
+        let also: String = others.iter().map(also).collect();
+        let rest = match self.standing.len() - 1 - others.len() {
+            0 => String::new(),
+            1 => "; and 1 more point".to_owned(),
+            more => format!("; and {more} more points"),
+        };
+        let message = format!("{}{also}{rest}", first.message);
         Some(Fault { code: first.code, message })
     }
 

@@ -158,7 +158,7 @@ pub(crate) enum PointError {
     )]
     Rebuilt { url: String, seconds: u64 },
     #[error(
-        "`{metric}` at `{node}`: the server publishes every {publishing:?}, samples every {sampling:?} and keeps {kept} of its values in between: the others are lost; make `sampling_interval` longer, or read it every `poll` with `subscribe = false`"
+        "`{metric}` at `{node}`: the server publishes every {publishing:?} and keeps {kept} of its values in between, which are to be sampled every {sampling:?}: the others are lost; make `sampling_interval` longer, or read it every `poll` with `subscribe = false`"
     )]
     ShortQueue { metric: String, node: String, publishing: Duration, sampling: Duration, kept: u32 },
     #[error("values were lost between server and gateway: {reason}")]

@@ -114,6 +114,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_a_sentence_that_says_what_to_change() {
+        use UserTokenType::{Anonymous, Certificate, UserName};
         let check = |user, kinds: &[UserTokenType], expected: &str| {
             let token = |kind: &UserTokenType| UserTokenPolicy {
                 token_type: *kind,
@@ -127,7 +128,6 @@ mod tests {
             assert!(found.contains("(BadIdentityTokenRejected)"), "{found}");
             assert!(!found.contains("no user ("), "{found}");
         };
-        use UserTokenType::{Anonymous, Certificate, UserName};
         check(None, &[UserName], "wants a user and a password");
         check(None, &[UserName, Anonymous], "set `user` and `password_file`");
         check(None, &[Anonymous], "look at its access rules");

@@ -252,7 +252,7 @@ impl Serving<'_> {
             let known = self.known_by_check(index, asked_at);
             return self.say_standing(index, known, gateway_time, emission);
         }
-        let bad = Some(status).filter(|status| status.is_bad());
+        let bad = Some(status).filter(StatusCode::is_bad);
         let until = now + self.told_within[index] + GRACE;
         self.checks.suspects.insert(index, Suspect { until, bad });
         if bad.is_none() {

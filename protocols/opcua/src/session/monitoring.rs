@@ -162,7 +162,8 @@ impl Serving<'_> {
     fn judge_queue(&mut self, index: usize, answer: &Monitored, publishing: Duration) {
         let point = &self.worker.plan.points[index];
         // Zero is "each change": no faster, as far as we know, than asked for.
-        let sampling = if answer.sampling.is_zero() { point.sampling } else { answer.sampling };
+        let granted = Some(answer.sampling).filter(|sampling| !sampling.is_zero());
+        let sampling = granted.map_or(point.sampling, |granted| granted.min(point.sampling));
         if point.history.is_some() || answer.queue >= request::values_between(publishing, sampling)
         {
             return self.worker.settle(index, Kind::Queue);

@@ -10,7 +10,7 @@ use super::peer::Peer;
 use super::support::{Rig, point};
 
 const QUARTER: Duration = Duration::from_mins(15);
-/// BadNodeIdUnknown.
+/// `BadNodeIdUnknown`.
 const UNKNOWN: Quality = Quality(0x8034_0000);
 
 fn number(sample: &Sample) -> f64 {
@@ -135,10 +135,13 @@ async fn items_that_a_server_loses_in_silence_are_made_again() {
 async fn a_point_that_comes_back_from_bad_is_said_again() {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let source = json!({ "at_s": since.as_secs() - 3 * 3_600 });
-    // A value that is too large to read ends the first session at once.
+    // A value that becomes too large to read ends the first session.
     let plant = json!({ "nodes": [
         standing(),
-        { "id": "huge", "steps": [{ "type": "String", "length": 5_000_000 }] },
+        { "id": "huge", "interval_ms": 5_000, "once": true, "steps": [
+            { "type": "String", "value": "small" },
+            { "type": "String", "length": 5_000_000 },
+        ] },
         { "id": "flicker", "interval_ms": 6_000, "steps": [
             { "type": "Double", "value": 7.0, "source": source },
             { "type": "Double", "value": 7.0, "source": "none", "status": 0x8031_0000_u32 },
@@ -146,8 +149,8 @@ async fn a_point_that_comes_back_from_bad_is_said_again() {
     ] });
     let Some(peer) = Peer::start(&plant.to_string()).await else { return };
     let points = floats(&["standing", "flicker"]) + &point("huge", "type = \"text\"");
-    for device in ["", "standing = false"] {
-        let rig = Rig::start(&peer.url(), "", device, &points);
+    let rigs = ["", "standing = false"].map(|keys| Rig::start(&peer.url(), "", keys, &points));
+    for rig in rigs {
         rig.until("the break", |rig| rig.faults().iter().any(|f| f.code == "GW-O112")).await;
         for metric in ["standing", "flicker"] {
             rig.until("Bad and back", |rig| {
