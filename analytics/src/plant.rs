@@ -39,7 +39,7 @@ pub enum FiguresError {
     /// A quantity is given twice.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The plant file names meters that the store does not know.
+    /// The plant file names meters that the store does not know, or whose points hold no numbers.
     #[error("{0}")]
     UnknownPoints(Problems),
     /// The store does not know a meter, and lacks a dictionary that may describe it.
@@ -81,7 +81,8 @@ impl PlantFiles {
     /// The validated meters for one period; none without a store.
     ///
     /// # Errors
-    /// A meter whose point no gateway ever announced is an error: a wrong name must not look like missing readings.
+    /// A meter whose point no gateway ever announced is an error, as is one whose point holds texts: a wrong name must not
+    /// look like missing readings.
     pub fn metered(
         &self,
         store: Option<&StoreView>,
@@ -95,6 +96,10 @@ impl PlantFiles {
                 return Err(FiguresError::NoDictionary(dictionary));
             }
             return Err(FiguresError::UnknownPoints(unknown));
+        }
+        let no_meters = self.plant.check_values(|point| store.other_than_numbers(point));
+        if no_meters.is_fatal() {
+            return Err(FiguresError::UnknownPoints(no_meters));
         }
         Ok(store.meters(&self.plant, period.span(&self.plant.time_zone), cancel)?)
     }
@@ -139,11 +144,11 @@ fn read(
     let text = config::read_text(path, bytes_max).map_err(|e| match e.kind() {
         // What Excel on a Chinese Windows calls CSV is GBK.
         std::io::ErrorKind::InvalidData => problem(
-            format!("`{name}` is not UTF-8 text"),
+            format!("`{name}`: {e}"),
             "save it as UTF-8; in Excel as *CSV UTF-8 (comma delimited)* (CSV UTF-8（逗号分隔）), \
              not as plain CSV",
         ),
-        _ => problem(format!("cannot read `{name}`: {e}"), help),
+        _ => problem(format!("cannot read `{name}`: {e}"), &config::read_help(&e, help)),
     })?;
     Ok(SourceFile::new(&name, text))
 }

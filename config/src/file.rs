@@ -28,7 +28,38 @@ pub fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
         let text = format!("it is longer than {} KiB: is it the right file?", bytes_max / 1024);
         return Err(Error::new(ErrorKind::FileTooLarge, text));
     }
-    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
+    String::from_utf8(bytes).map_err(|e| {
+        let text = not_utf8(e.as_bytes(), e.utf8_error().valid_up_to());
+        Error::new(ErrorKind::InvalidData, text)
+    })
+}
+
+/// Where a text ceases to be UTF-8, and what it probably is.
+fn not_utf8(bytes: &[u8], first: usize) -> String {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return "it is UTF-16, not UTF-8 text".to_owned();
+    }
+    let (before, rest) = bytes.split_at(first.min(bytes.len()));
+    let line = before.split(|byte| *byte == b'\n').count();
+    let byte = rest.first().copied().unwrap_or_default();
+    format!("it is not UTF-8 text: line {line} has the byte 0x{byte:02x}, which fits no letter")
+}
+
+/// What to do about a file that [`read_text`] could not read; `other_file` is how to name another one.
+#[must_use]
+pub fn read_help(error: &Error, other_file: &str) -> String {
+    match error.kind() {
+        ErrorKind::InvalidData => {
+            "save it as UTF-8: the editor offers that where the file is saved".to_owned()
+        }
+        ErrorKind::FileTooLarge => {
+            format!("if it is the right file, make it shorter; else {other_file}")
+        }
+        ErrorKind::PermissionDenied => {
+            "check the owner and the mode of the file and of its folders".to_owned()
+        }
+        _ => other_file.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -45,20 +76,38 @@ mod tests {
         std::fs::write(&path, "\n".repeat(full + 1)).unwrap();
         let error = read_text(&path, TEXT_BYTES_MAX).unwrap_err();
         assert_eq!(error.to_string(), "it is longer than 4096 KiB: is it the right file?");
+        assert_eq!(
+            read_help(&error, "name it"),
+            "if it is the right file, make it shorter; else name it"
+        );
     }
 
     #[test]
     fn what_is_no_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let text = folder.path().join("text");
-        std::fs::write(&text, [0xff, 0xfe]).unwrap();
+        std::fs::write(&text, "# 一\n").unwrap();
+        assert_eq!(read_text(&text, TEXT_BYTES_MAX).unwrap(), "# 一\n");
+        let check_bytes = |bytes: &[u8], expected: &str| {
+            std::fs::write(&text, bytes).unwrap();
+            let error = read_text(&text, TEXT_BYTES_MAX).unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{error}");
+            assert!(read_help(&error, "name it").contains("UTF-8"), "{error}");
+        };
+        check_bytes(&[0xff, 0xfe, b'[', 0], "it is UTF-16, not UTF-8 text");
+        check_bytes(&[0xfe, 0xff, 0, b'['], "it is UTF-16, not UTF-8 text");
+        // GBK, and a letter that is cut at the end.
+        check_bytes(b"a = 1\n\n# \xb5\xe7\n", "it is not UTF-8 text: line 3 has the byte 0xb5");
+        check_bytes(b"# \xe4\xb8", "it is not UTF-8 text: line 1 has the byte 0xe4");
         let check = |path: &Path, expected: &str| {
             let error = read_text(path, TEXT_BYTES_MAX).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         };
         check(folder.path(), "it is a folder");
         check(Path::new("/dev/zero"), "it is a device, a pipe or a socket");
-        check(&text, "it is not UTF-8 text");
         check(&folder.path().join("none"), "No such file");
+        let missing = read_text(&folder.path().join("none"), TEXT_BYTES_MAX).unwrap_err();
+        assert_eq!(read_help(&missing, "name it"), "name it");
+        assert!(read_help(&ErrorKind::PermissionDenied.into(), "").contains("mode"));
     }
 }

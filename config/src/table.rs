@@ -136,16 +136,18 @@ impl Table {
     ) -> Option<Spanned<T>> {
         self.asked.push(key);
         let (_, item, span) = self.entries.remove(key)?;
+        let help = T::help(&item);
         match T::from_item(item) {
             Ok(value) => Some(Spanned { value, file: Arc::clone(&self.file), span }),
             Err(found) => {
                 let message =
                     format!("`{}{key}`: expected {}, found {found}", self.path, T::EXPECTED);
                 let problem = Problem::new(CODE_TYPE, message).at(&self.file, span);
-                problems.push(if is_section::<T>() {
-                    problem.help(format!("write it as one section, `[{}{key}]`", self.path))
-                } else {
-                    problem
+                let of_section = || format!("write it as one section, `[{}{key}]`", self.path);
+                let help = if is_section::<T>() { Some(of_section()) } else { help };
+                problems.push(match help {
+                    Some(help) => problem.help(help),
+                    None => problem,
                 });
                 None
             }
@@ -229,7 +231,11 @@ impl Table {
             let mut known = self.asked.clone();
             known.sort_unstable();
             known.dedup();
-            problems.push(problem.help(meant(name, &known, "keys here:")));
+            problems.push(problem.help(if known.is_empty() {
+                "remove it: this section has no keys".to_owned()
+            } else {
+                meant(name, &known, "keys here:")
+            }));
         }
     }
 }

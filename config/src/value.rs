@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Decimal, Timestamp};
-use toml::de::DeValue;
+use toml::de::{DeInteger, DeValue};
 
 use crate::problem::SourceFile;
 use crate::table::{Spanned, Table};
@@ -40,7 +40,7 @@ impl Item {
         match value {
             DeValue::String(text) => Self::Text(text.to_string()),
             DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
-                .map_or_else(|_| Self::Number(digits.as_str().to_owned()), Self::Integer),
+                .map_or_else(|_| Self::Number(with_prefix(digits)), Self::Integer),
             DeValue::Float(digits) => Self::Number(digits.as_str().to_owned()),
             DeValue::Boolean(value) => Self::Boolean(*value),
             DeValue::Datetime(time) => Self::Time(time.to_string()),
@@ -78,6 +78,17 @@ impl Item {
     }
 }
 
+/// An integer that is too large, as written: its digits alone would be taken for decimal ones.
+fn with_prefix(digits: &DeInteger<'_>) -> String {
+    let prefix = match digits.radix() {
+        2 => "0b",
+        8 => "0o",
+        16 => "0x",
+        _ => "",
+    };
+    format!("{prefix}{}", digits.as_str())
+}
+
 /// A type that a value of a file can be read as.
 pub trait FromToml: Sized {
     /// What is expected, for messages: "a duration such as `500ms`".
@@ -85,6 +96,11 @@ pub trait FromToml: Sized {
 
     /// Reads it; the error says what was found instead.
     fn from_item(item: Item) -> Result<Self, String>;
+
+    /// What to write instead of what cannot be read.
+    fn help(_found: &Item) -> Option<String> {
+        None
+    }
 }
 
 impl FromToml for String {
@@ -143,7 +159,7 @@ impl FromToml for Decimal {
 }
 
 impl FromToml for Duration {
-    const EXPECTED: &'static str = "a duration such as `\"500ms\"`, `\"5s\"` or `\"15min\"`";
+    const EXPECTED: &'static str = "a duration such as `\"500ms\"`, `\"15min\"` or `\"1d\"`";
     fn from_item(item: Item) -> Result<Self, String> {
         let Item::Text(text) = &item else { return Err(item.describe()) };
         let (digits, unit) = split_unit(text);
@@ -157,6 +173,16 @@ impl FromToml for Duration {
         };
         let number: u64 = digits.parse().map_err(|_| item.describe())?;
         number.checked_mul(millis).map(Self::from_millis).ok_or_else(|| item.describe())
+    }
+
+    fn help(found: &Item) -> Option<String> {
+        if let Item::Text(text) = found
+            && let (digits, "m") = split_unit(text)
+            && !digits.is_empty()
+        {
+            return Some(format!("a minute is `min`: `\"{digits}min\"`; a millisecond is `ms`"));
+        }
+        Some("a whole number and its unit: `ms`, `s`, `min`, `h` or `d`".to_owned())
     }
 }
 

@@ -98,8 +98,8 @@ impl Library {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let message = format!("profile `{}` cannot be read: {error}", path.display());
-                    return Err(Problem::new("GW-C049", message)
-                        .help("check the owner and the mode of the file, and that it is UTF-8"));
+                    let help = config::read_help(&error, "put the profile's file there");
+                    return Err(Problem::new("GW-C049", message).help(help));
                 }
             }
         }

@@ -105,7 +105,10 @@ fn point(
             number.value.mantissa == 0 || (key == "resolution" && number.value.mantissa < 0)
         };
         if let Some(number) = number.as_ref().filter(wrong) {
-            let message = format!("`{key}`: expected a number above 0, found `{}`", number.value);
+            // A meter may count the other way round.
+            let expected = if key == "scale" { "other than 0" } else { "above 0" };
+            let message =
+                format!("`{key}`: expected a number {expected}, found `{}`", number.value);
             problems.push(number.problem("GW-C046", message).help("write one step, such as 0.01"));
         }
     }

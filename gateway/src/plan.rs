@@ -217,6 +217,11 @@ fn device_spec(
             }
         }
     }
+    if let Some(none) = device.points.as_ref().filter(|points| points.value.is_empty()) {
+        let message = format!("nothing is read of device `{}`: `points` is empty", device.id.value);
+        let help = "leave `points` out for all points of the profile, or name some";
+        problems.push(none.problem("GW-C052", message).help(help).warning());
+    }
     check_groups(device, &profile, problems);
     let is_read = |metric: &&str| {
         device.points.as_ref().is_none_or(|wanted| wanted.value.iter().any(|m| m == metric))

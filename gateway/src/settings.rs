@@ -208,7 +208,15 @@ fn read_gateway(mut table: Table, folder: &Path, problems: &mut Problems) -> Hea
         }
         valid
     });
-    let folders = table.or("profile_folders", Vec::<String>::new(), problems);
+    let folders = table.optional::<Vec<String>>("profile_folders", problems);
+    if let Some(folders) = &folders {
+        for name in folders.value.iter().filter(|name| !folder.join(name).is_dir()) {
+            let message = format!("`profile_folders`: there is no folder `{name}`");
+            let help = "beside this file; without it only the profiles that come with the program are known";
+            problems.push(folders.problem("GW-C051", message).help(help).warning());
+        }
+    }
+    let folders = folders.map(|found| found.value).unwrap_or_default();
     table.finish(problems);
     (id, site, folders.iter().map(|path| folder.join(path)).collect())
 }

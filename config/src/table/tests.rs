@@ -40,12 +40,38 @@ fn names_every_problem_at_once() {
         }
     });
     let expected = [
-        "C003 gateway.toml:1:8: `poll`: expected a duration such as `\"500ms\"`, `\"5s\"` or `\"15min\"`, found `5`",
+        "C003 gateway.toml:1:8: `poll`: expected a duration such as `\"500ms\"`, `\"15min\"` or `\"1d\"`, found `5`; \
+         a whole number and its unit: `ms`, `s`, `min`, `h` or `d`",
         "C003 gateway.toml:3:8: `device[1].unit`: expected a whole number from 0 to 255, found `300`",
         "C002 gateway.toml:2:1: `device[1].port` is missing: expected a text in quotes; add `port = …` here",
         "C004 gateway.toml:4:1: `device[1].porrt` is not a key that exists here; did you mean `port`?",
     ];
     assert_eq!(problems, expected);
+}
+
+#[test]
+fn a_minute_is_not_m_and_a_section_may_have_no_keys() {
+    let problems = read("keep = \"1m\"\n[options]\nx = 1\n", |table, problems| {
+        assert_eq!(table.optional::<Duration>("keep", problems), None);
+        table.optional::<Table>("options", problems).unwrap().value.finish(problems);
+    });
+    let expected = [
+        "C003 gateway.toml:1:8: `keep`: expected a duration such as `\"500ms\"`, `\"15min\"` or `\"1d\"`, found the text \
+         `1m`; a minute is `min`: `\"1min\"`; a millisecond is `ms`",
+        "C004 gateway.toml:3:1: `options.x` is not a key that exists here; remove it: this section has no keys",
+    ];
+    assert_eq!(problems, expected);
+}
+
+#[test]
+fn an_integer_that_is_too_large_is_told_as_it_was_written() {
+    let problems = read("a = 0xFFFFFFFFFFFFFFFF\nb = 0x9999999999999999\n", |table, problems| {
+        assert_eq!(table.optional::<i64>("a", problems), None);
+        // Not the decimal number of these digits.
+        assert_eq!(table.optional::<Decimal>("b", problems), None);
+    });
+    assert!(problems[0].ends_with("found `0xFFFFFFFFFFFFFFFF`"), "{problems:?}");
+    assert!(problems[1].ends_with("found `0x9999999999999999`"), "{problems:?}");
 }
 
 #[test]

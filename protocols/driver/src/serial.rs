@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -79,10 +79,22 @@ impl SerialSettings {
     /// The line that two ports must not share, symbolic links followed.
     #[must_use]
     pub fn exclusive(named: Spanned<String>) -> Exclusive {
-        let real = std::fs::canonicalize(&named.value).ok();
-        let key = real.map_or_else(|| named.value.clone(), |real| real.display().to_string());
-        Exclusive { key: format!("serial line {key}"), named }
+        let key = real(Path::new(&named.value));
+        Exclusive { key: format!("serial line {}", key.display()), named }
     }
+}
+
+/// The one name of a line, also while it is not plugged in: its folder is there then.
+///
+/// `/dev//ttyUSB0` → `/dev/ttyUSB0`
+fn real(path: &Path) -> PathBuf {
+    let in_folder = || {
+        let folder = std::fs::canonicalize(path.parent()?).ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let found = std::fs::canonicalize(path).ok().or_else(in_folder);
+    let is_name = |part: &Component<'_>| *part != Component::CurDir;
+    found.unwrap_or_else(|| path.components().filter(is_name).collect())
 }
 
 /// Data bits, parity and stop bits of `8N1` and its like.
@@ -284,5 +296,11 @@ mod tests {
         };
         assert_eq!(key(&real), key(&link));
         assert_ne!(key(&real), key(&folder.path().join("ttyS8")));
+        // Also while it is not plugged in.
+        let line = "/dev/nengliu-no-such-line";
+        for other in ["/dev//nengliu-no-such-line", "/dev/./nengliu-no-such-line"] {
+            assert_eq!(key(Path::new(other)), key(Path::new(line)));
+        }
+        assert_eq!(key(Path::new("/none//./line")), key(Path::new("/none/line")));
     }
 }

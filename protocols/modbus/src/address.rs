@@ -222,6 +222,13 @@ impl FromToml for AbsentNumbers {
             other => Err(other.describe()),
         }
     }
+
+    fn help(_found: &Item) -> Option<String> {
+        Some(
+            "as bits (`0x8000`) or as a signed integer: all bits of a value set are `-1`"
+                .to_owned(),
+        )
+    }
 }
 
 /// Where a value stands and how it is coded.

@@ -344,9 +344,12 @@ impl ProfileOptions {
                 range.end(),
                 number.value
             );
-            problems.push(
-                number.problem(CODE_PROFILE, message).help("the protocol allows no more than that"),
-            );
+            let help = if number.value > *range.end() {
+                "the protocol allows no more than that"
+            } else {
+                "with fewer not every value fits one request, and its parts would be of different times"
+            };
+            problems.push(number.problem(CODE_PROFILE, message).help(help));
             default
         };
         let plain = Limits::default();

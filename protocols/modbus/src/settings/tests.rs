@@ -129,7 +129,10 @@ fn a_profile_states_limits_that_the_protocol_has() {
         "registers_per_request_max = 126",
         "GW-C063 gateway.toml:1:29: `registers_per_request_max`",
     );
-    check("registers_per_request_max = 3", "GW-C063");
+    check(
+        "registers_per_request_max = 3",
+        "GW-C063 gateway.toml:1:29: `registers_per_request_max`: expected 4 to 125, found 3; with fewer",
+    );
     check("bits_per_request_max = 2001", "GW-C063");
     check(
         "address_base = 2",
