@@ -3,13 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use contract::{DictionaryUse, Readings, StoreError};
-use model::{CommitNumber, Decimal, DictionaryHash, Place};
+use model::{CommitNumber, Decimal, DictionaryHash, Place, ValueType};
 
 /// What every point of a store is and was.
 #[derive(Debug, Default)]
 pub(crate) struct Meanings {
     /// What dictionaries state as a point's modulus; more than one where it was changed.
     moduli: HashMap<String, Vec<(DictionaryHash, Option<Decimal>)>>,
+    /// Points whose values never were numbers, and what they were last.
+    no_numbers: HashMap<String, &'static str>,
     /// Where devices stand and stood.
     places: Vec<Place>,
     uses: Vec<DictionaryUse>,
@@ -28,8 +30,18 @@ impl Meanings {
         let dictionaries = readings.dictionaries()?;
         let mut used = meanings.uses.iter().map(|one| one.dictionary);
         meanings.lacks = used.find(|hash| !dictionaries.contains_key(hash));
+        let mut numbers = BTreeSet::new();
         for (hash, dictionary) in dictionaries {
             for point in &dictionary.points {
+                let of_others = match point.value_type {
+                    ValueType::Decimal { .. } | ValueType::Float => None,
+                    ValueType::Bool => Some("true or false"),
+                    ValueType::Text => Some("texts"),
+                };
+                match of_others {
+                    Some(values) => drop(meanings.no_numbers.insert(point.id.to_string(), values)),
+                    None => drop(numbers.insert(point.id.to_string())),
+                }
                 let known = meanings.moduli.entry(point.id.to_string()).or_default();
                 known.push((hash, point.modulus));
                 // The points of a device follow one another.
@@ -38,7 +50,13 @@ impl Meanings {
                 }
             }
         }
+        meanings.no_numbers.retain(|point, _| !numbers.contains(point));
         Ok(meanings)
+    }
+
+    /// What a point holds that never held numbers.
+    pub(crate) fn other_than_numbers(&self, point: &str) -> Option<&'static str> {
+        self.no_numbers.get(point).copied()
     }
 
     /// Where devices stand and stood, some more than once.

@@ -121,6 +121,11 @@ impl StoreView {
         self.meanings.knows(point.as_str())
     }
 
+    /// What a point holds that never held numbers.
+    pub(crate) fn other_than_numbers(&self, point: &PointId) -> Option<&'static str> {
+        self.meanings.other_than_numbers(point.as_str())
+    }
+
     /// A dictionary that rows of the store follow and that it lacks.
     #[must_use]
     pub fn lacks_dictionary(&self) -> Option<DictionaryHash> {

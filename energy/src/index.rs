@@ -14,10 +14,12 @@ use crate::validate::{Knot, OpenGap, Step, interpolate};
 
 mod builder;
 mod falls;
+mod found;
 mod segment;
 
 pub use builder::{IndexBuilder, NotUsed};
 pub use falls::DailyFalls;
+pub use found::ReadingsFound;
 pub use segment::Segment;
 
 /// Length of a slot.
@@ -170,6 +172,9 @@ pub struct PeriodEnergy {
     pub open_gaps: Vec<OpenGap>,
     /// Energy between two readings across slots that have none: known as a sum, not spread.
     pub in_gaps: Option<Number>,
+    /// Where there is no energy, what readings there are all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<ReadingsFound>,
 }
 
 /// The energy of a meter in one slot.
@@ -314,6 +319,7 @@ impl Index {
                 unread_before_resets_us: 0,
                 open_gaps,
                 in_gaps: None,
+                found: self.found(span),
             };
         };
         let digits = end.value - start.value;
@@ -336,6 +342,7 @@ impl Index {
             unread_before_resets_us: unread_us,
             open_gaps,
             in_gaps: Some(self.number(digits - in_slots)),
+            found: None,
         }
     }
 

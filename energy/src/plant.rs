@@ -278,6 +278,20 @@ impl Plant {
         Problems(unknown.map(unknown_point).collect())
     }
 
+    /// The meters whose point holds `other` than numbers, as problems in their places.
+    #[must_use]
+    pub fn check_values(&self, other: impl Fn(&PointId) -> Option<&'static str>) -> Problems {
+        let wrong = self.meters.iter().filter_map(|meter| {
+            let (id, point) = (&meter.id, &meter.point);
+            let values = other(&point.value)?;
+            let message =
+                format!("meter `{id}`: point `{}` holds {values}, it is no meter", point.value);
+            let help = "name a point of `kind = \"counter\"`; `nengliu-gateway status` shows them";
+            Some(point.problem(CODE_POINT, message).help(help))
+        });
+        Problems(wrong.collect())
+    }
+
     /// Names each meter once whose register falls to near zero at the same time on several days, which leaves an open gap
     /// each time, with the setting that makes resets of them.
     #[must_use]

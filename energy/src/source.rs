@@ -328,7 +328,9 @@ impl Inputs<'_> {
             let known = energy.as_ref().and_then(|energy| energy.energy.as_ref());
             let not_used = index.map(|index| index.not_used().to_vec()).unwrap_or_default();
             let missing = known.is_none().then(|| {
-                let begin = format!("no energy of meter `{}`", meter.id);
+                let found = energy.as_ref().and_then(|energy| energy.found);
+                let found = found.map_or_else(String::new, |found| format!(": {found}"));
+                let begin = format!("no energy of meter `{}`{found}", meter.id);
                 not_used.iter().fold(begin, |text, one| format!("{text}, {one}"))
             });
             Quantity {

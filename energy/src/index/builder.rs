@@ -30,7 +30,11 @@ pub struct NotUsed {
 
 impl fmt::Display for NotUsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} readings are {} and were not used", self.readings, self.quality)
+        let (quality, readings) = (&self.quality, self.readings);
+        match readings {
+            1 => write!(f, "1 reading is {quality} and was not used"),
+            _ => write!(f, "{readings} readings are {quality} and were not used"),
+        }
     }
 }
 

@@ -494,3 +494,11 @@ proptest! {
         prop_assert!(index.slots(span).iter().all(|slot| slot.energy.is_none_or(|e| e >= 0)));
     }
 }
+
+/// "1 readings are" was said.
+#[test]
+fn one_reading_that_was_not_used_is_told_in_the_singular() {
+    let told = |readings| NotUsed { quality: "BadTimeout".to_owned(), readings }.to_string();
+    assert_eq!(told(1), "1 reading is BadTimeout and was not used");
+    assert_eq!(told(2), "2 readings are BadTimeout and were not used");
+}

@@ -43,7 +43,7 @@ fn meter(metric: &str, unit: &str, more: &str) -> String {
 }
 
 /// A lake that one gateway has sent one sample of each point to.
-async fn lake(folder: &Path) -> StoreView {
+pub(super) async fn lake(folder: &Path) -> StoreView {
     let point = |metric: &str, value_type| PointInfo {
         id: PointId::new(format!("acme/nb-1/main/{metric}")).unwrap(),
         place: Place { enterprise: "acme".into(), site: "nb-1".into(), area: None, line: None },
@@ -59,11 +59,21 @@ async fn lake(folder: &Path) -> StoreView {
         profile: None,
     };
     let exact = ValueType::Decimal { exponent: 0 };
-    let points = vec![point("e_import", exact), point("e_float", ValueType::Float)];
+    let points = vec![
+        point("e_import", exact),
+        point("e_float", ValueType::Float),
+        PointInfo { unit: Unit::One, kind: PointKind::Gauge, ..point("name", ValueType::Text) },
+        PointInfo { unit: Unit::One, kind: PointKind::State, ..point("on", ValueType::Bool) },
+    ];
     let dictionary = Arc::new(Dictionary::new(points).unwrap());
     let time: Timestamp = Timestamp(1_767_225_600_000_000);
     let sample = |index, value| Sample::new(PointIndex(index), time, time, Quality::GOOD, value);
-    let samples = vec![sample(0, Value::Decimal(5)), sample(1, Value::Float(5.0))];
+    let samples = vec![
+        sample(0, Value::Decimal(5)),
+        sample(1, Value::Float(5.0)),
+        sample(2, Value::Text(model::Text::new("P1").unwrap())),
+        sample(3, Value::Bool(true)),
+    ];
     let (gateway, log_id) = (GatewayId::new("gw-1").unwrap(), LogId([1; 16]));
     let frame = AdmittedFrame {
         gateway: gateway.clone(),
@@ -116,6 +126,11 @@ async fn a_plant_file_that_does_not_fit_the_lake() {
         "",
     );
     tell("a meter of a floating-point register", &meter("e_float", "kWh", ""), "");
+    tell("a meter of a point with texts", &meter("name", "kWh", ""), "");
+    let good = meter("e_import", "kWh", "");
+    let (_, second) = good.split_once("[[meter]]").unwrap();
+    let second = format!("[[meter]]\nid = \"second\"{}", second.replace("e_import", "on"));
+    tell("a meter of a switch beside a good one", &format!("{good}{second}"), "");
     let line = "[[subject]]\nid = \"site\"\nkind = \"site\"\n";
     let both = "acme,2026,purchased:electricity,5,kWh\nsite,2026,purchased:electricity,5,kWh\n";
     tell("energy that is declared at two levels", &format!("{ELECTRICITY}{line}"), both);

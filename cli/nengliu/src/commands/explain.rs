@@ -11,7 +11,7 @@ use energy::{
 use model::Timestamp;
 use serde_json::json;
 
-use super::source;
+use super::{output, source};
 use crate::cli::ExplainArgs;
 use crate::{exit, schema};
 
@@ -22,8 +22,8 @@ pub(crate) fn explain(args: &ExplainArgs) -> u8 {
 fn explained(args: &ExplainArgs) -> Result<u8, u8> {
     let (plant, service) = source::open(&args.source)?;
     let Some(Ok(period)) = args.figure.split('/').nth(1).map(str::parse) else {
-        eprintln!("error EN-K003: `{}` is not the name of a figure", args.figure);
-        eprintln!(
+        program::tell!("error EN-K003: `{}` is not the name of a figure", args.figure);
+        program::tell!(
             "  try: a name such as table1/2018/total/equivalent; `nengliu kpi table1 --format json` gives them"
         );
         return Err(exit::CONFIG);
@@ -43,7 +43,7 @@ fn explained(args: &ExplainArgs) -> Result<u8, u8> {
     } else {
         found.iter().map(|one| in_words(one)).collect::<Vec<_>>().join("\n")
     };
-    source::write(None, text.as_bytes())?;
+    output::print(text)?;
     let code = source::missing_coefficients(&missing);
     Ok(damage.unwrap_or(code))
 }
@@ -79,10 +79,10 @@ fn needed(
 }
 
 fn unknown(figure: &str, explanations: &Explanations) -> u8 {
-    eprintln!("error EN-K003: there is no figure `{figure}`");
-    eprintln!("  try one of these:");
+    program::tell!("error EN-K003: there is no figure `{figure}`");
+    program::tell!("  try one of these:");
     for name in explanations.keys() {
-        eprintln!("    {name}");
+        program::tell!("    {name}");
     }
     exit::CONFIG
 }
@@ -174,6 +174,11 @@ fn meter(part: &MeterPart) -> String {
     let Some(energy) = &part.energy else {
         return format!("{} ({}): no reading{not_used}", part.meter, part.point);
     };
+    if energy.energy.is_none() {
+        let found = energy.found.as_ref();
+        let found = found.map_or_else(|| "no reading".to_owned(), ToString::to_string);
+        return format!("{} ({}): unknown; {found}{not_used}", part.meter, part.point);
+    }
     let value = energy.energy.as_ref().map_or_else(|| "unknown".to_owned(), Number::to_string);
     let end = |border: Option<&Border>, reading: Option<&Number>| {
         let reading = reading.map_or_else(|| "no reading".to_owned(), Number::to_string);

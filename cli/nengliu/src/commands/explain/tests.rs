@@ -113,3 +113,27 @@ fn an_open_gap_is_named() {
     let text = words("", &[(0, 500), (1, 510), (40, 100), (96, 200)]);
     assert!(text.contains("open gap from 2017-12-31T16:15:00.000000Z to "), "{text}");
 }
+
+/// "from no reading to no reading" was said of a day with one.
+#[test]
+fn the_readings_of_a_day_without_energy_are_named() {
+    let check = |readings: &[(i64, i64)], expected: &str| {
+        let text = words("", readings);
+        has(&text, &format!("meter        main (acme/nb-1/main/e_import): unknown; {expected}"));
+        has(&text, &format!("note         unknown: no energy of meter `main`: {expected}"));
+    };
+    check(
+        &[(4, 500)],
+        "one reading, at 2017-12-31T17:00:00.000000Z: energy is the difference of two",
+    );
+    check(
+        &[(4, 500), (8, 100)],
+        "readings from 2017-12-31T17:00:00.000000Z to 2017-12-31T18:00:00.000000Z, between which nothing is known",
+    );
+    // The plant's day is another one than that of the times.
+    check(
+        &[(-4, 600), (100, 100), (104, 200)],
+        "no reading from 2017-12-31T16:00:00.000000Z to 2018-01-01T16:00:00.000000Z, the last one before is at \
+         2017-12-31T15:00:00.000000Z, the first one after is at 2018-01-01T17:00:00.000000Z",
+    );
+}
