@@ -122,6 +122,7 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
     let view = Arc::new(StatusView {
         gateway: settings.id.to_string(),
         started: host.clock.now(),
+        started_at: host.clock.monotonic(),
         resend_after: settings
             .uplinks
             .iter()

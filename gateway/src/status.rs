@@ -30,6 +30,9 @@ pub struct GatewayStatus {
     pub started_ms: i64,
     /// The gateway's clock now, milliseconds since the epoch.
     pub now_ms: i64,
+    /// How long this run lasts, milliseconds; however the clock was set meanwhile.
+    #[serde(default)]
+    pub up_ms: u64,
     /// The devices, by name.
     pub devices: BTreeMap<String, DeviceStatus>,
     /// The points, in the order of the configuration: all of them up to [`POINTS_SHOWN_MAX`], else as many of the worst,

@@ -24,10 +24,11 @@ const READERS_MAX: usize = 32;
 /// A status text of at least this many bytes is made once for all who ask within [`SHARED_FOR`].
 const SHARED_BYTES_MIN: usize = 256 * 1024;
 const SHARED_FOR: Duration = Duration::from_secs(1);
-/// What is asked for. Whoever asks nothing within [`REQUEST_WAIT`] gets the summary.
+/// What is asked for. Whoever asks nothing within [`REQUEST_WAIT`] gets the summary: long enough for a program that asks on
+/// a machine under load, which else would get another answer than it wants.
 const SUMMARY: &[u8] = b"summary\n";
 const ALL: &[u8] = b"all\n";
-const REQUEST_WAIT: Duration = Duration::from_millis(100);
+const REQUEST_WAIT: Duration = Duration::from_secs(1);
 /// Points that are told at a time: what one reader of all of them costs in memory.
 const PAGE_POINTS: usize = 500;
 /// Longest answer that [`ask_all`] reads.
@@ -54,8 +55,8 @@ pub(crate) trait StatusSource: Send + Sync + 'static {
 /// Asks a running gateway for its summary.
 ///
 /// # Errors
-/// Not found or refused when none runs on this spool; timed out after [`ASK_TIMEOUT`]; invalid data when the answer is
-/// not one of a gateway.
+/// Not found or refused when none runs on this spool; timed out after [`ASK_TIMEOUT`]; unexpected end or connection reset
+/// when it ends in the middle of the answer, as one that stops does; invalid data when the answer is not one of a gateway.
 pub async fn ask(spool_folder: &Path) -> std::io::Result<GatewayStatus> {
     ask_within(spool_folder, ASK_TIMEOUT).await
 }
@@ -71,7 +72,10 @@ async fn ask_within(spool_folder: &Path, limit: Duration) -> std::io::Result<Gat
     };
     let late = |_| Error::new(ErrorKind::TimedOut, format!("no answer within {limit:?}"));
     let text = tokio::time::timeout(limit, answer).await.map_err(late)??;
-    serde_json::from_slice(&text).map_err(|e| Error::new(ErrorKind::InvalidData, e))
+    serde_json::from_slice(&text).map_err(|e| {
+        let is_cut = e.is_eof();
+        Error::new(if is_cut { ErrorKind::UnexpectedEof } else { ErrorKind::InvalidData }, e)
+    })
 }
 
 /// Asks a running gateway for all points: `first` is given the summary, `each` one point after the other. Holds one point
@@ -159,8 +163,9 @@ impl<S: StatusSource> Server<S> {
             deliver(&mut stream, &text).await
         };
         // Whoever asked may have gone, or not read; that is no fault of the gateway.
-        if let Err(e) = delivered {
-            tracing::debug!(error = %e, "status not delivered");
+        match delivered {
+            Ok(()) => part(stream).await,
+            Err(e) => tracing::debug!(error = %e, "status not delivered"),
         }
     }
 
@@ -199,6 +204,19 @@ impl<S: StatusSource> Server<S> {
         *shared = (text.len() >= SHARED_BYTES_MIN).then(|| (self.clock.monotonic(), text.clone()));
         text
     }
+}
+
+/// Ends a connection so that the answer arrives: one that is closed with a request unread, such as one that comes late, is
+/// reset, and what was sent on it may be thrown away.
+async fn part(mut stream: UnixStream) {
+    let rest = async {
+        stream.shutdown().await?;
+        let mut unread = [0; 256];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok::<_, Error>(())
+    };
+    let parted = tokio::time::timeout(READER_TIMEOUT, rest).await;
+    tracing::trace!(?parted, "status connection ended");
 }
 
 /// Hands over a piece of an answer, or leaves a reader that does not take it.

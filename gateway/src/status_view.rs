@@ -24,6 +24,8 @@ const KEEPER_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct StatusView {
     pub(crate) gateway: String,
     pub(crate) started: Timestamp,
+    /// As the monotonic clock has it.
+    pub(crate) started_at: Duration,
     pub(crate) resend_after: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: Arc<HealthBoard>,
@@ -57,12 +59,14 @@ impl StatusView {
         let points = counted.shown.iter();
         let points = points.filter_map(|point| self.point(*point, last, marks)).collect();
         let uplinks = self.uplinks(&spool);
+        let up = self.clock.monotonic().saturating_sub(self.started_at);
         let mut status = GatewayStatus {
             schema: STATUS_SCHEMA.to_owned(),
             gateway: self.gateway.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: self.started.as_millis(),
             now_ms: self.clock.now().as_millis(),
+            up_ms: u64::try_from(up.as_millis()).unwrap_or(u64::MAX),
             devices: self.health.snapshot(),
             points,
             point_counts: counted.all,

@@ -35,6 +35,8 @@ pub enum ConcernKind {
     NotConnected,
     /// The broker is connected, but nothing was committed for too long.
     NoAck,
+    /// The host's clock cannot be right, so every reading has a wrong time.
+    Clock,
     /// Devices do not answer, or answer without one usable value.
     Device,
     /// Readings were lost or refused since the start.
@@ -77,6 +79,10 @@ pub(crate) fn concerns(status: &GatewayStatus, resend_after: Duration) -> Vec<Co
     }
     if let Some(text) = useless(status) {
         push(ConcernKind::Device, text);
+    }
+    if !status.clock.is_plausible {
+        let text = "the host's clock cannot be right: set it; what is read until then has a wrong time and is flagged";
+        push(ConcernKind::Clock, text.to_owned());
     }
     let spool = &status.spool;
     if spool.samples_lost_in_run > 0 || spool.samples_refused > 0 {

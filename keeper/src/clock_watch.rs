@@ -57,9 +57,15 @@ impl ClockWatch {
         })
     }
 
-    /// Whether what is stamped now must be flagged.
+    /// Whether the time could be true at the last look.
     pub(super) fn is_synchronised(&self) -> bool {
         self.is_plausible
+    }
+
+    /// Whether what was stamped then must not be flagged. The stamp alone tells it too: a look comes with a commit, so
+    /// what is read between a step and the next look would have no flag, and what waited while the clock was set right.
+    pub(super) fn believes(&self, stamped: Timestamp) -> bool {
+        self.is_plausible && PLAUSIBLE.contains(&stamped.0)
     }
 
     /// Steps in this run, and the last one.
@@ -117,6 +123,19 @@ mod tests {
             assert_eq!(told[..2], [Some((0, false)), None], "{wrong}");
             assert_eq!(told[2].map(|(_, synchronised)| synchronised), Some(true), "{wrong}");
         }
+    }
+
+    /// Samples that were stamped between a step and the look that found it had no flag.
+    #[test]
+    fn a_stamp_that_cannot_be_true_is_not_believed_whenever_the_last_look_was() {
+        let mut watch = ClockWatch::default();
+        watch.look(Timestamp(NOW), Duration::ZERO);
+        assert!(watch.believes(Timestamp(NOW + 1)));
+        for wrong in [0, PLAUSIBLE.start - 1, PLAUSIBLE.end, i64::MAX] {
+            assert!(!watch.believes(Timestamp(wrong)), "{wrong}");
+        }
+        watch.look(Timestamp(0), Duration::from_secs(1));
+        assert!(!watch.believes(Timestamp(NOW + 1)));
     }
 
     #[test]

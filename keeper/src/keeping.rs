@@ -168,16 +168,16 @@ impl Keeping {
 
     /// Takes what a port handed over.
     pub(super) fn take(&mut self, emission: Emission) {
-        let flags = if self.clock_watch.is_synchronised() {
-            SampleFlags::default()
-        } else {
-            SampleFlags::CLOCK_UNSYNCHRONISED
-        };
         for sample in emission.samples {
             if let Some(why) = unfit(&sample, &self.points) {
                 self.refuse_unfit(&sample, &why);
                 continue;
             }
+            let flags = if self.clock_watch.believes(sample.gateway_time) {
+                SampleFlags::default()
+            } else {
+                SampleFlags::CLOCK_UNSYNCHRONISED
+            };
             let gateway_time = storable(sample.gateway_time);
             let sample = Sample { gateway_time, ..sample }.flagged(flags);
             self.last.note(&sample);

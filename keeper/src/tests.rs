@@ -110,7 +110,8 @@ fn open_by(disk: &TestDisk, segments: u64, clock: Arc<dyn Clock>) -> Keeping {
 fn sample(point: u32, time: i64) -> Sample {
     let noise = u64::try_from(time).unwrap().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 12;
     let value = Value::Float(f64::from_bits(noise | 0x3FF0_0000_0000_0000));
-    Sample::new(PointIndex(point), Timestamp(time), Timestamp(time), Quality::GOOD, value)
+    let gateway_time = Timestamp(Fixed.now().0 + time);
+    Sample::new(PointIndex(point), Timestamp(time), gateway_time, Quality::GOOD, value)
 }
 
 /// A page of what a device remembers, and its mark.

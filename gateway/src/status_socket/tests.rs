@@ -41,6 +41,7 @@ fn long() -> GatewayStatus {
         version: "0.1.0".to_owned(),
         started_ms: 0,
         now_ms: 0,
+        up_ms: 0,
         devices: BTreeMap::new(),
         points: vec![point; 2_000],
         point_counts: PointCounts { all: 5_000, ..PointCounts::default() },
@@ -83,9 +84,10 @@ async fn twenty_readers_that_do_not_read_hold_up_nobody() {
     let (folder, stop, served) = start();
     let mut idle = Vec::new();
     for _ in 0..20 {
-        let reader = UnixStream::connect(socket_path(folder.path())).await.unwrap();
+        idle.push(UnixStream::connect(socket_path(folder.path())).await.unwrap());
+    }
+    for reader in &idle {
         reader.readable().await.unwrap();
-        idle.push(reader);
     }
     let asked = std::time::Instant::now();
     let told = ask(folder.path()).await.unwrap();
@@ -111,6 +113,24 @@ async fn more_readers_than_are_served_wait_and_do_not_block_for_ever() {
         }
     };
     let told = tokio::time::timeout(PATIENCE, answer).await.unwrap();
+    assert_eq!(told.points.len(), 2_000);
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, served).await.unwrap().unwrap();
+}
+
+/// Under load a request came after the time that the gateway waited for it; the connection was closed with it unread, so
+/// it was reset: "does not answer: Connection reset by peer".
+#[tokio::test]
+async fn a_request_that_comes_late_does_not_lose_the_answer() {
+    let (folder, stop, served) = start();
+    let mut late = UnixStream::connect(socket_path(folder.path())).await.unwrap();
+    // The summary of whoever asks nothing begins.
+    late.readable().await.unwrap();
+    late.write_all(SUMMARY).await.unwrap();
+    let mut text = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, late.read_to_end(&mut text)).await.unwrap();
+    read.expect("no reset");
+    let told: GatewayStatus = serde_json::from_slice(&text).unwrap();
     assert_eq!(told.points.len(), 2_000);
     stop.cancel();
     tokio::time::timeout(PATIENCE, served).await.unwrap().unwrap();

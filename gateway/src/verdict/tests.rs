@@ -14,6 +14,7 @@ fn healthy() -> GatewayStatus {
         version: "0".to_owned(),
         started_ms: 0,
         now_ms: 0,
+        up_ms: 0,
         devices: BTreeMap::from([("m".to_owned(), DeviceStatus::default())]),
         points: Vec::new(),
         spool: SpoolStatus::default(),
@@ -49,6 +50,13 @@ fn a_broker_without_a_centre_is_told_after_the_grace_period() {
         status.uplink.reason = Some("refused".to_owned());
     };
     check(disconnected, &[(ConcernKind::NotConnected, "refused")]);
+}
+
+/// The first line of `status` said that all was well while the clock was at 1970.
+#[test]
+fn a_clock_that_cannot_be_right_is_told() {
+    let wrong = |status: &mut GatewayStatus| status.clock.is_plausible = false;
+    check(wrong, &[(ConcernKind::Clock, "set it")]);
 }
 
 #[test]

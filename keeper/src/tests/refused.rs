@@ -182,9 +182,10 @@ fn what_is_read_by_a_clock_that_cannot_be_right_is_flagged() {
             Duration::ZERO
         }
     }
-    let flags = |clock: Arc<dyn Clock>| {
+    let flags = |clock: Arc<dyn Clock>, gateway_time: Timestamp| {
         let mut keeping = open_by(&TestDisk::new(), 10, clock);
-        keeping.take(Emission { samples: vec![sample(0, 7)], marks: vec![] });
+        let sample = Sample { gateway_time, ..sample(0, 7) };
+        keeping.take(Emission { samples: vec![sample], marks: vec![] });
         keeping.commit();
         let frames = frames(&mut keeping);
         let of = |wanted| frames.iter().filter(move |frame| frame.header.record_type == wanted);
@@ -192,6 +193,10 @@ fn what_is_read_by_a_clock_that_cannot_be_right_is_flagged() {
         let samples = model::codec::decode(data.body()).unwrap().samples;
         (samples[0].flags, of(RecordType::Clock).count(), keeping.clock_status().is_plausible)
     };
-    assert_eq!(flags(Arc::new(At1970)), (SampleFlags::CLOCK_UNSYNCHRONISED, 1, false));
-    assert_eq!(flags(Arc::new(Fixed)), (SampleFlags::default(), 0, true));
+    let (flagged, now) = (SampleFlags::CLOCK_UNSYNCHRONISED, Fixed.now());
+    assert_eq!(flags(Arc::new(At1970), Timestamp(5)), (flagged, 1, false));
+    assert_eq!(flags(Arc::new(Fixed), now), (SampleFlags::default(), 0, true));
+    // Read before the clock was set, or after it was set back and before that was seen.
+    assert_eq!(flags(Arc::new(Fixed), Timestamp(5)), (flagged, 0, true));
+    assert_eq!(flags(Arc::new(At1970), now), (flagged, 1, false));
 }

@@ -24,6 +24,8 @@ fn only_where_no_gateway_runs_one_is_told_to_start_it() {
     check(ErrorKind::PermissionDenied, EXIT_ACCESS, "as the user");
     check(ErrorKind::InvalidData, EXIT_FAILED, "version");
     check(ErrorKind::TimedOut, EXIT_NO_ANSWER, "log");
+    check(ErrorKind::ConnectionReset, EXIT_NO_ANSWER, "ask again");
+    check(ErrorKind::UnexpectedEof, EXIT_NO_ANSWER, "ask again");
 }
 
 fn healthy() -> GatewayStatus {
@@ -54,6 +56,7 @@ fn healthy() -> GatewayStatus {
         version: "0.1.0".to_owned(),
         started_ms: 0,
         now_ms: 3_600_000,
+        up_ms: 3_600_000,
         devices: BTreeMap::from([("main-meter".to_owned(), device)]),
         points: vec![point("e_import", "12345.67", "kWh"), point("p_total", "-17.5", "kW")],
         spool: SpoolStatus {
@@ -112,6 +115,20 @@ fn an_unclean_end_is_one_line_and_no_concern() {
         line.starts_with("  lost    an unknown number of readings after an unclean end at 201")
     });
     assert!(screen.starts_with('●') && told.count() == 1, "{screen}");
+}
+
+/// "up -1766015972 s" after the clock was set to 1970.
+#[test]
+fn how_long_a_gateway_is_up_does_not_follow_its_clock() {
+    let mut status = healthy();
+    status.started_ms = 1_766_019_600_000;
+    let screen = words::screen(&status, None);
+    assert!(screen.starts_with("● gw-1   v0.1.0   up 60 min"), "{screen}");
+    status.clock.is_plausible = false;
+    let text = "the host's clock cannot be right".to_owned();
+    status.concerns = vec![Concern { kind: ConcernKind::Clock, text }];
+    let screen = words::screen(&status, None);
+    assert!(screen.starts_with('◐') && screen.contains("  clock   shows 1970-01-01"), "{screen}");
 }
 
 #[test]
@@ -209,6 +226,7 @@ fn each_kind_of_concern_has_an_exit_code() {
     check(ConcernKind::Halted, "", EXIT_NO_ACK);
     check(ConcernKind::NotConnected, "", EXIT_UPLINK);
     check(ConcernKind::NoAck, "", EXIT_NO_ACK);
+    check(ConcernKind::Clock, "", EXIT_CLOCK);
     check(ConcernKind::Device, "", EXIT_PARTIAL);
     check(ConcernKind::Lost, "", EXIT_LOST);
 }

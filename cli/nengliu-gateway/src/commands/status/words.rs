@@ -37,7 +37,7 @@ pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
         "{sign} {}   v{}   up {}   {good} of {} devices answer",
         status.gateway,
         status.version,
-        span(status.now_ms - status.started_ms),
+        span(i64::try_from(status.up_ms).unwrap_or(i64::MAX)),
         status.devices.len()
     ));
     for concern in &status.concerns {
@@ -222,10 +222,7 @@ fn spool(spool: &SpoolStatus, line: &mut impl FnMut(String)) {
 
 fn clock(clock: &ClockStatus, now_ms: i64, line: &mut impl FnMut(String)) {
     if !clock.is_plausible {
-        line(format!(
-            "! clock   {} cannot be the time: set the host's clock, readings are flagged until then",
-            local_time(now_ms)
-        ));
+        line(format!("  clock   shows {}", local_time(now_ms)));
     }
     if let Some(step_ms) = clock.last_step_ms {
         let way = if step_ms < 0 { "back" } else { "forward" };
