@@ -8,6 +8,7 @@ mod devices;
 mod facts;
 mod figures;
 mod gateway_toml;
+mod output;
 mod plant_toml;
 mod profiles;
 mod told;

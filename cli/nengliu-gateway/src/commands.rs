@@ -2,6 +2,7 @@
 
 mod check;
 mod exit;
+mod output;
 mod run;
 mod status;
 

@@ -27,6 +27,11 @@ pub enum LoadError {
     },
 }
 
+/// What to do about a configuration that cannot be read.
+pub(crate) fn read_help(source: &std::io::Error) -> String {
+    config::read_help(source, "name the file with -c gateway.toml")
+}
+
 /// The protocols that the gateway speaks. A new one is one line here.
 #[must_use]
 pub fn protocols() -> Vec<Box<dyn Protocol>> {

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
         Err(e) => {
-            eprintln!("error GW-A000: cannot start the runtime: {e}");
+            program::tell!("error GW-A000: cannot start the runtime: {e}");
             ExitCode::FAILURE
         }
     }

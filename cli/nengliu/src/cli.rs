@@ -130,7 +130,21 @@ pub(crate) struct SourceArgs {
     /// The folder of the lake; not needed when every figure is declared.
     #[arg(long)]
     pub(crate) lake: Option<PathBuf>,
-    /// Only what this ingest commit and those before it brought.
+    /// Only what this ingest commit and those before it brought; no higher than the newest commit of the lake.
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) as_of: Option<u64>,
+}
+
+/// Where samples come from.
+#[derive(Debug, Args)]
+pub(crate) struct LakeArgs {
+    /// The settings of the centre; the lake is taken from them.
+    #[arg(short, long)]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder of the lake; `lake` in this folder when it is not named here or in the settings.
+    #[arg(long)]
+    pub(crate) lake: Option<PathBuf>,
+    /// Only what this ingest commit and those before it brought; no higher than the newest commit of the lake.
     #[arg(long, value_name = "COMMIT")]
     pub(crate) as_of: Option<u64>,
 }
@@ -150,7 +164,7 @@ pub(crate) struct KpiArgs {
     /// How the figures are written.
     #[arg(long, value_enum, default_value_t = KpiFormat::Text)]
     pub(crate) format: KpiFormat,
-    /// Write into this file instead of standard output; needed for `xlsx`.
+    /// Write into this file instead of standard output; needed for `xlsx` on a terminal.
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -224,7 +238,7 @@ pub(crate) struct QueryArgs {
     /// Source time, first that is wanted: 2018-01-01T00:00:00+09:00.
     #[arg(long)]
     pub(crate) from: Option<String>,
-    /// Source time, first that is no longer wanted.
+    /// Source time, first that is no longer wanted; later than `--from`.
     #[arg(long)]
     pub(crate) to: Option<String>,
     /// Every row, also those that the reader's rule passes over.
@@ -233,11 +247,11 @@ pub(crate) struct QueryArgs {
     /// How the samples are written.
     #[arg(long, value_enum, default_value_t = QueryFormatArg::Csv)]
     pub(crate) format: QueryFormatArg,
-    /// Write into this file instead of standard output.
+    /// Write into this file instead of standard output; needed for `parquet` and `arrow` on a terminal.
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) source: SourceArgs,
+    pub(crate) source: LakeArgs,
 }
 
 /// How samples are written.

@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod kpi;
 mod lake_error;
+mod output;
 pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod serve;

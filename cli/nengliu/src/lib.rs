@@ -27,7 +27,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(code)
         }
         Err(e) => {
-            eprintln!("error EN-A000: cannot start the runtime: {e}");
+            program::tell!("error EN-A000: cannot start the runtime: {e}");
             ExitCode::FAILURE
         }
     }

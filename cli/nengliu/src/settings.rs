@@ -137,9 +137,8 @@ impl Settings {
             Ok(text) => text,
             Err(e) => {
                 let message = format!("cannot read `{}`: {e}", path.display());
-                problems.push(
-                    Problem::new("EN-C000", message).help("name the file with -c nengliu.toml"),
-                );
+                let help = config::read_help(&e, "name the file with -c nengliu.toml");
+                problems.push(Problem::new("EN-C000", message).help(help));
                 return Err(problems);
             }
         };

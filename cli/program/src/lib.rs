@@ -4,11 +4,13 @@
 mod arguments;
 mod host;
 mod logging;
+mod output;
 mod render;
 mod show;
 
 pub use arguments::parse_duration;
 pub use host::{SystemClock, SystemEntropy};
 pub use logging::{DEFAULT_LOG, QUIET_LOG, set_up};
+pub use output::{Output, OutputError, OutputFault, print, print_line, tell};
 pub use render::{problems_as_json, render_problem, render_problems};
 pub use show::{show_error, show_words};

@@ -15,8 +15,8 @@ pub fn show_error(code: &str, error: &dyn std::error::Error, help: &str) {
 
 /// Something that went wrong and is no error of a library.
 pub fn show_words(code: &str, words: &str, help: &str) {
-    eprintln!("error {code}: {words}");
+    crate::tell!("error {code}: {words}");
     if !help.is_empty() {
-        eprintln!("  try: {help}");
+        crate::tell!("  try: {help}");
     }
 }

@@ -36,6 +36,8 @@ const WAYS: &[Spoiled] = &[
     ("a TCP port that does not exist", "tcp_port = 1883", "tcp_port = 70000"),
     ("a commit every hour", "commit_interval = \"2s\"", "commit_interval = \"1h\""),
     ("figures without a pause", "every = \"5min\"", "every = \"0s\""),
+    ("a minute as `m`", "folder = \"lake\"", "folder = \"lake\"\nkeep = \"1m\""),
+    ("a time without a unit", "every = \"5min\"", "every = 300"),
     ("figures without a plant", "plant = \"plant.toml\"\n", ""),
     ("a section that is misspelt", "[ingest]", "[injest]"),
 ];
@@ -91,8 +93,13 @@ fn figures_that_cannot_be_made() {
     kpi("no plant file at all", "kpi table1 --period 2023");
     kpi("a period that does not exist", "kpi table1 --plant plant.toml --period 2023-13");
     kpi("a lake that is not there", "kpi table1 --plant plant.toml --lake lake --period 2023");
-    kpi("a workbook for the terminal", "kpi table1 --plant plant.toml --period 2023 --format xlsx");
     kpi("the quarantine of a folder that is no lake", "quarantine --lake . list");
+    kpi("a time without its offset", "query --to 2026-01-02");
+    kpi(
+        "times in the wrong order",
+        "query --from 2026-01-02T00:00:00+08:00 --to 2026-01-01T00:00:00+08:00",
+    );
+    kpi("samples of a plant", "query --plant plant.toml");
     kpi("a figure that does not exist", "explain table1/2023/sum --plant plant.toml");
     kpi("a name that no figure has", "explain total --plant plant.toml");
     told.finish();

@@ -31,7 +31,7 @@ unit = 3
 "#;
 
 /// Runs `check` on this text in a folder of its own.
-fn check(text: &str, arguments: &[&str]) -> Output {
+fn check(text: impl AsRef<[u8]>, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("gateway.toml"), text).unwrap();
     run(folder.path(), arguments)
@@ -106,7 +106,7 @@ fn json_is_one_object_with_a_schema() {
 #[test]
 fn a_person_sees_the_line() {
     let mut told = Told::new("check_command");
-    let mut tell = |case: &str, text: &str| {
+    let mut tell = |case: &str, text: &dyn AsRef<[u8]>| {
         let output = check(text, &[]);
         let said =
             String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
@@ -127,6 +127,22 @@ fn a_person_sees_the_line() {
         "a key behind a WebSocket",
         &GOOD.replace("mqtt://127.0.0.1:1883", "ws://127.0.0.1/mqtt?key=hunter2"),
     );
-    tell("a good file", GOOD);
+    tell("a device of which nothing is read", &(GOOD.to_owned() + "points = []\n"));
+    tell(
+        "a folder of profiles that is not there",
+        &GOOD.replace("[uplink]", "profile_folders = [\"nosuch\"]\n[uplink]"),
+    );
+    tell(
+        "one serial line under two spellings",
+        &(GOOD.to_owned()
+            + "[[port]]\nid = \"rs485-2\"\nprotocol = \"modbus\"\npath = \"/dev//ttyS1\"\n"
+            + "[[device]]\nid = \"comp-2\"\nport = \"rs485-2\"\nprofile = \"eastron/sdm630\"\nunit = 4\n"),
+    );
+    // 空压机 in GBK.
+    tell("a file in GBK", &[GOOD.as_bytes(), b"# \xbf\xd5\xd1\xb9\xbb\xfa\n"].concat());
+    let utf16: Vec<u8> = "\u{feff}[gateway]".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    tell("a file in UTF-16", &utf16);
+    tell("a file that is too long", &"\n".repeat(5 << 20));
+    tell("a good file", &GOOD);
     told.finish();
 }

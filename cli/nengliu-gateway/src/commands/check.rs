@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use config::{Problem, Problems};
-use program::{problems_as_json, render_problems};
+use program::{print_line, problems_as_json, render_problems};
 
-use super::{EXIT_CONFIG, EXIT_OK};
+use super::{EXIT_CONFIG, EXIT_OK, output};
+use crate::load::read_help;
 use crate::{LoadError, load};
 
 pub(super) fn check(path: &Path, json: bool) -> u8 {
@@ -13,8 +14,7 @@ pub(super) fn check(path: &Path, json: bool) -> u8 {
     let plan = load(path, &mut problems);
     if let Err(LoadError::File { path, source }) = &plan {
         let message = format!("cannot read `{}`: {source}", path.display());
-        let help = "name the file with -c gateway.toml";
-        problems.push(Problem::new("GW-C000", message).help(help));
+        problems.push(Problem::new("GW-C000", message).help(read_help(source)));
     }
     if let Ok(plan) = &plan {
         let spool = &plan.settings.spool;
@@ -29,31 +29,32 @@ pub(super) fn check(path: &Path, json: bool) -> u8 {
         }
     }
     if json {
-        println!("{}", problems_as_json(&problems));
+        if let Some(code) = output::failed(print_line(problems_as_json(&problems))) {
+            return code;
+        }
     } else if !problems.0.is_empty() {
-        eprintln!("{}", render_problems(&problems));
+        program::tell!("{}", render_problems(&problems));
     }
     let Ok(plan) = plan else {
         if !json {
             let wrong = problems.0.iter().filter(|problem| !problem.warning).count();
-            eprintln!("{wrong} problem(s) in `{}`", path.display());
+            program::tell!("{wrong} problem(s) in `{}`", path.display());
         }
         return EXIT_CONFIG;
     };
     if !json {
-        println!(
+        let mut lines = vec![format!(
             "`{}` is good: {} port(s), {} device(s), {} point(s)",
             path.display(),
             plan.ports.len(),
             plan.settings.devices.len(),
             plan.points.len()
-        );
+        )];
         for (port, planned) in &plan.ports {
-            println!("port {port}");
-            for line in &planned.summary {
-                println!("  {line}");
-            }
+            lines.push(format!("port {port}"));
+            lines.extend(planned.summary.iter().map(|line| format!("  {line}")));
         }
+        return output::failed(print_line(lines.join("\n"))).unwrap_or(EXIT_OK);
     }
     EXIT_OK
 }

@@ -15,8 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::status::print_status;
 use super::{
     EXIT_ACCESS, EXIT_CONFIG, EXIT_DISK, EXIT_DISK_FULL, EXIT_FAILED, EXIT_LOCKED, EXIT_OK,
-    EXIT_TASK,
+    EXIT_TASK, output,
 };
+use crate::load::read_help;
 use crate::{LoadError, host, load};
 
 /// How a gateway ends.
@@ -49,7 +50,7 @@ async fn run_until(path: &Path, host: gateway::Host, ending: &Ending) -> u8 {
     let mut problems = Problems::default();
     let plan = load(path, &mut problems);
     if !problems.0.is_empty() {
-        eprintln!("{}", render_problems(&problems));
+        program::tell!("{}", render_problems(&problems));
     }
     let plan = match plan {
         Ok(plan) => plan,
@@ -59,7 +60,7 @@ async fn run_until(path: &Path, host: gateway::Host, ending: &Ending) -> u8 {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        eprintln!("error GW-A001: cannot listen for signals");
+        program::tell!("error GW-A001: cannot listen for signals");
         return EXIT_FAILED;
     };
     let handle = match gateway::start(plan, host).await {
@@ -80,10 +81,11 @@ async fn run_until(path: &Path, host: gateway::Host, ending: &Ending) -> u8 {
     tracing::info!("gateway stops: committing what was read");
     match handle.stop(drain).await {
         Ok(status) => {
-            if ending.json {
-                print_status(&status);
-            }
-            stopped(&status.spool, status.uplink.frames_waiting)
+            let printed = if ending.json { print_status(&status) } else { Ok(()) };
+            let code = stopped(&status.spool, status.uplink.frames_waiting);
+            // A fault of the spool is the worse one.
+            let not_printed = output::failed(printed);
+            if code == EXIT_OK { not_printed.unwrap_or(code) } else { code }
         }
         Err(e) => keeper_failed(&e.to_string()),
     }
@@ -104,12 +106,12 @@ fn keeper_failed(why: &str) -> u8 {
 
 pub(super) fn config_error(error: &LoadError) -> u8 {
     let help = match error {
-        LoadError::File { .. } => "name the file with -c gateway.toml",
+        LoadError::File { source, .. } => read_help(source),
         LoadError::Problems { .. } => {
-            "mend what stands above; `nengliu-gateway check -c …` opens nothing"
+            "mend what stands above; `nengliu-gateway check -c …` opens nothing".to_owned()
         }
     };
-    show_error("GW-C000", error, help);
+    show_error("GW-C000", error, &help);
     EXIT_CONFIG
 }
 

@@ -9,70 +9,84 @@ use std::path::{Path, PathBuf};
 use config::Problems;
 use gateway::status::{ConcernKind, PointStatus};
 use gateway::{GatewayStatus, Settings};
-use program::{show_error, show_words};
+use program::{OutputError, print, print_line, show_error, show_words};
 
 use super::run::disk_exit;
 use super::{
-    EXIT_ACCESS, EXIT_CONFIG, EXIT_FAILED, EXIT_LOST, EXIT_NO_ACK, EXIT_NO_ANSWER, EXIT_OK,
-    EXIT_PARTIAL, EXIT_TASK, EXIT_UPLINK,
+    EXIT_ACCESS, EXIT_CLOCK, EXIT_CONFIG, EXIT_FAILED, EXIT_LOST, EXIT_NO_ACK, EXIT_NO_ANSWER,
+    EXIT_OK, EXIT_PARTIAL, EXIT_TASK, EXIT_UPLINK, output,
 };
 
 pub(super) async fn status(path: &Path, json: bool, all: bool) -> u8 {
     let mut problems = Problems::default();
     let Some(spool) = spool_folder(path, &mut problems) else { return EXIT_CONFIG };
-    let asked = if all { show_all(&spool, json).await } else { gateway::status::ask(&spool).await };
-    let status = match asked {
-        Ok(status) if all => return exit_code(&status),
-        Ok(status) => status,
+    let asked = if all { show_all(&spool, json).await } else { show_summary(&spool, json).await };
+    match asked {
+        Ok((status, printed)) => output::failed(printed).unwrap_or(exit_code(&status)),
         Err(e) => {
             // Perhaps it is the wrong folder that was asked.
             if problems.is_fatal() {
-                eprintln!("{}", program::render_problems(&problems));
+                program::tell!("{}", program::render_problems(&problems));
             }
             let (words, help, exit) = advice(&e, &spool, path);
             show_words("GW-A004", &words, &help);
-            return exit;
+            exit
         }
-    };
-    show(&status, json);
-    exit_code(&status)
+    }
 }
 
-fn show(status: &GatewayStatus, json: bool) {
+/// A status, and whether it was printed.
+type Shown = (GatewayStatus, Result<(), OutputError>);
+
+async fn show_summary(spool: &Path, json: bool) -> std::io::Result<Shown> {
+    let status = gateway::status::ask(spool).await?;
+    let printed = show(&status, json);
+    Ok((status, printed))
+}
+
+fn show(status: &GatewayStatus, json: bool) -> Result<(), OutputError> {
     if json {
-        print_status(status);
+        print_status(status)
     } else {
         let columns = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-        print!("{}", words::screen(status, columns));
+        print(words::screen(status, columns))
     }
 }
 
 /// Shows the summary without its points, then each point of the gateway on a line; holds one at a time.
-async fn show_all(spool: &Path, json: bool) -> std::io::Result<GatewayStatus> {
-    let now_ms = std::cell::Cell::new(0);
+async fn show_all(spool: &Path, json: bool) -> std::io::Result<Shown> {
+    // What was printed, and the gateway's clock.
+    let shown = std::cell::RefCell::new((Ok(()), 0));
     let summary = |status: &GatewayStatus| {
-        now_ms.set(status.now_ms);
-        show(&GatewayStatus { points: Vec::new(), ..status.clone() }, json);
+        let printed = show(&GatewayStatus { points: Vec::new(), ..status.clone() }, json);
+        *shown.borrow_mut() = (printed, status.now_ms);
     };
     let point = |point: &PointStatus| {
-        if json {
-            print_json(serde_json::to_string(point));
-        } else {
-            println!("{}", words::one_point(point, now_ms.get()));
+        let (printed, now_ms) = &mut *shown.borrow_mut();
+        if printed.is_ok() {
+            *printed = if json {
+                print_json(serde_json::to_string(point))
+            } else {
+                print_line(words::one_point(point, *now_ms))
+            };
         }
     };
-    gateway::status::ask_all(spool, summary, point).await
+    let status = gateway::status::ask_all(spool, summary, point).await?;
+    Ok((status, shown.into_inner().0))
 }
 
 /// A status as one line of JSON.
-pub(super) fn print_status(status: &GatewayStatus) {
-    print_json(serde_json::to_string(status));
+pub(super) fn print_status(status: &GatewayStatus) -> Result<(), OutputError> {
+    print_json(serde_json::to_string(status))
 }
 
-fn print_json(text: serde_json::Result<String>) {
+fn print_json(text: serde_json::Result<String>) -> Result<(), OutputError> {
     match text {
-        Ok(text) => println!("{text}"),
-        Err(e) => show_error("GW-A005", &e, ""),
+        Ok(text) => print_line(text),
+        Err(e) => {
+            show_error("GW-A005", &e, "");
+            Ok(())
+        }
     }
 }
 
@@ -89,6 +103,11 @@ fn advice(error: &std::io::Error, spool: &Path, config: &Path) -> (String, Strin
             format!("this user may not ask the gateway on the spool `{spool}`"),
             "ask as the user that runs it, for example with sudo".to_owned(),
             EXIT_ACCESS,
+        ),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => (
+            format!("the gateway on the spool `{spool}` ended while it answered: {error}"),
+            "ask again: it may be stopping; its log says why".to_owned(),
+            EXIT_NO_ANSWER,
         ),
         ErrorKind::InvalidData => (
             format!("the gateway on the spool `{spool}` does not answer as expected: {error}"),
@@ -108,7 +127,9 @@ fn spool_folder(path: &Path, problems: &mut Problems) -> Option<PathBuf> {
     let text = match config::read_text(path, config::TEXT_BYTES_MAX) {
         Ok(text) => text,
         Err(e) => {
-            show_error("GW-C000", &e, "name the file with -c gateway.toml");
+            let help = crate::load::read_help(&e);
+            let source = e;
+            show_error("GW-C000", &crate::LoadError::File { path: path.to_owned(), source }, &help);
             return None;
         }
     };
@@ -126,6 +147,7 @@ fn exit_code(status: &GatewayStatus) -> u8 {
         ConcernKind::Task => EXIT_TASK,
         ConcernKind::NotConnected => EXIT_UPLINK,
         ConcernKind::Halted | ConcernKind::NoAck => EXIT_NO_ACK,
+        ConcernKind::Clock => EXIT_CLOCK,
         ConcernKind::Device => EXIT_PARTIAL,
         ConcernKind::Lost => EXIT_LOST,
     }

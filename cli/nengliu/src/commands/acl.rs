@@ -31,6 +31,5 @@ pub(crate) fn acl(broker: AclBroker, user: &str, prefix: Option<&str>) -> u8 {
     let AclBroker::Mosquitto = broker;
     let prefix = prefix.map(|prefix| format!("{}/", prefix.trim_matches('/')));
     let text = MOSQUITTO.replace("USER", user).replace("PREFIX", prefix.as_deref().unwrap_or(""));
-    print!("{text}");
-    exit::OK
+    super::output::print(text).map_or_else(|code| code, |()| exit::OK)
 }

@@ -14,8 +14,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use model::host::Clock as _;
-use program::SystemClock;
+use program::{OutputError, OutputFault, SystemClock};
 
+use super::output;
 use crate::cli::DemoArgs;
 use crate::exit;
 use outcome::{Outcome, Verdict};
@@ -28,20 +29,35 @@ pub(crate) async fn demo(args: DemoArgs) -> u8 {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        eprintln!("error EN-A005: cannot listen for signals");
+        program::tell!("error EN-A005: cannot listen for signals");
         return exit::FAILED;
     };
     match run(&args, &mut terminate, &mut interrupt).await {
         Ok(outcome) => {
-            if args.json {
-                println!("{}", outcome.as_json());
+            let printed = if args.json {
+                program::print_line(outcome.as_json())
             } else {
-                print!("{}", outcome.in_words());
+                program::print(outcome.in_words())
+            };
+            match printed {
+                Err(e) if e.fault() == OutputFault::NobodyReads => exit::OK,
+                printed => {
+                    output::written(printed).map_or_else(|code| code, |()| judge(outcome.verdict()))
+                }
             }
-            judge(outcome.verdict())
         }
         Err(e) => e.show(),
     }
+}
+
+/// Whether there is somebody to go on for: a demo that nobody reads any more, or that cannot print, stops in order.
+fn is_printed(printed: &Result<(), OutputError>) -> bool {
+    if let Err(e) = printed
+        && e.fault() != OutputFault::NobodyReads
+    {
+        program::show_error("EN-A002", e, "the demo ends");
+    }
+    printed.is_ok()
 }
 
 /// Says what is wrong, and returns the exit code.
@@ -69,19 +85,19 @@ async fn run(
     interrupt: &mut Signal,
 ) -> Result<Outcome, DemoError> {
     folder::prepare(&args.folder)?;
-    eprintln!(
+    program::tell!(
         "starting a simulated plant, a gateway, a broker, ingest and a lake in `{}` …",
         args.folder.display()
     );
     let mut plant = DemoPlant::start(args).await?;
     let clock = SystemClock::default();
     let started = clock.monotonic();
-    println!("plant started");
+    let mut can_print = is_printed(&program::print_line("plant started"));
     let mut shown = false;
     let mut timer = tokio::time::interval(TABLE_INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let end = args.run_for.map(|run_for| started + run_for);
-    loop {
+    while can_print {
         tokio::select! {
             _ = timer.tick() => {}
             _ = terminate.recv() => break,
@@ -105,12 +121,15 @@ async fn run(
                 && let Some(table) = plant.complete_table().await?
             {
                 shown = true;
-                show::live_values(&plant.gateway_status().await?);
-                show::table(&table, clock.monotonic().saturating_sub(started));
-                show::what_next(&args.folder, plant.period(), args.run_for);
+                let text = [
+                    show::live_values(&plant.gateway_status().await?),
+                    show::table(&table, clock.monotonic().saturating_sub(started)),
+                    show::what_next(&args.folder, plant.period(), args.run_for),
+                ];
+                can_print = is_printed(&program::print(text.concat()));
             }
         }
     }
-    eprintln!("stopping: reading ends, what was read is committed …");
+    program::tell!("stopping: reading ends, what was read is committed …");
     plant.stop().await
 }

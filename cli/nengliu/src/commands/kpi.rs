@@ -4,20 +4,18 @@ use analytics::{KpiFigures, report};
 use contract::Cancel;
 use energy::BasisChoice;
 
-use super::source;
+use super::{output, source};
 use crate::cli::{self, KpiArgs, KpiFormat};
 use crate::{exit, schema};
 
 pub(crate) fn kpi(args: &KpiArgs) -> u8 {
-    if args.format == KpiFormat::Xlsx && args.output.is_none() {
-        eprintln!("error EN-A003: a workbook is no text for a terminal");
-        eprintln!("  try: --output table1.xlsx");
-        return exit::CONFIG;
-    }
     figures(args).unwrap_or_else(|code| code)
 }
 
 fn figures(args: &KpiArgs) -> Result<u8, u8> {
+    if args.format == KpiFormat::Xlsx {
+        output::not_to_a_terminal("a workbook", args.output.as_deref())?;
+    }
     let (plant, service) = source::open(&args.source)?;
     let period = source::period(&args.period)?;
     let answer = service
@@ -32,7 +30,7 @@ fn figures(args: &KpiArgs) -> Result<u8, u8> {
         KpiFormat::Csv => report::csv(grid).map_err(|e| not_rendered(&e))?,
         KpiFormat::Xlsx => report::xlsx(grid).map_err(|e| not_rendered(&e))?,
     };
-    source::write(args.output.as_deref(), &bytes)?;
+    output::write(args.output.as_deref(), &bytes)?;
     let code = source::missing_coefficients(missing);
     Ok(damage.unwrap_or(code))
 }

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use ingest::quarantine::{Label, Quarantine};
 use jiff::Timestamp;
 use lake::{LakeError, Snapshot};
+use program::{Output, OutputError, print_line};
 use serde::Serialize;
 
 use super::lake_error::{self, Wanted};
+use super::output;
 use crate::cli::{QuarantineArgs, QuarantineCommand};
 use crate::exit;
 use crate::settings::Settings;
@@ -25,15 +27,14 @@ pub(crate) fn quarantine(args: &QuarantineArgs) -> u8 {
         (None, Some(config)) => match Settings::load(config) {
             Ok(settings) => settings.lake,
             Err(problems) => {
-                eprintln!("{}", program::render_problems(&problems));
+                program::tell!("{}", program::render_problems(&problems));
                 return exit::CONFIG;
             }
         },
         (None, None) => Settings::default().lake,
     };
-    // Frames may be in quarantine before there is a table.
-    if !["_delta_log", "_nengliu"].iter().any(|part| lake.join(part).is_dir()) {
-        return lake_error::show(&LakeError::NoTable { dir: lake }, Wanted::Read);
+    if let Err(e) = look_for(&lake, |path| std::fs::metadata(path).map(|found| found.is_dir())) {
+        return lake_error::show(&e, Wanted::Read);
     }
     let quarantine = Quarantine::new(folder(&lake));
     let done = match &args.command {
@@ -44,11 +45,14 @@ pub(crate) fn quarantine(args: &QuarantineArgs) -> u8 {
         QuarantineCommand::Show { name, output } => {
             show(&quarantine, name, output.as_deref(), args.json)
         }
-        QuarantineCommand::Drop { name } => quarantine.remove(name),
+        QuarantineCommand::Drop { name } => quarantine.remove(name).map_err(Fault::from),
     };
     match done {
         Ok(()) => exit::OK,
-        Err(e) => {
+        Err(Fault::Output(e)) => {
+            output::written::<()>(Err(e)).map_or_else(|code| code, |()| exit::OK)
+        }
+        Err(Fault::Quarantine(e)) => {
             program::show_error("EN-Q001", &e, "`nengliu quarantine list` shows what is there");
             match e.kind() {
                 io::ErrorKind::NotFound => exit::CONFIG,
@@ -56,6 +60,46 @@ pub(crate) fn quarantine(args: &QuarantineArgs) -> u8 {
                 _ => exit::FAILED,
             }
         }
+    }
+}
+
+/// Whether there is a lake. Frames may be in quarantine before there is a table.
+fn look_for(lake: &Path, is_dir: impl Fn(&Path) -> io::Result<bool>) -> Result<(), LakeError> {
+    for part in ["_delta_log", "_nengliu"] {
+        let path = lake.join(part);
+        match is_dir(&path) {
+            Ok(true) => return Ok(()),
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(LakeError::Io { action: "read", path, source });
+            }
+            Ok(false) | Err(_) => {}
+        }
+    }
+    Err(LakeError::NoTable { dir: lake.to_owned() })
+}
+
+/// Why a command of the quarantine failed.
+#[derive(Debug)]
+enum Fault {
+    Quarantine(io::Error),
+    Output(OutputError),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Quarantine(error)
+    }
+}
+
+impl From<serde_json::Error> for Fault {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Quarantine(error.into())
+    }
+}
+
+impl From<OutputError> for Fault {
+    fn from(error: OutputError) -> Self {
+        Self::Output(error)
     }
 }
 
@@ -71,7 +115,7 @@ struct Listed<'a> {
 }
 
 /// Prints the frames whose label can be read, then fails if there is another.
-fn list(quarantine: &Quarantine, json: bool) -> io::Result<()> {
+fn list(quarantine: &Quarantine, json: bool) -> Result<(), Fault> {
     let (mut readable, mut unreadable) = (Vec::new(), None);
     for (name, label) in quarantine.list()? {
         match label {
@@ -81,17 +125,18 @@ fn list(quarantine: &Quarantine, json: bool) -> io::Result<()> {
     }
     if json {
         let frames = readable.iter().map(|(name, label)| Listed { name, bytes: None, label });
-        println!("{}", serde_json::to_string_pretty(&frames.collect::<Vec<_>>())?);
+        print_line(serde_json::to_string_pretty(&frames.collect::<Vec<_>>())?)?;
     } else {
         for (name, label) in &readable {
             let at = Timestamp::from_microsecond(label.at.0).unwrap_or_default();
-            println!("{name}\t{at:.0}\t{} samples\t{}", label.samples, label.reason);
+            let (samples, reason) = (label.samples, &label.reason);
+            print_line(format_args!("{name}\t{at:.0}\t{samples} samples\t{reason}"))?;
         }
         if readable.is_empty() && unreadable.is_none() {
-            eprintln!("no frames in quarantine");
+            program::tell!("no frames in quarantine");
         }
     }
-    unreadable.map_or(Ok(()), Err)
+    unreadable.map_or(Ok(()), |e| Err(e.into()))
 }
 
 /// The damaged data files, with the frames whose rows cannot be read.
@@ -106,22 +151,50 @@ fn list_files(lake: &Path) -> u8 {
         let at = Timestamp::from_microsecond(since.0).unwrap_or_default();
         let name = damage.path.file_name().unwrap_or_default().display();
         let rows = damage.lost.as_ref().map_or(0, |lost| lost.rows);
-        println!("{name}\t{at:.0}\t{rows} rows\t{damage}");
+        let line = format_args!("{name}\t{at:.0}\t{rows} rows\t{damage}");
+        if let Err(code) = output::print_line(line) {
+            return code;
+        }
     }
     exit::OK
 }
 
-fn show(quarantine: &Quarantine, name: &str, output: Option<&Path>, json: bool) -> io::Result<()> {
+fn show(
+    quarantine: &Quarantine,
+    name: &str,
+    output: Option<&Path>,
+    json: bool,
+) -> Result<(), Fault> {
     let frame = quarantine.get(name)?;
     let (label, bytes) = (&frame.label, frame.bytes.len());
     if json {
         let listed = Listed { name, bytes: Some(bytes), label };
-        println!("{}", serde_json::to_string_pretty(&listed)?);
+        print_line(serde_json::to_string_pretty(&listed)?)?;
     } else {
-        println!("{}", serde_json::to_string_pretty(label)?);
+        print_line(serde_json::to_string_pretty(label)?)?;
         if output.is_none() {
-            println!("{bytes} bytes; --output FILE writes them");
+            print_line(format_args!("{bytes} bytes; --output FILE writes them"))?;
         }
     }
-    output.map_or(Ok(()), |path| std::fs::write(path, &frame.bytes))
+    if let Some(path) = output {
+        Output::to(Some(path))?.write_whole(&frame.bytes)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lake_that_this_user_may_not_read_is_not_taken_for_none() {
+        let look = |found: fn() -> io::Result<bool>| look_for(Path::new("lake"), |_| found());
+        assert!(look(|| Ok(true)).is_ok());
+        assert!(matches!(look(|| Ok(false)), Err(LakeError::NoTable { .. })));
+        let missing = look(|| Err(io::ErrorKind::NotFound.into()));
+        assert!(matches!(missing, Err(LakeError::NoTable { .. })));
+        let denied = look(|| Err(io::ErrorKind::PermissionDenied.into())).unwrap_err();
+        assert!(denied.is_permission_denied(), "{denied}");
+        assert_eq!(lake_error::show(&denied, Wanted::Read), exit::ACCESS);
+    }
 }

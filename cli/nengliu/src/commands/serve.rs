@@ -44,14 +44,14 @@ pub async fn serve_on(config: Option<&Path>, host: IngestHost) -> u8 {
     let settings = match settings {
         Ok(settings) => settings,
         Err(problems) => {
-            eprintln!("{}", render_problems(&problems));
+            program::tell!("{}", render_problems(&problems));
             return exit::CONFIG;
         }
     };
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        eprintln!("error EN-A005: cannot listen for signals");
+        program::tell!("error EN-A005: cannot listen for signals");
         return exit::FAILED;
     };
     let stop = CancellationToken::new();

@@ -120,7 +120,7 @@ impl Edge {
         let mut said = String::new();
         let answers = async {
             loop {
-                match edge.status().await {
+                match edge.ask().await {
                     Ok(_) => return Ok(()),
                     Err(EdgeError::Silent(why)) => said = why,
                     Err(e) => return Err(e),
@@ -133,8 +133,20 @@ impl Edge {
         Ok(edge)
     }
 
-    /// How it does.
+    /// How it does. One question that gets no answer from a gateway that lives is no reason to end the demo: it is asked
+    /// once more.
     pub(super) async fn status(&mut self) -> Result<Status, EdgeError> {
+        match self.ask().await {
+            Err(EdgeError::Silent(why)) => {
+                tracing::warn!(why, "the gateway did not answer; it is asked again");
+                tokio::time::sleep(ASK_EVERY).await;
+                self.ask().await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn ask(&mut self) -> Result<Status, EdgeError> {
         let failed = |source| EdgeError::Run { path: self.program.clone(), source };
         if let Some(ended) = self.child.try_wait().map_err(failed)? {
             return Err(EdgeError::Ended(ended));
@@ -187,6 +199,30 @@ mod tests {
         let gateway = folder.path().join(PROGRAM);
         std::fs::write(&gateway, "").unwrap();
         assert_eq!(program_beside(&own).unwrap(), gateway);
+    }
+
+    /// A status query failed once under load, and the demo ended with it.
+    #[tokio::test]
+    async fn a_gateway_that_does_not_answer_once_is_asked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = folder.path().join("gateway");
+        let answer = r#"{"devices":{},"points":[],"uplink":{"frames_waiting":0},"spool":
+            {"samples_appended":7,"samples_lost":0,"samples_refused":0}}"#;
+        // Every other question fails. Another process writes it, so that nothing here has it open when it is run.
+        let script = format!(
+            "#!/bin/sh\n[ $1 = run ] && exec cat\necho >> $0.asked\n\
+             [ $(( $(wc -l < $0.asked) % 2 )) = 1 ] && {{ echo reset >&2; exit 14; }}\necho '{answer}'\n"
+        );
+        let made = std::process::Command::new("sh")
+            .args(["-c", "printf %s \"$2\" > $1 && chmod +x $1", "sh"])
+            .args([gateway.as_os_str(), script.as_ref()])
+            .status();
+        assert!(made.unwrap().success());
+        let mut edge = Edge::start(gateway, folder.path(), Duration::ZERO).await.unwrap();
+        assert!(matches!(edge.ask().await, Err(EdgeError::Silent(why)) if why == "reset"));
+        // That was the third question; the fourth is answered, the fifth is not.
+        assert!(edge.ask().await.is_ok());
+        assert_eq!(edge.status().await.unwrap().spool.appended, 7);
     }
 
     #[tokio::test]

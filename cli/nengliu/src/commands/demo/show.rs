@@ -33,40 +33,48 @@ pub(super) fn progress(status: &Status, elapsed: Duration) {
 }
 
 /// A few live values.
-pub(super) fn live_values(status: &Status) {
-    println!("\n实时值 live values");
+pub(super) fn live_values(status: &Status) -> String {
     let with_value = status.points.iter().filter(|point| point.value.is_some());
-    for point in with_value.take(LIVE_VALUES) {
+    let shown = with_value.take(LIVE_VALUES).map(|point| {
         let value = point.value.as_deref().unwrap_or("—");
-        println!("  {:<44} {value:>14} {}", point.point, point.unit);
-    }
-    println!("  … {} points in all: nengliu-gateway status -c gateway.toml\n", status.points.len());
+        format!("  {:<44} {value:>14} {}\n", point.point, point.unit)
+    });
+    let (shown, all) = (shown.collect::<String>(), status.points.len());
+    format!(
+        "\n实时值 live values\n{shown}  … {all} points in all: nengliu-gateway status -c gateway.toml\n\n"
+    )
 }
 
 /// Table 1.
-pub(super) fn table(table: &Table1, elapsed: Duration) {
-    print!("{}", report::text(&report::table1(table)));
-    println!(
-        "\n{} s after the plant started; read back from the meters' OPC UA history, through spool, broker, ingest and lake",
+pub(super) fn table(table: &Table1, elapsed: Duration) -> String {
+    format!(
+        "{}\n{} s after the plant started; read back from the meters' OPC UA history, through spool, broker, ingest and \
+         lake\n",
+        report::text(&report::table1(table)),
         elapsed.as_secs()
-    );
+    )
 }
 
 /// How to stop, and what to try.
-pub(super) fn what_next(folder: &Path, period: Period, run_for: Option<Duration>) {
+pub(super) fn what_next(folder: &Path, period: Period, run_for: Option<Duration>) -> String {
     let folder = folder.display();
-    match run_for {
-        Some(run_for) => println!("\nstops by itself {} s after the start", run_for.as_secs()),
-        None => println!("\nstop it with Ctrl-C; the files stay in `{folder}`"),
-    }
-    println!("in another shell, while it runs or later:");
-    println!(
-        "  nengliu kpi intensity --period {period} --plant {folder}/plant.toml --lake {folder}/lake"
-    );
-    println!(
-        "  nengliu explain table1/{period}/total/equivalent --plant {folder}/plant.toml --lake {folder}/lake"
-    );
-    println!("  nengliu query demo/plant-1 --lake {folder}/lake --format csv | head");
-    println!("  nengliu-gateway status -c {folder}/gateway.toml");
-    println!("(the programs are in target/debug)");
+    let stop = match run_for {
+        Some(run_for) => format!("stops by itself {} s after the start", run_for.as_secs()),
+        None => format!("stop it with Ctrl-C; the files stay in `{folder}`"),
+    };
+    let lines = [
+        String::new(),
+        stop,
+        "in another shell, while it runs or later:".to_owned(),
+        format!(
+            "  nengliu kpi intensity --period {period} --plant {folder}/plant.toml --lake {folder}/lake"
+        ),
+        format!(
+            "  nengliu explain table1/{period}/total/equivalent --plant {folder}/plant.toml --lake {folder}/lake"
+        ),
+        format!("  nengliu query demo/plant-1 --lake {folder}/lake --format csv | head"),
+        format!("  nengliu-gateway status -c {folder}/gateway.toml"),
+        "(the programs are in target/debug)\n".to_owned(),
+    ];
+    lines.join("\n")
 }

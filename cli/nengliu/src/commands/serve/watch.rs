@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingest::{DamageStatus, DamagedPartStatus, IngestStatus};
+use ingest::{DamageStatus, DamagedPartStatus, IngestStatus, LogStatus};
 use model::host::Clock;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -35,12 +35,30 @@ pub(super) struct Watched {
 struct Told {
     #[serde(flatten)]
     ingest: IngestStatus,
-    /// When this was written, milliseconds since the epoch.
+    /// When this was written, milliseconds since the epoch. While the centre runs it is never much older than a minute.
     written_at_ms: i64,
+    /// Whether the centre runs; one that was killed leaves a `running` that grows old.
+    service: Service,
     /// The tasks that run beside ingest and are started again when they fail.
     tasks: BTreeMap<&'static str, TaskStatus>,
     /// What the disk of the lake still takes.
     room: RoomStatus,
+}
+
+/// Whether the centre runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Service {
+    /// It wrote this while it ran.
+    Running,
+    /// It ended in order, and this was the last that it wrote: no gateway is connected.
+    Ended,
+}
+
+/// The status of a centre that has ended: nobody is connected to it.
+fn ended(status: IngestStatus) -> IngestStatus {
+    let logs = status.logs.into_iter().map(|log| LogStatus { opened: false, ..log }).collect();
+    IngestStatus { broker_connected: false, logs, ..status }
 }
 
 /// Looks at the status once a minute, and a last time at the end.
@@ -63,10 +81,12 @@ pub(super) async fn watch(
             () = stop.cancelled() => true,
         };
         let ingest = watched.status.borrow().clone();
+        let (ingest, service) =
+            if ends { (ended(ingest), Service::Ended) } else { (ingest, Service::Running) };
         let written_at_ms = clock.now().as_millis();
         let free_bytes = free_bytes(&lake).await;
         let room = room.look(clock.monotonic(), free_bytes);
-        let now = Told { ingest, written_at_ms, tasks: watched.tasks.snapshot(), room };
+        let now = Told { ingest, written_at_ms, service, tasks: watched.tasks.snapshot(), room };
         let text = in_words(&now.ingest);
         if text != said {
             tracing::info!("since the start: {text}");
@@ -248,7 +268,10 @@ mod tests {
         let lake = tempfile::tempdir().unwrap();
         std::fs::create_dir(lake.path().join("_nengliu")).unwrap();
         let (sender, status) = watch::channel(IngestStatus::default());
-        sender.send_modify(|status| status.counters.frames_lost = 5);
+        sender.send_modify(|status| {
+            status.counters.frames_lost = 5;
+            status.broker_connected = true;
+        });
         let stop = CancellationToken::new();
         stop.cancel();
         let host = super::super::host();
@@ -262,5 +285,22 @@ mod tests {
         assert!(read["room"]["free_bytes"].as_u64() > Some(0), "{read}");
         assert_eq!(read["room"]["free_bytes_min"], u64::MAX);
         assert_eq!(read["room"]["state"], "full");
+        assert_eq!((&read["service"], &read["broker_connected"]), (&"ended".into(), &false.into()));
+    }
+
+    #[test]
+    fn no_gateway_is_connected_to_a_centre_that_has_ended() {
+        let log = LogStatus {
+            gateway: GatewayId::new("north").unwrap(),
+            log_id: LogId([7; 16]),
+            watermark: Sequence(7),
+            held_frames: 0,
+            lost_frames: 0,
+            lost_samples: 0,
+            opened: true,
+        };
+        let status = IngestStatus { broker_connected: true, logs: vec![log], ..Default::default() };
+        let status = ended(status);
+        assert!(!status.broker_connected && !status.logs[0].opened, "{status:?}");
     }
 }
