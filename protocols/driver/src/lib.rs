@@ -39,5 +39,5 @@ pub use contract::{
 pub use poll::{Outcome, PollGroup, Polled, Round, poll_groups, poll_until_stopped};
 pub use scaling::{RawKind, Scaling};
 pub use schedule::{Due, Schedule};
-pub use serial::{SerialLine, SerialSettings, drain};
+pub use serial::{SerialLine, SerialSettings};
 pub use silence::SilenceWatch;

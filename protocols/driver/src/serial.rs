@@ -1,5 +1,5 @@
-//! A serial line: its keys, how it is opened, and the way to make it silent again when two ends are out of step. Must
-//! never know the protocol that is spoken on it.
+//! A serial line: its keys, and how it is opened, for one program alone. Must never know the protocol that is spoken on
+//! it.
 
 use std::fmt;
 use std::io;
@@ -11,8 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use config::{Problems, Spanned};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::{DataBits, FlowControl, Parity, SerialStream, StopBits};
 
 use crate::contract::Exclusive;
@@ -159,42 +158,10 @@ impl SerialLine {
         bytes.get(..found).unwrap_or_default().to_vec()
     }
 
-    /// Throws away what comes until nothing has come for `silence`; gives how many bytes that were.
-    ///
-    /// # Errors
-    /// `TimedOut` when it is not silent for so long within `limit`, or what the line says.
-    pub async fn drain(&mut self, silence: Duration, limit: Duration) -> io::Result<u64> {
-        drain(self, silence, limit).await
-    }
-
     /// The line; a panic while it was held leaves a file descriptor, which cannot be in a bad state.
     fn line(&self) -> MutexGuard<'_, SerialStream> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Throws away what comes from `reader` until nothing has come for `silence`; gives how many bytes that were.
-///
-/// # Errors
-/// `TimedOut` when it is not silent for so long within `limit`, `UnexpectedEof` at its end, or what it says.
-pub async fn drain(
-    reader: &mut (impl AsyncRead + Unpin),
-    silence: Duration,
-    limit: Duration,
-) -> io::Result<u64> {
-    let mut bytes = [0_u8; 256];
-    let mut count = 0_u64;
-    let until_silent = async {
-        loop {
-            match timeout(silence, reader.read(&mut bytes)).await {
-                Err(_silent) => return Ok(count),
-                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(Ok(found)) => count = count.saturating_add(found as u64),
-                Ok(Err(error)) => return Err(error),
-            }
-        }
-    };
-    timeout(limit, until_silent).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn is_busy(error: &io::Error) -> bool {
@@ -256,6 +223,7 @@ mod tests {
     use config::SourceFile;
     use nix::pty::openpty;
     use tokio::io::AsyncWriteExt as _;
+    use tokio::time::timeout;
 
     use super::*;
 

@@ -94,6 +94,11 @@ impl DataType {
         ("text", Self::Text),
     ];
 
+    /// The name in a profile.
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, of)| *of == self).map_or("", |(name, _)| name)
+    }
+
     /// Registers of one value; a bool takes one register or one bit, a text as many as its point says.
     pub(crate) const fn registers(self) -> u16 {
         match self {

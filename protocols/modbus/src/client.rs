@@ -4,14 +4,19 @@
 //! reply that comes after its time-out looks like the reply to the next request. Therefore:
 //!
 //! 1. Each request has a time limit, and after *any* error nothing that it left behind is used: a connection of Modbus
-//!    TCP is dropped, a link with RTU frames is drained until it has been silent for the whole time limit. One that has
-//!    not answered anything since it was opened is kept for a while: some devices are deaf at first.
-//! 2. A link on which bytes wait before a request is drained or dropped first: they are late.
+//!    TCP is dropped, a link with RTU frames is drained until it has been silent for the whole time limit, or for twice
+//!    that long where it is never silent. One that has not answered anything since it was opened is kept for a while:
+//!    some devices are deaf at first.
+//! 2. A link on which bytes wait before a request is emptied or dropped first: they are noise, or late.
 //! 3. A unit that left a request unanswered is *out of step*. Before it is believed again it must answer a probe: a
 //!    request for another number of values than any that it still owes. Devices answer in order, so whoever answers the
 //!    probe with values owes nothing older. A refusal has no such number: it may be a late one, and then the reply to the
 //!    probe is still to come. So the next probe must differ from the refused one, too; when none does, what is still to
 //!    come is waited out. A request that was never sent, since the connection was found closed, is not owed.
+//!    With RTU frames this is not enough where replies overtake one another, as on a radio link or behind a server with
+//!    queues: for [`LATE_LIMITS`] time limits after a request was sent without a reply, its unit is asked nothing to which
+//!    that reply would fit, unless the reply came meanwhile. What comes later than that and out of order is not told
+//!    apart.
 //! 4. Unit, function and number of values of each reply are checked, and its CRC or its transaction.
 //! 5. How a device treats its connections is learned, since it must be obeyed before the next request: that it closes
 //!    them after so many replies, and that it is deaf for so long after they were opened.
@@ -26,11 +31,12 @@ use model::host::Clock;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::doubts::Doubts;
 use crate::error::{LinkError, Refusal, RequestError};
 use crate::habits::Habits;
 use crate::link::{OpenLink, Stray};
 use crate::noise::Noise;
-use crate::request::Request;
+use crate::request::{Point, Request};
 use crate::settings::{Link, PortSettings};
 use crate::wire::{Asked, Framing, HEARD_BYTES_MAX, Heard};
 
@@ -38,8 +44,12 @@ use crate::wire::{Asked, Framing, HEARD_BYTES_MAX, Heard};
 const CONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// Wait before the first and before any later try to open a link again.
 const REOPEN_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// A line that is still not silent after so many time limits is closed and opened again.
-const DRAIN_LIMITS: u32 = 10;
+/// A line that is still not silent after so many time limits is noisy: it is used all the same.
+const DRAIN_LIMITS: u32 = 2;
+/// Silence after which noise on a line is over, beside the time of four characters.
+const QUIET: Duration = Duration::from_millis(20);
+/// Time limits after which a reply with RTU frames is no longer expected.
+const LATE_LIMITS: u32 = 4;
 /// Unanswered requests that are remembered for each unit; the oldest is forgotten first.
 const UNANSWERED_MAX: usize = 16;
 /// How long a connection that has answered nothing yet is kept.
@@ -56,6 +66,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) reply_id: u8,
     /// Requests by which it can show that it is in step.
     pub(crate) probes: &'a [Request],
+    /// Requests that it may leave unanswered whatever was before: a probe does not ask for what they ask for.
+    pub(crate) avoid: &'a [Request],
     /// Silence that it needs before each request.
     pub(crate) gap: Duration,
 }
@@ -71,6 +83,11 @@ pub(crate) struct Client {
     last_frame: Duration,
     transaction: u16,
     unanswered: HashMap<u8, VecDeque<Request>>,
+    doubts: Doubts,
+    /// A unit has just answered a probe.
+    in_step: bool,
+    /// The request on which the other side closed the connection last.
+    closed_on: Option<Request>,
     habits: Habits,
     /// Whether the line brings back what is sent on it.
     echo: Option<bool>,
@@ -91,6 +108,9 @@ impl Client {
             // Whoever floods us with replies does not know which one is asked for next.
             transaction: u16::try_from(jitter(clock.as_ref()) & 0xFFFF).unwrap_or_default(),
             unanswered: HashMap::new(),
+            doubts: Doubts::new(Arc::clone(&clock)),
+            in_step: false,
+            closed_on: None,
             echo: None,
             settings,
             clock,
@@ -117,6 +137,29 @@ impl Client {
         self.settings.framing
     }
 
+    /// Whether a unit has answered a probe since this was asked last.
+    pub(crate) fn take_in_step(&mut self) -> bool {
+        std::mem::take(&mut self.in_step)
+    }
+
+    /// Whether a late reply could be taken for the one to this request, so that it cannot be asked now.
+    pub(crate) fn is_doubtful(&self, unit: u8, request: Request) -> bool {
+        self.doubts.wait(unit, request).is_some()
+    }
+
+    /// Two requests for the same points that are not doubtful, cut as near to the middle as can be.
+    pub(crate) fn undoubtful(&self, unit: u8, run: &[Point]) -> Option<(Request, Request)> {
+        let middle = run.len() / 2;
+        let mut cuts: Vec<usize> = (1..run.len()).collect();
+        cuts.sort_by_key(|cut| cut.abs_diff(middle));
+        cuts.into_iter().find_map(|cut| {
+            let (first, second) = run.split_at_checked(cut)?;
+            let (first, second) = (Request::covering(first)?, Request::covering(second)?);
+            let clear = |request| !self.is_doubtful(unit, request);
+            (clear(first) && clear(second)).then_some((first, second))
+        })
+    }
+
     /// Reads registers or bits (as 0 and 1) of a unit, after making sure that it is in step.
     pub(crate) async fn read(
         &mut self,
@@ -124,25 +167,45 @@ impl Client {
         request: Request,
     ) -> Result<Vec<u16>, RequestError> {
         self.bring_in_step(unit).await?;
+        self.check_doubts(unit.id, request)?;
         let reused = self.link.as_ref().is_some_and(|link| link.replies > 0);
         match self.ask(unit, request).await {
             // It was closed while the request was on its way, after it had served others.
             Err(RequestError::Link(LinkError::Broken(_))) if reused => {
                 self.bring_in_step(unit).await?;
+                self.check_doubts(unit.id, request)?;
                 self.ask(unit, request).await
             }
             answer => answer,
         }
     }
 
+    /// # Errors
+    /// `Doubtful` when a late reply could be taken for the one to this request.
+    fn check_doubts(&self, unit: u8, request: Request) -> Result<(), LinkError> {
+        self.doubts.wait(unit, request).map_or(Ok(()), |wait| Err(LinkError::Doubtful { wait }))
+    }
+
     async fn bring_in_step(&mut self, unit: Unit<'_>) -> Result<(), RequestError> {
         // Ends: each refused probe leaves one less that differs from all that is owed.
         while let Some(owed) = self.unanswered.get(&unit.id) {
-            let Some(probe) = next_probe(unit.probes, owed) else { break };
+            let clear: Vec<Request> = unit
+                .probes
+                .iter()
+                .copied()
+                .filter(|probe| !self.is_doubtful(unit.id, *probe))
+                .collect();
+            let Some(probe) = next_probe(&clear, owed, unit.avoid) else {
+                match unit.probes.first() {
+                    Some(probe) => self.check_doubts(unit.id, *probe)?,
+                    None => break,
+                }
+                continue;
+            };
             let differs = !owed.iter().any(|owed| owed.may_be_mistaken_for(probe));
             match self.ask(unit, probe).await {
                 // What it answers does not matter, only that it answers this.
-                Ok(_) => {}
+                Ok(_) => self.in_step = true,
                 Err(RequestError::Refused(refusal)) if refusal.is_from_converter() => {
                     return Err(refusal.into());
                 }
@@ -180,15 +243,17 @@ impl Client {
             request,
         };
         let limit = self.time_limit(request);
+        let sent = self.clock.monotonic();
         let Some(link) = &mut self.link else { return Err(closed().into()) };
         let first_of_link = link.replies == 0;
         let (since_opened, tried_before) =
             (self.clock.monotonic().saturating_sub(link.opened), link.unanswered > 0);
-        let outcome = exchange(link, &asked, limit, &mut self.echo).await;
+        let outcome = exchange(link, &asked, limit, &mut self.echo, &mut self.doubts).await;
         self.last_frame = self.clock.monotonic();
         match outcome {
             Ok(reply) => {
                 link.replies = link.replies.saturating_add(1);
+                self.doubts.note_in_time(unit.id);
                 link.unanswered = 0;
                 if first_of_link {
                     self.habits.note_first_reply(since_opened, tried_before);
@@ -201,28 +266,39 @@ impl Client {
                         // The device behind it may still answer, and the converter may then pass that on as the reply
                         // to the next request.
                         self.note_unanswered(unit.id, request);
+                        self.note_doubt(unit.id, request, sent, limit);
                     }
                     refusal.into()
                 })
             }
-            Err(failure) => {
+            Err(mut failure) => {
                 if failure.was_sent {
                     self.note_unanswered(unit.id, request);
+                    // Whoever closes a connection has nothing more to say on it.
+                    if !matches!(failure.error, LinkError::Broken(_)) {
+                        self.note_doubt(unit.id, request, sent, limit);
+                    }
                 }
-                self.after_failure(&failure, since_opened).await;
+                self.after_failure(&failure, request, since_opened).await;
+                if matches!(failure.error, LinkError::Timeout { .. })
+                    && let Some(took) = self.doubts.late_by(unit.id)
+                {
+                    failure.error = LinkError::Late { timeout: limit, took };
+                }
                 Err(failure.error.into())
             }
         }
     }
 
     /// Takes care that nothing which the failed request left behind is used.
-    async fn after_failure(&mut self, failure: &Failure, since_opened: Duration) {
+    async fn after_failure(&mut self, failure: &Failure, request: Request, since_opened: Duration) {
         let (framing, serial) = (self.framing(), self.is_serial());
         let Some(link) = &mut self.link else { return };
         link.unanswered = link.unanswered.saturating_add(1);
         let silent = matches!(failure.error, LinkError::Timeout { .. });
         if let LinkError::Broken(_) = failure.error {
-            if failure.nothing_came {
+            // One request that is always met so is a request that it does not like, and no habit.
+            if failure.nothing_came && self.closed_on.replace(request) != Some(request) {
                 self.habits.note_closed(link.replies);
             }
             self.link = None;
@@ -239,6 +315,12 @@ impl Client {
             link.late.push(self.transaction);
         } else {
             self.link = None;
+        }
+    }
+
+    fn note_doubt(&mut self, unit: u8, request: Request, sent: Duration, limit: Duration) {
+        if self.framing() == Framing::Rtu {
+            self.doubts.note(unit, request, sent, sent + limit * LATE_LIMITS);
         }
     }
 
@@ -274,7 +356,7 @@ impl Client {
             Stray::Bytes(count) => {
                 if self.settings.framing == Framing::Rtu {
                     self.noise.note(count as u64, now);
-                    self.drain().await;
+                    self.hush().await;
                 } else {
                     self.link = None;
                 }
@@ -301,13 +383,27 @@ impl Client {
         }
     }
 
-    /// Waits until the link is silent; closes one that is never silent.
+    /// Waits until the link has been silent for the time limit, or for twice that long where it never is.
     async fn drain(&mut self) {
         let silence = self.settings.timeout;
+        self.empty(silence, silence * DRAIN_LIMITS).await;
+    }
+
+    /// Waits until what is coming on the line has come.
+    async fn hush(&mut self) {
+        let quiet = QUIET + self.settings.link.wire_time(4);
+        self.empty(quiet, self.settings.timeout.max(quiet)).await;
+    }
+
+    async fn empty(&mut self, silence: Duration, limit: Duration) {
         let Some(link) = &mut self.link else { return };
-        match link.drain(silence, silence * DRAIN_LIMITS).await {
-            Ok(0) => {}
-            Ok(count) => self.noise.note(count, self.clock.monotonic()),
+        match link.drain(silence, limit).await {
+            Ok(drained) => {
+                let is_late = self.doubts.hear(&drained.bytes);
+                if drained.count > 0 && !is_late {
+                    self.noise.note(drained.count, self.clock.monotonic());
+                }
+            }
             Err(_) => self.link = None,
         }
     }
@@ -354,11 +450,17 @@ impl Client {
     }
 
     async fn open_serial(&mut self, settings: &SerialSettings) -> io::Result<OpenLink> {
-        let mut line = SerialLine::open(settings)?;
-        // Replies to whoever used the line before must not be taken for ours.
+        let mut link = OpenLink::serial(SerialLine::open(settings)?, self.clock.monotonic());
+        // Replies to whoever used the line before must not be taken for ours. A line that is never silent is used, too:
+        // noise costs replies.
         let silence = self.settings.timeout;
-        line.drain(silence, silence * DRAIN_LIMITS).await?;
-        Ok(OpenLink::serial(line, self.clock.monotonic()))
+        let drained = link.drain(silence, silence * DRAIN_LIMITS).await?;
+        let now = self.clock.monotonic();
+        if drained.count > 0 {
+            self.noise.note(drained.count, now);
+        }
+        link.opened = now;
+        Ok(link)
     }
 }
 
@@ -377,13 +479,15 @@ async fn exchange(
     asked: &Asked,
     limit: Duration,
     echo: &mut Option<bool>,
+    doubts: &mut Doubts,
 ) -> Result<Result<Vec<u16>, Refusal>, Failure> {
     let mut heard = Vec::with_capacity(HEARD_BYTES_MAX);
     let mut was_sent = false;
+    let mut foreign = None;
     let talk = async {
         link.send(&asked.frame()).await.map_err(LinkError::Broken)?;
         was_sent = true;
-        listen(link, asked, &mut heard, echo).await
+        listen(link, asked, &mut heard, echo, (doubts, &mut foreign)).await
     };
     let error = match timeout(limit, talk).await {
         Ok(Ok((reply, left_over))) => {
@@ -391,11 +495,16 @@ async fn exchange(
             return Ok(reply);
         }
         Ok(Err(error)) => error,
-        Err(_elapsed) if asked.is_silence(&heard) => LinkError::Timeout { timeout: limit },
-        Err(_elapsed) => LinkError::Garbled("no whole reply in time"),
+        Err(_elapsed) => {
+            // A request that did not leave within its time limit may still leave.
+            was_sent = true;
+            match foreign.take() {
+                Some(foreign) => foreign,
+                None if asked.is_silence(&heard) => LinkError::Timeout { timeout: limit },
+                None => LinkError::Garbled("no whole reply in time"),
+            }
+        }
     };
-    // A request that did not leave within its time limit may still leave.
-    let was_sent = was_sent || matches!(error, LinkError::Timeout { .. });
     Err(Failure { error, was_sent, nothing_came: heard.is_empty() })
 }
 
@@ -404,16 +513,27 @@ async fn listen(
     asked: &Asked,
     heard: &mut Vec<u8>,
     echo: &mut Option<bool>,
+    (doubts, foreign): (&mut Doubts, &mut Option<LinkError>),
 ) -> Result<(Result<Vec<u16>, Refusal>, usize), LinkError> {
     loop {
         // More than one frame may have come at once, so what is there is looked at before more is waited for.
         match asked.hear(heard, echo) {
             Heard::Reply(reply, used) => return Ok((reply, heard.len().saturating_sub(used))),
-            Heard::Wrong(LinkError::Transaction { found, .. }, used)
+            Heard::Wrong(LinkError::Transaction { found, .. }, frame)
                 if link.late.contains(&found) =>
             {
-                heard.drain(..used.min(heard.len()));
+                drop(heard.drain(frame));
                 link.late.retain(|late| *late != found);
+                continue;
+            }
+            // A reply that is late, or one to another master: neither keeps the one that is due from coming.
+            Heard::Wrong(error, frame) if asked.framing == Framing::Rtu => {
+                let is_late = doubts.hear(heard.get(frame.clone()).unwrap_or_default());
+                if !is_late {
+                    let LinkError::Unit { .. } = error else { return Err(error) };
+                    *foreign = Some(error);
+                }
+                drop(heard.drain(frame));
                 continue;
             }
             Heard::Wrong(error, _) => return Err(error),
@@ -431,10 +551,18 @@ async fn listen(
     }
 }
 
-/// The probe whose reply cannot be one of those that are owed; when all could, the one asked for longest ago.
-fn next_probe(probes: &[Request], unanswered: &VecDeque<Request>) -> Option<Request> {
+/// The probe whose reply cannot be one of those that are owed; when all could, the one asked for longest ago. Of several
+/// one that asks for other registers than what was left unanswered: those may be what the device keeps silent about.
+fn next_probe(
+    probes: &[Request],
+    unanswered: &VecDeque<Request>,
+    avoid: &[Request],
+) -> Option<Request> {
     let owed_last = |probe: &&Request| {
-        unanswered.iter().rposition(|request| request.may_be_mistaken_for(**probe))
+        let same_kind = |request: &Request| request.may_be_mistaken_for(**probe);
+        let same_place = |request: &Request| request.overlaps(**probe);
+        let avoided = avoid.iter().any(same_place);
+        (unanswered.iter().rposition(same_kind), avoided, unanswered.iter().rposition(same_place))
     };
     // `None` sorts before any position, and the first of equals is taken.
     probes.iter().min_by_key(owed_last).copied()

@@ -28,24 +28,59 @@ impl Form {
     }
 }
 
-/// The value that `words` hold, in the unit of its point, and how far it can be trusted: a float too small for any
-/// measurement is most often no float, but an integer or a mark of the device that the profile does not know.
+/// Largest number that a float register can mean, whatever its unit: all energy that is used in the world in a year is
+/// 6e20 J.
+const MEASURABLE_MAX: f64 = 1e21;
+/// Bytes of a text that are shown when it is none.
+const TEXT_BYTES_SHOWN: usize = 8;
+
+/// Why registers give no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// The device says that it has none: a mark of the profile, or no finite number.
+    Absent,
+    /// The number does not fit.
+    OutOfRange {
+        /// What the registers hold.
+        found: String,
+    },
+    /// The bytes of a text are no UTF-8.
+    NoText {
+        /// The first of them, as hexadecimal digits.
+        found: String,
+    },
+    /// Fewer registers came than the value has.
+    TooFew,
+}
+
+impl Unusable {
+    /// The quality of the point.
+    pub(crate) fn quality(&self) -> Quality {
+        match self {
+            Self::Absent | Self::OutOfRange { .. } => Quality::BAD_OUT_OF_RANGE,
+            Self::NoText { .. } => Quality::BAD_TYPE_MISMATCH,
+            Self::TooFew => Quality::BAD_DECODING_ERROR,
+        }
+    }
+}
+
+/// The value that `words` hold, in the unit of its point, and how far it can be trusted: a float too small or too large
+/// for any measurement is most often no float, but an integer or a mark of the device that the profile does not know.
 ///
 /// # Errors
-/// `BadOutOfRange` when the device says that it has no value, or when the value does not fit;
-/// `BadDecodingError` when there are too few registers.
+/// Why there is none.
 pub(crate) fn decode(
     words: &[u16],
     address: &Address,
     form: &Form,
-) -> Result<(Value, Quality), Quality> {
-    let words = words.get(..usize::from(address.count())).ok_or(Quality::BAD_DECODING_ERROR)?;
+) -> Result<(Value, Quality), Unusable> {
+    let words = words.get(..usize::from(address.count())).ok_or(Unusable::TooFew)?;
     match form {
         Form::Number(scaling) => number(words, address, scaling),
         Form::Bool => {
             let bits = gather(words, address);
             if !address.area.is_bits() && address.absent.contains(bits) {
-                return Err(Quality::BAD_OUT_OF_RANGE);
+                return Err(Unusable::Absent);
             }
             Ok((Value::Bool(bits >> address.bit.unwrap_or(0) & 1 == 1), Quality::GOOD))
         }
@@ -54,7 +89,7 @@ pub(crate) fn decode(
 }
 
 /// A text ends at its first zero byte; blanks behind it, and registers that nobody ever wrote, are no part of it.
-fn text(words: &[u16], address: &Address) -> Result<(Value, Quality), Quality> {
+fn text(words: &[u16], address: &Address) -> Result<(Value, Quality), Unusable> {
     let swapped = address.order.places().next() == Some(1);
     let bytes = words.iter().flat_map(|word| {
         let word = if swapped { word.swap_bytes() } else { *word };
@@ -63,8 +98,14 @@ fn text(words: &[u16], address: &Address) -> Result<(Value, Quality), Quality> {
     let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
     let end = bytes.iter().rposition(|byte| !matches!(byte, b' ' | 0xFF));
     let bytes = bytes.get(..end.map_or(0, |end| end + 1)).unwrap_or_default();
-    let text = std::str::from_utf8(bytes).map_err(|_| Quality::BAD_DECODING_ERROR)?;
-    let text = Text::new(text).map_err(|_| Quality::BAD_OUT_OF_RANGE)?;
+    let no_text = |_| {
+        let shown: Vec<String> =
+            bytes.iter().take(TEXT_BYTES_SHOWN).map(|byte| format!("{byte:02X}")).collect();
+        Unusable::NoText { found: shown.join(" ") }
+    };
+    let text = std::str::from_utf8(bytes).map_err(no_text)?;
+    let too_long = |_| Unusable::OutOfRange { found: format!("a text of {} bytes", bytes.len()) };
+    let text = Text::new(text).map_err(too_long)?;
     Ok((Value::Text(text), Quality::GOOD))
 }
 
@@ -72,16 +113,25 @@ fn number(
     words: &[u16],
     address: &Address,
     scaling: &Scaling,
-) -> Result<(Value, Quality), Quality> {
+) -> Result<(Value, Quality), Unusable> {
     let bits = gather(words, address);
     if address.absent.contains(bits) {
-        return Err(Quality::BAD_OUT_OF_RANGE);
+        return Err(Unusable::Absent);
     }
-    let integer = |raw: i64| Ok((scaling.of_integer(raw)?, Quality::GOOD));
+    let out_of_range = |found: String| Unusable::OutOfRange { found };
+    let integer = |raw: i64| {
+        let value = scaling.of_integer(raw).map_err(|_| out_of_range(raw.to_string()))?;
+        Ok((value, Quality::GOOD))
+    };
     let float = |raw: f64, subnormal: bool| {
+        if !raw.is_finite() {
+            return Err(Unusable::Absent);
+        }
+        let measurable = !subnormal && raw.abs() <= MEASURABLE_MAX;
+        let quality = if measurable { Quality::GOOD } else { Quality::UNCERTAIN };
         // There is no negative zero of any quantity; adding zero gives the positive one.
-        let quality = if subnormal { Quality::UNCERTAIN } else { Quality::GOOD };
-        Ok((scaling.of_float(raw + 0.0)?, quality))
+        let value = scaling.of_float(raw + 0.0).map_err(|_| out_of_range(format!("{raw:e}")))?;
+        Ok((value, quality))
     };
     #[expect(
         clippy::cast_possible_truncation,
@@ -92,7 +142,7 @@ fn number(
         DataType::U16 | DataType::U32 | DataType::I64 => integer(bits as i64),
         DataType::I16 => integer(i64::from(bits as u16 as i16)),
         DataType::I32 => integer(i64::from(bits as u32 as i32)),
-        DataType::U64 => integer(i64::try_from(bits).map_err(|_| Quality::BAD_OUT_OF_RANGE)?),
+        DataType::U64 => integer(i64::try_from(bits).map_err(|_| out_of_range(bits.to_string()))?),
         DataType::F32 => {
             let raw = f32::from_bits(bits as u32);
             float(f64::from(raw), raw.is_subnormal())
@@ -101,7 +151,7 @@ fn number(
             let raw = f64::from_bits(bits);
             float(raw, raw.is_subnormal())
         }
-        DataType::Bool | DataType::Text => Err(Quality::BAD_DECODING_ERROR),
+        DataType::Bool | DataType::Text => Err(Unusable::TooFew),
     }
 }
 

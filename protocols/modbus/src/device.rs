@@ -8,14 +8,12 @@ use driver::{Breaker, Outcome, Polled, Round};
 use model::host::Clock;
 use model::{Sample, Timestamp};
 
-use crate::block::{Block, News, Reader, push_bad};
+use crate::block::{Block, News, push_bad};
 use crate::client::{Client, Unit};
-use crate::error::{Disposition, RequestError};
+use crate::error::Disposition;
 use crate::fault;
+use crate::reader::{Failure, Progress, Reader};
 use crate::request::{Limits, Point, Request, plan, probes};
-
-/// Blocks of one poll that may stay without an answer before the rest of the device is left for the next poll.
-const SILENT_BLOCKS_MAX: u32 = 2;
 
 /// A device and what is known of it.
 #[derive(Clone)]
@@ -96,8 +94,12 @@ impl Device {
     }
 
     /// Says what is wrong with a device that answers: what was refused counts until it is asked again and given, in
-    /// whichever poll group it is.
-    fn tell_refusals(&self, all_asked: bool, round: &Round<'_, Client>) {
+    /// whichever poll group it is; so does a value that cannot be used.
+    fn tell_refusals(&self, left_out: bool, round: &Round<'_, Client>) {
+        if self.blocks.iter().any(Block::is_silent_in_part) {
+            // That was said, and is what comes first.
+            return;
+        }
         let gives_others = self.blocks.iter().any(|block| block.gave);
         let refused = self.blocks.iter().find_map(|block| match block.news {
             News::Refused(request, refusal) => {
@@ -105,61 +107,70 @@ impl Device {
             }
             _ => None,
         });
-        let known = all_asked && !self.blocks.iter().any(|b| matches!(b.news, News::NotAsked));
-        if refused.is_some() || known {
-            round.link.observer.partly(&self.id, refused);
+        let told = refused.or_else(|| self.blocks.iter().find_map(|block| block.unusable.clone()));
+        let known = !left_out && !self.blocks.iter().any(|b| matches!(b.news, News::NotAsked));
+        if told.is_some() || known {
+            round.link.observer.partly(&self.id, told);
         }
     }
 
     /// Takes from a poll what the next ones need to know.
     fn conclude(
         &mut self,
-        answered: bool,
-        silent: &[usize],
-        failure: Option<&RequestError>,
+        progress: &Progress,
         round: &Round<'_, Client>,
         started: Duration,
     ) -> Outcome {
         let clock: &dyn Clock = round.link.clock.as_ref();
         let was_failing = self.breaker.is_failing();
-        if let Some(error) = failure.filter(|_| !answered) {
-            self.answering = false;
-            if error.disposition() == Disposition::Reconnect {
-                // No fault of the device; the client itself waits between its tries.
-                self.breaker.set_quality(error.quality());
-                return Outcome::Rested;
-            }
-            self.breaker.note_failure(error.quality(), clock);
-            return Outcome::Silent { cost: clock.monotonic().saturating_sub(started) };
+        let of_round = |block: &&mut Block| block.interval == round.interval;
+        for block in self.blocks.iter_mut().filter(of_round) {
+            block.settle(&self.points, progress.alive, progress.gave, clock);
         }
-        if !answered {
+        if progress.alive {
+            self.answering = true;
+            self.breaker.note_answer();
+            let mut of_group = self.blocks.iter().filter(|block| block.interval == round.interval);
+            if progress.failure.is_some() && !of_group.any(|block| block.gave) {
+                // It is there, but this poll was missed.
+                return Outcome::Silent { cost: clock.monotonic().saturating_sub(started) };
+            }
+            return Outcome::Answered { back: was_failing };
+        }
+        let Some(Failure { error, request, .. }) = &progress.failure else {
+            return Outcome::Rested;
+        };
+        self.answering = false;
+        if error.disposition() == Disposition::Reconnect {
+            // No fault of the device; the client itself waits between its tries.
+            self.breaker.set_quality(error.quality());
             return Outcome::Rested;
         }
-        self.answering = true;
-        self.breaker.note_answer();
-        for (index, block) in self.blocks.iter_mut().enumerate() {
-            if block.interval != round.interval {
-                continue;
-            }
-            match failure {
-                Some(error) if silent.contains(&index) => {
-                    block.breaker.note_failure(error.quality(), clock);
-                }
-                _ if block.breaker.rests(started) => {}
-                _ => block.breaker.note_answer(),
-            }
+        // It may be this request that it does not answer: another one goes first the next time.
+        let asked_first = |block: &&mut Block| {
+            let points = self.points.get(block.points.clone()).unwrap_or_default();
+            block.interval == round.interval
+                && points.iter().any(|point| request.covers(&point.address))
+        };
+        if let Some(block) = self.blocks.iter_mut().find(asked_first) {
+            block.blamed = block.blamed.saturating_add(1);
         }
-        Outcome::Answered { back: was_failing }
+        self.breaker.note_failure(error.quality(), clock);
+        Outcome::Silent { cost: clock.monotonic().saturating_sub(started) }
     }
 
-    /// `only`: what it left unanswered while it answered the rest.
-    fn tell_failure(
-        &self,
-        error: &RequestError,
-        tries: u32,
-        only: Option<Request>,
-        round: &Round<'_, Client>,
-    ) {
+    /// The block that is asked first: while the device answers nothing, each in turn.
+    fn first_block(&self, interval: Duration) -> usize {
+        if self.answering {
+            return 0;
+        }
+        let blocks = self.blocks.iter().enumerate();
+        let of_group = blocks.filter(|(_, block)| block.interval == interval);
+        of_group.min_by_key(|(_, block)| block.blamed).map_or(0, |(index, _)| index)
+    }
+
+    /// `alive`: it answers other requests.
+    fn tell_failure(&self, failure: &Failure, alive: bool, round: &Round<'_, Client>) {
         let place = fault::Place {
             device: &self.id,
             port: round.line.port(),
@@ -167,10 +178,10 @@ impl Device {
             serial: round.line.is_serial(),
             framing: round.line.framing(),
             others_answer: round.others_answer,
-            only,
+            only: alive.then_some(failure.request),
         };
-        let fault = fault::silent(&place, error, tries);
-        if only.is_some() {
+        let fault = fault::silent(&place, &failure.error, failure.tries);
+        if alive {
             round.link.observer.partly(&self.id, Some(fault));
         } else {
             round.link.observer.failed(&self.id, fault);
@@ -211,58 +222,48 @@ impl Polled for Device {
             self.rest(round.interval, clock.now(), round.samples);
             return Outcome::Rested;
         }
-        let tries_max = round.line.tries();
         let interval = round.interval;
+        let first = self.first_block(interval);
+        let suspects = |block: &Block| block.suspects(&self.points).collect::<Vec<_>>();
+        let avoid: Vec<Request> = self.blocks.iter().flat_map(suspects).collect();
         let mut reader = Reader {
             device: &self.id,
             unit: Unit {
                 id: self.unit,
                 reply_id: self.reply_unit,
                 probes: &self.probes,
+                avoid: &avoid,
                 gap: self.request_gap,
             },
-            tries: tries_max,
+            tries: self.breaker.tries(round.line.tries()),
             round,
+            progress: Progress { was_answering: self.answering, ..Progress::default() },
         };
-        let mut answered = false;
-        let mut silent: Vec<usize> = Vec::new();
-        let mut failure: Option<(RequestError, u32)> = None;
-        let mut given_up = false;
-        let mut all_asked = true;
-        let blocks = self.blocks.iter_mut().enumerate();
-        for (index, block) in blocks.filter(|(_, block)| block.interval == interval) {
-            let points = self.points.get(block.points.clone()).unwrap_or_default();
-            if block.breaker.rests(clock.monotonic()) {
-                all_asked = false;
-                let quality = block.breaker.last_quality();
+        let (before, after) = self.blocks.split_at_mut(first);
+        for block in after.iter_mut().chain(before).filter(|block| block.interval == interval) {
+            if let Some(quality) = reader.progress.given_up {
+                let points = self.points.get(block.points.clone()).unwrap_or_default();
                 push_bad(points, quality, clock.now(), reader.round.samples);
                 continue;
             }
-            if let Some((error, _)) = failure.as_ref().filter(|_| given_up) {
-                push_bad(points, error.quality(), clock.now(), reader.round.samples);
-                continue;
-            }
-            // The first failure gets its tries; after it, this poll has no more time to lose.
-            let known = self.breaker.tries(block.breaker.tries(tries_max));
-            reader.tries = if failure.is_some() { 1 } else { known };
-            match reader.read_block(&self.points, block).await {
-                Ok(()) => answered = true,
-                Err(error) => {
-                    silent.push(index);
-                    given_up = silent.len() >= SILENT_BLOCKS_MAX as usize
-                        || error.disposition() == Disposition::Reconnect
-                        || !(answered || self.answering);
-                    failure.get_or_insert((error, reader.tries));
-                }
+            reader.read_block(&self.points, block).await;
+        }
+        // What has failed before comes last, where it costs nothing but itself.
+        let mut waiting: Vec<(u32, usize, usize, usize)> = Vec::new();
+        for (index, block) in self.blocks.iter().enumerate() {
+            waiting.extend(block.waiting().map(|(failures, len, at)| (failures, len, index, at)));
+        }
+        waiting.sort_unstable();
+        for (.., index, at) in waiting {
+            if let Some(block) = self.blocks.get_mut(index) {
+                reader.read_waiting(&self.points, block, at).await;
             }
         }
-        if let Some((error, tries)) = &failure {
-            let block = silent.first().filter(|_| answered).and_then(|i| self.blocks.get(*i));
-            let only = block.and_then(|block| self.points.get(block.points.clone()));
-            self.tell_failure(error, *tries, only.and_then(Request::covering), round);
-        } else {
-            self.tell_refusals(all_asked, round);
+        let progress = reader.progress;
+        match &progress.failure {
+            Some(failure) => self.tell_failure(failure, progress.alive, round),
+            None => self.tell_refusals(progress.left_out, round),
         }
-        self.conclude(answered, &silent, failure.as_ref().map(|(error, _)| error), round, started)
+        self.conclude(&progress, round, started)
     }
 }

@@ -44,6 +44,20 @@ pub(crate) enum LinkError {
         /// How long it was waited for.
         timeout: Duration,
     },
+    /// No reply in time, while others of this unit came later than that.
+    #[error("no reply within {} ms, the last late one took {} ms", timeout.as_millis(), took.as_millis())]
+    Late {
+        /// How long it was waited for.
+        timeout: Duration,
+        /// How long the last reply took that came too late.
+        took: Duration,
+    },
+    /// A reply that is late could be taken for the one to this request, which was not sent.
+    #[error("a late reply may still come for {} ms", wait.as_millis())]
+    Doubtful {
+        /// Until it can be asked.
+        wait: Duration,
+    },
     /// The connection broke.
     #[error("the connection broke")]
     Broken(#[source] std::io::Error),
@@ -98,6 +112,8 @@ pub(crate) enum Disposition {
     Reconnect,
     /// The device answered and refused: asking the same again at once brings the same.
     GiveUp,
+    /// It was not asked, and can be later.
+    Wait,
 }
 
 impl Refusal {
@@ -153,7 +169,9 @@ impl LinkError {
     pub(crate) fn quality(&self) -> Quality {
         match self {
             Self::Open { .. } | Self::Waiting { .. } => Quality::BAD_NOT_CONNECTED,
-            Self::Timeout { .. } => Quality::BAD_TIMEOUT,
+            Self::Timeout { .. } | Self::Late { .. } | Self::Doubtful { .. } => {
+                Quality::BAD_TIMEOUT
+            }
             Self::Broken(_) => Quality::BAD_COMMUNICATION_ERROR,
             Self::Garbled(_)
             | Self::Transaction { .. }
@@ -171,6 +189,7 @@ impl RequestError {
             Self::Link(LinkError::Open { .. } | LinkError::Waiting { .. }) => {
                 Disposition::Reconnect
             }
+            Self::Link(LinkError::Doubtful { .. }) => Disposition::Wait,
             Self::Link(_) => Disposition::Retry,
             Self::Refused(refusal) if refusal.is_from_converter() => Disposition::Retry,
             Self::Refused(_) => Disposition::GiveUp,

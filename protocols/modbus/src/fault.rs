@@ -3,6 +3,8 @@
 
 use driver::Fault;
 
+use crate::address::{Address, DataType};
+use crate::codec::Unusable;
 use crate::error::{LinkError, Refusal, RequestError};
 use crate::request::Request;
 use crate::wire::Framing;
@@ -24,13 +26,19 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
     let Place { device, port, unit, serial, framing, others_answer, only } = place;
     let who = format!("{device} ({port}, id {unit})");
     let (code, message) = match error {
-        RequestError::Refused(refusal) => {
-            ("GW-M101", format!("{who} did not answer the converter: {refusal}. {SILENT_DEVICE}"))
-        }
+        RequestError::Refused(refusal) => match only {
+            Some(only) => {
+                ("GW-M101", format!("{who} gave no values for {only}: {refusal}; {ONLY}"))
+            }
+            None => (
+                "GW-M101",
+                format!("{who} did not answer the converter: {refusal}. {SILENT_DEVICE}"),
+            ),
+        },
         RequestError::Link(LinkError::Open { link, source }) => {
             ("GW-M104", format!("{port}: {link} cannot be opened: {source}. {}", open_hint(source)))
         }
-        RequestError::Link(error @ LinkError::Waiting { .. }) => {
+        RequestError::Link(error @ (LinkError::Waiting { .. } | LinkError::Doubtful { .. })) => {
             ("GW-M104", format!("{port}: {error}"))
         }
         RequestError::Link(LinkError::Timeout { timeout }) => {
@@ -39,7 +47,7 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
                 "{who} did not answer: {tries} of {tries} requests timed out after {ms} ms"
             );
             if let Some(only) = only {
-                ("GW-M101", format!("{what} for {only}; it answers the rest. {SILENT_ON_SOME}"))
+                ("GW-M101", format!("{what} for {only}; {ONLY}   {SLOW_ON_SOME}"))
             } else if *others_answer {
                 let clue = format!(
                     "other devices on {port} answer, so the line and its settings are fine"
@@ -53,6 +61,20 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
                 };
                 ("GW-M102", format!("{what}; no device on {port} answers. {likely}"))
             }
+        }
+        RequestError::Link(LinkError::Late { timeout, took }) => (
+            "GW-M107",
+            format!(
+                "{who} answers too late: the last reply came {} ms after its request, `timeout` is {} ms, and late \
+                 replies are not used. Set `timeout = \"{}s\"` at the port",
+                took.as_millis(),
+                timeout.as_millis(),
+                (*took * 3 / 2).as_secs() + 1
+            ),
+        ),
+        RequestError::Link(LinkError::Broken(source)) if only.is_some() => {
+            let only = only.map(|only| only.to_string()).unwrap_or_default();
+            ("GW-M104", format!("{who}: {source} when it was asked for {only}; {ONLY}"))
         }
         RequestError::Link(LinkError::Broken(source)) => (
             "GW-M104",
@@ -73,13 +95,10 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
             | LinkError::Unit { .. }
             | LinkError::Function { .. }
             | LinkError::Count { .. }),
-        ) => (
-            "GW-M105",
-            format!(
-                "{who}: {error}; it was not used. Likely: replies later than `timeout`, or two devices with one id; \
-                 raise `timeout` or `gap`"
-            ),
-        ),
+        ) => {
+            let asked = only.map_or_else(String::new, |only| format!(" for {only}"));
+            ("GW-M105", format!("{who}: {error}{asked}; it was not used. {}", other_reply(error)))
+        }
         RequestError::Link(LinkError::Garbled(why)) => {
             let likely = match (serial, framing) {
                 (true, _) => GARBLED_LINE,
@@ -93,8 +112,9 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
 }
 
 const SILENT_DEVICE: &str = "Likely: 1. another id is set at the device   2. it is off, or A and B are swapped at its terminals";
-const SILENT_ON_SOME: &str = "Likely: 1. it does not have all of these registers: compare them with its manual   2. it thinks \
-     longer than `timeout` about them";
+const ONLY: &str = "it answers other requests. Likely: 1. it does not have all of these registers: compare them with its \
+     manual; the ones that it has are found in the next rounds   2. it gives fewer at once: `registers_per_request_max`";
+const SLOW_ON_SOME: &str = "3. it thinks longer than `timeout` about them";
 const SILENT_LINE: &str = "Likely: 1. `baud`, `format` or ids differ from the devices'   2. A and B are swapped, or \
                            the converter is not in RS-485 mode   3. all devices are off";
 
@@ -111,6 +131,26 @@ const GARBLED_ENDPOINT: &str = "Likely: what listens there does not speak Modbus
 const GARBLED_CONVERTER: &str = "Likely: 1. baud rate or format of the serial server differ from the device's   2. the server speaks \
                                  Modbus TCP: remove `framing`   3. a disturbed line";
 
+/// Why a reply came that does not fit its request.
+fn other_reply(error: &LinkError) -> &'static str {
+    match error {
+        LinkError::Transaction { .. } => {
+            "Likely: 1. its firmware does not bring back the transaction id of the request, as Modbus TCP demands: ask its \
+             maker   2. it answers later than `timeout`"
+        }
+        LinkError::Count { .. } => {
+            "Likely: 1. it does not have all of the registers that were asked for, or gives fewer at once: compare them with \
+             its manual, set `registers_per_request_max`   2. it answers later than `timeout`"
+        }
+        LinkError::Unit { .. } => {
+            "Likely: 1. another master talks on this line: only one may   2. another id is set at the device"
+        }
+        _ => {
+            "Likely: 1. two devices with one id, or another master on this line   2. replies later than `timeout`"
+        }
+    }
+}
+
 fn open_hint(source: &std::io::Error) -> &'static str {
     match source.kind() {
         std::io::ErrorKind::PermissionDenied => {
@@ -125,6 +165,34 @@ fn open_hint(source: &std::io::Error) -> &'static str {
         std::io::ErrorKind::TimedOut => "Check the address, the cable and the firewall",
         _ => "Check that the address is right and that no other program uses it",
     }
+}
+
+/// The fault of a device that gives something from which no value can be made.
+pub(crate) fn unusable(device: &str, address: &Address, why: &Unusable) -> Fault {
+    let (area, start) = (address.area.name(), address.start);
+    let data_type = address.data_type.name();
+    let what = match why {
+        Unusable::OutOfRange { found } => {
+            let range = match address.data_type {
+                DataType::F32 | DataType::F64 => "more than its `resolution` can tell apart",
+                DataType::Text => "longer than a text may be",
+                _ => {
+                    "outside of -9223372036854775808 to 9223372036854775807 in steps of its `scale`"
+                }
+            };
+            format!(
+                "holds {found}, {range}. Likely: 1. the device has no value and says so with this number: put it into \
+                 `absent`   2. `type` or `order` differ from the device's manual"
+            )
+        }
+        Unusable::NoText { found } => format!(
+            "holds no UTF-8 text: it begins with the bytes {found}. Texts are ASCII or UTF-8: set the language of the \
+             device to English, or leave the point out"
+        ),
+        Unusable::Absent | Unusable::TooFew => "gives no value".to_owned(),
+    };
+    let message = format!("{device}: {area} register {start} ({data_type}) {what}");
+    Fault { code: "GW-M205", message }
 }
 
 /// The fault of a device that refuses an address; `gives_others`: other points of it have values.

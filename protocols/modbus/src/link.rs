@@ -6,6 +6,7 @@ use std::time::Duration;
 use driver::SerialLine;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// An open TCP connection or serial line.
 pub(crate) struct OpenLink {
@@ -26,6 +27,17 @@ enum Wire {
     Tcp(TcpStream),
     Serial(SerialLine),
 }
+
+/// What was taken from a link without being asked for.
+pub(crate) struct Drained {
+    /// The first of them.
+    pub(crate) bytes: Vec<u8>,
+    /// How many there were.
+    pub(crate) count: u64,
+}
+
+/// Bytes of what is drained that are looked at: several frames.
+const DRAINED_BYTES_MAX: usize = 2048;
 
 /// What lies on a link before anything is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,16 +105,31 @@ impl OpenLink {
         }
     }
 
-    /// Throws away what comes until nothing has come for `silence`; gives how many bytes that were.
+    /// Takes what comes until nothing has come for `silence`, or until `limit` is over.
     ///
     /// # Errors
-    /// `TimedOut` when it is not silent within `limit`, or that it is broken.
-    pub(crate) async fn drain(&mut self, silence: Duration, limit: Duration) -> io::Result<u64> {
+    /// That it is broken.
+    pub(crate) async fn drain(
+        &mut self,
+        silence: Duration,
+        limit: Duration,
+    ) -> io::Result<Drained> {
         let left_over = std::mem::take(&mut self.left_over) as u64;
-        let drained = match &mut self.wire {
-            Wire::Tcp(stream) => driver::drain(stream, silence, limit).await,
-            Wire::Serial(line) => line.drain(silence, limit).await,
+        let mut drained = Drained { bytes: Vec::new(), count: left_over };
+        let mut piece = Vec::new();
+        let until_silent = async {
+            while let Ok(found) = timeout(silence, self.receive(&mut piece)).await {
+                match found? {
+                    0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+                    found => drained.count = drained.count.saturating_add(found as u64),
+                }
+                let room = DRAINED_BYTES_MAX.saturating_sub(drained.bytes.len());
+                drained.bytes.extend(piece.drain(..).take(room));
+            }
+            Ok(())
         };
-        drained.map(|drained| drained.saturating_add(left_over))
+        // One that is never silent has been emptied as far as can be.
+        timeout(limit, until_silent).await.unwrap_or(Ok(()))?;
+        Ok(drained)
     }
 }

@@ -27,7 +27,7 @@ impl Noise {
                 port = self.port,
                 times,
                 bytes,
-                "bytes came that nobody asked for: a disturbed line, replies later than `timeout`, or a second master"
+                "noise on the line: bytes came that nobody asked for. Likely: no termination or a disturbed line, a device that sends more than its reply, or a second master; replies that it spoils are asked for again"
             );
         }
     }

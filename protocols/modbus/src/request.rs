@@ -89,6 +89,20 @@ impl Request {
         self.area == other.area && self.reply_bytes() == other.reply_bytes()
     }
 
+    /// Whether the value at `address` is part of what it asks for.
+    pub(crate) fn covers(self, address: &Address) -> bool {
+        let end = u32::from(self.start) + u32::from(self.count);
+        self.area == address.area && self.start <= address.start && address.end() <= end
+    }
+
+    /// Whether both ask for a register or bit that is the same.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        let end = |request: Self| u32::from(request.start) + u32::from(request.count);
+        self.area == other.area
+            && u32::from(self.start) < end(other)
+            && u32::from(other.start) < end(self)
+    }
+
     /// The smallest request that covers `points`, which are of one area and sorted by start.
     pub(crate) fn covering(points: &[Point]) -> Option<Self> {
         let first = points.first()?.address;
@@ -133,12 +147,12 @@ pub(crate) fn plan(points: &mut [Point], limits: &Limits) -> Vec<Range<usize>> {
     blocks
 }
 
-/// Requests by which a device can show that it is in step again: each covers whole points of one block, and no reply
-/// to one can be taken for a reply to another.
+/// Requests by which a device can show that it is in step again: each covers whole points of one block. First come some
+/// of which no reply to one can be taken for a reply to another, then the same lengths at other places.
 ///
 /// A reply on a serial line says only its function and how many bytes it brings, so a reply that is late can be told
 /// from the one that is due by asking for another number of them. They are spread over the blocks, since a device may
-/// keep silent on one of them.
+/// keep silent on one of them, or on a register of one.
 pub(crate) fn probes(points: &[Point], blocks: &[Range<usize>]) -> Vec<Request> {
     let longest = blocks.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
     let of_length = |length: usize| {
@@ -148,23 +162,65 @@ pub(crate) fn probes(points: &[Point], blocks: &[Range<usize>]) -> Vec<Request> 
         })
     };
     let mut probes = distinct((1..=longest).flat_map(of_length));
-    // A device with a single point is asked for more than it has: many give what lies there, though nobody wants it.
+    let one_kind = probes.len() == 1;
+    // Where all are of one kind, the device is asked for more than it has: many give what lies there, though nobody wants
+    // it.
     if let [only] = probes.as_slice() {
         let only = *only;
-        let step = if only.area.is_bits() { 8 } else { 1 };
-        let longer = (0..=2).map(|more| Request { count: only.count + more * step, ..only });
-        let exists = |probe: &Request| {
-            u32::from(probe.start) + u32::from(probe.count) <= u32::from(u16::MAX) + 1
-        };
-        probes = distinct(longer.filter(exists));
+        probes = distinct(with_longer(only));
     }
+    let elsewhere = elsewhere(points, blocks, &probes, one_kind);
+    probes.extend(elsewhere);
     probes
 }
 
+/// A request, and two that ask for more as well, as far as there are so many registers or bits.
+fn with_longer(request: Request) -> impl Iterator<Item = Request> {
+    let step = if request.area.is_bits() { 8 } else { 1 };
+    let longer = (0..=2).map(move |more| Request { count: request.count + more * step, ..request });
+    longer.filter(|longer| {
+        u32::from(longer.start) + u32::from(longer.count) <= u32::from(u16::MAX) + 1
+    })
+}
+
+/// Other places for probes of the same kinds, spread evenly over the device: the end and the middle of each block.
+fn elsewhere(
+    points: &[Point],
+    blocks: &[Range<usize>],
+    probes: &[Request],
+    one_kind: bool,
+) -> Vec<Request> {
+    /// Of each kind.
+    const PLACES_MAX: usize = 7;
+    let of_block = |block: &Range<usize>| {
+        let block = block.clone();
+        (1..=block.len().min(PROBES_MAX)).flat_map(move |length| {
+            let middle = block.start + (block.len() - length) / 2;
+            [block.end - length, middle].map(|start| start..start + length)
+        })
+    };
+    let covering = |range: Range<usize>| Request::covering(points.get(range)?);
+    let mut all: Vec<Request> = blocks.iter().flat_map(of_block).filter_map(covering).collect();
+    if one_kind {
+        all = all.into_iter().flat_map(with_longer).collect();
+    }
+    let mut found = Vec::new();
+    for probe in probes {
+        let is_other = |other: &&Request| other.may_be_mistaken_for(*probe) && **other != *probe;
+        let mut of_kind: Vec<Request> = all.iter().filter(is_other).copied().collect();
+        of_kind.sort_unstable_by_key(|request| request.start);
+        of_kind.dedup();
+        let step = of_kind.len().div_ceil(PLACES_MAX).max(1);
+        found.extend(of_kind.into_iter().rev().step_by(step));
+    }
+    found
+}
+
+/// Kinds of probes that are kept: each further one is asked only after all before it stayed unanswered.
+const PROBES_MAX: usize = 8;
+
 /// The first few requests whose replies cannot be mistaken for one another.
 fn distinct(requests: impl Iterator<Item = Request>) -> Vec<Request> {
-    /// More are not needed: each further one is asked only after all before it stayed unanswered.
-    const PROBES_MAX: usize = 8;
     let mut kept: Vec<Request> = Vec::new();
     for request in requests {
         if kept.len() < PROBES_MAX && !kept.iter().any(|other| other.may_be_mistaken_for(request)) {

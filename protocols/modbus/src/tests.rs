@@ -5,5 +5,9 @@ mod peer;
 pub(crate) mod support;
 
 mod faults;
+mod holes;
+mod lines;
 mod reads;
 mod strange;
+
+pub(crate) use peer::crc;

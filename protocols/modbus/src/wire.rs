@@ -1,6 +1,8 @@
 //! Frames of Modbus TCP and Modbus RTU: a request to bytes, and bytes to what they are for the request that is under way.
 //! Must never read or write them.
 
+use std::ops::Range;
+
 use crate::error::{LinkError, Refusal};
 use crate::request::Request;
 
@@ -44,8 +46,8 @@ pub(crate) enum Heard {
     Partial,
     /// The reply, and how many bytes it took with what stood before it.
     Reply(Result<Vec<u16>, Refusal>, usize),
-    /// A whole frame that is no reply to this request.
-    Wrong(LinkError, usize),
+    /// A whole frame that is no reply to this request, and where it stands.
+    Wrong(LinkError, Range<usize>),
     /// No reply can become of them.
     Garbled(&'static str),
 }
@@ -99,14 +101,15 @@ impl Asked {
         let found = u16::from_be_bytes([id_high, id_low]);
         if found != self.transaction {
             let error = LinkError::Transaction { asked: self.transaction, found };
-            return Heard::Wrong(error, end);
+            return Heard::Wrong(error, 0..end);
         }
         if unit != self.reply_unit {
-            return Heard::Wrong(LinkError::Unit { asked: self.reply_unit, found: unit }, end);
+            let error = LinkError::Unit { asked: self.reply_unit, found: unit };
+            return Heard::Wrong(error, 0..end);
         }
         match self.pdu(pdu) {
             Ok(reply) => Heard::Reply(reply, end),
-            Err(error) => Heard::Wrong(error, end),
+            Err(error) => Heard::Wrong(error, 0..end),
         }
     }
 
@@ -117,8 +120,8 @@ impl Asked {
         let is_echo = *echo != Some(false) && bytes.starts_with(&frame);
         let skipped = if is_echo { RTU_REQUEST_BYTES } else { 0 };
         let rest = bytes.get(skipped..).unwrap_or_default();
-        if let Some(wrong) = self.foreign_rtu(rest) {
-            return Heard::Wrong(wrong, bytes.len());
+        if let Some((wrong, length)) = self.foreign_rtu(rest) {
+            return Heard::Wrong(wrong, skipped..skipped + length);
         }
         for start in 0..rest.len() {
             let rest = rest.get(start..).unwrap_or_default();
@@ -143,13 +146,16 @@ impl Asked {
         self.pdu(pdu).ok().map(|reply| (reply, whole.len().saturating_add(2)))
     }
 
-    /// What is wrong with a whole frame at the beginning of `bytes`, if one stands there.
-    fn foreign_rtu(&self, bytes: &[u8]) -> Option<LinkError> {
-        let (unit, pdu) = rtu_frame(bytes)?.split_first()?;
-        if *unit != self.reply_unit {
-            return Some(LinkError::Unit { asked: self.reply_unit, found: *unit });
-        }
-        self.pdu(pdu).err()
+    /// What is wrong with a whole frame at the beginning of `bytes`, if one stands there, and its length.
+    fn foreign_rtu(&self, bytes: &[u8]) -> Option<(LinkError, usize)> {
+        let frame = rtu_frame(bytes)?;
+        let (unit, pdu) = frame.split_first()?;
+        let wrong = if *unit == self.reply_unit {
+            self.pdu(pdu).err()?
+        } else {
+            LinkError::Unit { asked: self.reply_unit, found: *unit }
+        };
+        Some((wrong, frame.len().saturating_add(2)))
     }
 
     /// The values or the refusal of a PDU of the right unit.
@@ -184,6 +190,21 @@ fn rtu_frame(bytes: &[u8]) -> Option<&[u8]> {
     let check = bytes.get(length..length + 2)?;
     let frame = bytes.get(..length)?;
     (crc(frame) == check).then_some(frame)
+}
+
+/// The replies with values that stand among `bytes`: unit, function, and how many bytes of values.
+pub(crate) fn rtu_replies(bytes: &[u8]) -> Vec<(u8, u8, usize)> {
+    let mut found = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let frame = rtu_frame(rest).unwrap_or_default();
+        if let [unit, function @ 1..=4, _, data @ ..] = frame {
+            found.push((*unit, *function, data.len()));
+        }
+        let taken = if frame.is_empty() { 1 } else { frame.len().saturating_add(2) };
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    found
 }
 
 fn words(data: &[u8]) -> Vec<u16> {

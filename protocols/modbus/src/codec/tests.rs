@@ -52,7 +52,8 @@ fn form(data_type: DataType) -> Form {
 }
 
 fn read(data_type: DataType, letters: &str, words: &[u16]) -> Result<Value, Quality> {
-    let (value, quality) = decode(words, &address(data_type, letters), &form(data_type))?;
+    let decoded = decode(words, &address(data_type, letters), &form(data_type));
+    let (value, quality) = decoded.map_err(|unusable| unusable.quality())?;
     assert!(quality == Quality::GOOD || data_type.is_float(), "{quality:?}");
     Ok(value)
 }
@@ -101,13 +102,13 @@ fn a_bit_and_an_absent_value() {
     for number in [-32_768, 0x8000] {
         let absent = Absent::new(&[1, number], 16).unwrap();
         address = Address { absent, data_type: DataType::I16, bit: None, ..address };
-        assert_eq!(decode(&[0x8000], &address, &integer), Err(Quality::BAD_OUT_OF_RANGE));
+        assert_eq!(decode(&[0x8000], &address, &integer), Err(Unusable::Absent));
         let good = Ok((Value::Decimal(-32_767), Quality::GOOD));
         assert_eq!(decode(&[0x8001], &address, &integer), good);
     }
     // A bit of a register that is absent as a whole.
     address = Address { data_type: DataType::Bool, bit: Some(0), ..address };
-    assert_eq!(decode(&[0x8000], &address, &form), Err(Quality::BAD_OUT_OF_RANGE));
+    assert_eq!(decode(&[0x8000], &address, &form), Err(Unusable::Absent));
 }
 
 #[test]
@@ -125,8 +126,10 @@ fn a_text_ends_where_the_device_ends_it() {
     check("AB", &[0xE58E, 0x8BE7, 0xBCA9], "压缩");
     let mut gbk = address(DataType::Text, "AB");
     gbk.count = 2;
-    assert_eq!(decode(&[0xD1B9, 0xCBF5], &gbk, &Form::Text), Err(Quality::BAD_DECODING_ERROR));
-    assert_eq!(decode(&[0x534E], &gbk, &Form::Text), Err(Quality::BAD_DECODING_ERROR));
+    let no_text = decode(&[0xD1B9, 0xCBF5], &gbk, &Form::Text).unwrap_err();
+    assert_eq!(no_text, Unusable::NoText { found: "D1 B9 CB F5".to_owned() });
+    assert_eq!(no_text.quality(), Quality::BAD_TYPE_MISMATCH, "no fault of the line");
+    assert_eq!(decode(&[0x534E], &gbk, &Form::Text), Err(Unusable::TooFew));
 }
 
 #[test]
@@ -138,12 +141,23 @@ fn what_a_meter_cannot_measure_is_no_value() {
         decode(&words, &float, &form)
     };
     let schneider = [0x8000_8000];
-    assert_eq!(read([0x8000, 0x8000], &schneider), Err(Quality::BAD_OUT_OF_RANGE));
+    assert_eq!(read([0x8000, 0x8000], &schneider), Err(Unusable::Absent));
     assert_eq!(read([0x4366, 0], &schneider), Ok((Value::Float(230.0), Quality::GOOD)));
     // Without the profile's word it is a number that no meter measures.
     let Ok((Value::Float(_), Quality::UNCERTAIN)) = read([0x8000, 0x8000], &[]) else {
         panic!("a subnormal float is no Good value");
     };
+    // FLT_MAX, 1e30 and as much as can be; the largest that a register of joules could mean.
+    for (words, quality) in [
+        ([0x7F7F, 0xFFFF], Quality::UNCERTAIN),
+        ([0xFF7F, 0xFFFF], Quality::UNCERTAIN),
+        ([0x7149, 0xF2CA], Quality::UNCERTAIN),
+        ([0x60AD, 0x78EC], Quality::GOOD),
+    ] {
+        let Ok((Value::Float(_), found)) = read(words, &[]) else { panic!("{words:?}") };
+        assert_eq!(found, quality, "{words:04X?}");
+    }
+    assert_eq!(read([0x7F80, 0], &[]), Err(Unusable::Absent));
     // A negative zero is zero, with its sign bit gone.
     let Ok((Value::Float(zero), Quality::GOOD)) = read([0x8000, 0], &[]) else { panic!("zero") };
     assert_eq!(zero.to_bits(), 0);
@@ -204,4 +218,17 @@ proptest! {
         let bit = decode(&words, &address, &form(DataType::Bool));
         prop_assert_eq!(bit.is_ok(), !words.is_empty());
     }
+}
+
+/// A counter that stands above what is stored was Bad for ever, and nothing said why.
+#[test]
+fn a_number_that_does_not_fit_is_named() {
+    let check = |data_type, words: &[u16], expected: &str| {
+        let unusable =
+            decode(words, &address(data_type, "ABCDEFGH"), &form(data_type)).unwrap_err();
+        assert_eq!(unusable.quality(), Quality::BAD_OUT_OF_RANGE);
+        assert_eq!(unusable, Unusable::OutOfRange { found: expected.to_owned() });
+    };
+    check(DataType::U64, &[0x8000, 0, 0, 0], "9223372036854775808");
+    check(DataType::U64, &[0xFFFF; 4], "18446744073709551615");
 }

@@ -85,8 +85,12 @@ fn probes_cannot_be_mistaken_for_one_another() {
         let mut points: Vec<Point> =
             starts.iter().map(|start| point(0, area, *start, data_type)).collect();
         let blocks = plan(&mut points, &Limits::default());
-        let counts: Vec<u16> = probes(&points, &blocks).iter().map(|probe| probe.count).collect();
+        let probes = probes(&points, &blocks);
+        let (first, elsewhere) = probes.split_at(expected.len());
+        let counts: Vec<u16> = first.iter().map(|probe| probe.count).collect();
         assert_eq!(counts, expected);
+        let kind = |probe: &Request| first.iter().find(|other| other.may_be_mistaken_for(*probe));
+        assert!(elsewhere.iter().all(|probe| kind(probe).is_some_and(|kind| kind != probe)));
     };
     check(&[0, 2, 4], DataType::F32, &[2, 4, 6]);
     check(&[0, 10, 12], DataType::F32, &[2, 4]);

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use super::peer::{self, Act, Asked, Log, register, rtu, tcp};
 use super::reads::words;
-use super::support::{Running, TestDevice, planned, port_spec};
+use super::support::{Running, TestDevice, planned, port_spec, terminal_pair};
 
 const POLL: Duration = Duration::from_millis(20);
 /// Registers of a device under test: blocks of the same shape, so that the reply to one fits the request of another.
@@ -268,16 +268,6 @@ async fn a_dead_device_does_not_hold_up_the_others_and_comes_back() {
     running.stop().await;
 }
 
-/// A serial line of this machine and the far end of it.
-fn terminal_pair() -> (String, std::fs::File, std::os::fd::OwnedFd) {
-    let pair = nix::pty::openpty(None, None).unwrap();
-    let mut mode = nix::sys::termios::tcgetattr(&pair.slave).unwrap();
-    nix::sys::termios::cfmakeraw(&mut mode);
-    nix::sys::termios::tcsetattr(&pair.slave, nix::sys::termios::SetArg::TCSANOW, &mode).unwrap();
-    let path = nix::unistd::ttyname(&pair.slave).unwrap();
-    (path.display().to_string(), std::fs::File::from(pair.master), pair.slave)
-}
-
 /// The time limit of a line whose peers are late by intent.
 const HASTY: &str = "30ms";
 
@@ -370,14 +360,14 @@ async fn a_block_that_is_never_answered_does_not_take_the_others() {
     let keys = format!("address = \"tcp://127.0.0.1:{tcp_port}\"\ntimeout = \"50ms\"");
     let mut running = start(&keys, &[1]);
     let good = polls(&mut running, 60, &[1]).await;
-    assert_eq!(good, 60 * 15);
+    assert!(good >= 60 * 15, "{good}");
     let tries = log.lock().unwrap().iter().filter(|asked| asked.start == 100).count();
     assert!(tries <= 8, "{tries} requests that are never answered in 60 polls");
     let told = running.heard.partly_codes_of("unit-1");
     assert!(!told.is_empty() && told.iter().all(|code| *code == Some("GW-M101")), "{told:?}");
     assert_eq!(running.heard.codes_of("unit-1"), [""; 0], "it answers");
     let message = running.heard.parts.lock().unwrap()[0].1.clone().unwrap().message;
-    let which = "timed out after 50 ms for input 100..=104; it answers the rest. Likely";
+    let which = "timed out after 50 ms for input 100..=104; it answers other requests. Likely";
     assert!(message.contains(which), "{message}");
     running.stop().await;
 }

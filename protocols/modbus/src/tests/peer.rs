@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub(super) enum Act {
     Answer,
     Late(u64),
+    /// A reply that comes after so many milliseconds, while later requests are answered before it.
+    LateAlone(u64),
     Silent,
     Exception(u8),
     /// A refusal that comes after so many milliseconds.
@@ -76,7 +78,9 @@ impl Act {
     /// How much later than at once it is done.
     fn delay(self) -> Duration {
         match self {
-            Self::Late(ms) | Self::LateException(_, ms) => Duration::from_millis(ms),
+            Self::Late(ms) | Self::LateAlone(ms) | Self::LateException(_, ms) => {
+                Duration::from_millis(ms)
+            }
             _ => Duration::ZERO,
         }
     }
@@ -232,7 +236,7 @@ pub(super) async fn converter(script: Script) -> u16 {
 }
 
 /// CRC of Modbus RTU, bit by bit.
-pub(super) fn crc(bytes: &[u8]) -> [u8; 2] {
+pub(crate) fn crc(bytes: &[u8]) -> [u8; 2] {
     let mut crc = 0xFFFF_u16;
     for byte in bytes {
         crc ^= u16::from(*byte);
@@ -297,7 +301,9 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
             let now = Instant::now();
             let free = busy_until.get(&asked.unit).copied().unwrap_or(now).max(now);
             let due = free + act.delay();
-            busy_until.insert(asked.unit, due);
+            if !matches!(act, Act::LateAlone(_)) {
+                busy_until.insert(asked.unit, due);
+            }
             let pieces = if act == Act::Drip { 1 } else { bytes.len().max(1) };
             for piece in bytes.chunks(pieces) {
                 sender.send((due, piece.to_vec())).unwrap();

@@ -370,3 +370,28 @@ async fn a_port_without_devices_waits_for_its_end() {
     let running = Running::start(planned(port_spec("address = \"tcp://127.0.0.1:9\"", &[])));
     running.stop().await;
 }
+
+/// What cannot be stored was Bad without a word; a text in another encoding was said to be a fault of the line.
+#[tokio::test]
+async fn a_value_that_cannot_be_used_is_named_with_its_register() {
+    let check = async |options: &str, key: &str, expected: &str| {
+        let profile = words(options, "holding", [40]) + key;
+        // Its first byte begins no text, and eight bytes from it on are more than is stored.
+        let (mut running, _) = run_one(&profile, |_, _| Act::Answer).await;
+        let samples = running.next().await;
+        assert!(samples.iter().all(|sample| sample.quality.is_bad()), "{samples:?}");
+        let (_, told) = running.heard.parts.lock().unwrap()[0].clone();
+        let told = told.expect("it is named");
+        assert_eq!(told.code, "GW-M205");
+        assert!(told.message.contains(expected), "{}", told.message);
+        running.stop().await;
+    };
+    let at = |register: u16| super::peer::register(3, 3, register);
+    assert!(at(40) >= 0x8000 && at(40) >> 8 != 0xFF, "{:04X}", at(40));
+    let wide = (40..44).fold(0_u64, |bits, register| bits << 16 | u64::from(at(register)));
+    let expected = format!("dev: holding register 40 (u64) holds {wide}, outside of");
+    check("type = \"u64\"", "", &expected).await;
+    let [high, low] = at(40).to_be_bytes();
+    let expected = format!("holds no UTF-8 text: it begins with the bytes {high:02X} {low:02X}");
+    check("type = \"text\"", "length = 1\n", &expected).await;
+}

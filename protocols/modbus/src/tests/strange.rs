@@ -44,6 +44,10 @@ struct Strange {
     echoes: bool,
     /// Noise before each reply.
     noise: &'static [u8],
+    /// Bytes behind each reply.
+    tail: &'static [u8],
+    /// Sends each reply twice.
+    twice: bool,
     /// Refuses these with this exception.
     refuses: Option<fn(Asked) -> Option<u8>>,
 }
@@ -121,7 +125,8 @@ impl Strange {
             }
             let mut bytes = if self.echoes { request.to_vec() } else { Vec::new() };
             bytes.extend(self.noise);
-            bytes.extend(frame);
+            bytes.extend(frame.repeat(if self.twice { 2 } else { 1 }));
+            bytes.extend(self.tail);
             let left = |left: u32| left.checked_sub(1);
             if self.breaks_off.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok() {
                 bytes.truncate(bytes.len() - 4);
@@ -478,4 +483,20 @@ async fn a_gateway_that_answers_for_a_dead_device_costs_the_others_nothing() {
     }
     assert_eq!(running.heard.codes_of("dead")[0], "GW-M101");
     running.stop().await;
+}
+
+/// rtu3: each request cost the whole time limit. Here that would be longer than any test waits.
+#[tokio::test]
+async fn bytes_behind_each_reply_cost_nothing() {
+    for (tail, twice) in [(&[0][..], false), (&[0xFF, 0xFE, 0xFC], false), (&[], true)] {
+        let device = Strange { rtu: true, tail, twice, ..Strange::default() };
+        let keys = "framing = \"rtu\"\ntimeout = \"40s\"";
+        let (mut running, seen) = read(device, keys, "unit = 1").await;
+        for _ in 0..10 {
+            assert_eq!(good(&running.next().await), REGISTERS.len());
+        }
+        running.stop().await;
+        let counts = seen.counts();
+        assert!(counts.iter().all(|count| *count == 3), "nothing but its requests: {counts:?}");
+    }
 }

@@ -174,3 +174,13 @@ impl Running {
         tokio::time::timeout(Duration::from_secs(2), self.task).await.expect("in time").unwrap();
     }
 }
+
+/// A serial line of this machine and the far end of it.
+pub(crate) fn terminal_pair() -> (String, std::fs::File, std::os::fd::OwnedFd) {
+    let pair = nix::pty::openpty(None, None).unwrap();
+    let mut mode = nix::sys::termios::tcgetattr(&pair.slave).unwrap();
+    nix::sys::termios::cfmakeraw(&mut mode);
+    nix::sys::termios::tcsetattr(&pair.slave, nix::sys::termios::SetArg::TCSANOW, &mode).unwrap();
+    let path = nix::unistd::ttyname(&pair.slave).unwrap();
+    (path.display().to_string(), std::fs::File::from(pair.master), pair.slave)
+}

@@ -178,6 +178,20 @@ fn devices_with_some_bad_points_are_one_line_and_no_concern() {
     assert_eq!(exit_code(&status), EXIT_OK);
 }
 
+/// 44 polls of 176 were on time, and nothing said so.
+#[test]
+fn devices_that_are_polled_late_are_one_line_and_no_concern() {
+    let mut status = healthy();
+    let device = status.devices["main-meter"].clone();
+    for (name, late) in [("a-start", 9), ("b", 12), ("c", 132)] {
+        status.devices.insert(name.to_owned(), DeviceStatus { late, ..device.clone() });
+    }
+    let screen = words::screen(&status, None);
+    let expected = "  late    c (132 polls), b (12 polls): the poll before took too long\n";
+    assert!(screen.starts_with('●') && screen.contains(expected), "{screen}");
+    assert_eq!(exit_code(&status), EXIT_OK);
+}
+
 /// A text of a device was printed as it is: it could clear the screen, or write lines of its own.
 #[test]
 fn what_a_device_sends_does_not_steer_the_terminal() {

@@ -17,6 +17,9 @@ const NAME_COLUMNS_MAX: usize = 40;
 /// Devices that have a line of their own.
 const DEVICE_LINES_MAX: usize = 20;
 
+/// Polls of a device that began late from which on it is said: a few are late while the gateway starts.
+const LATE_SHOWN_MIN: u64 = 10;
+
 /// Devices that one line names.
 const DEVICE_NAMES_MAX: usize = 5;
 
@@ -54,6 +57,9 @@ pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
     }
     if let Some(partly_bad) = partly_bad(status) {
         line(partly_bad);
+    }
+    if let Some(late) = late(status) {
+        line(late);
     }
     for (name, task) in status.tasks.iter().filter(|(_, task)| task.failures > 0) {
         let why = task.last_failure.as_deref().unwrap_or_default();
@@ -94,15 +100,29 @@ fn partly_bad(status: &GatewayStatus) -> Option<String> {
         device.answering == Some(true) && device.points.bad > 0 && !device.points.none_is_usable()
     };
     let found: Vec<_> = status.devices.iter().filter(|(_, d)| is_partly_bad(d)).collect();
-    let shown = found.iter().take(DEVICE_NAMES_MAX).map(|(name, device)| {
-        format!("{name} ({} of {} points)", device.points.bad, device.points.all)
-    });
+    let shown =
+        first_of(&found, |device| format!("{} of {} points", device.points.bad, device.points.all));
+    (!found.is_empty()).then(|| format!("  bad     {shown}"))
+}
+
+/// The devices that are polled less often than configured, since a poll takes longer than its interval.
+fn late(status: &GatewayStatus) -> Option<String> {
+    let devices = status.devices.iter();
+    let mut found: Vec<_> = devices.filter(|(_, d)| d.late >= LATE_SHOWN_MIN).collect();
+    found.sort_by_key(|(_, device)| std::cmp::Reverse(device.late));
+    let shown = first_of(&found, |device| format!("{} polls", device.late));
+    (!found.is_empty()).then(|| format!("  late    {shown}: the poll before took too long"))
+}
+
+/// The first of these devices, each with what is to be said of it, and how many more there are.
+fn first_of(found: &[(&String, &DeviceStatus)], what: impl Fn(&DeviceStatus) -> String) -> String {
+    let shown = found.iter().take(DEVICE_NAMES_MAX);
+    let shown = shown.map(|(name, device)| format!("{name} ({})", what(device)));
     let shown = shown.collect::<Vec<_>>().join(", ");
-    let more = match found.len().saturating_sub(DEVICE_NAMES_MAX) {
-        0 => String::new(),
-        more => format!(" and {more} more devices"),
-    };
-    (!found.is_empty()).then(|| format!("  bad     {shown}{more}"))
+    match found.len().saturating_sub(DEVICE_NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more devices"),
+    }
 }
 
 /// One point of many, which may have names of any length.

@@ -1,0 +1,331 @@
+//! One reading of one device: which of its parts are asked, in which order, and what came of it. Must never know how often
+//! a device is worth asking.
+
+use std::time::Duration;
+
+use driver::Round;
+use model::{Quality, Sample};
+
+use crate::block::{Block, Lesson, News, Now, Part, push_bad};
+use crate::client::{Client, Unit};
+use crate::codec::{Unusable, decode};
+use crate::error::{Disposition, LinkError, RequestError};
+use crate::fault;
+use crate::request::{Point, Request};
+
+/// Requests of one poll that may stay without an answer before the rest of the device is left for the next poll.
+const SILENT_REQUESTS_MAX: u32 = 2;
+
+/// Why a device, or a part of it, gave no values in a round.
+pub(crate) struct Failure {
+    pub(crate) error: RequestError,
+    pub(crate) tries: u32,
+    pub(crate) request: Request,
+}
+
+/// One reading of one device, and how it goes.
+pub(crate) struct Reader<'a, 'b> {
+    pub(crate) device: &'a str,
+    pub(crate) unit: Unit<'a>,
+    /// Tries of the first request that gets no answer.
+    pub(crate) tries: u32,
+    pub(crate) round: &'a mut Round<'b, Client>,
+    pub(crate) progress: Progress,
+}
+
+/// What a reading has brought so far.
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what happened, each independent of the others")]
+pub(crate) struct Progress {
+    /// Whether the device answered when it was last polled.
+    pub(crate) was_answering: bool,
+    /// It answered something in this round.
+    pub(crate) alive: bool,
+    /// It gave values in this round, be it only to show that it is in step.
+    pub(crate) gave: bool,
+    /// Something was not asked that may be asked another time.
+    pub(crate) left_out: bool,
+    /// The first request without an answer.
+    pub(crate) failure: Option<Failure>,
+    /// It has had its chance: the rest of it is left for the next poll, with this quality.
+    pub(crate) given_up: Option<Quality>,
+    /// Requests without an answer.
+    pub(crate) silent: u32,
+    /// What was put together on trial failed: once a round is enough.
+    pub(crate) trial_failed: bool,
+    /// What has failed before failed again: once a round is enough.
+    pub(crate) suspect_failed: bool,
+}
+
+impl Progress {
+    fn note_failure(&mut self, error: RequestError, tries: u32, request: Request) {
+        if matches!(error, RequestError::Refused(refusal) if !refusal.is_from_converter()) {
+            // It answers; that it refuses is told by the block.
+            return;
+        }
+        self.silent += 1;
+        if self.silent >= SILENT_REQUESTS_MAX
+            || error.disposition() == Disposition::Reconnect
+            || !(self.alive || self.was_answering)
+        {
+            self.given_up.get_or_insert(error.quality());
+        }
+        self.failure.get_or_insert(Failure { error, tries, request });
+    }
+}
+
+impl Reader<'_, '_> {
+    /// Reads a block, in parts where the device refuses the whole. Every point has its sample then, but for those of the
+    /// parts that wait.
+    pub(crate) async fn read_block(&mut self, points: &[Point], block: &mut Block) {
+        let now = self.now();
+        block.news = News::NothingRefused;
+        (block.gave, block.unusable) = (false, None);
+        let is_due = block.lesson.is_none_or(|lesson| now >= lesson.forget_at);
+        let mut known = std::mem::take(&mut block.parts);
+        let is_whole = known.len() == 1 && known.iter().all(|part| part.refused.is_none());
+        let progress = &self.progress;
+        let may_try = (progress.alive || progress.was_answering) && !progress.trial_failed;
+        let mut relearns = is_due && (is_whole || may_try);
+        let mut todo = if relearns && !is_whole {
+            vec![Part::new(block.points.clone())]
+        } else {
+            std::mem::take(&mut known)
+        };
+        // Taken from the end, so the first part must stand last.
+        todo.reverse();
+        let mut parts: Vec<Part> = Vec::with_capacity(todo.len());
+        let mut anew = false;
+        while let Some(mut part) = todo.pop() {
+            let run = points.get(part.points.clone()).unwrap_or_default();
+            let Some(request) = Request::covering(run) else { continue };
+            if let Some(quality) = self.progress.given_up {
+                self.push_bad(run, quality);
+                parts.push(part);
+                continue;
+            }
+            if let Some(refusal) = part.refused {
+                self.push_bad(run, refusal.quality());
+                block.note_refused(request, refusal);
+                parts.push(part);
+                continue;
+            }
+            if part.is_suspect() {
+                part.now = Now::Waits;
+                parts.push(part);
+                continue;
+            }
+            let tries = self.tries_now();
+            let is_trial = !known.is_empty() && part.points == block.points;
+            match self.read(run, request, if is_trial { 1 } else { tries }).await {
+                Ok(answers) => {
+                    self.push_values(block, run, &answers);
+                    part.note_answer(answers.len() == 1);
+                    parts.push(part);
+                }
+                Err(RequestError::Refused(refusal)) if refusal.may_be_about_address() => {
+                    if relearns && run.len() > 1 {
+                        todo.extend(part.halves(None).into_iter().rev());
+                        continue;
+                    }
+                    self.push_bad(run, refusal.quality());
+                    block.note_refused(request, refusal);
+                    let before = if known.is_empty() { &parts } else { &known };
+                    anew |= !Block::is_refused(before, part.points.start);
+                    // Only a round that asks everything teaches: what it knew to be good is asked again at each poll.
+                    part.refused = relearns.then_some(refusal);
+                    parts.push(part);
+                }
+                Err(error) if is_trial && error.disposition() != Disposition::Reconnect => {
+                    self.progress.trial_failed = true;
+                    block.lesson = block.lesson.map(|lesson| lesson.longer(now));
+                    relearns = false;
+                    todo = std::mem::take(&mut known);
+                    todo.reverse();
+                }
+                Err(error) => {
+                    self.note_failed(block, &mut part, run, request, (error, tries));
+                    parts.push(part);
+                }
+            }
+        }
+        self.learn(block, parts, known, relearns, anew);
+    }
+
+    /// Takes the lesson of a reading of all parts of a block.
+    fn learn(
+        &self,
+        block: &mut Block,
+        parts: Vec<Part>,
+        known: Vec<Part>,
+        relearned: bool,
+        anew: bool,
+    ) {
+        let now = self.now();
+        let is_known = !known.is_empty();
+        if relearned && self.progress.given_up.is_some() && (is_known || parts.len() > 1) {
+            // Half a lesson is none: when the device fell silent while it was asked anew, what was known before stays
+            // known.
+            block.parts = if is_known { known } else { vec![Part::new(block.points.clone())] };
+            return;
+        }
+        let open = parts.iter().any(|part| part.now != Now::Done);
+        if relearned && !block.gave && !open {
+            block.lesson = Some(Lesson::after_nothing(block.lesson, now));
+            block.parts = if is_known { known } else { vec![Part::new(block.points.clone())] };
+            return;
+        }
+        let in_parts = parts.len() > 1 || parts.iter().any(|part| part.refused.is_some());
+        let hopeless = !relearned && block.lesson.is_some_and(|lesson| lesson.hopeless);
+        let lesson = Lesson::after(block.lesson, anew, relearned, now);
+        block.lesson = (in_parts || hopeless).then_some(Lesson { hopeless, ..lesson });
+        block.parts = parts;
+    }
+
+    /// Reads a part that failed before, or a piece of one; at most one of them fails in a round.
+    pub(crate) async fn read_waiting(&mut self, points: &[Point], block: &mut Block, at: usize) {
+        let now = self.now();
+        let Some(mut part) = block.parts.get(at).cloned() else { return };
+        part.now = Now::Done;
+        let run = points.get(part.points.clone()).unwrap_or_default();
+        let Some(request) = Request::covering(run) else { return };
+        let given_up = self.progress.given_up;
+        if given_up.is_some() || self.progress.suspect_failed || part.breaker.rests(now) {
+            self.progress.left_out = true;
+            let unasked =
+                if part.failures > 0 { part.breaker.last_quality() } else { Quality::BAD_TIMEOUT };
+            self.push_bad(run, given_up.unwrap_or(unasked));
+        } else {
+            match self.read(run, request, 1).await {
+                Ok(answers) => {
+                    self.push_values(block, run, &answers);
+                    part.note_answer(answers.len() == 1);
+                }
+                Err(RequestError::Refused(refusal))
+                    if refusal.may_be_about_address() && run.len() == 1 =>
+                {
+                    self.push_bad(run, refusal.quality());
+                    block.note_refused(request, refusal);
+                    block.lesson.get_or_insert(Lesson::soon(now));
+                    (part.refused, part.failures) = (Some(refusal), 0);
+                }
+                Err(error) => {
+                    self.progress.suspect_failed = true;
+                    self.note_failed(block, &mut part, run, request, (error, 1));
+                }
+            }
+        }
+        if let Some(place) = block.parts.get_mut(at) {
+            *place = part;
+        }
+    }
+
+    /// A part got no answer, or one that says nothing about its addresses.
+    fn note_failed(
+        &mut self,
+        block: &mut Block,
+        part: &mut Part,
+        run: &[Point],
+        request: Request,
+        (error, tries): (RequestError, u32),
+    ) {
+        self.push_bad(run, error.quality());
+        if matches!(error, RequestError::Link(LinkError::Doubtful { .. })) {
+            self.progress.left_out = true;
+            return;
+        }
+        let mut rests = true;
+        if let RequestError::Refused(refusal) = &error {
+            rests = refusal.is_from_converter();
+            if !rests {
+                block.note_refused(request, *refusal);
+            }
+        }
+        part.now = Now::Failed { quality: error.quality(), rests };
+        self.progress.note_failure(error, tries, request);
+    }
+
+    /// Tries of the next request: the first failure gets them all; after it, this poll has no more time to lose.
+    fn tries_now(&self) -> u32 {
+        if self.progress.failure.is_some() { 1 } else { self.tries }
+    }
+
+    /// Asks, and asks again when there is no answer. Gives the answers with what was asked for.
+    async fn read(
+        &mut self,
+        run: &[Point],
+        request: Request,
+        tries: u32,
+    ) -> Result<Vec<(Request, Vec<u16>)>, RequestError> {
+        let clock = self.round.link.clock.clone();
+        let mut tries_left = tries;
+        loop {
+            tries_left = tries_left.saturating_sub(1);
+            let started = clock.monotonic();
+            let result = self.read_once(run, request).await;
+            let latency = clock.monotonic().saturating_sub(started);
+            let in_step = self.round.line.take_in_step();
+            self.progress.gave |= in_step || result.is_ok();
+            let answers = match &result {
+                Ok(_) => true,
+                Err(error) => in_step || error.disposition() == Disposition::GiveUp,
+            };
+            if answers {
+                self.progress.alive = true;
+                self.round.link.observer.answered(self.device, latency);
+            }
+            match result {
+                Err(error) if error.disposition() == Disposition::Retry && tries_left > 0 => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Asks once: in two pieces while a late reply could be taken for the one to the whole.
+    async fn read_once(
+        &mut self,
+        run: &[Point],
+        request: Request,
+    ) -> Result<Vec<(Request, Vec<u16>)>, RequestError> {
+        let line = &mut *self.round.line;
+        let pieces = line.is_doubtful(self.unit.id, request);
+        let Some((first, second)) = pieces.then(|| line.undoubtful(self.unit.id, run)).flatten()
+        else {
+            return Ok(vec![(request, line.read(self.unit, request).await?)]);
+        };
+        let words = line.read(self.unit, first).await?;
+        Ok(vec![(first, words), (second, line.read(self.unit, second).await?)])
+    }
+
+    fn now(&self) -> Duration {
+        self.round.link.clock.monotonic()
+    }
+
+    fn push_bad(&mut self, run: &[Point], quality: Quality) {
+        push_bad(run, quality, self.round.link.clock.now(), self.round.samples);
+    }
+
+    /// Source and gateway time are the time of the response: Modbus carries none.
+    fn push_values(&mut self, block: &mut Block, run: &[Point], answers: &[(Request, Vec<u16>)]) {
+        block.gave = true;
+        let now = self.round.link.clock.now();
+        for point in run {
+            let address = &point.address;
+            let words = answers.iter().find_map(|(request, words)| {
+                let at = address.start.checked_sub(request.start)?;
+                words.get(usize::from(at)..).filter(|words| !words.is_empty())
+            });
+            let decoded = decode(words.unwrap_or_default(), address, &point.form);
+            let sample = match decoded {
+                Ok((value, quality)) => Sample::new(point.index, now, now, quality, value),
+                Err(unusable) => {
+                    if block.unusable.is_none() && unusable != Unusable::Absent {
+                        block.unusable = Some(fault::unusable(self.device, address, &unusable));
+                    }
+                    Sample::without_value(point.index, now, now, unusable.quality())
+                }
+            };
+            self.round.samples.push(sample);
+        }
+    }
+}
