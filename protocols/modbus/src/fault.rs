@@ -212,6 +212,9 @@ pub(crate) fn refused(
             "The profile reads this area with a function that the device does not offer: try the other area"
         }
         2 | 3 => "Compare `register` and `area` in the profile with the device's manual",
+        _ if gives_others => {
+            "It is asked again at the next poll; if this stays, it may not have this register: compare it with its manual"
+        }
         _ => "It is asked again at the next poll; look at the device itself if this stays",
     };
     let message = format!(
