@@ -21,6 +21,8 @@ pub(crate) const SLOT: Duration = Duration::from_mins(15);
 /// A value is not said again before the server has stood by it for so long: what changes needs no word, and its next change
 /// shows how late the device's times are.
 const STANDS_MIN_MICROS: i64 = 60 * SECOND_MICROS;
+/// The same where the newest that was said is that there is no value: that is over, and a minute of it would be wrong.
+const OWED_STANDS_MIN_MICROS: i64 = 5 * SECOND_MICROS;
 /// Time for a notification to reach us.
 const TRANSIT: Duration = Duration::from_secs(1);
 /// Changes in a row that must have the same time, or one that lies far behind, before the device's clock is blamed.
@@ -162,8 +164,9 @@ impl Standing {
     /// Whether [`Self::due`] would give the value.
     pub(crate) fn is_due(&self, known: Known) -> bool {
         let slot = |time: Timestamp| time.0.div_euclid(micros(SLOT));
-        let stands = known.heard.micros_since(self.holds_since) >= STANDS_MIN_MICROS;
-        let is_owed = self.is_owed() && (stands || self.stood);
+        let stood_micros = known.heard.micros_since(self.holds_since);
+        let stands = stood_micros >= STANDS_MIN_MICROS;
+        let is_owed = self.is_owed() && (self.stood || stood_micros >= OWED_STANDS_MIN_MICROS);
         let next_slot =
             || stands && self.said.is_some_and(|said| slot(self.time(known)) > slot(said));
         self.sayable(known).is_some_and(|(_, last)| last.value.is_some())

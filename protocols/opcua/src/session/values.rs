@@ -96,7 +96,7 @@ impl Serving<'_> {
         now: Timestamp,
         emission: &mut Emission,
     ) {
-        let known = self.known_now(now);
+        let known = self.known_now(now).filter(|_| self.is_said(index));
         let standing = &mut self.worker.standing[index];
         let again = known.and_then(|known| standing.due(known, now));
         emission.samples.extend(again.or(reading));
@@ -116,10 +116,10 @@ impl Serving<'_> {
         }
     }
 
-    /// Whether a value that stands still is said at all: `standing = false` says no, unless the newest word on it is Bad.
+    /// Whether a value that stands still is said at all, with a time that the device did not give.
     pub(super) fn is_said(&self, index: usize) -> bool {
         let device = self.worker.plan.points[index].device;
-        self.worker.plan.devices[device].standing || self.worker.standing[index].is_owed()
+        self.worker.plan.devices[device].standing
     }
 
     /// What is known at this moment of a value that the server just gave; nothing before its clock is known.
