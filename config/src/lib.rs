@@ -1,4 +1,4 @@
-//! Reads TOML files of ours into tables that remember where each value stood, and collects *all* problems of a file.
+//! Reads TOML and CSV files of ours into tables that remember where each value stood, and collects *all* problems of a file.
 //!
 //! serde stops at the first wrong value and forgets places inside flattened tables; a technician at a switchboard
 //! wants the whole list at once. So a section is read key by key: [`Table::required`] and [`Table::optional`] note
@@ -7,6 +7,7 @@
 //! What the files of gateway and centre both hold has its one reader here: sizes, durations, passwords, URLs of brokers.
 
 mod broker_url;
+pub mod csv_table;
 mod file;
 mod problem;
 mod secret;

@@ -6,7 +6,6 @@
 
 pub mod coefficient;
 pub mod convert;
-mod csv_table;
 pub mod fact;
 pub mod figure;
 pub mod id;

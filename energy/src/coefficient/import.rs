@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use config::csv_table::{self, Columns, Row};
 use config::{Problems, SourceFile};
 
 use super::{Coefficient, RuleSet};
-use crate::csv_table::{self, Columns, Row};
 
 const CODE_ROW: &str = "EN-C201";
 

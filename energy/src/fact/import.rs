@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use config::csv_table::{self, Columns, Row};
 use config::{Problem, Problems, SourceFile, meant};
 use model::Unit;
 
 use super::{Fact, Facts, Measure};
-use crate::csv_table::{self, Columns, Row};
 use crate::number::Number;
 use crate::period::Period;
 use crate::plant::Plant;

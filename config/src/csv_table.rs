@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use config::{Problem, Problems, SourceFile, meant};
+use crate::{Problem, Problems, SourceFile, meant};
 
 const CODE_CSV: &str = "EN-C301";
 const CODE_COLUMN: &str = "EN-C302";
@@ -12,16 +12,17 @@ const CODE_COLUMN: &str = "EN-C302";
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// The columns of a file.
-pub(crate) struct Columns {
+#[derive(Debug)]
+pub struct Columns {
     /// Columns that must be there.
-    pub(crate) required: &'static [&'static str],
+    pub required: &'static [&'static str],
     /// Columns that may be there.
-    pub(crate) optional: &'static [&'static str],
+    pub optional: &'static [&'static str],
 }
 
 /// One row; a field that is absent or blank is `None`.
 #[derive(Debug, Clone)]
-pub(crate) struct Row {
+pub struct Row {
     file: Arc<SourceFile>,
     span: Range<usize>,
     fields: BTreeMap<&'static str, String>,
@@ -29,22 +30,24 @@ pub(crate) struct Row {
 
 impl Row {
     /// A field that is not blank.
-    pub(crate) fn get(&self, column: &str) -> Option<&str> {
+    #[must_use]
+    pub fn get(&self, column: &str) -> Option<&str> {
         self.fields.get(column).map(String::as_str)
     }
 
     /// A problem in this row.
-    pub(crate) fn problem(&self, code: &'static str, message: impl Into<String>) -> Problem {
+    pub fn problem(&self, code: &'static str, message: impl Into<String>) -> Problem {
         Problem::new(code, message).at(&self.file, self.span.clone())
     }
 
     /// `file:line`, for provenance.
-    pub(crate) fn place(&self) -> String {
+    #[must_use]
+    pub fn place(&self) -> String {
         format!("{}:{}", self.file.name, self.file.line_column(self.span.start).0)
     }
 
     /// A field that must not be blank.
-    pub(crate) fn required(
+    pub fn required(
         &self,
         code: &'static str,
         column: &str,
@@ -59,12 +62,7 @@ impl Row {
     }
 
     /// A field read as `T`; one that is not a `T` is a problem.
-    pub(crate) fn parse<T>(
-        &self,
-        code: &'static str,
-        column: &str,
-        problems: &mut Problems,
-    ) -> Option<T>
+    pub fn parse<T>(&self, code: &'static str, column: &str, problems: &mut Problems) -> Option<T>
     where
         T: std::str::FromStr<Err: std::fmt::Display>,
     {
@@ -78,8 +76,9 @@ impl Row {
     }
 }
 
-/// Reads all rows that can be read; lines that begin with `#` are comments.
-pub(crate) fn read(file: &Arc<SourceFile>, columns: &Columns, problems: &mut Problems) -> Vec<Row> {
+/// Reads all rows that can be read; lines that begin with `#` are comments. What is no CSV is EN-C301, a column that is missing
+/// or that nobody knows EN-C302.
+pub fn read(file: &Arc<SourceFile>, columns: &Columns, problems: &mut Problems) -> Vec<Row> {
     let text = file.text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&file.text);
     let skipped = file.text.len() - text.len();
     let mut reader = csv::ReaderBuilder::new()
