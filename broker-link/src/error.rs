@@ -15,6 +15,10 @@ use crate::relay::FRAMES_WITHOUT_MQTT_MAX;
 /// broker that listens for MQTT without WebSocket there.
 pub const WEB_SOCKET_ADVICE: &str =
     "; check that the broker listens for MQTT over WebSocket at the host, port and path of `url`";
+/// What to check where nothing answers with MQTT 5 in time: another kind of server, a broker of MQTT 3.1.1, or one that
+/// listens for another transport there.
+pub(crate) const MQTT_ADVICE: &str = "; check that a broker with MQTT 5 listens at the host and port of `url`, and in the way that `url` names: `mqtt://` \
+     for TCP, `mqtts://` for TLS, `ws://` and `wss://` for a WebSocket";
 /// A web server, or a proxy before the broker, wants to know who asks.
 const LOGIN_ADVICE: &str = "; the server wants a login, or forbids this path or address, before MQTT is spoken: `user` and `password_file` \
      go to the broker in MQTT alone";
@@ -58,7 +62,7 @@ pub enum LinkError {
     #[error("TLS: `{0}` is no host name")]
     HostName(String),
     /// TLS failed.
-    #[error("TLS: {}{}", .0, advice_of_tls(.0))]
+    #[error("TLS: {}{}", .0, advice_of_tls(.0, WEB_SOCKET_ADVICE))]
     Tls(io::Error),
     /// The server does not open a WebSocket for MQTT.
     #[error("WebSocket: {}{}", .0, advice_of_handshake(.0))]
@@ -121,12 +125,39 @@ fn advice_of_handshake(error: &tungstenite::Error) -> &'static str {
     }
 }
 
-/// The certificate of a server is refused before anything is said about a WebSocket.
-fn advice_of_tls(error: &io::Error) -> &'static str {
-    let why = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
-    match why {
-        Some(rustls::Error::InvalidCertificate(_)) => "",
-        _ => WEB_SOCKET_ADVICE,
+/// What of TLS failed, where that is what `error` is about.
+pub(crate) fn tls_error_in(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref::<rustls::Error>()
+}
+
+/// The certificate of a server is refused before anything is said about MQTT or a WebSocket; whatever else fails there may
+/// be another kind of server, for which `otherwise` says what to check.
+pub(crate) fn advice_of_tls(error: &io::Error, otherwise: &'static str) -> &'static str {
+    use rustls::{AlertDescription, CertificateError as Refused};
+
+    match tls_error_in(error) {
+        Some(rustls::Error::InvalidCertificate(why)) => match why {
+            Refused::UnknownIssuer => {
+                "; `ca_file` must hold the authority that signed the certificate of the broker; without `ca_file` those of \
+                 the system are trusted"
+            }
+            Refused::Expired
+            | Refused::ExpiredContext { .. }
+            | Refused::NotValidYet
+            | Refused::NotValidYetContext { .. } => {
+                "; renew the certificate of the broker, or correct the clock of this computer"
+            }
+            Refused::NotValidForName | Refused::NotValidForNameContext { .. } => {
+                "; the host in `url` must be one of the names in the certificate of the broker"
+            }
+            _ => "",
+        },
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
+        )) => {
+            "; the broker wants a certificate of its clients, and there is none here: let it take a name and a password"
+        }
+        _ => otherwise,
     }
 }
 

@@ -14,6 +14,8 @@
     allow(clippy::disallowed_methods, reason = "tests run on the real clock and on real sockets")
 )]
 
+mod breaks;
+mod codes;
 mod error;
 mod meter;
 mod open;
@@ -34,8 +36,9 @@ use rumqttc::v5::{ConnectionError, StateError};
 use rustls::ClientConfig;
 use tokio_util::task::AbortOnDropHandle;
 
+pub use breaks::Breaks;
 pub use error::{LinkError, Step, WEB_SOCKET_ADVICE};
-pub use reasons::{Program, is_too_large};
+pub use reasons::{Program, Stage, is_too_large, other_server};
 pub use way::Way;
 
 /// Longest wait for the reason of a connection that the client has just given up: a deadline that comes at the same time

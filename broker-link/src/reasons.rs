@@ -3,14 +3,21 @@
 
 use std::fmt::Debug;
 
-use rumqttc::v5::mqttbytes::v5::{ConnAck, ConnectReturnCode, DisconnectReasonCode};
-use rumqttc::v5::{ConnectionError, StateError};
+use rumqttc::TlsError;
+use rumqttc::v5::mqttbytes::Error as PacketError;
+use rumqttc::v5::mqttbytes::v5::{ConnAck, ConnectReturnCode, DisconnectReasonCode, Packet};
+use rumqttc::v5::{ConnectionError, Event, EventLoop, StateError};
 
-use crate::error::shown;
+use crate::codes::{Said, advice};
+use crate::error::{MQTT_ADVICE, advice_of_tls, shown, tls_error_in};
+use crate::open::CONNECT_MAX;
 use crate::{Bridge, is_of_line};
 
 /// Most characters of a line: rustls names all hosts of a certificate, for example.
 const LINE_CHARS_MAX: usize = 600;
+/// MQTT 5, 2.4: the packet is larger than the broker takes. In a PUBACK, where Mosquitto says so, MQTT 5 does not have it and
+/// the client cannot read it.
+const PACKET_TOO_LARGE: u8 = 0x95;
 
 /// Who is told; the settings to change are those of that program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,52 +28,112 @@ pub enum Program {
     Centre,
 }
 
+/// How far a connection came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// No CONNACK yet: whatever is there may be no broker at all.
+    Connecting,
+    /// The broker accepted it.
+    Connected,
+}
+
 impl Program {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Gateway => "this gateway",
             Self::Centre => "the centre",
         }
     }
 
-    /// Why the connection ended, which the client noticed by `error`. Waits for what the bridge knows, at most a second.
-    pub async fn ended(self, error: &ConnectionError, bridge: Option<&mut Bridge>) -> String {
+    /// Why the connection ended, which the client noticed by `error`; `server` is what [`other_server`] found. Waits for what the bridge knows, at most a second.
+    pub async fn ended(
+        self,
+        error: &ConnectionError,
+        stage: Stage,
+        server: Option<String>,
+        bridge: Option<&mut Bridge>,
+    ) -> String {
         // What ended the WebSocket, where the client saw only that something did.
         let of_line = match bridge {
             Some(bridge) if is_of_line(error) => bridge.reason().await,
             _ => None,
         };
-        of_line.map_or_else(|| self.failed(error), |why| line(&why.to_string()))
+        let told = of_line.map_or_else(|| self.failed(error, stage), |why| line(&why.to_string()));
+        match server {
+            Some(server) => format!("{told} (Server Reference {})", shown(&server)),
+            None => told,
+        }
     }
 
-    fn failed(self, error: &ConnectionError) -> String {
-        match error {
-            ConnectionError::ConnectionRefused(code) => self.refused_to_connect(*code),
+    fn failed(self, error: &ConnectionError, stage: Stage) -> String {
+        let before = stage == Stage::Connecting;
+        let text = match error {
+            ConnectionError::ConnectionRefused(code) => return self.refused_to_connect(*code),
             ConnectionError::MqttState(StateError::ServerDisconnect {
                 reason_code,
                 reason_string,
-            }) => self.said_goodbye(*reason_code, reason_string.as_deref()),
+            }) => return self.said_goodbye(*reason_code, reason_string.as_deref()),
             // Its text would hold the whole packet.
             ConnectionError::NotConnAck(_) => {
-                "broker did not answer with a CONNACK to our CONNECT".to_owned()
+                format!("broker did not answer with a CONNACK to our CONNECT{MQTT_ADVICE}")
             }
-            _ => line(&model::error_chain(error)),
+            ConnectionError::Timeout(_) => {
+                format!("no connection with a CONNACK within {CONNECT_MAX:?}{MQTT_ADVICE}")
+            }
+            ConnectionError::Tls(TlsError::Io(e)) => {
+                format!("TLS: {e}{}", advice_of_tls(e, MQTT_ADVICE))
+            }
+            ConnectionError::MqttState(StateError::ConnectionAborted) if before => {
+                format!("the connection was closed in answer to our CONNECT{MQTT_ADVICE}")
+            }
+            ConnectionError::MqttState(StateError::ConnectionAborted) => {
+                "broker closed the connection without a reason".to_owned()
+            }
+            ConnectionError::MqttState(StateError::AwaitPingResp) => {
+                "broker did not answer our ping".to_owned()
+            }
+            ConnectionError::MqttState(StateError::OutgoingPacketTooLarge { pkt_size, max }) => {
+                longer_than(*max, *pkt_size)
+            }
+            ConnectionError::MqttState(StateError::Io(e)) => lost(e, stage),
+            ConnectionError::MqttState(StateError::Deserialization(e)) => self.unreadable(e, stage),
+            _ => model::error_chain(error),
+        };
+        line(&text)
+    }
+
+    /// What came cannot be read, or the connection broke while it came.
+    fn unreadable(self, error: &PacketError, stage: Stage) -> String {
+        match error {
+            PacketError::Io(e) => lost(e, stage),
+            PacketError::InvalidConnectReturnCode(PACKET_TOO_LARGE) => {
+                let advice = advice(self, Said::Refusal, "PacketTooLarge");
+                format!("broker does not take a message: PacketTooLarge{advice}")
+            }
+            // MQTT 3.1.1, 3.2.2.3.
+            PacketError::InvalidConnectReturnCode(code @ 1..=5) => {
+                format!(
+                    "broker refused the connection with return code {code} of MQTT 3.1.1; the broker must speak MQTT 5"
+                )
+            }
+            PacketError::InvalidConnectReturnCode(code)
+            | PacketError::InvalidSubscribeReasonCode(code)
+            | PacketError::InvalidReason(code) => format!(
+                "broker sent a reason code that MQTT 5 does not have there: 0x{code:02X}; the log of the broker may say why"
+            ),
+            PacketError::OutgoingPacketTooLarge { pkt_size, max } => longer_than(*max, *pkt_size),
+            e if stage == Stage::Connecting => {
+                format!("what answers our CONNECT is not MQTT 5: {e}{MQTT_ADVICE}")
+            }
+            e => format!("broker sent what is not MQTT 5: {e}"),
         }
     }
 
     /// The broker does not let us do `what` (``read `a/topic` ``), with this reason code of SUBACK or PUBACK.
     #[must_use]
     pub fn refused(self, what: &str, code: &impl Debug, text: Option<&str>) -> String {
-        let (code, who) = (format!("{code:?}"), self.name());
-        let advice = match code.as_str() {
-            "NotAuthorized" => format!("; give {who} that right in the broker"),
-            "QuotaExceeded" => quota(who),
-            "WildcardSubscriptionsNotSupported" => {
-                "; allow wildcard subscriptions in the broker".to_owned()
-            }
-            "Success(AtMostOnce)" => "; the broker must grant QoS 1".to_owned(),
-            _ => String::new(),
-        };
+        let code = format!("{code:?}");
+        let advice = advice(self, Said::Refusal, &code);
         format!("broker does not let us {what}: {code}{}{advice}", quoted(text))
     }
 
@@ -92,82 +159,70 @@ impl Program {
     }
 
     fn said_goodbye(self, code: DisconnectReasonCode, text: Option<&str>) -> String {
-        let who = self.name();
-        let advice = match code {
-            DisconnectReasonCode::PacketTooLarge => match self {
-                Self::Gateway => "; messages become shorter, or raise its maximum packet size",
-                Self::Centre => "; raise its maximum packet size",
-            }
-            .to_owned(),
-            DisconnectReasonCode::QuotaExceeded => quota(who),
-            DisconnectReasonCode::NotAuthorized => {
-                format!("; give {who} its rights in the broker")
-            }
-            DisconnectReasonCode::SessionTakenOver => match self {
-                Self::Gateway => {
-                    "; another client uses the name of this gateway: give each gateway its own `id`"
-                }
-                Self::Centre => "; another client uses the client id of the centre",
-            }
-            .to_owned(),
-            DisconnectReasonCode::KeepAliveTimeout => {
-                "; the broker heard nothing for too long".to_owned()
-            }
-            DisconnectReasonCode::ConnectionRateExceeded
-            | DisconnectReasonCode::MessageRateTooHigh => {
-                format!("; raise the broker's rate limit for {who}")
-            }
-            DisconnectReasonCode::ReceiveMaximumExceeded => {
-                "; the broker counts unacknowledged messages otherwise".to_owned()
-            }
-            _ => String::new(),
-        };
+        let advice = advice(self, Said::Disconnect, &format!("{code:?}"));
         format!("broker said goodbye: {code:?}{}{advice}", quoted(text))
     }
 
     /// The text of such a CONNACK is not known: the client keeps only its code.
     fn refused_to_connect(self, code: ConnectReturnCode) -> String {
-        let advice = match code {
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-                "; check `user` and the first line of `password_file`".to_owned()
-            }
-            ConnectReturnCode::ClientIdentifierNotValid | ConnectReturnCode::BadClientId => {
-                match self {
-                    Self::Gateway => {
-                        "; the broker does not take the `id` of this gateway as a client id"
-                    }
-                    Self::Centre => {
-                        "; the broker must take client ids that begin with `nengliu-ingest-`"
-                    }
-                }
-                .to_owned()
-            }
-            ConnectReturnCode::QuotaExceeded => quota(self.name()),
-            ConnectReturnCode::UnsupportedProtocolVersion
-            | ConnectReturnCode::RefusedProtocolVersion => {
-                "; the broker must speak MQTT 5".to_owned()
-            }
-            ConnectReturnCode::QoSNotSupported => {
-                "; the broker must take messages at QoS 1".to_owned()
-            }
-            _ => String::new(),
-        };
+        let advice = advice(self, Said::ConnAck, &format!("{code:?}"));
         format!("broker refused the connection: {code:?}{advice}")
     }
 }
 
-fn quota(who: &str) -> String {
-    format!("; raise the broker's quota for {who}")
+/// A packet of ours is longer than the broker said that it takes.
+fn longer_than(max: u32, bytes: u32) -> String {
+    format!(
+        "broker takes packets of at most {max} bytes, and one of ours has {bytes}; raise its maximum packet size"
+    )
+}
+
+/// The connection broke, or ended in the middle of a packet.
+fn lost(error: &std::io::Error, stage: Stage) -> String {
+    if tls_error_in(error).is_some() {
+        return format!("TLS: {error}{}", advice_of_tls(error, MQTT_ADVICE));
+    }
+    match stage {
+        // The codec's own words where bytes came that are no whole packet; a system error has its number.
+        Stage::Connecting if error.raw_os_error().is_none() => {
+            format!("what answers our CONNECT is not MQTT{MQTT_ADVICE}")
+        }
+        Stage::Connecting => {
+            format!("the connection broke in answer to our CONNECT: {error}{MQTT_ADVICE}")
+        }
+        Stage::Connected => format!("the connection to the broker broke: {error}"),
+    }
+}
+
+/// The address that the DISCONNECT at the end of this connection names. MQTT 5, 3.14.2.2.5. The client's error does not hold
+/// it; its events do.
+#[must_use]
+pub fn other_server(eventloop: &EventLoop) -> Option<String> {
+    server_in(&eventloop.state.events).map(str::to_owned)
+}
+
+fn server_in<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<&'a str> {
+    events.into_iter().find_map(|event| match event {
+        Event::Incoming(Packet::Disconnect(goodbye)) => {
+            goodbye.properties.as_ref()?.server_reference.as_deref()
+        }
+        _ => None,
+    })
 }
 
 /// Whether the broker, or its limit, found a packet too large.
 #[must_use]
 pub fn is_too_large(error: &ConnectionError) -> bool {
-    match error {
-        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
+    let ConnectionError::MqttState(state) = error else { return false };
+    match state {
+        StateError::ServerDisconnect { reason_code, .. } => {
             *reason_code == DisconnectReasonCode::PacketTooLarge
         }
-        ConnectionError::MqttState(StateError::OutgoingPacketTooLarge { .. }) => true,
+        StateError::OutgoingPacketTooLarge { .. }
+        | StateError::Deserialization(
+            PacketError::OutgoingPacketTooLarge { .. }
+            | PacketError::InvalidConnectReturnCode(PACKET_TOO_LARGE),
+        ) => true,
         _ => false,
     }
 }
@@ -196,7 +251,9 @@ fn line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet, PingResp, PubAckReason};
+    use rumqttc::v5::mqttbytes::v5::{
+        ConnAckProperties, Disconnect, DisconnectProperties, PingResp, PubAckReason,
+    };
 
     use super::*;
     use crate::error::TEXT_CHARS_MAX;
@@ -209,8 +266,8 @@ mod tests {
     #[test]
     fn each_program_is_told_what_to_change_on_its_own_side() {
         let check = |error: &ConnectionError, gateway: &str, centre: &str| {
-            assert_eq!(Program::Gateway.failed(error), gateway);
-            assert_eq!(Program::Centre.failed(error), centre);
+            assert_eq!(Program::Gateway.failed(error, Stage::Connected), gateway);
+            assert_eq!(Program::Centre.failed(error, Stage::Connected), centre);
         };
         check(
             &ConnectionError::ConnectionRefused(ConnectReturnCode::QuotaExceeded),
@@ -227,13 +284,137 @@ mod tests {
         check(
             &goodbye(DisconnectReasonCode::PacketTooLarge, None),
             "broker said goodbye: PacketTooLarge; messages become shorter, or raise its maximum packet size",
-            "broker said goodbye: PacketTooLarge; raise its maximum packet size",
+            "broker said goodbye: PacketTooLarge; descriptions become shorter, or raise its maximum packet size",
         );
         check(
             &goodbye(DisconnectReasonCode::SessionTakenOver, Some("x")),
             "broker said goodbye: SessionTakenOver \"x\"; another client uses the name of this gateway: give each gateway its own `id`",
             "broker said goodbye: SessionTakenOver \"x\"; another client uses the client id of the centre",
         );
+    }
+
+    /// A code without a word of what to do left people with the name of an enumeration.
+    #[test]
+    fn every_code_of_a_refusal_says_what_to_change() {
+        use ConnectReturnCode as Code;
+
+        let codes = (0x80_u8..=0xA2).filter_map(|code| DisconnectReasonCode::try_from(code).ok());
+        for code in codes {
+            for program in [Program::Gateway, Program::Centre] {
+                let shown = program.failed(&goodbye(code, None), Stage::Connected);
+                assert!(shown.contains("; "), "{shown}");
+            }
+        }
+        for code in [
+            Code::UnspecifiedError,
+            Code::MalformedPacket,
+            Code::ProtocolError,
+            Code::ImplementationSpecificError,
+            Code::UnsupportedProtocolVersion,
+            Code::ClientIdentifierNotValid,
+            Code::BadUserNamePassword,
+            Code::NotAuthorized,
+            Code::ServerUnavailable,
+            Code::ServerBusy,
+            Code::Banned,
+            Code::BadAuthenticationMethod,
+            Code::TopicNameInvalid,
+            Code::PacketTooLarge,
+            Code::QuotaExceeded,
+            Code::PayloadFormatInvalid,
+            Code::RetainNotSupported,
+            Code::QoSNotSupported,
+            Code::UseAnotherServer,
+            Code::ServerMoved,
+            Code::ConnectionRateExceeded,
+        ] {
+            let shown = Program::Gateway.refused_to_connect(code);
+            assert!(shown.contains("; "), "{shown}");
+        }
+        let shown = Program::Gateway.refused("write", &PubAckReason::PayloadFormatInvalid, None);
+        assert!(shown.ends_with("binary: the broker must not check its format"), "{shown}");
+    }
+
+    #[test]
+    fn the_other_server_that_a_goodbye_names_is_found() {
+        let properties = DisconnectProperties {
+            session_expiry_interval: None,
+            reason_string: None,
+            user_properties: Vec::new(),
+            server_reference: Some("b2.example:1883".to_owned()),
+        };
+        let reason_code = DisconnectReasonCode::ServerMoved;
+        let goodbye = Disconnect { reason_code, properties: Some(properties) };
+        let events = [
+            Event::Incoming(Packet::PingResp(PingResp)),
+            Event::Incoming(Packet::Disconnect(goodbye)),
+        ];
+        assert_eq!(server_in(&events), Some("b2.example:1883"));
+        assert_eq!(server_in(&events[..1]), None);
+    }
+
+    /// Mosquitto says 0x95 in a PUBACK, where MQTT 5 does not have it: the client gave up with the words of a CONNACK.
+    #[test]
+    fn a_message_that_a_puback_finds_too_large_is_known_as_such() {
+        let state = |e| ConnectionError::MqttState(StateError::Deserialization(e));
+        let error = state(PacketError::InvalidConnectReturnCode(0x95));
+        assert!(is_too_large(&error));
+        let shown = Program::Gateway.failed(&error, Stage::Connected);
+        let expected = "broker does not take a message: PacketTooLarge; messages become shorter, or raise its maximum packet size";
+        assert_eq!(shown, expected);
+        let other = state(PacketError::InvalidConnectReturnCode(0xFF));
+        assert!(!is_too_large(&other));
+        let shown = Program::Gateway.failed(&other, Stage::Connected);
+        assert!(shown.contains("0xFF"), "{shown}");
+    }
+
+    /// What answers at the port may be anything: an SSH server, a broker of MQTT 3.1.1, a port for TLS.
+    #[test]
+    fn what_is_no_broker_of_mqtt_5_is_named_with_what_to_check() {
+        let state = |e| ConnectionError::MqttState(e);
+        let io = |e| state(StateError::Deserialization(PacketError::Io(e)));
+        let check = |error: ConnectionError, expected: &str| {
+            let shown = Program::Centre.failed(&error, Stage::Connecting);
+            assert!(shown.starts_with(expected), "{shown}");
+            assert!(shown.contains("MQTT 5"), "{shown}");
+            assert!(!shown.contains("Mqtt state"), "{shown}");
+            let later = Program::Centre.failed(&error, Stage::Connected);
+            assert!(!later.contains("Mqtt state"), "{later}");
+        };
+        let remaining = std::io::Error::other("bytes remaining on stream");
+        check(io(remaining), "what answers our CONNECT is not MQTT;");
+        let reset = std::io::Error::from_raw_os_error(104);
+        check(io(reset), "the connection broke in answer to our CONNECT: ");
+        check(state(StateError::ConnectionAborted), "the connection was closed in answer to our");
+        let code = PacketError::InvalidConnectReturnCode(1);
+        check(
+            state(StateError::Deserialization(code)),
+            "broker refused the connection with return code 1 of MQTT 3.1.1;",
+        );
+        check(
+            state(StateError::Deserialization(PacketError::InvalidPacketType(0))),
+            "what answers our CONNECT is not MQTT 5: ",
+        );
+    }
+
+    /// A certificate that is refused was named, and nobody knew what to do next.
+    #[test]
+    fn a_refused_certificate_says_what_to_do_next_with_and_without_a_web_socket() {
+        let check = |error: rustls::CertificateError, expected: &str| {
+            let refused = || {
+                let error = rustls::Error::InvalidCertificate(error.clone());
+                std::io::Error::new(std::io::ErrorKind::InvalidData, error)
+            };
+            let shown = Program::Gateway
+                .failed(&ConnectionError::Tls(TlsError::Io(refused())), Stage::Connecting);
+            assert!(shown.contains(expected), "{shown}");
+            let shown = crate::LinkError::Tls(refused()).to_string();
+            assert!(shown.contains(expected), "{shown}");
+        };
+        check(rustls::CertificateError::UnknownIssuer, "`ca_file`");
+        check(rustls::CertificateError::Expired, "the clock");
+        check(rustls::CertificateError::NotValidYet, "the clock");
+        check(rustls::CertificateError::NotValidForName, "the host in `url`");
     }
 
     #[test]
@@ -248,22 +429,25 @@ mod tests {
         assert_eq!(shown, expected);
         let long = "x".repeat(TEXT_CHARS_MAX + 1);
         let cut = format!("\"{}\"…", "x".repeat(TEXT_CHARS_MAX));
-        let shown =
-            Program::Gateway.failed(&goodbye(DisconnectReasonCode::ServerBusy, Some(&long)));
-        assert_eq!(shown, format!("broker said goodbye: ServerBusy {cut}"));
+        let shown = Program::Gateway
+            .failed(&goodbye(DisconnectReasonCode::ServerBusy, Some(&long)), Stage::Connected);
+        let advice = "; it is tried again until the broker is ready";
+        assert_eq!(shown, format!("broker said goodbye: ServerBusy {cut}{advice}"));
     }
 
     /// Also where the text is not the broker's reason: a certificate, an answer that is no CONNACK.
     #[test]
     fn every_reason_is_a_line_of_bounded_length() {
         let long = "a\u{1b}\n".repeat(LINE_CHARS_MAX);
-        let shown = Program::Gateway.failed(&ConnectionError::Io(std::io::Error::other(long)));
+        let shown = Program::Gateway
+            .failed(&ConnectionError::Io(std::io::Error::other(long)), Stage::Connected);
         assert!(shown.starts_with("I/O: a\\u{1b}\\na"), "{shown}");
         assert!(shown.ends_with('…') && !shown.contains(char::is_control), "{shown}");
         assert!(shown.chars().count() < 5 * LINE_CHARS_MAX, "{shown}");
         let other = ConnectionError::NotConnAck(Box::new(Packet::PingResp(PingResp)));
-        let expected = "broker did not answer with a CONNACK to our CONNECT";
-        assert_eq!(Program::Gateway.failed(&other), expected);
+        let expected = "broker did not answer with a CONNACK to our CONNECT; check that a broker";
+        let shown = Program::Gateway.failed(&other, Stage::Connecting);
+        assert!(shown.starts_with(expected), "{shown}");
     }
 
     #[test]

@@ -10,9 +10,10 @@ mod unreadable;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use broker_link::{Bridge, Program, Way};
+use broker_link::{Bridge, Program, Stage, Way};
 use config::{BrokerUrl, BrokerUrlFault, Secret, without_credentials};
 use driver::Backoff;
 use model::wire::{MESSAGE_BYTES_MAX, PART_MESSAGE_BYTES_MIN};
@@ -94,9 +95,23 @@ pub struct Broker {
 /// What is known of the connections so far.
 struct Known {
     backoff: Backoff,
-    /// Most bytes of a packet; half of it after the broker called one too large without having named a limit.
+    /// Most bytes of a packet; half of the longest one that was sent, after the broker called one too large without having
+    /// named a limit.
     packet_bytes_max: usize,
     unreadable: unreadable::Unreadable,
+}
+
+impl Known {
+    /// The broker called a packet too large, and the longest one had `sent` bytes: that one was too large in any case. The
+    /// next try comes soon, since it is another one: there are as many as halvings down to `smallest`, below which no part
+    /// fits. At `smallest` it goes on, for the limit may be raised without a restart here.
+    fn shorten(&mut self, sent: usize, smallest: usize) {
+        let shorter = (sent / 2).max(smallest);
+        if shorter < self.packet_bytes_max {
+            self.packet_bytes_max = shorter;
+            self.backoff.reset();
+        }
+    }
 }
 
 impl Broker {
@@ -189,6 +204,8 @@ impl Broker {
     ) -> String {
         let (up, down) = (topic::up(&self.gateway), topic::ack(&self.gateway));
         let mut packet_bytes_max = known.packet_bytes_max;
+        let mut stage = Stage::Connecting;
+        let longest_sent = Arc::new(AtomicUsize::new(0));
         loop {
             let event = match eventloop.poll().await {
                 Ok(Event::Incoming(event)) => event,
@@ -201,15 +218,16 @@ impl Broker {
                 }
                 Err(e) => {
                     if broker_link::is_too_large(&e) {
-                        // Never so small that no part fits: the limit may be raised without a restart here.
-                        let smallest = PART_MESSAGE_BYTES_MIN + PUBLISH_BYTES + up.len();
-                        known.packet_bytes_max = (packet_bytes_max / 2).max(smallest);
+                        let sent = longest_sent.load(Ordering::Relaxed).min(packet_bytes_max);
+                        known.shorten(sent, PART_MESSAGE_BYTES_MIN + PUBLISH_BYTES + up.len());
                     }
-                    return Program::Gateway.ended(&e, bridge).await;
+                    let server = broker_link::other_server(eventloop);
+                    return Program::Gateway.ended(&e, stage, server, bridge).await;
                 }
             };
             match event {
                 Packet::ConnAck(ack) => {
+                    stage = Stage::Connected;
                     if let Some(fault) = Program::Gateway.fault_of(&ack) {
                         return fault;
                     }
@@ -241,8 +259,12 @@ impl Broker {
                             PART_MESSAGE_BYTES_MIN + around
                         );
                     }
-                    let outgoing =
-                        Published { client: client.clone(), topic: up.clone(), message_bytes_max };
+                    let outgoing = Published {
+                        client: client.clone(),
+                        topic: up.clone(),
+                        message_bytes_max,
+                        longest_sent: Arc::clone(&longest_sent),
+                    };
                     self.say_state(client, topic::ONLINE);
                     let outgoing: Option<Arc<dyn Outgoing>> = Some(Arc::new(outgoing));
                     connection.send_replace(Connection { outgoing, reason: None });
@@ -354,11 +376,15 @@ struct Published {
     client: AsyncClient,
     topic: String,
     message_bytes_max: usize,
+    /// Bytes of the longest packet that was handed over.
+    longest_sent: Arc<AtomicUsize>,
 }
 
 impl Outgoing for Published {
     fn send(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), Broken>> {
         Box::pin(async move {
+            let bytes = PUBLISH_BYTES + self.topic.len() + message.len();
+            self.longest_sent.fetch_max(bytes, Ordering::Relaxed);
             let handed = self.client.publish(&self.topic, QoS::AtLeastOnce, false, message).await;
             handed.map_err(|_| Broken)
         })

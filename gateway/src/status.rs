@@ -157,6 +157,9 @@ pub struct UplinkStatus {
     pub connected: bool,
     /// Why not, while it is not.
     pub reason: Option<String>,
+    /// How often the connection broke in the last minute: one that comes and goes is mostly connected when it is looked at.
+    #[serde(default)]
+    pub breaks_in_last_minute: u64,
     /// What is wrong although it is connected, mostly why nothing is freed, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,

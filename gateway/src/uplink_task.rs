@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use broker_link::Breaks;
 use keeper::uplink::{Action, Event, Freed, Uplink, is_promise};
 use keeper::{DestinationView, Host, KeeperClosed, KeeperHandle, SpoolView};
 use model::wire::{Part, UpMessage};
@@ -37,6 +38,8 @@ pub(crate) struct UplinkTask {
     pub(crate) stop: CancellationToken,
     /// Counts the messages that went in parts.
     pub(crate) parted: u32,
+    /// How often the connection broke lately.
+    pub(crate) breaks: Breaks,
 }
 
 impl UplinkTask {
@@ -112,10 +115,19 @@ impl UplinkTask {
         events
     }
 
-    fn show(&self, uplink: &Uplink) {
+    fn show(&mut self, uplink: &Uplink) {
+        let now = self.host.clock.monotonic();
+        let breaks = self.breaks.in_last_minute(now) as u64;
+        let late = self.breaks.tells_late(now);
         self.status.send_if_modified(|status| {
             let fault = uplink.fault();
-            let changed = status.resends != uplink.resends() || status.fault.as_deref() != fault;
+            let changed = (status.resends, status.breaks_in_last_minute)
+                != (uplink.resends(), breaks)
+                || status.fault.as_deref() != fault;
+            status.breaks_in_last_minute = breaks;
+            if late {
+                tell_connection(&self.name, status);
+            }
             if status.fault.as_deref() != fault {
                 let destination = self.name.as_str();
                 if let Some(fault) = fault {
@@ -133,24 +145,23 @@ impl UplinkTask {
     fn connection_events(&mut self) -> Vec<Event> {
         let connection = self.connection.borrow_and_update().clone();
         let connected = connection.outgoing.is_some();
-        let destination = self.name.as_str();
+        let now = self.host.clock.monotonic();
+        if self.status.borrow().connected {
+            self.breaks.broke(now);
+        }
+        let breaks = self.breaks.in_last_minute(now) as u64;
+        let is_change = {
+            let status = self.status.borrow();
+            status.connected != connected || status.reason != connection.reason
+        };
+        let tells = is_change && self.breaks.tells(now);
         self.status.send_modify(|status| {
-            if status.connected != connected || status.reason != connection.reason {
-                let url = status.url.as_str();
-                match &connection.reason {
-                    None => tracing::info!(destination, url, "uplink connected"),
-                    Some(reason) => {
-                        tracing::warn!(
-                            destination,
-                            url,
-                            reason,
-                            "uplink not connected; readings are kept"
-                        );
-                    }
-                }
-            }
             status.connected = connected;
             status.reason.clone_from(&connection.reason);
+            status.breaks_in_last_minute = breaks;
+            if tells {
+                tell_connection(&self.name, status);
+            }
         });
         // A new connection may follow the old one without a gap between them that we saw.
         let mut events = vec![Event::Disconnected];
@@ -312,6 +323,24 @@ impl UplinkTask {
             }
         }
         Ok(())
+    }
+}
+
+/// A connection that comes and goes is told once a minute, with how often it broke in the last one.
+fn tell_connection(destination: &str, status: &UplinkStatus) {
+    let (url, breaks) = (status.url.as_str(), status.breaks_in_last_minute);
+    let breaks = (breaks > 1).then_some(breaks);
+    match &status.reason {
+        None => tracing::info!(destination, url, breaks, "uplink connected"),
+        Some(reason) => {
+            tracing::warn!(
+                destination,
+                url,
+                breaks,
+                reason,
+                "uplink not connected; readings are kept"
+            );
+        }
     }
 }
 

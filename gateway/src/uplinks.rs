@@ -1,6 +1,7 @@
 //! The uplinks of a gateway, one for each destination: a transport and the task over it, which end together. Must never
 //! know what carries the messages.
 
+use broker_link::Breaks;
 use keeper::{Host, KeeperHandle, SpoolView};
 use model::GatewayId;
 use spool::DestinationIndex;
@@ -100,6 +101,7 @@ impl UplinkParts {
             status: self.status,
             stop: self.stop_uplink,
             parted: 0,
+            breaks: Breaks::default(),
         };
         tokio::join!(connected, task.run());
     }

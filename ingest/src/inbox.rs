@@ -82,6 +82,8 @@ struct DroppedBefore {
     queue_full: AtomicU64,
     no_gateway: AtomicU64,
     connections_failed: AtomicU64,
+    /// Breaks of the connection within the last minute.
+    breaks: AtomicU64,
     /// Why the broker's task failed.
     failure: OnceLock<String>,
 }
@@ -113,6 +115,11 @@ impl InboxReader {
     /// Connections whose task panicked.
     pub(crate) fn connections_failed(&self) -> u64 {
         self.dropped.connections_failed.load(Ordering::Relaxed)
+    }
+
+    /// How often the connection broke within the last minute.
+    pub(crate) fn breaks(&self) -> u64 {
+        self.dropped.breaks.load(Ordering::Relaxed)
     }
 
     /// Why the broker has ended, where its task failed.
@@ -182,6 +189,11 @@ impl Inbox {
             c.is_up = true;
             c.count += 1;
         });
+    }
+
+    /// How often the connection broke within the last minute.
+    pub(crate) fn broke(&self, times: usize) {
+        self.dropped.breaks.store(times as u64, Ordering::Relaxed);
     }
 
     /// The broker is gone.

@@ -15,7 +15,8 @@
 )]
 
 pub mod admit;
-pub mod error;
+pub mod damper;
+mod error;
 pub mod quarantine;
 pub mod settings;
 pub mod status;

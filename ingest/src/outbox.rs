@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use contract::{AdmittedFrame, LogKey};
+use contract::{AdmittedFrame, LogKey, Watermark};
 use live::{Described, Live, LiveCounts, LiveMessage, LiveSettings, StoredRow};
 use model::host::Clock;
-use model::{Ack, GatewayId, PointId, Sequence, Timestamp, topic};
+use model::{Ack, Dictionary, GatewayId, PointId, Sequence, Timestamp, topic};
 use tokio::sync::{Notify, broadcast};
 
-use crate::broker::{Broker, Message};
+use crate::broker::{Broker, Message, PublishError};
 
 /// Wait after a message that the broker did not take.
 const REFUSED_WAIT: Duration = Duration::from_millis(100);
@@ -25,6 +25,8 @@ struct State {
     /// What a log has wrong, the newest; an ack of its watermark behind it must not take its place.
     faults: BTreeMap<LogKey, Ack>,
     live: Live,
+    /// That a live message is too long for the broker was told.
+    too_long_told: bool,
     closed: bool,
 }
 
@@ -48,7 +50,8 @@ impl Outbox {
     pub(crate) fn new(live: LiveSettings) -> Self {
         let expiry = live.expiry;
         let (acks, faults) = (BTreeMap::new(), BTreeMap::new());
-        let state = State { acks, faults, live: Live::new(live), closed: false };
+        let state =
+            State { acks, faults, live: Live::new(live), too_long_told: false, closed: false };
         let stream = broadcast::Sender::new(STREAM_MESSAGES_MAX);
         Self { state: Mutex::new(state), changed: Notify::new(), stream, expiry }
     }
@@ -109,6 +112,19 @@ impl Outbox {
         self.changed.notify_one();
     }
 
+    /// The store answers for no more than this, where it was put back: what was told as durable before may not be.
+    pub(crate) fn stands_at(&self, stored: &BTreeMap<LogKey, Watermark>) {
+        let upto = |log: &LogKey| stored.get(log).map_or(Sequence(0), |mark| mark.durable_upto);
+        self.lock().live.stands_at(upto);
+        self.changed.notify_one();
+    }
+
+    /// These dictionaries describe all devices that a gateway has today.
+    pub(crate) fn configured(&self, gateway: &GatewayId, dictionaries: &[Arc<Dictionary>]) {
+        self.lock().live.configured(gateway, dictionaries);
+        self.changed.notify_one();
+    }
+
     /// A gateway came or went.
     pub(crate) fn presence(
         &self,
@@ -144,10 +160,17 @@ impl Outbox {
             let next = self.next(clock.monotonic(), clock.now());
             match next {
                 Next::Send(message) => {
-                    // An ack that is lost here is announced when the broker comes again.
-                    if let Err(e) = broker.publish(message).await {
-                        tracing::debug!(error = %e, "message was not published");
-                        tokio::time::sleep(REFUSED_WAIT).await;
+                    let (topic, payload_bytes) = (message.topic.clone(), message.payload.len());
+                    match broker.publish(message).await {
+                        Ok(()) => {}
+                        Err(PublishError::TooLarge { bytes, max }) => {
+                            self.too_long(&topic, payload_bytes, (bytes, max));
+                        }
+                        // An ack that is lost here is announced when the broker comes again.
+                        Err(e) => {
+                            tracing::debug!(error = %e, "message was not published");
+                            tokio::time::sleep(REFUSED_WAIT).await;
+                        }
                     }
                 }
                 Next::Wait(None) => self.changed.notified().await,
@@ -159,6 +182,21 @@ impl Outbox {
                 }
                 Next::End => return,
             }
+        }
+    }
+
+    /// A message is longer than the broker takes: a description becomes shorter, whatever else is counted. Told once.
+    fn too_long(&self, topic: &str, payload_bytes: usize, (bytes, max): (usize, usize)) {
+        let mut state = self.lock();
+        let payload_bytes_max = max.saturating_sub(bytes.saturating_sub(payload_bytes));
+        let shortened = state.live.too_long(topic, payload_bytes_max);
+        if !std::mem::replace(&mut state.too_long_told, true) {
+            let what = if shortened {
+                "a description is longer than the broker takes and is published with fewer points (`points_left_out`)"
+            } else {
+                "a message is longer than the broker takes and is not published"
+            };
+            tracing::warn!(topic, bytes, max, "{what}; raise its maximum packet size. Told once");
         }
     }
 

@@ -371,6 +371,9 @@ impl Core {
                 Event::Committed
             }
             Err(Failed { error, watermarks, identity }) => {
+                if let Some(stored) = &watermarks {
+                    self.outbox.stands_at(stored);
+                }
                 self.status.send_modify(|status| status.store_error = Some(error.clone()));
                 Event::CommitFailed { error, watermarks, identity }
             }
@@ -386,6 +389,9 @@ impl Core {
             match action {
                 Action::Ack { gateway, ack } => self.outbox.ack(gateway, ack),
                 Action::Notice(notice) => log(&notice),
+                Action::Configured { gateway, dictionaries } => {
+                    self.outbox.configured(&gateway, &dictionaries);
+                }
                 Action::Commit(work) => {
                     self.under_way = Some(Arc::clone(&work));
                     // There is never more than one commit under way, so there is room, unless the store's task died.
@@ -409,6 +415,7 @@ impl Core {
         counters.dropped.queue_full = self.inbox.queue_full();
         counters.dropped.no_gateway = self.inbox.no_gateway();
         counters.connections_failed = self.inbox.connections_failed();
+        let breaks = self.inbox.breaks();
         let live = self.outbox.live_counts();
         let logs = self.admit.logs().map(|log| LogStatus {
             gateway: log.gateway,
@@ -422,6 +429,7 @@ impl Core {
         let logs = logs.collect();
         self.status.send_modify(|status| {
             status.counters = counters;
+            status.broker_breaks_in_last_minute = breaks;
             status.live_topics = live.topics as u64;
             status.live_left_out = live.left_out;
             status.live_held_back = live.held_back;

@@ -100,6 +100,8 @@ impl From<&LostFrames> for LostFramesStatus {
 pub struct IngestStatus {
     /// Whether the broker is there.
     pub broker_connected: bool,
+    /// How often the connection to a broker elsewhere broke in the last minute.
+    pub broker_breaks_in_last_minute: u64,
     /// Why the last attempt to commit failed; `None` when it went well.
     pub store_error: Option<String>,
     /// The last commit; 0 when there was none.

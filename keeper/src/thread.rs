@@ -343,8 +343,10 @@ impl Worker {
     }
 
     fn open_info(&mut self, to: DestinationIndex, from: Sequence) -> OpenInfo {
-        let info =
+        let mut info =
             uplink_open::open_info(&mut self.keeping.spool, &self.keeping.dictionaries, to, from);
+        let today = self.keeping.points.dictionaries().iter().map(|planned| planned.hash);
+        info.open.dictionaries = Some(today.collect());
         // Reading may have found damage, which is a loss to tell.
         self.show();
         info

@@ -423,6 +423,7 @@ impl Uplink {
             // A store that is new catches up with what another one had.
             self.pass(ack.durable_upto, now);
         }
+        self.note_alive(ack);
         let slow = Duration::from_millis(ack.slow_ms).min(SLOW_MAX);
         self.not_before = now.saturating_add(slow);
         let another_run = self.ingest.as_ref().is_some_and(|known| *known != ack.ingest);
@@ -519,6 +520,17 @@ impl Uplink {
         } else if self.connected && waited >= CONFIRM_AFTER && !*reopened {
             *reopened = true;
             self.restart(now, actions);
+        }
+    }
+
+    /// The centre is there. Where it does not hold what was sent, that was lost on the way: it is sent again after the
+    /// shortest wait since it went, and not after one that grew while there was no centre. What it holds, it only does not
+    /// commit yet, and sending it again would not help.
+    fn note_alive(&mut self, ack: &Ack) {
+        let held = ack.have.last().map_or(ack.durable_upto, |range| range.last);
+        if held < self.sent {
+            self.grace_period = self.resend_after;
+            self.backoff.reset();
         }
     }
 

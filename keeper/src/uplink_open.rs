@@ -29,7 +29,7 @@ pub(crate) fn open_info(
     let (store, epoch) = store.map_or((None, Epoch(0)), |(store, epoch)| (Some(store), epoch));
     let destination = spool.destinations().nth(to.0).cloned().unwrap_or_default();
     let oldest = spool.oldest_for(to).min(next);
-    let open = Open { store, epoch, destination, oldest, next, losses };
+    let open = Open { store, epoch, destination, oldest, next, losses, dictionaries: None };
     let mut dictionaries = dictionaries.to_vec();
     match spool.dictionaries_at(from) {
         Ok(needed) => {

@@ -93,6 +93,8 @@ pub(super) struct Device {
     /// Since when something waits that might be sent.
     pub(super) waits_since: Option<Duration>,
     pub(super) groups_sent_at: Option<Duration>,
+    /// Longest description that the broker takes.
+    pub(super) meta_bytes_max: usize,
 }
 
 impl Device {
@@ -106,7 +108,13 @@ impl Device {
             is_queued: false,
             waits_since: None,
             groups_sent_at: None,
+            meta_bytes_max: usize::MAX,
         }
+    }
+
+    /// Whether it has a point that is in use.
+    pub(super) fn has_points(&self) -> bool {
+        self.points.iter().any(|point| !point.is_gone)
     }
 
     /// Adds a point and returns its number.
@@ -224,7 +232,7 @@ impl Device {
     /// The description of the points that are in use.
     pub(super) fn meta(&self) -> Option<String> {
         let points = self.points.iter().filter(|point| !point.is_gone);
-        text::meta(self.gateway.as_str(), points.map(Point::info))
+        text::meta(self.gateway.as_str(), points.map(Point::info), self.meta_bytes_max)
     }
 
     /// Says of each value whether it is stale, and lets those be sent where that changed, or whose last message is as

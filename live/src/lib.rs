@@ -19,10 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::{AdmittedFrame, LogKey};
-use model::{Dictionary, DictionaryHash, GatewayId, PointId, Sample, Sequence, Timestamp, topic};
+use model::{
+    Dictionary, DictionaryHash, GatewayId, PointId, PointInfo, Sample, Sequence, Timestamp, topic,
+};
 
 use device::{Device, Point, millis};
-use presence::Gateways;
+use presence::{GATEWAYS_MAX, Gateways};
 use text::Origin;
 
 pub use restore::{Described, StoredRow, StoredValue};
@@ -89,6 +91,8 @@ pub struct Live {
     /// The points of a dictionary, by their indexes.
     layouts: BTreeMap<DictionaryHash, Arc<Vec<Option<Place>>>>,
     gateways: Gateways,
+    /// The devices of each gateway that said which it has, by topic.
+    configured: BTreeMap<GatewayId, BTreeSet<String>>,
     /// Descriptions, states and cleared topics, before the values.
     others: VecDeque<LiveMessage>,
     /// Devices that have something to send, by turns.
@@ -115,6 +119,7 @@ impl Live {
             by_id: BTreeMap::new(),
             layouts: BTreeMap::new(),
             gateways: Gateways::default(),
+            configured: BTreeMap::new(),
             others: VecDeque::new(),
             ready: VecDeque::new(),
             waiting: BTreeSet::new(),
@@ -168,6 +173,73 @@ impl Live {
         }
     }
 
+    /// The store holds of each log what `upto` says: it was put back where that is less than was said.
+    pub fn stands_at(&mut self, upto: impl Fn(&LogKey) -> Sequence) {
+        if self.settings.enabled {
+            self.gateways.stands_at(upto);
+        }
+    }
+
+    /// These dictionaries describe all devices that a gateway has today. The topics of its other devices are cleared: they
+    /// were renamed, moved or removed. What its spool still brings of those has no topic.
+    pub fn configured(&mut self, gateway: &GatewayId, dictionaries: &[Arc<Dictionary>]) {
+        if !self.settings.enabled {
+            return;
+        }
+        let points = dictionaries.iter().flat_map(|dictionary| &dictionary.points);
+        let devices: BTreeSet<String> = points.map(|point| self.device_topic(point)).collect();
+        let before = self.configured.remove(gateway);
+        let gone = |device: &Device| {
+            device.gateway == *gateway && device.has_points() && !devices.contains(&device.topic)
+        };
+        let all = self.devices.iter().enumerate();
+        let gone: Vec<usize> =
+            all.filter(|(_, device)| gone(device)).map(|(index, _)| index).collect();
+        for index in gone {
+            let points = self.devices.get(index).map_or(0, |device| device.points.len());
+            for point in 0..points {
+                self.remove((index, point));
+            }
+            self.describe(index);
+        }
+        if before.is_some_and(|before| before != devices) {
+            // One that had no topic may have one now. Not each time: whoever is looked up again is described again.
+            self.layouts.clear();
+        }
+        let known: usize = self.configured.values().map(BTreeSet::len).sum();
+        if self.configured.len() < GATEWAYS_MAX && known.saturating_add(devices.len()) <= TOPICS_MAX
+        {
+            self.configured.insert(gateway.clone(), devices);
+        }
+    }
+
+    /// Whether a device is not one that its gateway has today.
+    fn is_removed(&self, gateway: &GatewayId, device_topic: &str) -> bool {
+        self.configured.get(gateway).is_some_and(|devices| !devices.contains(device_topic))
+    }
+
+    fn device_topic(&self, point: &PointInfo) -> String {
+        format!("{}{}", self.settings.prefix, topic::live_device(point))
+    }
+
+    /// A message on `topic` was longer than the broker takes, by which its payload has at most so many bytes. Returns whether
+    /// a shorter one follows; any other is counted as left out.
+    pub fn too_long(&mut self, topic: &str, payload_bytes_max: usize) -> bool {
+        let device = topic.strip_suffix("/$meta").and_then(|device| self.by_topic.get(device));
+        if let Some(index) = device.copied()
+            && let Some(device) = self.devices.get_mut(index)
+            && payload_bytes_max < device.meta_bytes_max
+        {
+            device.meta_bytes_max = payload_bytes_max;
+            if device.meta().is_some() {
+                self.describe(index);
+                return true;
+            }
+        }
+        self.counts.left_out = self.counts.left_out.saturating_add(1);
+        false
+    }
+
     /// The next message that may go out at `now`.
     pub fn next(&mut self, now: Duration, wall: Timestamp) -> Option<LiveMessage> {
         if !self.settings.enabled {
@@ -219,10 +291,12 @@ impl Live {
     pub fn send_all(&mut self, now: Duration) {
         self.gateways.say_again();
         for device in 0..self.devices.len() {
-            self.describe(device);
             if let Some(known) = self.devices.get_mut(device) {
+                // It may take longer ones by now.
+                known.meta_bytes_max = usize::MAX;
                 known.mark_all(now);
             }
+            self.describe(device);
             self.is_ready(device);
         }
     }
@@ -334,8 +408,9 @@ impl Live {
         let (mut touched, mut changed) = (BTreeSet::new(), false);
         let mut layout = Vec::with_capacity(dictionary.points.len());
         for (index, point) in dictionary.points.iter().enumerate() {
-            let topic = format!("{}{}", self.settings.prefix, topic::live_device(point));
-            if !self.settings.wants(&topic::live_device(point)) {
+            let topic = self.device_topic(point);
+            if !self.settings.wants(&topic::live_device(point)) || self.is_removed(gateway, &topic)
+            {
                 layout.push(None);
                 continue;
             }
@@ -396,10 +471,15 @@ impl Live {
         // Its number may be given again.
         self.layouts.clear();
         if let Some(topic) = device.clear(place.1) {
-            let message =
-                LiveMessage { topic, payload: String::new(), retain: true, at_least_once: true };
-            push(&mut self.others, &mut self.counts, message);
+            self.clear(topic);
         }
+    }
+
+    /// Clears a topic.
+    fn clear(&mut self, topic: String) {
+        let message =
+            LiveMessage { topic, payload: String::new(), retain: true, at_least_once: true };
+        push(&mut self.others, &mut self.counts, message);
     }
 
     fn describe(&mut self, device: usize) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use contract::LogKey;
 use model::{GatewayId, LogId, Place, Sequence, Timestamp, topic};
 
 use super::LiveMessage;
@@ -13,7 +14,7 @@ pub(super) const SILENCE_MAX: Duration = Duration::from_mins(2);
 /// Time between two messages about what of a gateway is durable.
 const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Most gateways that have topics.
-const GATEWAYS_MAX: usize = 10_000;
+pub(super) const GATEWAYS_MAX: usize = 10_000;
 
 #[derive(Debug)]
 struct Gateway {
@@ -110,6 +111,18 @@ impl Gateways {
         if let Some(known) = self.known.get_mut(gateway) {
             (known.durable, known.durable_said) = (Some((log_id, upto)), false);
             self.pending = true;
+        }
+    }
+
+    /// The store holds of each log what `upto` says. Where that is less than was said, it is said again: readers rely on it.
+    pub(super) fn stands_at(&mut self, upto: impl Fn(&LogKey) -> Sequence) {
+        for (gateway, known) in &mut self.known {
+            let Some((log_id, said)) = &mut known.durable else { continue };
+            let stands = upto(&(gateway.clone(), *log_id));
+            if stands < *said {
+                (*said, known.durable_said) = (stands, false);
+                self.pending = true;
+            }
         }
     }
 

@@ -109,11 +109,18 @@ impl Live {
         if !self.settings.enabled {
             return;
         }
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut removed) = (BTreeSet::new(), BTreeSet::new());
         for row in rows {
             let Some(described) = described.get(&row.point) else { continue };
             let Some(info) = described.info() else { continue };
             let Some(sample) = row.sample(described.index, info) else { continue };
+            let device = self.device_topic(info);
+            if self.is_removed(&described.gateway, &device) {
+                // Its gateway said so before the row came; a broker elsewhere may still hold what is retained.
+                self.clear(format!("{device}/v/{}", info.metric));
+                removed.insert(device);
+                continue;
+            }
             let Some(place) = self.restored_place(described, info) else { continue };
             self.gateways.restored(&described.gateway, &info.place, now, wall);
             let arrived_ms = self.point(place).map(|point| point.arrived_ms);
@@ -126,6 +133,9 @@ impl Live {
                 point.arrived_ms = if taken { then_ms } else { arrived_ms.unwrap_or(then_ms) };
             }
             touched.insert(place.0);
+        }
+        for device in removed {
+            self.clear(format!("{device}/$meta"));
         }
         for device in touched {
             self.describe(device);

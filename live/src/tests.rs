@@ -382,3 +382,137 @@ fn settings_choose_what_is_published() {
     take(&mut live, vec![sample(1, 9, Value::Float(0.5))], Duration::ZERO);
     assert!(all(&mut live, Duration::ZERO).iter().all(|m| m.topic.starts_with("north/v1/acme/")));
 }
+
+/// A plant whose lake was put back under a running centre: billing relied on a `$durable` of frames that no store had.
+#[test]
+fn a_store_that_went_back_is_said_so_for_each_gateway_that_stands_lower() {
+    let mut live = live_of(|_| ());
+    let log = (gateway("g1"), LOG);
+    take(&mut live, vec![sample(0, 9, Value::Decimal(9))], Duration::ZERO);
+    live.durable(&log, Sequence(28));
+    assert_eq!(of(&mut live, Duration::ZERO, "$durable"), [r#"{"boot":"07070707","seq":28}"#]);
+    live.stands_at(|_| Sequence(28));
+    live.stands_at(|_| Sequence(30));
+    assert!(of(&mut live, SECOND, "$durable").is_empty(), "nothing is taken back");
+    live.stands_at(|of| if *of == log { Sequence(12) } else { Sequence(0) });
+    assert_eq!(of(&mut live, SECOND * 2, "$durable"), [r#"{"boot":"07070707","seq":12}"#]);
+    // A log that the store does not know at all.
+    live.stands_at(|_| Sequence(0));
+    assert_eq!(of(&mut live, SECOND * 4, "$durable"), [r#"{"boot":"07070707","seq":0}"#]);
+}
+
+fn dictionary_of_device(device: &str) -> Dictionary {
+    let points = dictionary().points.into_iter().map(|mut point| {
+        point.id = PointId::new(format!("acme/nb-1/{device}/{}", point.metric)).unwrap();
+        point.device = device.to_owned();
+        point
+    });
+    Dictionary::new(points.collect()).unwrap()
+}
+
+fn topics_cleared(live: &mut Live, now: Duration) -> Vec<String> {
+    let cleared = all(live, now).into_iter().filter(|m| m.payload.is_empty() && m.retain);
+    cleared.map(|message| message.topic).collect()
+}
+
+#[test]
+fn a_device_that_was_renamed_or_removed_leaves_no_topic() {
+    let mut live = live_of(|_| ());
+    let (old, new) = (dictionary_of_device("main"), dictionary_of_device("other"));
+    let reading = || vec![sample(0, 9, Value::Decimal(9)), sample(1, 9, Value::Float(0.5))];
+    live.update(&frame_of(old.clone(), reading()), Duration::ZERO, WALL);
+    all(&mut live, Duration::ZERO);
+    let (g1, shared_old, shared_new) =
+        (gateway("g1"), Arc::new(old.clone()), Arc::new(new.clone()));
+    // Another gateway says nothing of it, and neither does one that still has it.
+    live.configured(&gateway("g2"), &[Arc::clone(&shared_new)]);
+    live.configured(&g1, &[Arc::clone(&shared_old), Arc::clone(&shared_new)]);
+    assert!(topics_cleared(&mut live, SECOND).is_empty());
+    live.configured(&g1, &[Arc::clone(&shared_new)]);
+    let topic = |rest: &str| format!("v1/acme/nb-1/_/_/main/{rest}");
+    let expected = [topic("v/e_import"), topic("v/p_total"), topic("$meta")];
+    assert_eq!(topics_cleared(&mut live, SECOND), expected);
+    // What its spool still holds of that device comes later, and brings nothing back; a broker that came anew neither.
+    live.update(&frame_of(old.clone(), reading()), SECOND * 2, WALL);
+    live.update(&frame_of(new, reading()), SECOND * 2, WALL);
+    live.send_all(SECOND * 3);
+    let messages = all(&mut live, SECOND * 3);
+    let shown =
+        |part: &str| messages.iter().any(|m| m.topic.contains(part) && !m.payload.is_empty());
+    assert!(!shown("/main/") && shown("/other/v/e_import"));
+    // It is configured again.
+    live.configured(&g1, &[shared_old]);
+    live.update(&frame_of(old, reading()), SECOND * 4, WALL);
+    assert!(!of(&mut live, SECOND * 4, "/main/v/").is_empty());
+}
+
+/// A broker elsewhere retains what an earlier run published, and the store knows the device for a week.
+#[test]
+fn a_device_that_was_removed_does_not_come_back_from_the_store() {
+    let (old, new) = (Arc::new(dictionary_of_device("main")), dictionary_of_device("other"));
+    let described =
+        |index: usize| Described { gateway: gateway("g1"), dictionary: Arc::clone(&old), index };
+    let described: BTreeMap<PointId, Described> = old
+        .points
+        .iter()
+        .enumerate()
+        .map(|(at, point)| (point.id.clone(), described(at)))
+        .collect();
+    let time = Timestamp(WALL.0 - 1_000_000);
+    let row = StoredRow {
+        point: old.points[1].id.clone(),
+        source_time: time,
+        gateway_time: time,
+        unit: Some(old.points[1].unit),
+        quality: Quality::GOOD,
+        flags: model::SampleFlags::default(),
+        value: Some(StoredValue::Number(0.5)),
+        log: (gateway("g1"), LOG),
+        sequence: Sequence(1),
+    };
+    let cleared = ["v1/acme/nb-1/_/_/main/v/p_total", "v1/acme/nb-1/_/_/main/$meta"];
+    // Its gateway speaks after the rows came, or before.
+    let mut live = live_of(|_| ());
+    live.restore(std::slice::from_ref(&row), &described, Duration::ZERO, WALL);
+    assert!(!of(&mut live, Duration::ZERO, "/main/v/").is_empty());
+    live.configured(&gateway("g1"), &[Arc::new(new.clone())]);
+    assert_eq!(topics_cleared(&mut live, SECOND), cleared);
+    let mut live = live_of(|_| ());
+    live.configured(&gateway("g1"), &[Arc::new(new)]);
+    live.restore(&[row], &described, Duration::ZERO, WALL);
+    assert_eq!(topics_cleared(&mut live, SECOND), cleared);
+}
+
+/// Mosquitto with `max_packet_size 1000` had every value of the device and no description, and nobody was told.
+#[test]
+fn a_description_that_is_longer_than_the_broker_takes_has_fewer_points() {
+    let points = (0..30).map(|number| {
+        let mut point = dictionary().points[0].clone();
+        point.metric = format!("m{number}");
+        point.id = PointId::new(format!("acme/nb-1/m1/{}", point.metric)).unwrap();
+        point
+    });
+    let mut live = live_of(|_| ());
+    let dictionary = Dictionary::new(points.collect()).unwrap();
+    live.update(&frame_of(dictionary, vec![sample(0, 9, Value::Decimal(9))]), SECOND, WALL);
+    let whole = of(&mut live, SECOND, "$meta").pop().unwrap();
+    let topic = "v1/acme/nb-1/_/_/m1/$meta";
+    let mut check = |bytes_max: usize, least_points: usize| {
+        assert!(live.too_long(topic, bytes_max));
+        let meta = of(&mut live, SECOND, "$meta").pop().unwrap();
+        assert!(meta.len() <= bytes_max, "{} of {bytes_max}: {meta}", meta.len());
+        let read: serde_json::Value = serde_json::from_str(&meta).unwrap();
+        let points = read["points"].as_object().unwrap().len();
+        assert!(points >= least_points, "{points}: {meta}");
+        assert_eq!(read["points_left_out"], 30 - points);
+    };
+    check(whole.len() - 1, 28);
+    check(900, 5);
+    check(300, 1);
+    // Without room for one point there is none, and it is counted; a broker that comes anew may take the whole.
+    assert!(!live.too_long(topic, 40));
+    assert!(!live.too_long("v1/acme/nb-1/_/_/m1/v/m0", 40));
+    assert_eq!(live.counts().left_out, 2);
+    live.send_all(SECOND);
+    assert_eq!(of(&mut live, SECOND, "$meta"), [whole]);
+}

@@ -5,6 +5,7 @@
 //! {"ts":1795330801123,"unit":"kWh","q":"BadTimeout","bad":"timeout","boot":"0707b7f2","seq":48214}
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use model::{
@@ -153,7 +154,7 @@ struct Meta<'a> {
     device: &'a str,
     name: &'a model::dictionary::DisplayName,
     place: &'a model::Place,
-    points: std::collections::BTreeMap<&'a str, MetaPoint<'a>>,
+    points: BTreeMap<&'a str, MetaPoint<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     points_left_out: Option<usize>,
 }
@@ -173,32 +174,37 @@ struct MetaPoint<'a> {
     states: &'a [model::dictionary::PointState],
 }
 
-/// The payload of a device's `$meta`; `None` for a device without points.
+/// The payload of a device's `$meta` with as many points as `bytes_max` has room for; `None` for a device without points,
+/// or where there is no room for one.
 pub(super) fn meta<'a>(
     gateway: &str,
-    mut points: impl Iterator<Item = &'a PointInfo>,
+    points: impl Iterator<Item = &'a PointInfo>,
+    bytes_max: usize,
 ) -> Option<String> {
-    let first = points.next()?;
-    let all: Vec<&PointInfo> = std::iter::once(first).chain(points).collect();
-    let left_out = all.len().saturating_sub(META_POINTS_MAX);
-    let described = all.iter().take(META_POINTS_MAX).map(|point| {
-        let value_type = match point.value_type {
-            ValueType::Decimal { .. } => "decimal",
-            ValueType::Float => "float",
-            ValueType::Bool => "bool",
-            ValueType::Text => "text",
-        };
-        let described = MetaPoint {
-            id: point.id.as_str(),
-            unit: point.unit.to_string(),
-            kind: point.kind,
-            value_type,
-            interval_ms: point.interval_ms,
-            profile: point.profile.as_deref(),
-            states: &point.states,
-        };
-        (point.metric.as_str(), described)
+    let all: Vec<&PointInfo> = points.collect();
+    let whole = meta_of(gateway, &all, META_POINTS_MAX)?;
+    if whole.len() <= bytes_max {
+        return Some(whole);
+    }
+    // Each point is as long as it is in the whole, with its comma.
+    let around = meta_of(gateway, &all, 0)?.len();
+    let mut room = bytes_max.saturating_sub(around);
+    let fits = all.iter().take(META_POINTS_MAX).take_while(|point| {
+        let one = BTreeMap::from([(point.metric.as_str(), MetaPoint::of(point))]);
+        let text = serde_json::to_string(&one).expect("plain structs with text keys serialize");
+        let (bytes, left) = (text.len() - 1, room);
+        room = room.saturating_sub(bytes);
+        bytes <= left
     });
+    let fits = fits.count();
+    if fits == 0 { None } else { meta_of(gateway, &all, fits) }
+}
+
+fn meta_of(gateway: &str, all: &[&PointInfo], points_max: usize) -> Option<String> {
+    let first = all.first()?;
+    let left_out = all.len().saturating_sub(points_max);
+    let described = all.iter().take(points_max);
+    let described = described.map(|point| (point.metric.as_str(), MetaPoint::of(point)));
     let meta = Meta {
         gateway,
         device: &first.device,
@@ -208,6 +214,26 @@ pub(super) fn meta<'a>(
         points_left_out: (left_out > 0).then_some(left_out),
     };
     Some(serde_json::to_string(&meta).expect("plain structs with text keys serialize to JSON"))
+}
+
+impl<'a> MetaPoint<'a> {
+    fn of(point: &'a PointInfo) -> Self {
+        let value_type = match point.value_type {
+            ValueType::Decimal { .. } => "decimal",
+            ValueType::Float => "float",
+            ValueType::Bool => "bool",
+            ValueType::Text => "text",
+        };
+        Self {
+            id: point.id.as_str(),
+            unit: point.unit.to_string(),
+            kind: point.kind,
+            value_type,
+            interval_ms: point.interval_ms,
+            profile: point.profile.as_deref(),
+            states: &point.states,
+        }
+    }
 }
 
 /// Why there is no value, in the words of the topics.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::decimal::{Decimal, EXPONENT_RANGE};
-use crate::id::{ID_CHARS_MAX, PointId, PointIndex, check_id};
+use crate::id::{ID_CHARS_MAX, IdError, PointId, PointIndex, check_id, from_hex};
 use crate::unit::Unit;
 
 /// Points up to which a gateway puts whole devices of one port into one dictionary.
@@ -25,8 +25,9 @@ pub const NAME_CHARS_MAX: usize = 80;
 pub const DICTIONARY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ZSTD_LEVEL: i32 = 3;
 
-/// SHA-256 of a dictionary's JSON text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// SHA-256 of a dictionary's JSON text; in JSON 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct DictionaryHash(pub [u8; 32]);
 
 impl fmt::Display for DictionaryHash {
@@ -38,6 +39,20 @@ impl fmt::Display for DictionaryHash {
 impl fmt::Debug for DictionaryHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DictionaryHash({self})")
+    }
+}
+
+impl From<DictionaryHash> for String {
+    fn from(hash: DictionaryHash) -> String {
+        hash.to_string()
+    }
+}
+
+impl TryFrom<String> for DictionaryHash {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        let hash = from_hex(&text).map(Self);
+        hash.ok_or(IdError { text, chars_max: 64, alphabet: "0-9 a-f (64 of them)" })
     }
 }
 

@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::dictionary::DictionaryHash;
 use crate::id::{DestinationId, Epoch, LogId, Sequence, StoreId};
 use crate::record::Loss;
 
@@ -53,6 +54,10 @@ pub struct Open {
     pub next: Sequence,
     /// What was lost between the watermark and `next`: below `oldest`, and damaged ranges above it.
     pub losses: Vec<Loss>,
+    /// The dictionaries that describe the devices of the gateway today; those of frames from before may be others. A device
+    /// that none of them describes was renamed, moved or removed. `None`: the gateway is older and does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dictionaries: Option<Vec<DictionaryHash>>,
 }
 
 /// Bytes of a part before its piece of the message.
@@ -141,14 +146,16 @@ pub enum WireError {
         /// The version found.
         found: u8,
     },
-    /// A newer program sent it.
-    #[error("lane {found} is unknown; update this program")]
+    /// A newer program sent it, or none of ours.
+    #[error("lane {found} is unknown: a newer gateway sent it, or something that is no gateway")]
     Lane {
         /// The lane found.
         found: u8,
     },
-    /// A newer program sent it.
-    #[error("message kind {found} is unknown; update this program")]
+    /// A newer program sent it, or none of ours.
+    #[error(
+        "message kind {found} is unknown: a newer gateway sent it, or something that is no gateway"
+    )]
     Kind {
         /// The kind found.
         found: u8,
@@ -246,7 +253,9 @@ mod tests {
         check(&UpMessage::Dictionary(b"a dictionary"));
         let (oldest, next) = (Sequence(3), Sequence(u64::MAX));
         let destination = DestinationId::default();
-        let open = Open { store: None, epoch: Epoch(0), destination, oldest, next, losses: vec![] };
+        let (losses, dictionaries) = (vec![], None);
+        let open =
+            Open { store: None, epoch: Epoch(0), destination, oldest, next, losses, dictionaries };
         check(&UpMessage::Open(open.clone()));
         let loss = Loss {
             first: Sequence(1),
@@ -266,8 +275,13 @@ mod tests {
             r#""next":18446744073709551615,"losses":[{"v":2,"first":1,"last":2,"#,
             r#""samples":40000,"ts_max":5,"reason":"drop_oldest"}]}"#
         );
-        let bytes = UpMessage::Open(open).encode(LOG, Lane::Backlog);
+        let bytes = UpMessage::Open(open.clone()).encode(LOG, Lane::Backlog);
         assert_eq!(std::str::from_utf8(&bytes[PREFIX_BYTES..]).unwrap(), json);
+        let open = Open { dictionaries: Some(vec![DictionaryHash([0xAB; 32])]), ..open };
+        check(&UpMessage::Open(open.clone()));
+        let bytes = UpMessage::Open(open).encode(LOG, Lane::Backlog);
+        let end = format!(r#""dictionaries":["{}"]}}"#, "ab".repeat(32));
+        assert!(std::str::from_utf8(&bytes[PREFIX_BYTES..]).unwrap().ends_with(&end));
     }
 
     #[test]

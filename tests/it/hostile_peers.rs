@@ -166,6 +166,7 @@ fn dictionaries(tcp_port: u16, over: &AtomicBool) {
             oldest: Sequence(1),
             next: Sequence(9),
             losses: Vec::new(),
+            dictionaries: None,
         };
         let frame = dictionary_frame(log_id, &dictionary);
         let second =

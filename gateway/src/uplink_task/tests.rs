@@ -84,6 +84,7 @@ impl Bench {
             status: status_tx,
             stop: stop.clone(),
             parted: 0,
+            breaks: Breaks::default(),
         };
         let task = tokio::spawn(task.run());
         Self { _folder: folder, keeper, stop, connection, acks, status, task }

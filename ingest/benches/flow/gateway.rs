@@ -156,6 +156,7 @@ impl Gateway {
             oldest,
             next,
             losses: vec![],
+            dictionaries: None,
         }))
         .await;
         self.send(&UpMessage::Dictionary(&self.dictionary.to_record())).await;

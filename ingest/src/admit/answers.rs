@@ -186,7 +186,19 @@ impl Admit {
         text: String,
         out: &mut Vec<Action>,
     ) {
-        if self.noticed.allows((gateway.clone(), kind), now.monotonic) {
+        if !self.noticed.allows((gateway.clone(), kind), now.monotonic) {
+            return;
+        }
+        // Whoever may connect may do so under any id: those of which the store has nothing share a few lines.
+        let is_known = self.at_hand.is_established(gateway);
+        let held_back = if is_known { Some(0) } else { self.strangers.tells(now.monotonic) };
+        if let Some(held_back) = held_back {
+            let text = match held_back {
+                0 => text,
+                more => {
+                    format!("{text}; {more} more about gateways that are new here were not told")
+                }
+            };
             let log = log_id.and_then(|log_id| self.logs.get(&(gateway.clone(), log_id)));
             let waits_for = log.map(|log| log.next);
             let gateway = Some(gateway.clone());

@@ -156,7 +156,7 @@ impl AtHand {
         Self { established, ..Self::default() }
     }
 
-    fn is_established(&self, gateway: &GatewayId) -> bool {
+    pub(super) fn is_established(&self, gateway: &GatewayId) -> bool {
         self.established.contains(gateway)
     }
 

@@ -78,6 +78,13 @@ pub enum Action {
     Commit(Arc<Work>),
     /// Tell people.
     Notice(Notice),
+    /// A gateway said which devices it has today: those that these dictionaries describe, and no others.
+    Configured {
+        /// The gateway.
+        gateway: GatewayId,
+        /// The dictionaries.
+        dictionaries: Vec<Arc<Dictionary>>,
+    },
 }
 
 /// One commit.

@@ -75,6 +75,7 @@ pub(crate) fn open_of(oldest: u64, next: u64, losses: Vec<Loss>) -> Open {
         oldest,
         next,
         losses,
+        dictionaries: None,
     }
 }
 

@@ -10,6 +10,7 @@ use model::wire::Open;
 
 use model::{Dictionary, DictionaryHash, FrameHash, Loss, Sequence};
 
+use super::dictionaries::DICTIONARIES_MAX;
 use crate::quarantine::Quarantined;
 
 /// Dictionaries of one log that are known to be claimed; all are looked at again when there are more.
@@ -171,6 +172,8 @@ pub(super) struct Log {
     /// Losses that reach to `next` or above, ascending.
     losses: VecDeque<Loss>,
     dictionaries: Vec<Known>,
+    /// The dictionaries that its gateway has today, until all of them are known here.
+    pub(super) today: Option<Vec<DictionaryHash>>,
 }
 
 impl Log {
@@ -208,6 +211,7 @@ impl Log {
             is_joint: true,
             losses: VecDeque::new(),
             dictionaries: Vec::new(),
+            today: None,
         }
     }
 
@@ -225,6 +229,7 @@ impl Log {
         self.is_joint = true;
         self.session = if self.is_forked() { Session::Doubted } else { Session::Open };
         self.refused = false;
+        self.today = open.dictionaries.filter(|today| today.len() <= DICTIONARIES_MAX);
         let mut losses = open.losses;
         losses.retain(|loss| loss.range().is_some());
         losses.retain(|loss| loss.last >= self.next && loss.first < open.next);

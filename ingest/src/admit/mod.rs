@@ -37,7 +37,7 @@ use std::time::Duration;
 use contract::{AdmittedFrame, LogKey, Watermark};
 use model::frame::decode_frame;
 use model::wire::{Open, UpMessage};
-use model::{Epoch, Frame, GatewayId, LogId, RecordType, Sequence, StoreId};
+use model::{DictionaryHash, Epoch, Frame, GatewayId, LogId, RecordType, Sequence, StoreId};
 
 use contract::Dictionaries;
 
@@ -57,6 +57,8 @@ use notice::Limiter;
 use owners::Owners;
 use parts::Parts;
 use waits::Waits;
+
+use crate::damper::Damper;
 
 /// Frames that a gateway sends without a commit ack; the bound must not be lower.
 pub const WINDOW_FRAMES: u64 = 64;
@@ -100,6 +102,8 @@ pub struct Admit {
     noticed: Limiter<(GatewayId, NoticeKind)>,
     /// When a gateway was last told that it has a double.
     told: Limiter<LogKey>,
+    /// What is told about gateways of which the store has nothing.
+    strangers: Damper,
     parts: Parts,
     counters: Counters,
 }
@@ -173,6 +177,7 @@ impl Admit {
             asked: Limiter::new(settings.commit_interval.clamp(ASK_MIN, ASK_MAX)),
             noticed: Limiter::new(NOTICE_INTERVAL),
             told: Limiter::new(NOTICE_INTERVAL),
+            strangers: Damper::default(),
             parts: Parts::default(),
             counters: Counters::default(),
         }
@@ -195,7 +200,13 @@ impl Admit {
             Event::Up { gateway, message } => self.up(now, gateway, &message, &mut out, admitted),
             Event::Connected => {
                 for (key, log) in self.logs.iter().filter(|(_, log)| !log.is_forked()) {
-                    out.push(self.voice.ack(key, Some(log), Tell::Watermark));
+                    // What was sent while the broker was away did not come here and is not waited for at the gateway's
+                    // pace: that would take as long as it takes the gateway to doubt a line that is well again.
+                    let full =
+                        self.weights.get(&key.0).is_some_and(|w| w.frames >= GATEWAY_FRAMES_MAX);
+                    let asks = log.is_open() && !log.refused && !full;
+                    let tell = if asks { Tell::Want(log.next) } else { Tell::Watermark };
+                    out.push(self.voice.ack(key, Some(log), tell));
                 }
             }
             Event::Tick => {}
@@ -320,9 +331,25 @@ impl Admit {
             UpMessage::Frame(bytes) => self.frame(now, key, bytes, out, admitted),
             UpMessage::Part(_) => Ok(()),
         };
-        if let Err(refusal) = result {
-            self.answer_drop(now, key, refusal.0, out);
-            self.drop_message(now, &key.0, Some(log_id), refusal, out);
+        match result {
+            Ok(()) => self.tell_configured(key, out),
+            Err(refusal) => {
+                self.answer_drop(now, key, refusal.0, out);
+                self.drop_message(now, &key.0, Some(log_id), refusal, out);
+            }
+        }
+    }
+
+    /// Says which devices a gateway has today, once everything is here that describes them.
+    fn tell_configured(&mut self, key: &LogKey, out: &mut Vec<Action>) {
+        let Some(log) = self.logs.get_mut(key).filter(|log| !log.is_forked()) else { return };
+        let Some(today) = &log.today else { return };
+        let known = |hash: &DictionaryHash| {
+            log.dictionary(*hash).or_else(|| self.stored.get(hash).cloned())
+        };
+        if let Some(dictionaries) = today.iter().map(known).collect::<Option<Vec<_>>>() {
+            log.today = None;
+            out.push(Action::Configured { gateway: key.0.clone(), dictionaries });
         }
     }
 

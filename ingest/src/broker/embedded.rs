@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use broker_guard::{Denied, Framer, Guarded, HalfRead, KEEP_ALIVE_MAX, Rights, connect};
 use live::{RETAINED_BYTES_MAX, TOPICS_MAX};
 use model::dictionary::DICTIONARY_POINTS_MAX;
+use model::host::Clock;
 use model::{topic, wire};
 use mqtt5::QoS;
 use mqtt5::broker::client_handler::ClientHandler;
@@ -34,6 +35,7 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
+use super::doorkeeper::Doorkeeper;
 use super::sessions::Sessions;
 use super::{Broker, Message, PublishError, watched};
 use crate::error::IngestError;
@@ -77,7 +79,7 @@ struct Shared {
     router: Arc<MessageRouter>,
     stats: Arc<BrokerStats>,
     monitor: Arc<ResourceMonitor>,
-    rights: Arc<Rights>,
+    doorkeeper: Arc<Doorkeeper>,
     half_read: HalfRead,
     sessions: Sessions,
     /// For a gateway and for a reader, each also as it is where the keep alive was changed.
@@ -99,12 +101,13 @@ impl Embedded {
         tcp_port: u16,
         rights: Rights,
         inbox: Inbox,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, IngestError> {
         let failed = |source| IngestError::Embedded { tcp_port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, tcp_port)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let clients = clients_max(files_max());
-        let shared = Arc::new(Shared::new(clients, rights, inbox.clone()));
+        let shared = Arc::new(Shared::new(clients, rights, inbox.clone(), clock));
         let accept = accept(listener, clients, Arc::clone(&shared));
         let task = tokio::spawn(watched(inbox.clone(), accept));
         inbox.connected();
@@ -115,7 +118,7 @@ impl Embedded {
 }
 
 impl Shared {
-    fn new(clients: usize, rights: Rights, inbox: Inbox) -> Self {
+    fn new(clients: usize, rights: Rights, inbox: Inbox, clock: Arc<dyn Clock>) -> Self {
         let sessions = Sessions::new(inbox.clone());
         let hook: Arc<dyn BrokerEventHandler> = Arc::new(Hook { inbox: inbox.clone() });
         let limits = QueueLimits {
@@ -138,7 +141,7 @@ impl Shared {
             router: Arc::new(router),
             stats: Arc::new(BrokerStats::new()),
             monitor: Arc::new(monitor),
-            rights: Arc::new(rights),
+            doorkeeper: Arc::new(Doorkeeper::new(rights, clock)),
             half_read: HalfRead::default(),
             sessions,
             configs,
@@ -155,22 +158,32 @@ impl Shared {
         };
         let packet = &mut arrived.packet;
         let client = packet.client_id.clone();
-        let who =
-            self.rights.identify(&client, packet.username.as_deref(), packet.password.as_deref());
+        let who = self.doorkeeper.rights.identify(
+            &client,
+            packet.username.as_deref(),
+            packet.password.as_deref(),
+        );
         if let Err(denied @ (Denied::Password | Denied::Unlisted)) = who {
-            tracing::warn!(client, reason = %denied, "client refused");
+            self.doorkeeper.tell(|not_told| {
+                tracing::warn!(client, reason = %denied, not_told, "client refused");
+            });
         }
+        let is_refused = who.is_err();
         let gateway = who.ok().flatten();
         // Its uplink has its own name; a reader in its name is no sign that it is there.
         let uplink = gateway.clone().filter(|gateway| client == gateway.as_str());
         let _session = uplink.map(|gateway| self.sessions.begin(gateway));
         let changed = connect::change(packet, gateway.as_ref());
-        if let Some(will) = changed.will {
-            tracing::warn!(
-                client,
-                will,
-                "will dropped: only a gateway may write, and only its own topics"
-            );
+        // A client that is refused has no will at all.
+        if let Some(will) = changed.will.filter(|_| !is_refused) {
+            self.doorkeeper.tell(|not_told| {
+                tracing::warn!(
+                    client,
+                    will,
+                    not_told,
+                    "will dropped: only a gateway may write, and only its own topics"
+                );
+            });
         }
         let [of_gateway, of_reader] = &self.configs;
         let [plain, with_keep_alive] = if gateway.is_some() { of_gateway } else { of_reader };
@@ -189,7 +202,7 @@ impl Shared {
             address,
             Arc::clone(config),
             Arc::clone(&self.router),
-            Arc::clone(&self.rights) as Arc<dyn AuthProvider>,
+            Arc::clone(&self.doorkeeper) as Arc<dyn AuthProvider>,
             None,
             Arc::clone(&self.stats),
             Arc::clone(&self.monitor),

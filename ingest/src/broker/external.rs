@@ -2,16 +2,19 @@
 //! which also ends the client's known lock-up after a lost session: what was under way is in the gateways' spools. Must
 //! never know what a message means.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker_link::{Bridge, Program};
+use broker_link::{Breaks, Bridge, Program, Stage};
 use model::host::{Clock, Entropy};
 use model::topic;
+use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, Packet, PubAckReason, Publish, PublishProperties, SubAck,
+    ConnAck, ConnectReturnCode, Packet, PubAck, PubAckReason, Publish, PublishProperties, SubAck,
     SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, Event, EventLoop};
@@ -20,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::options::{self, Access};
+use super::sent::{Kind, Sent};
 use super::{Broker, Message, PublishError, watched};
 use crate::error::IngestError;
 use crate::inbox::Inbox;
@@ -33,6 +37,8 @@ const GOOD_AFTER: Duration = Duration::from_secs(30);
 /// Room for what a PUBLISH has besides topic and payload: fixed header (5), lengths (2 + 4), packet id (2) and the message
 /// expiry (5); MQTT 5 §3.3.
 const HEADER_BYTES_MAX: usize = 18;
+/// A live message is never found too large below this: a value with its topic has its room there.
+const LIVE_PACKET_BYTES_MIN: usize = 256;
 /// Longest wait for the goodbye to be sent.
 const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -43,6 +49,9 @@ struct Up {
     /// Retained messages are kept; a message that asks for it elsewhere ends the connection (MQTT 5 §3.2.2.3.14).
     retain: bool,
     packet_bytes_max: usize,
+    /// The same for live messages: less where the broker found one too large without having named a limit.
+    live_bytes_max: usize,
+    sent: Arc<Sent>,
 }
 
 /// The connection to a broker.
@@ -62,6 +71,9 @@ struct Link {
     entropy: Arc<dyn Entropy>,
     client: watch::Sender<Option<Up>>,
     stop: CancellationToken,
+    /// What the broker turned out to take of live messages.
+    live_bytes_max: AtomicUsize,
+    breaks: Mutex<Breaks>,
 }
 
 impl External {
@@ -86,6 +98,8 @@ impl External {
             entropy,
             client: sender,
             stop: stop.clone(),
+            live_bytes_max: AtomicUsize::new(usize::MAX),
+            breaks: Mutex::default(),
         };
         let task = tokio::spawn(watched(link.inbox.clone(), link.run()));
         let task = Mutex::new(Some(task));
@@ -98,9 +112,13 @@ impl Broker for External {
     async fn publish(&self, message: Message) -> Result<(), PublishError> {
         let up = self.client.borrow().clone().ok_or(PublishError::NotConnected)?;
         let bytes = message.topic.len() + message.payload.len() + HEADER_BYTES_MAX;
-        if bytes > up.packet_bytes_max {
-            return Err(PublishError::TooLarge { bytes, max: up.packet_bytes_max });
+        let kind = Kind::of(&message.topic);
+        let max = if kind == Kind::Live { up.live_bytes_max } else { usize::MAX };
+        let max = max.min(up.packet_bytes_max);
+        if bytes > max {
+            return Err(PublishError::TooLarge { bytes, max });
         }
+        up.sent.queued(kind, bytes, message.at_least_once);
         let qos = if message.at_least_once { QoS::AtLeastOnce } else { QoS::AtMostOnce };
         let retain = message.retain && up.retain;
         let (topic, payload, client) = (message.topic, message.payload, up.client);
@@ -140,6 +158,7 @@ impl Link {
         let mut said = None;
         loop {
             let mut up_since = None;
+            let live_bytes_max = self.live_bytes_max.load(Ordering::Relaxed);
             let ended = match self.access.next_connection() {
                 Ok((options, mut bridge)) => {
                     let (client, mut eventloop) = AsyncClient::new(options, REQUESTS_QUEUED_MAX);
@@ -156,12 +175,20 @@ impl Link {
             };
             self.client.send_replace(None);
             self.inbox.disconnected();
-            let lasted = up_since.map(|since| self.clock.monotonic().saturating_sub(since));
+            let now = self.clock.monotonic();
+            let lasted = up_since.map(|since| now.saturating_sub(since));
             let was_good = lasted.is_some_and(|lasted| lasted >= GOOD_AFTER);
-            wait_max = if was_good { BACKOFF_MIN } else { (wait_max * 2).min(self.retry_max) };
-            // The same reason is named once, until the connection was a good one again.
-            if was_good || said.as_deref() != Some(ended.as_str()) {
-                tracing::warn!(url = %self.url, reason = %ended, "no connection to the broker, trying again");
+            // It found a message too large, and is given shorter ones: the next try is another one.
+            let has_learnt = self.live_bytes_max.load(Ordering::Relaxed) < live_bytes_max;
+            wait_max = if was_good || has_learnt {
+                BACKOFF_MIN
+            } else {
+                (wait_max * 2).min(self.retry_max)
+            };
+            // The same reason is named once, until the connection was there again.
+            if (lasted.is_some() || said.as_deref() != Some(ended.as_str()))
+                && self.told_break(lasted.is_some(), now, &ended)
+            {
                 said = Some(ended);
             }
             tokio::select! {
@@ -171,23 +198,85 @@ impl Link {
         }
     }
 
+    /// Tells why there is no connection, unless one that comes and goes was told lately; whether it did.
+    fn told_break(&self, was_up: bool, now: Duration, reason: &str) -> bool {
+        let mut breaks = self.breaks.lock().unwrap_or_else(PoisonError::into_inner);
+        if was_up {
+            breaks.broke(now);
+        }
+        let (tells, url) = (breaks.tells(now), &self.url);
+        self.inbox.broke(breaks.in_last_minute(now));
+        match breaks.in_last_minute(now) {
+            _ if !tells => {}
+            0 | 1 => tracing::warn!(%url, %reason, "no connection to the broker, trying again"),
+            breaks => tracing::warn!(
+                %url,
+                %reason,
+                breaks,
+                "the connection to the broker comes and goes: so many breaks in the last minute; told once a minute"
+            ),
+        }
+        tells
+    }
+
+    /// Tells that it is there, as [`Self::told_break`]; `late` where that was not told when it came.
+    fn tell_connected(&self, late: bool) {
+        let now = self.clock.monotonic();
+        let mut breaks = self.breaks.lock().unwrap_or_else(PoisonError::into_inner);
+        let tells = if late { breaks.tells_late(now) } else { breaks.tells(now) };
+        self.inbox.broke(breaks.in_last_minute(now));
+        match breaks.in_last_minute(now) {
+            _ if !tells => {}
+            0 | 1 => tracing::info!(url = %self.url, "connected to the broker"),
+            breaks => tracing::info!(
+                url = %self.url,
+                breaks,
+                "connected to the broker again: so many breaks in the last minute; told once a minute"
+            ),
+        }
+    }
+
     /// Drives one connection until it breaks; says why. Nothing here waits for anything but the network.
     async fn serve(
         &self,
         (client, eventloop, bridge): (&AsyncClient, &mut EventLoop, Option<&mut Bridge>),
         up_since: &mut Option<Duration>,
     ) -> String {
-        let mut up = Up { client: client.clone(), retain: true, packet_bytes_max: usize::MAX };
-        let mut refusal_told = false;
+        let sent = Arc::new(Sent::default());
+        let mut up = Up {
+            client: client.clone(),
+            retain: true,
+            packet_bytes_max: usize::MAX,
+            live_bytes_max: self.live_bytes_max.load(Ordering::Relaxed),
+            sent: Arc::clone(&sent),
+        };
+        let mut stage = Stage::Connecting;
+        let mut told = BTreeSet::new();
         loop {
             let packet = match eventloop.poll().await {
                 Ok(Event::Incoming(packet)) => packet,
+                Ok(Event::Outgoing(Outgoing::Publish(id))) => {
+                    sent.on_wire(id);
+                    continue;
+                }
+                Ok(Event::Outgoing(Outgoing::PingReq)) => {
+                    self.tell_connected(true);
+                    continue;
+                }
                 Ok(Event::Outgoing(_)) => continue,
-                Err(e) => return Program::Centre.ended(&e, bridge).await,
+                Err(e) => {
+                    if broker_link::is_too_large(&e) {
+                        let shorter = (sent.longest_live() / 2).max(LIVE_PACKET_BYTES_MIN);
+                        self.live_bytes_max.fetch_min(shorter, Ordering::Relaxed);
+                    }
+                    let server = broker_link::other_server(eventloop);
+                    return Program::Centre.ended(&e, stage, server, bridge).await;
+                }
             };
             match packet {
                 // No session is relied on: each connection subscribes.
                 Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
+                    stage = Stage::Connected;
                     if let Some(fault) = Program::Centre.fault_of(&ack) {
                         return fault;
                     }
@@ -217,7 +306,7 @@ impl Link {
                         continue;
                     }
                     *up_since = Some(self.clock.monotonic());
-                    tracing::info!(url = %self.url, "connected to the broker");
+                    self.tell_connected(false);
                     if !up.retain {
                         tracing::warn!(
                             "broker keeps no retained messages: a new subscriber sees a value when it changes"
@@ -227,16 +316,12 @@ impl Link {
                     self.inbox.connected();
                 }
                 Packet::Publish(message) => self.received(&message),
-                Packet::PubAck(ack) => match ack.reason {
-                    PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {}
-                    // Once: there is one for each ack.
-                    reason if !std::mem::replace(&mut refusal_told, true) => {
-                        let text = ack.properties.as_ref().and_then(|p| p.reason_string.as_deref());
-                        let reason = Program::Centre.refused("publish", &reason, text);
-                        tracing::warn!(%reason, "commit acks or live topics do not arrive");
+                Packet::PubAck(ack) => {
+                    // Once for each kind: there is one for each message.
+                    if let Some(refusal) = refusal_to_write(&sent, &ack, &mut told) {
+                        tracing::warn!("{refusal}");
                     }
-                    _ => {}
-                },
+                }
                 _ => {}
             }
         }
@@ -259,6 +344,19 @@ impl Link {
         self.entropy.fill(&mut chance);
         max.mul_f64(f64::from(u32::from_le_bytes(chance)) / f64::from(u32::MAX))
     }
+}
+
+/// Why we may not publish what stands behind this PUBACK, and what follows; `None` where we may, or that kind was `told`.
+fn refusal_to_write(sent: &Sent, ack: &PubAck, told: &mut BTreeSet<Kind>) -> Option<String> {
+    if matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
+        return None;
+    }
+    let kind = sent.kind_of(ack.pkid);
+    let text = ack.properties.as_ref().and_then(|properties| properties.reason_string.as_deref());
+    told.insert(kind).then(|| {
+        let refusal = Program::Centre.refused(kind.what(), &ack.reason, text);
+        format!("{}: {refusal}", kind.consequence())
+    })
 }
 
 /// Why we may not read `filter`.

@@ -1,9 +1,11 @@
 //! What ingest needs of a broker, and the two kinds there are. A broker feeds the inbox and never waits for it. It may
 //! lose anything at any time: nothing rests on it. Must never know admission.
 
+mod doorkeeper;
 mod embedded;
 mod external;
 mod options;
+mod sent;
 mod sessions;
 
 use std::future::Future;
@@ -73,7 +75,7 @@ pub(crate) async fn start(
     Ok(match settings {
         BrokerSettings::Embedded { tcp_port, passwords } => {
             let rights = Rights::new(passwords);
-            Box::new(embedded::Embedded::start(*tcp_port, rights, inbox).await?)
+            Box::new(embedded::Embedded::start(*tcp_port, rights, inbox, clock).await?)
         }
         BrokerSettings::Url(url) => {
             Box::new(external::External::start(url, retry_max, inbox, clock, entropy)?)

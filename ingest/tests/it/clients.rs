@@ -99,6 +99,7 @@ async fn a_gateway_with_a_password_is_spoken_for_by_nobody_else() {
         oldest: Sequence(2),
         next: Sequence(9),
         losses: vec![],
+        dictionaries: None,
     };
     let forged = UpMessage::Open(forged).encode(LOG, Lane::Backlog);
     for topic in ["gw/honest/up", "gw/honest/ack", "gw/honest/state", "gw/honest-x/up"] {

@@ -190,7 +190,7 @@ impl Gateway {
         let task = tokio::spawn(async move {
             while let Ok(event) = eventloop.poll().await {
                 match event {
-                    Event::Incoming(Packet::SubAck(_)) => ready_sender.try_send(()).unwrap(),
+                    Event::Incoming(Packet::SubAck(_)) => drop(ready_sender.try_send(())),
                     Event::Incoming(Packet::Publish(message)) => {
                         let topic = String::from_utf8(message.topic.to_vec()).unwrap();
                         sender.try_send((topic, message.payload.to_vec())).unwrap();
@@ -211,6 +211,12 @@ impl Gateway {
 
     /// The opening of a session and the dictionary.
     pub(crate) async fn open(&self, oldest: u64, next: u64) {
+        self.open_with(oldest, next, None).await;
+        self.send(&UpMessage::Dictionary(&dictionary().to_record())).await;
+    }
+
+    /// The opening of a session of a gateway that has these devices today.
+    pub(crate) async fn open_with(&self, oldest: u64, next: u64, today: Option<&[Dictionary]>) {
         let (oldest, next) = (Sequence(oldest), Sequence(next));
         self.send(&UpMessage::Open(Open {
             store: None,
@@ -219,9 +225,12 @@ impl Gateway {
             oldest,
             next,
             losses: vec![],
+            dictionaries: today.map(|today| today.iter().map(Dictionary::hash).collect()),
         }))
         .await;
-        self.send(&UpMessage::Dictionary(&dictionary().to_record())).await;
+        for dictionary in today.unwrap_or_default() {
+            self.send(&UpMessage::Dictionary(&dictionary.to_record())).await;
+        }
     }
 
     pub(crate) async fn send_frames(&self, frames: &[Vec<u8>]) {

@@ -16,6 +16,7 @@ use model::{
     Timestamp, Value,
 };
 
+use rumqttc::v5::mqttbytes::QoS;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::{
@@ -240,6 +241,44 @@ async fn a_wall_screen_gets_the_last_value_at_once_and_nobody_else_may_write_it(
     let heard = status.wait_for(|status| status.counters.messages >= messages + 2);
     tokio::time::timeout(PATIENCE, heard).await.unwrap().unwrap();
     assert_eq!(ingest.status().borrow().counters.messages, messages + 2, "the wall's is not heard");
+    stop.cancel();
+    ingest.stopped().await;
+}
+
+/// A device that was renamed in `gateway.toml` left its topics and its description on every screen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_its_gateway_no_longer_has_leaves_no_topic() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ingest, stop) = start(settings(EMBEDDED), lake(dir.path()).await).await;
+    let tcp_port = ingest.tcp_port().unwrap();
+    let mut gateway = Gateway::connect(tcp_port, "g1", LOG).await;
+    let before = dictionary_of(1);
+    gateway.open_with(1, 2, Some(std::slice::from_ref(&before))).await;
+    gateway.send_frames(&frames(LOG, 1)).await;
+    gateway.acked(1, |_| ()).await;
+    let mut wall = Gateway::connect_to(tcp_port, "wall", LOG, "v1/+/+/+/+/m1/#").await;
+    let mut shown = BTreeSet::new();
+    while shown.len() < 2 {
+        let (topic, payload) = wall.message().await;
+        assert!(!payload.is_empty(), "{topic}");
+        shown.insert(topic);
+    }
+    let mut renamed = before.points.clone();
+    renamed[0].device = "other".to_owned();
+    renamed[0].id = model::PointId::new("acme/nb-1/other/e_import").unwrap();
+    let renamed = Dictionary::new(renamed).unwrap();
+    gateway.open_with(1, 2, Some(&[renamed])).await;
+    while !shown.is_empty() {
+        let (topic, payload) = wall.message().await;
+        if payload.is_empty() {
+            assert!(shown.remove(&topic), "{topic} is cleared once");
+        }
+    }
+    let mut late = Gateway::connect_to(tcp_port, "late", LOG, "v1/+/+/+/+/+/$meta").await;
+    // The state of the gateway comes with no description before it.
+    late.client.subscribe("v1/+/+/+/+/+/$state", QoS::AtLeastOnce).await.unwrap();
+    let (topic, _) = late.message().await;
+    assert_eq!(topic, "v1/acme/nb-1/_/_/g1/$state");
     stop.cancel();
     ingest.stopped().await;
 }

@@ -101,6 +101,46 @@ fn opens_sends_and_frees_for_the_commit_ack_alone() {
     assert_eq!(up.acked(), Sequence(2));
 }
 
+/// A centre whose broker came and went: its acks reached a gateway that waited on a timer which had grown, 108 s in all.
+#[test]
+fn any_sign_of_the_centre_ends_a_wait_that_grew_while_it_was_away() {
+    let mut up = uplink(5);
+    let second = Duration::from_secs(1);
+    up.step(Event::Connected, Duration::ZERO);
+    send(&mut up, 1, 5, Duration::ZERO);
+    good(&mut up, ack(1, "a"), Duration::ZERO);
+    // Nobody answers, and each wait is longer.
+    let (mut now, mut last) = (Duration::ZERO, Duration::ZERO);
+    let mut longest = Duration::ZERO;
+    while up.resends() < 6 {
+        now += second;
+        if !up.step(Event::Tick { chance: u64::MAX - 1 }, now).is_empty() {
+            send(&mut up, 2, 5, now);
+            (longest, last) = (longest.max(now.saturating_sub(last)), now);
+        }
+    }
+    assert!(longest > RESEND * 2, "{longest:?}");
+    // It is there and stands where it stood; what was sent since is not among what it holds.
+    now += RESEND;
+    assert_eq!(good(&mut up, ack(1, "a"), now), []);
+    let again = up.step(Event::Tick { chance: 0 }, now);
+    assert_eq!(again.first(), Some(&Action::Open { from: Sequence(2) }), "{again:?}");
+    send(&mut up, 2, 5, now);
+    // It holds all of it and cannot commit: nothing is gained by sending it again so soon.
+    let have: Vec<_> = model::SequenceRange::new(Sequence(2), Sequence(5)).into_iter().collect();
+    let before = up.resends();
+    for _ in 0..6 {
+        for _ in 0..=RESEND.as_secs() {
+            now += second;
+            good(&mut up, Ack { have: have.clone(), ..ack(1, "a") }, now);
+            if !up.step(Event::Tick { chance: u64::MAX - 1 }, now).is_empty() {
+                send(&mut up, 2, 5, now);
+            }
+        }
+    }
+    assert!(up.resends() - before < 5, "{} resends in a minute", up.resends() - before);
+}
+
 #[test]
 fn an_ack_beyond_what_is_durable_here_is_not_believed() {
     let mut up = uplink(3);

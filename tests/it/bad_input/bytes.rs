@@ -81,6 +81,7 @@ fn messages_that_are_cut_or_unknown() {
         oldest: Sequence(1),
         next: Sequence(5),
         losses: Vec::new(),
+        dictionaries: None,
     };
     let good = UpMessage::Open(open).encode(LogId([1; 16]), Lane::Backlog);
     assert!(wire::decode(&good).is_ok());

@@ -136,6 +136,7 @@ impl World {
                     assert!(!committing && self.work.is_none(), "one commit at a time");
                     self.work = Some(work);
                 }
+                Action::Configured { .. } => {}
                 Action::Notice(notice) => {
                     assert_ne!(notice.kind, NoticeKind::Forked, "no spool is copied: {notice:?}");
                 }

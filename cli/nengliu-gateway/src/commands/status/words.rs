@@ -177,8 +177,13 @@ fn uplink(uplink: &UplinkStatus, is_named: bool, line: &mut impl FnMut(String)) 
         .last_ack_ms
         .map_or_else(String::new, |at| format!("   last commit ack {}", local_time(at)));
     let name = if is_named { format!("{}   ", uplink.destination) } else { String::new() };
+    // One that comes and goes is mostly connected when somebody looks.
+    let breaks = match uplink.breaks_in_last_minute {
+        0 | 1 => String::new(),
+        breaks => format!(", {breaks} breaks in the last minute"),
+    };
     line(format!(
-        "  uplink  {name}{}   {state}   {} frames wait for a commit ack{last_ack}",
+        "  uplink  {name}{}   {state}{breaks}   {} frames wait for a commit ack{last_ack}",
         uplink.url, uplink.frames_waiting
     ));
     if is_named && uplink.frames_lost > 0 {
