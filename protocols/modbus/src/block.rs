@@ -42,6 +42,8 @@ pub(crate) struct Block {
     pub(crate) gave: bool,
     /// Why the first of its values that came could not be used.
     pub(crate) unusable: Option<Fault>,
+    /// In this round the device refused a part of it that was not refused for its addresses.
+    pub(crate) is_busy: bool,
     /// Polls that ended with it, since the device answered nothing.
     pub(crate) blamed: u32,
     /// What is asked by one request each, in the order of the points.
@@ -203,6 +205,7 @@ impl Block {
             news: News::NotAsked,
             gave: false,
             unusable: None,
+            is_busy: false,
             blamed: 0,
             lesson: None,
         }

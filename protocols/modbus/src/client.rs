@@ -16,7 +16,8 @@
 //!    With RTU frames this is not enough where replies overtake one another, as on a radio link or behind a server with
 //!    queues: for [`LATE_LIMITS`] time limits after a request was sent without a reply, its unit is asked nothing to which
 //!    that reply would fit, unless the reply came meanwhile. What comes later than that and out of order is not told
-//!    apart.
+//!    apart. Whole replies that nobody asked for are those to another master: for as long, nothing is asked to which
+//!    they would fit.
 //! 4. Unit, function and number of values of each reply are checked, and its CRC or its transaction.
 //! 5. How a device treats its connections is learned, since it must be obeyed before the next request: that it closes
 //!    them after so many replies, and that it is deaf for so long after they were opened.
@@ -34,7 +35,7 @@ use tokio::time::timeout;
 use crate::doubts::Doubts;
 use crate::error::{LinkError, Refusal, RequestError};
 use crate::habits::Habits;
-use crate::link::{OpenLink, Stray};
+use crate::link::{Drained, OpenLink, Stray};
 use crate::noise::Noise;
 use crate::request::{Point, Request};
 use crate::settings::{Link, PortSettings};
@@ -353,9 +354,8 @@ impl Client {
                 }
                 self.link = None;
             }
-            Stray::Bytes(count) => {
+            Stray::Bytes => {
                 if self.settings.framing == Framing::Rtu {
-                    self.noise.note(count as u64, now);
                     self.hush().await;
                 } else {
                     self.link = None;
@@ -397,15 +397,22 @@ impl Client {
 
     async fn empty(&mut self, silence: Duration, limit: Duration) {
         let Some(link) = &mut self.link else { return };
+        let last = std::mem::take(&mut link.last_heard);
         match link.drain(silence, limit).await {
             Ok(drained) => {
-                let is_late = self.doubts.hear(&drained.bytes);
-                if drained.count > 0 && !is_late {
-                    self.noise.note(drained.count, self.clock.monotonic());
+                if drained.count > 0 && !self.doubts.hear(&drained.bytes) {
+                    self.note_unasked(&drained, &last);
                 }
             }
             Err(_) => self.link = None,
         }
+    }
+
+    /// Bytes came that nobody asked for. Whole replies among them will come again, to somebody else's requests.
+    fn note_unasked(&mut self, drained: &Drained, last: &[u8]) {
+        let now = self.clock.monotonic();
+        self.noise.note(drained.count, now);
+        self.doubts.note_foreign(&drained.bytes, last, self.settings.timeout * LATE_LIMITS);
     }
 
     /// Opens the link if it is not open and if it is time to try.
@@ -455,11 +462,10 @@ impl Client {
         // noise costs replies.
         let silence = self.settings.timeout;
         let drained = link.drain(silence, silence * DRAIN_LIMITS).await?;
-        let now = self.clock.monotonic();
         if drained.count > 0 {
-            self.noise.note(drained.count, now);
+            self.note_unasked(&drained, &[]);
         }
-        link.opened = now;
+        link.opened = self.clock.monotonic();
         Ok(link)
     }
 }
@@ -491,7 +497,8 @@ async fn exchange(
     };
     let error = match timeout(limit, talk).await {
         Ok(Ok((reply, left_over))) => {
-            link.left_over = left_over;
+            link.left_over = heard.split_off(heard.len().saturating_sub(left_over));
+            link.last_heard = heard;
             return Ok(reply);
         }
         Ok(Err(error)) => error,

@@ -17,6 +17,8 @@ const DOUBTS_MAX: usize = 64;
 pub(crate) struct Doubts {
     clock: Arc<dyn Clock>,
     open: Vec<Doubt>,
+    /// Replies that another master asks for, and until when they are expected again.
+    foreign: HashMap<(u8, u8, usize), Duration>,
     /// How long the last late reply of a unit took, until one comes in time.
     late: HashMap<u8, Duration>,
 }
@@ -30,7 +32,7 @@ struct Doubt {
 
 impl Doubts {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, open: Vec::new(), late: HashMap::new() }
+        Self { clock, open: Vec::new(), foreign: HashMap::new(), late: HashMap::new() }
     }
 
     /// A request that was sent at `sent` got no reply, which may come until `until`.
@@ -45,14 +47,32 @@ impl Doubts {
 
     /// How long a late reply may still come that would be taken for the one to this request; `None` when none can.
     pub(crate) fn wait(&self, unit: u8, request: Request) -> Option<Duration> {
-        if self.open.is_empty() {
+        if self.open.is_empty() && self.foreign.is_empty() {
             return None;
         }
         let now = self.clock.monotonic();
-        let fits = |doubt: &&Doubt| {
-            doubt.unit == unit && now < doubt.until && doubt.request.may_be_mistaken_for(request)
-        };
-        self.open.iter().filter(fits).map(|doubt| doubt.until.saturating_sub(now)).max()
+        let fits =
+            |doubt: &&Doubt| doubt.unit == unit && doubt.request.may_be_mistaken_for(request);
+        let late = self.open.iter().filter(fits).map(|doubt| doubt.until);
+        let shape = (unit, request.area.function(), usize::from(request.reply_bytes()));
+        let until = late.chain(self.foreign.get(&shape).copied()).max()?;
+        until.checked_sub(now).filter(|wait| !wait.is_zero())
+    }
+
+    /// Replies that nobody asked for stand among `bytes`, which came behind `last`: but for doubles of the reply in that, some
+    /// other master asks for them, and they are expected again for `time`.
+    pub(crate) fn note_foreign(&mut self, bytes: &[u8], last: &[u8], time: Duration) {
+        let now = self.clock.monotonic();
+        self.foreign.retain(|_, until| now < *until);
+        for frame in rtu_replies(bytes) {
+            let is_double = last.windows(frame.len()).any(|part| part == frame);
+            if let [unit, function, _, data @ ..] = frame
+                && !is_double
+                && self.foreign.len() < DOUBTS_MAX
+            {
+                self.foreign.insert((*unit, *function, data.len()), now.saturating_add(time));
+            }
+        }
     }
 
     /// Whether there is among `bytes`, which nobody asked for now, a reply that was waited for; it is no longer.
@@ -62,15 +82,16 @@ impl Doubts {
         }
         let now = self.clock.monotonic();
         let mut heard = false;
-        for (unit, function, length) in rtu_replies(bytes) {
+        for frame in rtu_replies(bytes) {
+            let [unit, function, _, data @ ..] = frame else { continue };
             let is_its = |doubt: &Doubt| {
-                doubt.unit == unit
-                    && doubt.request.area.function() == function
-                    && usize::from(doubt.request.reply_bytes()) == length
+                doubt.unit == *unit
+                    && doubt.request.area.function() == *function
+                    && usize::from(doubt.request.reply_bytes()) == data.len()
             };
             if let Some(at) = self.open.iter().position(is_its) {
                 let doubt = self.open.remove(at);
-                self.late.insert(unit, now.saturating_sub(doubt.sent));
+                self.late.insert(*unit, now.saturating_sub(doubt.sent));
                 heard = true;
             }
         }
@@ -135,6 +156,33 @@ mod tests {
         doubts.note(1, request(0, 2), ms(0), ms(400));
         clock.0.store(400, Ordering::Relaxed);
         assert_eq!(doubts.wait(1, request(0, 2)), None);
+    }
+
+    #[test]
+    fn what_another_master_is_answered_would_fit_until_it_is_heard_no_more() {
+        let ms = Duration::from_millis;
+        let clock = Arc::new(At::default());
+        let mut doubts = Doubts::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let reply = |value: u8| {
+            let mut reply = vec![1, 3, 4, 0, 1, 0, value];
+            reply.extend(crate::tests::crc(&reply));
+            reply
+        };
+        doubts.note_foreign(&reply(2), &[&[0xFF], reply(2).as_slice()].concat(), ms(400));
+        assert_eq!(doubts.wait(1, request(0, 2)), None, "it said the same twice");
+        doubts.note_foreign(&[&[0xFF], reply(3).as_slice()].concat(), &reply(2), ms(400));
+        clock.0.store(100, Ordering::Relaxed);
+        assert_eq!(doubts.wait(1, request(9, 2)), Some(ms(300)));
+        assert_eq!((doubts.wait(1, request(9, 3)), doubts.wait(2, request(9, 2))), (None, None));
+        assert!(!doubts.hear(&reply(3)), "it was not asked for");
+        clock.0.store(400, Ordering::Relaxed);
+        assert_eq!(doubts.wait(1, request(9, 2)), None);
+        for unit in 0..=u8::MAX {
+            let mut reply = vec![unit, 3, 2, 0, 1];
+            reply.extend(crate::tests::crc(&reply));
+            doubts.note_foreign(&reply, &[], ms(400));
+        }
+        assert_eq!(doubts.foreign.len(), DOUBTS_MAX);
     }
 
     #[test]

@@ -19,8 +19,10 @@ pub(crate) struct OpenLink {
     pub(crate) unanswered: u32,
     /// Transactions of it that got no answer in time: replies to them are late, and no fault.
     pub(crate) late: Vec<u16>,
-    /// Bytes that came behind the last reply.
-    pub(crate) left_over: usize,
+    /// Bytes that nobody asked for, and that nobody looked at yet: first those behind the last reply.
+    pub(crate) left_over: Vec<u8>,
+    /// What was heard with the last reply, and up to its end.
+    pub(crate) last_heard: Vec<u8>,
 }
 
 enum Wire {
@@ -43,8 +45,8 @@ const DRAINED_BYTES_MAX: usize = 2048;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stray {
     Nothing,
-    /// So many bytes that nobody asked for; they are taken away.
-    Bytes(usize),
+    /// Bytes that nobody asked for; draining takes them away.
+    Bytes,
     /// The other side closed it.
     Closed,
 }
@@ -59,7 +61,15 @@ impl OpenLink {
     }
 
     fn new(wire: Wire, opened: Duration) -> Self {
-        Self { wire, opened, replies: 0, unanswered: 0, late: Vec::new(), left_over: 0 }
+        Self {
+            wire,
+            opened,
+            replies: 0,
+            unanswered: 0,
+            late: Vec::new(),
+            left_over: Vec::new(),
+            last_heard: Vec::new(),
+        }
     }
 
     /// Sends all of `bytes`.
@@ -84,25 +94,21 @@ impl OpenLink {
         }
     }
 
-    /// Takes away what nobody asked for.
+    /// Whether something came that nobody asked for.
     pub(crate) fn stray(&mut self) -> Stray {
-        let left_over = std::mem::take(&mut self.left_over);
-        let found = match &mut self.wire {
-            Wire::Serial(line) => line.take_stray().len(),
+        match &mut self.wire {
+            Wire::Serial(line) => self.left_over.extend(line.take_stray()),
             Wire::Tcp(stream) => {
                 let mut bytes = [0_u8; 512];
                 match stream.try_read(&mut bytes) {
                     Ok(0) => return Stray::Closed,
-                    Ok(found) => found,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                    Ok(found) => self.left_over.extend(bytes.iter().take(found)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(_) => return Stray::Closed,
                 }
             }
-        };
-        match left_over.saturating_add(found) {
-            0 => Stray::Nothing,
-            found => Stray::Bytes(found),
         }
+        if self.left_over.is_empty() { Stray::Nothing } else { Stray::Bytes }
     }
 
     /// Takes what comes until nothing has come for `silence`, or until `limit` is over.
@@ -114,8 +120,10 @@ impl OpenLink {
         silence: Duration,
         limit: Duration,
     ) -> io::Result<Drained> {
-        let left_over = std::mem::take(&mut self.left_over) as u64;
-        let mut drained = Drained { bytes: Vec::new(), count: left_over };
+        let mut bytes = std::mem::take(&mut self.left_over);
+        let count = bytes.len() as u64;
+        bytes.truncate(DRAINED_BYTES_MAX);
+        let mut drained = Drained { bytes, count };
         let mut piece = Vec::new();
         let until_silent = async {
             while let Ok(found) = timeout(silence, self.receive(&mut piece)).await {

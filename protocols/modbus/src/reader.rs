@@ -80,7 +80,7 @@ impl Reader<'_, '_> {
     pub(crate) async fn read_block(&mut self, points: &[Point], block: &mut Block) {
         let now = self.now();
         block.news = News::NothingRefused;
-        (block.gave, block.unusable) = (false, None);
+        (block.gave, block.unusable, block.is_busy) = (false, None, false);
         let is_due = block.lesson.is_none_or(|lesson| now >= lesson.forget_at);
         let mut known = std::mem::take(&mut block.parts);
         let is_whole = known.len() == 1 && known.iter().all(|part| part.refused.is_none());
@@ -182,7 +182,8 @@ impl Reader<'_, '_> {
         block.parts = parts;
     }
 
-    /// Reads a part that failed before, or a piece of one; at most one of them fails in a round.
+    /// Reads a part that failed before, or a piece of one; at most one of them fails in a round, or where the device says at once
+    /// that it is busy, one in each block.
     pub(crate) async fn read_waiting(&mut self, points: &[Point], block: &mut Block, at: usize) {
         let now = self.now();
         let Some(mut part) = block.parts.get(at).cloned() else { return };
@@ -190,7 +191,8 @@ impl Reader<'_, '_> {
         let run = points.get(part.points.clone()).unwrap_or_default();
         let Some(request) = Request::covering(run) else { return };
         let given_up = self.progress.given_up;
-        if given_up.is_some() || self.progress.suspect_failed || part.breaker.rests(now) {
+        let enough = self.progress.suspect_failed || block.is_busy;
+        if given_up.is_some() || enough || part.breaker.rests(now) {
             self.progress.left_out = true;
             let unasked =
                 if part.failures > 0 { part.breaker.last_quality() } else { Quality::BAD_TIMEOUT };
@@ -210,7 +212,10 @@ impl Reader<'_, '_> {
                     (part.refused, part.failures) = (Some(refusal), 0);
                 }
                 Err(error) => {
-                    self.progress.suspect_failed = true;
+                    // A device that is busy says so at once: that costs no time, and another block may be answered.
+                    let is_quick = matches!(&error, RequestError::Refused(refusal) if !refusal.is_from_converter());
+                    self.progress.suspect_failed |= !is_quick;
+                    block.is_busy = is_quick;
                     self.note_failed(block, &mut part, run, request, (error, 1));
                 }
             }

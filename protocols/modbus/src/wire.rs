@@ -192,14 +192,14 @@ fn rtu_frame(bytes: &[u8]) -> Option<&[u8]> {
     (crc(frame) == check).then_some(frame)
 }
 
-/// The replies with values that stand among `bytes`: unit, function, and how many bytes of values.
-pub(crate) fn rtu_replies(bytes: &[u8]) -> Vec<(u8, u8, usize)> {
+/// The replies with values that stand among `bytes`, each without its CRC: unit, function, number of bytes, bytes.
+pub(crate) fn rtu_replies(bytes: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
         let frame = rtu_frame(rest).unwrap_or_default();
-        if let [unit, function @ 1..=4, _, data @ ..] = frame {
-            found.push((*unit, *function, data.len()));
+        if let [_, 1..=4, _, ..] = frame {
+            found.push(frame);
         }
         let taken = if frame.is_empty() { 1 } else { frame.len().saturating_add(2) };
         rest = rest.get(taken..).unwrap_or_default();

@@ -233,6 +233,24 @@ async fn a_device_that_was_busy_for_long_comes_back_at_once() {
     running.stop().await;
 }
 
+/// Busy now and then is busy for one request, not for the round.
+#[tokio::test]
+async fn a_device_that_is_often_busy_costs_what_it_refuses() {
+    let registers = registers();
+    // About a third of all requests, by no rhythm of the rounds.
+    let script = |n: usize, _: Asked| {
+        if (n * 7 + n / 3) % 10 < 3 { Act::Exception(6) } else { Act::Answer }
+    };
+    let (mut running, _) = read(&registers, "", script).await;
+    let mut values = 0;
+    for _ in 0..60 {
+        values += registers.len() - bad(&registers, &running.next().await).len();
+    }
+    println!("{values} of {} values", 60 * registers.len());
+    assert!(values * 10 > 60 * registers.len() * 6, "{values}");
+    running.stop().await;
+}
+
 /// A module that is plugged in later, where its registers were silence.
 #[tokio::test]
 async fn a_silent_register_that_appears_later_is_found_and_read_with_its_neighbours() {

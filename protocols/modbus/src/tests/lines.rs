@@ -69,6 +69,25 @@ async fn a_line_that_is_never_silent_is_read() {
     }
 }
 
+/// Another master asks the same unit for as many registers: its replies are no values of ours.
+#[tokio::test]
+async fn a_reply_to_another_master_never_becomes_a_value() {
+    let mut foreign = vec![1, 3, 2 * u8::try_from(BLOCK).unwrap()];
+    foreign.extend([0x11; 2 * BLOCK as usize]);
+    foreign.extend(crc(&foreign));
+    let (path, far_end, _slave) = terminal_pair();
+    chatter(&far_end, foreign, Duration::from_millis(60));
+    rtu(far_end, Arc::new(|_, _| Act::Answer));
+    let mut running = start(&path, "200ms");
+    let mut values = 0;
+    for _ in 0..60 {
+        values += good(&running.next().await);
+    }
+    println!("{values} of {} values", 60 * registers().len());
+    assert!(values > 10 * registers().len(), "{values}");
+    running.stop().await;
+}
+
 /// rtu5: a reply that overtook others was taken for that of a later request of the same length.
 #[tokio::test]
 async fn a_late_reply_that_comes_out_of_order_never_becomes_a_value() {
