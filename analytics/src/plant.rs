@@ -43,8 +43,17 @@ pub enum FiguresError {
     #[error("{0}")]
     UnknownPoints(Problems),
     /// The store does not know a meter, and lacks a dictionary that may describe it.
-    #[error("the store lacks dictionary `{0}`, which describes points that it has rows of")]
-    NoDictionary(DictionaryHash),
+    #[error("the store has no sound dictionary `{hash}`, which describes points that it has rows of{}", because(fault.as_deref()))]
+    NoDictionary {
+        /// Its hash.
+        hash: DictionaryHash,
+        /// What is wrong with it, where the store says so.
+        fault: Option<String>,
+    },
+}
+
+fn because(fault: Option<&str>) -> String {
+    fault.map_or_else(String::new, |fault| format!(": {fault}"))
 }
 
 /// Most bytes of a CSV of facts: about a million rows.
@@ -92,8 +101,8 @@ impl PlantFiles {
         let Some(store) = store else { return Ok(Metered::default()) };
         let unknown = self.plant.check_points(|point| store.knows(point));
         if unknown.is_fatal() {
-            if let Some(dictionary) = store.lacks_dictionary() {
-                return Err(FiguresError::NoDictionary(dictionary));
+            if let Some((hash, fault)) = store.lacks_dictionary() {
+                return Err(FiguresError::NoDictionary { hash, fault });
             }
             return Err(FiguresError::UnknownPoints(unknown));
         }

@@ -126,10 +126,11 @@ impl StoreView {
         self.meanings.other_than_numbers(point.as_str())
     }
 
-    /// A dictionary that rows of the store follow and that it lacks.
+    /// A dictionary that rows of the store follow and that it lacks, and why, where the store says so.
     #[must_use]
-    pub fn lacks_dictionary(&self) -> Option<DictionaryHash> {
-        self.meanings.lacks_dictionary()
+    pub fn lacks_dictionary(&self) -> Option<(DictionaryHash, Option<String>)> {
+        let hash = self.meanings.lacks_dictionary()?;
+        Some((hash, self.readings.dictionary_fault(hash)))
     }
 
     /// The subjects of a plant at whose place no gateway ever announced a device.

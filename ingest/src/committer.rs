@@ -42,9 +42,14 @@ pub(crate) async fn run(
     let mut told = StoreDamage::default();
     loop {
         tell_damage(store.as_mut(), &mut told, &status).await;
-        let next = tokio::time::timeout(IDLE_MAINTENANCE, work.recv()).await;
+        let next = tokio::select! {
+            biased;
+            work = work.recv() => Some(work),
+            () = store.wants_maintenance() => None,
+            () = tokio::time::sleep(IDLE_MAINTENANCE) => None,
+        };
         match next {
-            Ok(Some(work)) => {
+            Some(Some(work)) => {
                 let outcome = match commit(store.as_mut(), &work, quarantine.as_ref()).await {
                     Ok(committed) => Ok(committed),
                     Err(e) => {
@@ -59,8 +64,8 @@ pub(crate) async fn run(
                     return;
                 }
             }
-            Ok(None) => return,
-            Err(_) => {}
+            Some(None) => return,
+            None => {}
         }
         if work.is_closed() && work.is_empty() {
             return;

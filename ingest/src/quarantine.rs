@@ -130,6 +130,10 @@ impl Quarantine {
 }
 
 fn read(path: &Path) -> io::Result<Quarantined> {
+    // To open a pipe would wait for whoever writes into it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other(format!("{}: expected a file", path.display())));
+    }
     let mut bytes = std::fs::read(path)?;
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let frame = bytes.split_off((end + 1).min(bytes.len()));
@@ -173,6 +177,10 @@ mod tests {
         };
         assert!(none.is_err() && whole.is_ok());
         quarantine.remove(damaged).unwrap();
+        std::fs::create_dir(folder.path().join("quarantine/folder.frame")).unwrap();
+        let [(_, folder_found), _] = &quarantine.list().unwrap()[..] else { panic!("two names") };
+        assert!(folder_found.as_ref().unwrap_err().to_string().contains("expected a file"));
+        std::fs::remove_dir(folder.path().join("quarantine/folder.frame")).unwrap();
         quarantine.remove(name).unwrap();
         assert!(quarantine.list().unwrap().is_empty());
     }

@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
-use contract::conformance::plant::Plant;
+use contract::conformance::plant::{Plant, START};
 use lake::{Lake, LakeOptions, Snapshot};
 use model::dictionary::{DisplayName, Place};
 use model::{Dictionary, GatewayId, LogId, PointId, PointInfo, PointKind, Unit, ValueType};
@@ -17,6 +18,9 @@ use tests::ours::{Ran, run};
 use tests::peers::free_tcp_port;
 
 const COMMITS: u64 = 6;
+const HOUR_US: i64 = 3_600_000_000;
+/// In which a centre notes what its readers met, on a loaded machine.
+const NOTED_WITHIN: Duration = Duration::from_secs(30);
 /// Rows of each commit.
 const ROWS: u64 = 3;
 const EXIT_CONFIG: Option<i32> = Some(3);
@@ -48,13 +52,18 @@ fn source() -> Plant {
 
 /// A folder with a lake of some commits, each a data file, and a plant file.
 async fn made() -> TempDir {
+    made_from(0).await
+}
+
+/// The same with the first source time so many microseconds after the start of 2026.
+async fn made_from(first_us: i64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(program::SystemClock::default());
     let mut lake = Lake::open(folder.path().join("lake"), LakeOptions::new(clock)).await.unwrap();
     let source = source();
     lake.put_dictionary(&source.dictionary).await.unwrap();
     for sequence in 1..=COMMITS {
-        let hour = i64::try_from(sequence).unwrap() * 3_600_000_000;
+        let hour = first_us + i64::try_from(sequence).unwrap() * HOUR_US;
         let samples = [0, 1, 2].map(|step| (0, hour + step * 60_000_000, hour / 1_000_000 + step));
         let draft = source.draft(sequence - 1, vec![source.frame(sequence, &samples)]);
         lake.commit(draft).await.unwrap();
@@ -209,6 +218,106 @@ async fn a_damaged_data_file_is_named_with_its_gateway_and_counted_as_lost() {
     assert!(line.contains(&frames), "{line}");
 }
 
+/// An outsider removed the head and the newest entry: readers gave fewer rows with exit code 0 and said nothing.
+#[tokio::test]
+async fn a_log_whose_end_is_not_proved_is_told_and_no_file_is_touched() {
+    let folder = made().await;
+    let lake = folder.path().join("lake");
+    let (head, newest) = (lake.join("_nengliu/head"), entry(folder.path(), COMMITS));
+    let kept = [&head, &newest].map(|path| fs::read(path).unwrap());
+    fs::remove_file(&head).unwrap();
+    fs::remove_file(&newest).unwrap();
+    let files = || fs::read_dir(lake.join("_data")).unwrap().count();
+    let before = files();
+    let name = head.to_str().unwrap();
+    let words = ["EN-L006", name, "may be missing", "from a backup"];
+    all_say(folder.path(), EXIT_DAMAGED, &words, "WARN");
+    let query = &readers(folder.path())[0];
+    assert_eq!(query.output.lines().count() as u64 - 1, (COMMITS - 1) * ROWS, "{query:?}");
+    assert_eq!(query.errors.matches(name).count(), 1, "said once: {query:?}");
+    let ran = serve(folder.path());
+    assert_eq!(ran.code, EXIT_DAMAGED, "{ran:?}");
+    for word in ["EN-L008", name, "nothing was deleted or moved", "out of `_data`"] {
+        assert!(ran.errors.contains(word), "`{word}` is missing: {ran:?}");
+    }
+    assert!(!ran.errors.contains("removed"), "{ran:?}");
+    assert_eq!(files(), before);
+    let listed = run("nengliu", ["quarantine", "list", "--lake", lake.to_str().unwrap()]).unwrap();
+    assert!(listed.output.starts_with("head\t-\t0 rows\t"), "{listed:?}");
+
+    // Behind a head that is there, an entry that cannot be read costs no row.
+    [&head, &newest].iter().zip(kept).for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    let behind = entry(folder.path(), COMMITS + 1);
+    fs::write(&behind, "").unwrap();
+    let words = ["EN-L006", behind.to_str().unwrap()];
+    all_say(folder.path(), EXIT_DAMAGED, &words, "WARN");
+    let query = &readers(folder.path())[0];
+    assert_eq!(query.output.lines().count() as u64 - 1, COMMITS * ROWS, "{query:?}");
+    let ran = serve(folder.path());
+    assert_eq!(ran.code, EXIT_DAMAGED, "{ran:?}");
+    assert!(
+        ran.errors.contains("EN-L008") && ran.errors.contains("out of `_delta_log`"),
+        "{ran:?}"
+    );
+}
+
+/// A pipe in the place of a data file, and a bit off in the newest one, whose length is right.
+fn harmed(folder: &Path) -> [PathBuf; 2] {
+    let files = Snapshot::open(folder.join("lake")).unwrap().files();
+    let (pipe, newest) = (files[1].clone(), files[5].clone());
+    fs::remove_file(&pipe).unwrap();
+    let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
+    nix::unistd::mkfifo(&pipe, mode).unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    let in_footer = bytes.len() - 40;
+    bytes[in_footer] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    [pipe, newest]
+}
+
+/// An outsider put a pipe into the place of a data file: `query` and `serve` waited for ever, also after SIGTERM.
+#[tokio::test]
+async fn a_pipe_in_the_place_of_a_file_holds_nothing_up() {
+    let folder = made().await;
+    let names = harmed(folder.path()).map(|path| path.to_str().unwrap().to_owned());
+    for ran in readers(folder.path()) {
+        assert_eq!(ran.code, EXIT_DAMAGED, "{ran:?}");
+        assert!(ran.errors.contains("it is a pipe, expected a file"), "{ran:?}");
+        for name in &names {
+            assert_eq!(ran.errors.matches(name).count(), 1, "said once: {ran:?}");
+        }
+        assert!(!ran.errors.contains("Parquet error"), "{ran:?}");
+    }
+}
+
+/// The live topics are filled from the lake: what cannot be read there is noted at once, not when its turn comes.
+#[tokio::test]
+async fn what_a_centre_meets_while_it_reads_is_noted_and_counted() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let now_us = i64::try_from(now.as_micros()).unwrap() - START;
+    // The newest rows are 5 minutes old.
+    let folder = made_from(now_us - i64::try_from(COMMITS).unwrap() * HOUR_US - HOUR_US / 12).await;
+    let (files, lake) = (harmed(folder.path()), folder.path().join("lake"));
+    let broker = format!("tcp_port = {}", free_tcp_port().unwrap());
+    let mut centre = Centre::start(folder.path(), &broker).unwrap();
+    let note = lake.join("_nengliu/damaged.json");
+    let is_noted = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        fs::read_to_string(&note).is_ok_and(|text| text.contains(name))
+    };
+    let deadline = Instant::now() + NOTED_WITHIN;
+    while !files.iter().all(is_noted) {
+        assert!(Instant::now() < deadline, "{}", centre.log().unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    centre.terminate().unwrap();
+    let told = fs::read(lake.join("_nengliu/ingest-status.json")).unwrap();
+    let told: Value = serde_json::from_slice(&told).unwrap();
+    let damage = &told["store_damage"];
+    let counted = (damage["parts"].as_u64(), damage["rows_lost"].as_u64());
+    assert_eq!(counted, (Some(2), Some(2 * ROWS)), "{damage:#}");
+}
+
 /// Without its dictionary a point looks as if nobody had ever read it; its readings are there.
 #[tokio::test]
 async fn a_missing_dictionary_is_damage_and_no_meter_that_was_never_read() {
@@ -222,5 +331,13 @@ async fn a_missing_dictionary_is_damage_and_no_meter_that_was_never_read() {
         assert!(ran.errors.contains("EN-L008"), "{ran:?}");
         assert!(ran.errors.contains("put its file back from a backup"), "{ran:?}");
         assert!(!ran.errors.contains("EN-C106"), "{ran:?}");
+        assert!(ran.errors.contains("the file is missing"), "{ran:?}");
+    }
+    // One with another content is there, and is not said to be missing.
+    let hash = source().dictionary.hash();
+    fs::write(dictionaries.join(format!("{hash}.json")), "{}").unwrap();
+    for ran in &readers(folder.path())[1..] {
+        assert_eq!(ran.code, EXIT_DAMAGED, "{ran:?}");
+        assert!(ran.errors.contains("does not have its hash"), "{ran:?}");
     }
 }

@@ -54,8 +54,8 @@ pub(crate) struct QuarantineArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
     /// One line for each frame: name, time, samples, what is wrong; then one for each damaged file of the lake: name, when
-    /// it was found, rows, what is wrong and whose frames they came in. With `--json` the frames alone; damaged files are in
-    /// `_nengliu/ingest-status.json`.
+    /// it was found (`-` where that is not noted), rows, what is wrong and whose frames they came in. With `--json` the
+    /// frames alone; damaged files are in `_nengliu/ingest-status.json`.
     List,
     /// What is known of one frame.
     Show {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use model::{CommitNumber, PointId, Timestamp};
+use model::{CommitNumber, DictionaryHash, PointId, Timestamp};
 
 use crate::book::DictionaryUse;
 use crate::damage::LostFrames;
@@ -192,7 +192,7 @@ const FRAMES_TOLD_MAX: usize = 16;
 /// Rows that an engine holds and could not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedRange {
-    /// First and last point that the rows may be of.
+    /// First and last point that the rows may be of; both empty where nobody knows whether there are such rows.
     pub points: (String, String),
     /// First and last source time that they may have.
     pub times: (Timestamp, Timestamp),
@@ -204,8 +204,36 @@ pub struct DamagedRange {
     pub reason: String,
 }
 
+impl DamagedRange {
+    /// That rows which were committed last may be missing, of any point and time.
+    #[must_use]
+    pub fn of_end(reason: String) -> Self {
+        let times = (Timestamp(i64::MIN), Timestamp(i64::MAX));
+        Self {
+            points: (String::new(), String::new()),
+            times,
+            rows: None,
+            frames: Vec::new(),
+            reason,
+        }
+    }
+
+    /// Whether it is one of [`Self::of_end`].
+    #[must_use]
+    pub fn is_of_end(&self) -> bool {
+        self.points.0.is_empty() && self.points.1.is_empty()
+    }
+}
+
 impl fmt::Display for DamagedRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_of_end() {
+            return write!(
+                f,
+                "rows that were committed last may be missing: {}; put the file back from a backup",
+                self.reason
+            );
+        }
         let ((first, last), (from, to)) = (&self.points, self.times);
         match self.rows {
             Some(rows) => write!(f, "{rows} rows")?,
@@ -252,6 +280,10 @@ pub trait Readings: Send + Sync {
     fn watermarks(&self) -> BTreeMap<LogKey, Watermark>;
     /// The dictionaries that the store keeps.
     fn dictionaries(&self) -> Result<Dictionaries, StoreError>;
+    /// Why a dictionary is not among them, with the name of what is damaged; `None` where that is not known.
+    fn dictionary_fault(&self, _: DictionaryHash) -> Option<String> {
+        None
+    }
     /// Which dictionary the rows of which frames follow, in the order of commits.
     fn dictionary_uses(&self) -> Vec<DictionaryUse>;
     /// Rows of points × time.

@@ -36,6 +36,11 @@ pub trait Store: Send {
     async fn commit(&mut self, draft: Arc<CommitDraft>) -> Result<Committed, StoreError>;
     /// Does what is due besides: called after each commit when the acks are out, and now and then without one.
     async fn maintain(&mut self) -> Result<(), StoreError>;
+    /// Ends when the store is to be maintained at once, for example because a reader met damage; never where an engine has
+    /// no such need. May be dropped at any time.
+    async fn wants_maintenance(&mut self) {
+        std::future::pending::<()>().await;
+    }
     /// What it holds and cannot read, as far as it came upon it: rows that count as lost. Asked for after each
     /// maintenance, so it must be quick. An engine whose parts cannot be damaged one by one has none.
     async fn damage(&mut self) -> Result<StoreDamage, StoreError> {

@@ -49,6 +49,10 @@ impl Damage {
             LakeError::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Self::of_file(path.clone(), "the file is missing")
             }
+            LakeError::Dictionary { path, source } => {
+                let what = format!("it does not have its hash: {}", model::error_chain(source));
+                Self::of_file(path.clone(), what)
+            }
             error => {
                 let path = error.path().map(Path::to_path_buf).unwrap_or_default();
                 Self::of_file(path, model::error_chain(error))

@@ -84,6 +84,39 @@ pub enum LakeError {
         /// One of them.
         first: PathBuf,
     },
+    /// Nothing proves that the log is whole, and data files lie there that no entry names: they may be of commits whose
+    /// entries are gone.
+    #[error("nothing proves the end of the log of the table in `{}`: {what}; {files} data files are in no entry of it, such as `{}`, and may be of commits whose entries are gone; nothing was deleted or moved", dir.display(), first.display())]
+    Unproven {
+        /// The table's directory.
+        dir: PathBuf,
+        /// What is wrong with the head.
+        what: String,
+        /// How many.
+        files: usize,
+        /// One of them.
+        first: PathBuf,
+    },
+    /// Behind the end of the log that is proved there is an entry that cannot be read, or a gap.
+    #[error("the log of the table goes on at `{}` behind its proved end, version {end}, and cannot be followed: {what}; nothing was deleted or moved", path.display())]
+    Beyond {
+        /// The first file that cannot be followed.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// The newest version that is proved.
+        end: u64,
+    },
+    /// The newest entries that the head proves are damaged or missing.
+    #[error("table is damaged at `{}`: {what}; version {end} is the newest that can be read; nothing was deleted or moved", path.display())]
+    EndLost {
+        /// The first of them.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// The newest version that can be read.
+        end: u64,
+    },
     /// There is too little room for a commit.
     #[error("disk of `{}` is full: {free} bytes are free, at least {needed} are needed for a commit; free some space", dir.display())]
     Full {
@@ -194,6 +227,12 @@ impl LakeError {
         source.raw_os_error().is_some_and(|code| OF_PROCESS.iter().any(|one| *one as i32 == code))
     }
 
+    /// Whether the cause is that there is no such file.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// The file that could not be read or written, where it was one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
@@ -201,8 +240,10 @@ impl LakeError {
             Self::Damaged { path, .. }
             | Self::Io { path, .. }
             | Self::Parquet { path, .. }
-            | Self::Dictionary { path, .. } => Some(path),
-            Self::Unlisted { first, .. } => Some(first),
+            | Self::Dictionary { path, .. }
+            | Self::EndLost { path, .. }
+            | Self::Beyond { path, .. } => Some(path),
+            Self::Unlisted { first, .. } | Self::Unproven { first, .. } => Some(first),
             _ => None,
         }
     }

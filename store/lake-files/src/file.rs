@@ -57,11 +57,20 @@ pub fn file_name(level: u32, commit: CommitNumber, attempt: u64) -> String {
 
 /// Level and last commit of a data file of ours; `None` for every other name.
 pub fn parse_name(name: &str) -> Option<(u32, CommitNumber)> {
+    parts_of(name).map(|(level, commit, _)| (level, commit))
+}
+
+/// Whether [`file_name`] makes this very name.
+pub fn is_canonical_name(name: &str) -> bool {
+    parts_of(name).is_some_and(|(level, commit, attempt)| file_name(level, commit, attempt) == name)
+}
+
+fn parts_of(name: &str) -> Option<(u32, CommitNumber, u64)> {
     let mut numbers = name.strip_suffix(".parquet")?.split('-');
     let level = numbers.next()?.parse().ok()?;
     let commit = CommitNumber(numbers.next()?.parse().ok()?);
-    let _attempt: u64 = numbers.next()?.parse().ok()?;
-    numbers.next().is_none().then_some((level, commit))
+    let attempt = numbers.next()?.parse().ok()?;
+    numbers.next().is_none().then_some((level, commit, attempt))
 }
 
 /// The UTC day of a source time.

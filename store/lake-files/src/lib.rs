@@ -7,6 +7,7 @@ pub mod error;
 pub mod facts;
 pub mod file;
 pub mod merge;
+pub mod regular;
 pub mod rows;
 pub mod schema;
 pub mod selection;

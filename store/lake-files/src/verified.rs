@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use model::Timestamp;
@@ -23,11 +24,11 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMe
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 
-use crate::LakeError;
 use crate::facts::Tail;
 use crate::file::{CHUNKS_KEY, MAGIC};
 use crate::schema::{column, schema, schema_with_words};
 use crate::selection::Selection;
+use crate::{LakeError, regular};
 
 /// Bytes after the footer: its length and the magic.
 const END_BYTES: usize = 8;
@@ -51,7 +52,7 @@ impl DataReader {
     /// Opens the file that, as the log says, has so many bytes and this tail. Reads its footer.
     pub fn open(path: &Path, bytes: u64, tail: Tail) -> Result<Self, LakeError> {
         let wrong = |what: String| LakeError::damaged(path, what);
-        let file = File::open(path).map_err(LakeError::io("open", path))?;
+        let file = regular::open(path)?;
         let found = file.metadata().map_err(LakeError::io("measure", path))?.len();
         if found != bytes {
             return Err(wrong_length(path, found, bytes));
@@ -184,6 +185,17 @@ fn text_of(error: ParquetError) -> String {
     }
 }
 
+/// Without the prefixes of the two libraries that the text came through, `Parquet argument error: Parquet error: …`.
+fn text_of_arrow(error: ArrowError) -> String {
+    match error {
+        ArrowError::ParquetError(text) => match text.strip_prefix("Parquet error: ") {
+            Some(ours) => ours.to_owned(),
+            None => text,
+        },
+        error => error.to_string(),
+    }
+}
+
 /// Turns a panic of the Parquet reader, which some damaged files bring about, into an error that names the file.
 pub fn contained<T>(path: &Path, read: impl FnOnce() -> T) -> Result<T, LakeError> {
     catch_unwind(AssertUnwindSafe(read))
@@ -274,7 +286,7 @@ impl Iterator for Batches {
         match next {
             Err(error) => Some(Err(error)),
             Ok(next) => next.map(|batch| {
-                batch.map_err(|error| LakeError::damaged(&self.path, error.to_string()))
+                batch.map_err(|error| LakeError::damaged(&self.path, text_of_arrow(error)))
             }),
         }
     }

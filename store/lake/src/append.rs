@@ -64,9 +64,8 @@ impl Append {
         }
         let head = Head { version, seal };
         // It may lag behind the log, so its failure costs nothing but the proof of the newest entry.
-        if let Err(error) = head::move_on(&self.dir, head)
-            .or_else(|_| head::create(self.disk.as_ref(), &self.dir, head))
-        {
+        let create = |_| head::create(self.disk.as_ref(), &self.dir, head);
+        if let Err(error) = head::move_on(&self.dir, head).or_else(create) {
             tracing::warn!(
                 error = &error as &(dyn std::error::Error + 'static),
                 "the head of the table cannot be written"

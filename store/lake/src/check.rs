@@ -1,19 +1,23 @@
-//! Reads data files beside the commits to see whether they are sound: those in quarantine that may be sound again, and
-//! the others in turn, one a minute. Never changes a file.
+//! Reads data files beside the commits to see whether they are sound: those that a reader in this process could not read,
+//! those in quarantine that may be sound again, and the others in turn, one a minute. Dictionaries in turn, too. Never
+//! changes a file.
 //!
 //! A merge finds damage in the files that it reads, but large files are merged no more and may lie unread for years:
 //! their damage would be known when a figure lacks their rows, and when the backups are gone.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use model::DictionaryHash;
 use tokio::task::JoinHandle;
 
 use crate::LakeError;
 use crate::damage::{Damage, LogNames};
+use crate::dictionaries;
 use crate::facts::FileFacts;
 use crate::lake::{Lake, blocking};
 use crate::lock::place;
@@ -31,6 +35,10 @@ pub(crate) struct Check {
     name: String,
     look: Option<Look>,
     cancelled: Arc<AtomicBool>,
+    /// Set when the task is about to end.
+    ends: Arc<AtomicBool>,
+    /// A reader could not read it.
+    is_suspect: bool,
 }
 
 impl Drop for Check {
@@ -47,6 +55,17 @@ type Found = Option<Result<(), LakeError>>;
 pub(crate) struct Checks {
     running: Option<Check>,
     last: Option<String>,
+    next_at: Duration,
+    /// Files that a reader could not read and that are sound, with the time from which on such a reader is heard again.
+    cleared: BTreeMap<String, Duration>,
+    dictionaries: DictionaryChecks,
+}
+
+/// How the dictionaries in use looked when they were last read.
+#[derive(Debug, Default)]
+struct DictionaryChecks {
+    looks: BTreeMap<DictionaryHash, Option<Look>>,
+    last: Option<DictionaryHash>,
     next_at: Duration,
 }
 
@@ -67,7 +86,9 @@ impl Checks {
 impl Lake {
     /// Takes over what a check found.
     pub(crate) async fn finish_check(&mut self, wait: bool) -> Result<(), LakeError> {
-        let ended = self.checks.running.take_if(|check| wait || check.task.is_finished());
+        let has_ended =
+            |check: &Check| check.task.is_finished() || check.ends.load(Ordering::Relaxed);
+        let ended = self.checks.running.take_if(|check| wait || has_ended(check));
         let Some(mut check) = ended else { return Ok(()) };
         let found = (&mut check.task)
             .await
@@ -78,7 +99,13 @@ impl Lake {
             // It was merged meanwhile, and may have been deleted.
             _ if !is_live => {}
             None => {}
-            Some(Ok(())) => self.leave_quarantine(&check.name),
+            Some(Ok(())) => {
+                self.leave_quarantine(&check.name);
+                if check.is_suspect {
+                    let again_at = self.options.clock.monotonic() + READ_AGAIN_AFTER;
+                    self.checks.cleared.insert(check.name.clone(), again_at);
+                }
+            }
             Some(Err(error)) if error.is_of_process() => return Err(error),
             Some(Err(error)) => self.hold(&check.name, &error, check.look),
         }
@@ -101,7 +128,15 @@ impl Lake {
         let Some(known) = &self.known else { return };
         let now = self.options.clock.monotonic();
         let path = |name: &str| place::data_file(&self.dir, name);
-        let due = self.quarantine.due(now, |name| Look::at(&path(name)));
+        self.checks.cleared.retain(|_, again_at| now < *again_at);
+        let is_new = |name: &String| {
+            known.state.files.contains_key(name)
+                && !self.quarantine.holds(name)
+                && !self.checks.cleared.contains_key(name)
+        };
+        let suspect = std::iter::from_fn(|| self.options.suspects.take()).find(is_new);
+        let is_suspect = suspect.is_some();
+        let due = suspect.or_else(|| self.quarantine.due(now, |name| Look::at(&path(name))));
         let due = due.or_else(|| {
             if now < self.checks.next_at {
                 return None;
@@ -119,9 +154,60 @@ impl Lake {
         let path = path(&name);
         let look = Look::at(&path);
         let cancelled = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&cancelled);
-        let task = tokio::task::spawn_blocking(move || verify(&path, &facts, &stop));
-        self.checks.running = Some(Check { task, name, look, cancelled });
+        let (stop, ends) = (Arc::clone(&cancelled), Arc::new(AtomicBool::new(false)));
+        let (over, suspects) = (Arc::clone(&ends), self.options.suspects.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            let found = verify(&path, &facts, &stop);
+            over.store(true, Ordering::Relaxed);
+            if is_suspect || !suspects.is_empty() {
+                suspects.wake();
+            }
+            found
+        });
+        self.checks.running = Some(Check { task, name, look, cancelled, ends, is_suspect });
+    }
+
+    /// Reads the dictionaries that rows follow: those that look otherwise than before, and one in turn.
+    pub(crate) async fn check_dictionaries(&mut self) -> Result<(), LakeError> {
+        let now = self.options.clock.monotonic();
+        let Some(known) = self.known.as_ref().filter(|_| now >= self.checks.dictionaries.next_at)
+        else {
+            return Ok(());
+        };
+        let uses = known.book.dictionary_uses();
+        let used: BTreeSet<DictionaryHash> = uses.into_iter().map(|one| one.dictionary).collect();
+        let checks = &mut self.checks.dictionaries;
+        checks.next_at = now + READ_EVERY;
+        let after = checks.last.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let next = used.range((after, Bound::Unbounded)).next().or_else(|| used.first());
+        checks.last = next.copied();
+        let (dir, turn, looks) = (self.dir.clone(), checks.last, checks.looks.clone());
+        let read = move || {
+            let look = |hash: DictionaryHash| (hash, Look::at(&dictionaries::path(&dir, hash)));
+            let found: BTreeMap<_, _> = used.into_iter().map(look).collect();
+            let is_due = |(hash, look): &(&DictionaryHash, &Option<Look>)| {
+                turn == Some(**hash) || looks.get(*hash) != Some(*look)
+            };
+            let due = found.iter().filter(is_due);
+            let faults: Vec<_> =
+                due.map(|(hash, _)| (*hash, dictionaries::fault(&dir, *hash))).collect();
+            Ok((found, faults))
+        };
+        let (looks, faults) = blocking("read dictionaries", read).await?;
+        self.checks.dictionaries.looks = looks;
+        for (hash, fault) in faults {
+            let path = dictionaries::path(&self.dir, hash);
+            let was_bad = self.damaged_dictionaries.iter().any(|one| one.path == path);
+            self.damaged_dictionaries.retain(|one| one.path != path);
+            let Some(fault) = fault else { continue };
+            if !was_bad {
+                tracing::error!(
+                    "a dictionary is damaged: {fault}; put it back from a backup, or start `serve` again, which asks its gateway for it"
+                );
+            }
+            self.damaged_dictionaries.push(fault);
+        }
+        Ok(())
     }
 
     /// Puts a live file into the quarantine, or notes that it is still to stay there.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use contract::LogBook;
 use model::{Dictionary, DictionaryHash};
 
-use crate::LakeError;
 use crate::damage::Damage;
 use crate::disk::{Disk, IfThere, create_directories, is_staged, publish};
 use crate::lock::place;
+use crate::{LakeError, regular};
 
 /// Where the dictionary of that hash is kept.
 pub(crate) fn path(dir: &Path, hash: DictionaryHash) -> PathBuf {
@@ -39,11 +39,8 @@ pub(crate) fn put(
 /// The dictionary of that hash, where it is kept.
 pub(crate) fn get(dir: &Path, hash: DictionaryHash) -> Result<Option<Dictionary>, LakeError> {
     let path = path(dir, hash);
-    match fs::read(&path) {
-        Ok(json) => read(&path, &json).map(|(dictionary, _)| Some(dictionary)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(LakeError::io("read", &path)(error)),
-    }
+    let Some(json) = regular::if_there(regular::read(&path))? else { return Ok(None) };
+    read(&path, &json).map(|(dictionary, _)| Some(dictionary))
 }
 
 /// The dictionaries beside a table.
@@ -72,27 +69,40 @@ pub(crate) fn all(dir: &Path, book: &LogBook) -> Result<KeptDictionaries, LakeEr
 
 fn found(dir: &Path) -> Result<KeptDictionaries, LakeError> {
     let folder = place::dictionaries(dir);
+    let mut kept = KeptDictionaries::default();
     let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(KeptDictionaries::default());
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(kept),
+        // Those that rows follow are missing, and whatever is here hides no other damage.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            kept.damage.push(Damage::of_file(folder, "it is no folder"));
+            return Ok(kept);
         }
         entries => entries.map_err(LakeError::io("list", &folder))?,
     };
-    let mut kept = KeptDictionaries::default();
     for entry in entries {
         let path = entry.map_err(LakeError::io("list", &folder))?.path();
         if path.file_name().is_some_and(|name| is_staged(&name.to_string_lossy())) {
             continue;
         }
-        let json = fs::read(&path).map_err(LakeError::io("read", &path))?;
-        match read(&path, &json) {
+        match regular::read(&path).and_then(|json| read(&path, &json)) {
             Ok((dictionary, hash)) => {
                 kept.sound.insert(hash, Arc::new(dictionary));
             }
+            Err(error) if error.is_of_process() => return Err(error),
             Err(error) => kept.damage.push(Damage::of_error(&error)),
         }
     }
     Ok(kept)
+}
+
+/// What is wrong with the dictionary of that hash.
+pub(crate) fn fault(dir: &Path, hash: DictionaryHash) -> Option<Damage> {
+    match get(dir, hash) {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(Damage::of_file(path(dir, hash), "the file is missing")),
+        Err(error) if error.is_of_process() => None,
+        Err(error) => Some(Damage::of_error(&error)),
+    }
 }
 
 /// Reads the text and checks that it is the one its name promises.
@@ -100,7 +110,10 @@ fn read(path: &Path, json: &[u8]) -> Result<(Dictionary, DictionaryHash), LakeEr
     let (dictionary, hash) = Dictionary::from_json(json)
         .map_err(|source| LakeError::Dictionary { path: path.to_owned(), source })?;
     if path.file_stem().is_none_or(|stem| stem.to_string_lossy() != hash.to_string()) {
-        return Err(LakeError::damaged(path, format!("its content has hash {hash}")));
+        return Err(LakeError::damaged(
+            path,
+            format!("it does not have its hash: its content has hash {hash}"),
+        ));
     }
     Ok((dictionary, hash))
 }

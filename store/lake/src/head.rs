@@ -2,15 +2,18 @@
 //! written after an entry is durable and is not synced itself; a log that ends before it has lost its newest entries.
 //! Knows nothing of entries.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::LakeError;
 use crate::disk::{Disk, IfThere, publish};
 use crate::entry::Seal;
 use crate::lock::place;
+use crate::{LakeError, regular};
+
+/// How often a head is read that does not have its own checksum: its writer replaces it in place.
+const ATTEMPTS_MAX: u32 = 5;
 
 /// The newest entry that its writer knew to be durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +41,15 @@ impl Head {
 /// The head of the table in `dir`; `None` where there is none. One that cannot be read is damage.
 pub(crate) fn read(dir: &Path) -> Result<Option<Head>, LakeError> {
     let path = place::head(dir);
-    let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        bytes => bytes.map_err(LakeError::io("read", &path))?,
-    };
-    let head = std::str::from_utf8(&bytes).ok().and_then(Head::parse);
-    head.map(Some).ok_or_else(|| LakeError::damaged(&path, "it does not have its own checksum"))
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(bytes) = regular::if_there(regular::read(&path))? else { return Ok(None) };
+        let head = std::str::from_utf8(&bytes).ok().and_then(Head::parse);
+        if head.is_some() {
+            return Ok(head);
+        }
+        std::thread::yield_now();
+    }
+    Err(LakeError::damaged(&path, "it does not have its own checksum"))
 }
 
 /// Creates or replaces the head, durably.
@@ -52,9 +58,10 @@ pub(crate) fn create(disk: &dyn Disk, dir: &Path, head: Head) -> io::Result<()> 
 }
 
 /// Moves the head on, without a sync.
-pub(crate) fn move_on(dir: &Path, head: Head) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(place::head(dir))?;
-    file.write_all_at(head.text().as_bytes(), 0)
+pub(crate) fn move_on(dir: &Path, head: Head) -> Result<(), LakeError> {
+    let path = place::head(dir);
+    let file = regular::open_with(OpenOptions::new().write(true), &path, "open")?;
+    file.write_all_at(head.text().as_bytes(), 0).map_err(LakeError::io("write", &path))
 }
 
 #[cfg(test)]

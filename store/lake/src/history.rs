@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::chain;
+use crate::chain::{self, Doubt};
 use crate::damage::Damage;
 use crate::lock::place;
 
@@ -53,8 +53,13 @@ impl History {
         if self.0.iter().all(is_same) {
             return None;
         }
-        if let Err(error) = chain::read(dir) {
-            return Some(Damage::of_error(&error));
+        match chain::read(dir) {
+            Err(error) => return Some(Damage::of_error(&error)),
+            Ok(chain) => {
+                if let Some(Doubt::Beyond(damage) | Doubt::Lost(damage)) = chain.doubt {
+                    return Some(damage);
+                }
+            }
         }
         for (version, stamp) in &mut self.0 {
             *stamp = Stamp::of(dir, *version);

@@ -14,7 +14,7 @@ use model::{CommitNumber, Dictionary, DictionaryHash, Generation};
 use tokio::task::JoinHandle;
 
 use crate::append::{Append, Appended};
-use crate::chain;
+use crate::chain::{self, Whole};
 use crate::check::Checks;
 use crate::damage::Damage;
 use crate::dictionaries::{self, KeptDictionaries};
@@ -26,9 +26,10 @@ use crate::history::History;
 use crate::lock::{WriterLock, place};
 use crate::log::LogState;
 use crate::maintain::Merge;
-use crate::open::{claim, create, properties, recover};
+use crate::open::{Recovered, claim, create, properties, recover};
 use crate::quarantine::{self, Look, Quarantine};
 use crate::snapshot::{quarantined, read_book};
+use crate::suspects::Suspects;
 use crate::{LakeError, rows, view};
 
 /// Commits between two checkpoints, at least: the cost of opening a table grows with the entries since the last one.
@@ -61,6 +62,8 @@ pub struct LakeOptions {
     pub free_bytes_min: u64,
     /// The group that may read the table; that of the process when `None`.
     pub group: Option<u32>,
+    /// What readers in this process cannot read, see [`crate::Snapshot::telling`].
+    pub suspects: Suspects,
     pub(crate) disk: Arc<dyn Disk>,
 }
 
@@ -75,6 +78,7 @@ impl LakeOptions {
             keep: Keep::default(),
             free_bytes_min: Self::FREE_BYTES_MIN_DEFAULT,
             group: None,
+            suspects: Suspects::default(),
             disk: Arc::new(LocalDisk),
         }
     }
@@ -109,7 +113,7 @@ pub struct Lake {
     /// What is read to find and to end damage.
     pub(crate) checks: Checks,
     /// Dictionaries that were damaged when they were last read; their gateways send them again.
-    damaged_dictionaries: Vec<Damage>,
+    pub(crate) damaged_dictionaries: Vec<Damage>,
     /// The log entry that is being written.
     appending: Option<JoinHandle<Result<Appended, LakeError>>>,
     /// Version of the newest log entry that is durable for certain.
@@ -132,6 +136,8 @@ pub(crate) struct Known {
     /// The newest log entry, to put it back if it goes missing; `None` until one was written.
     entry: Option<Arc<[u8]>>,
     damage: Vec<Damage>,
+    /// The proof that allows to delete what has expired; `None` where the table was opened without one.
+    pub(crate) whole: Option<Whole>,
 }
 
 impl Known {
@@ -487,11 +493,13 @@ impl Lake {
             let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
             let durable = self.durable;
             let read = move || {
-                let (chain, bad_files) = recover(disk.as_ref(), &dir, durable)?;
+                let recovered = recover(disk.as_ref(), &dir, durable)?;
+                let chain = &recovered.chain;
                 let history = History::of(&dir, chain.checkpoint, chain.state.version);
-                Ok((chain, history, bad_files))
+                Ok((recovered, history))
             };
-            let (chain, history, bad_files) = blocking("read the table", read).await?;
+            let (recovered, history) = blocking("read the table", read).await?;
+            let Recovered { chain, bad_files, whole } = recovered;
             self.durable = Some(chain.state.version);
             let log = place::log(&self.dir);
             let checkpoint_damaged = chain.damage.iter().any(|damage| {
@@ -519,6 +527,7 @@ impl Lake {
                 history,
                 entry: None,
                 damage,
+                whole,
             });
             for (name, error) in bad_files {
                 let look = Look::at(&place::data_file(&self.dir, &name));

@@ -9,7 +9,7 @@
 //! <dir>/_nengliu/head                       version and seal of the newest entry
 //! <dir>/_nengliu/damaged.json               data files in quarantine; not there when there are none
 //! <dir>/_nengliu/dictionaries/              <hash>.json, what the point indexes of frames mean
-//! <dir>/_nengliu/set-aside/                 data files that are in no entry and may have been committed
+//! <dir>/_nengliu/set-aside/                 what stood where a link to a live file belongs, and was none
 //! ```
 //!
 //! Rows and watermarks become durable in one log entry: the watermarks are Delta *application transactions*
@@ -47,12 +47,13 @@ mod ordered;
 mod quarantine;
 mod readings;
 mod store;
+mod suspects;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-use lake_files::{disk, facts, file, merge, rows, verified};
+use lake_files::{disk, facts, file, merge, regular, rows, verified};
 
 pub use contract::{
     AdmittedFrame, CommitDraft, Committed, DictionaryUse, DraftError, DraftFault, LogKey,
@@ -64,3 +65,4 @@ pub use lake_files::disk::free_bytes;
 pub use lake_files::{Damage, LakeError, RowGroup, Selection, damage, error, schema, selection};
 pub use maintain::Maintained;
 pub use snapshot::{FileRows, LiveFile, OpenFile, Scan, Snapshot};
+pub use suspects::Suspects;

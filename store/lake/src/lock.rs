@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::LakeError;
+use crate::{LakeError, regular};
 
 /// Second word in the lock file: the table was closed, and only work that it began still runs.
 const ENDS: &str = "ends";
@@ -21,14 +21,9 @@ impl WriterLock {
     /// Takes the lock of the table in `dir`, or says who has it.
     pub(crate) fn take(dir: &Path, path: &Path) -> Result<Self, LakeError> {
         let io = |action| LakeError::io(action, path);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o640)
-            .open(path)
-            .map_err(io("open lock file"))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o640);
+        let mut file = regular::open_with(&mut options, path, "open lock file")?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -93,7 +88,7 @@ pub(crate) mod place {
         own(dir).join("lock")
     }
 
-    /// Data files that are in no entry of the log and may have been committed.
+    /// What stood in the view under a name of ours and was no link of ours.
     pub(crate) fn set_aside(dir: &Path) -> PathBuf {
         own(dir).join("set-aside")
     }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use model::CommitNumber;
 use tokio::task::JoinHandle;
 
-use crate::chain::{self, Listing, read_entry};
+use crate::chain::{self, Listing, Whole, read_entry};
 use crate::disk::{Disk, IfThere, publish};
 use crate::entry::{Action, Operation, Removed};
 use crate::facts::FileFacts;
@@ -26,6 +26,7 @@ use crate::lake::{CHECKPOINT_COMMITS, Known, Lake, blocking, data_file};
 use crate::lock::place;
 use crate::log::LogState;
 use crate::merge::{BATCH_ROWS, Merger};
+use crate::open::delete;
 use crate::quarantine::Look;
 use crate::{LakeError, checkpoint, view};
 
@@ -100,6 +101,7 @@ impl Lake {
             self.expire(&mut done).await,
             self.finish_merge(wait, &mut done).await,
             self.finish_check(wait).await,
+            self.check_dictionaries().await,
             self.start_merge().await,
             self.checkpoint(&mut done).await,
             self.note_quarantine().await,
@@ -185,10 +187,15 @@ impl Lake {
             drop(fs::remove_file(place::data_file(&self.dir, &name)));
         }
         entered?;
-        for file in &sources {
-            // A link that stays shows rows twice until the table is opened again.
-            drop(view::hide(&self.dir, &file.name));
-        }
+        let dir = self.dir.clone();
+        let hide = move || {
+            for file in &sources {
+                // A link that stays shows rows twice until the table is opened again.
+                drop(view::hide(&dir, &file.name));
+            }
+            Ok(())
+        };
+        blocking("renew the links to live files", hide).await?;
         self.show(&name);
         Ok(())
     }
@@ -259,7 +266,8 @@ impl Lake {
         done.checkpoint = true;
         let cutoff = self.cutoff_ms();
         let dir = self.dir.clone();
-        let expire = move || expire_log(&dir, cutoff);
+        let Some(whole) = self.known().await?.whole else { return Ok(()) };
+        let expire = move || expire_log(whole, &dir, cutoff);
         done.expired_log_files = blocking("delete expired entries", expire).await?;
         Ok(())
     }
@@ -276,14 +284,13 @@ impl Lake {
         let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
         let known = self.known().await?;
         let expired = expired(&known.state.removed, cutoff, bytes_max);
-        if expired.is_empty() {
-            return Ok(());
-        }
+        // Without a proof of the log's end a newer entry may have named other files than this one.
+        let Some(whole) = known.whole.filter(|_| !expired.is_empty()) else { return Ok(()) };
         let names = expired.clone();
         let delete = move || {
             let mut deleted = 0;
             for name in names {
-                deleted += usize::from(delete(&place::data_file(&dir, &name))?);
+                deleted += usize::from(delete(whole, &place::data_file(&dir, &name))?);
             }
             // The log forgets a file only when a power cut cannot bring it back.
             let data = place::data(&dir);
@@ -344,7 +351,7 @@ fn write_checkpoint(
 
 /// Deletes, from the oldest on, the entries and checkpoints that no version since `cutoff_ms` needs. The newest two
 /// checkpoints, and what follows the older one, always stay: one that is damaged costs nothing.
-fn expire_log(dir: &Path, cutoff_ms: i64) -> Result<usize, LakeError> {
+fn expire_log(whole: Whole, dir: &Path, cutoff_ms: i64) -> Result<usize, LakeError> {
     let listing = Listing::of(dir)?;
     let mut needed = None;
     for version in listing.checkpoints.iter().rev().skip(1) {
@@ -361,18 +368,9 @@ fn expire_log(dir: &Path, cutoff_ms: i64) -> Result<usize, LakeError> {
     let expired: Vec<PathBuf> = entries.chain(checkpoints).take(DELETIONS_MAX).collect();
     let mut deleted = 0;
     for path in expired {
-        deleted += usize::from(delete(&path)?);
+        deleted += usize::from(delete(whole, &path)?);
     }
     Ok(deleted)
-}
-
-/// Whether there was a file to delete.
-fn delete(path: &Path) -> Result<bool, LakeError> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(LakeError::io("remove", path)(error)),
-    }
 }
 
 /// The oldest [`FAN_IN`] files of the lowest level that has so many.

@@ -2,19 +2,19 @@
 //!
 //! A data file is a leftover only if the log, proved whole up to the head, never named it, and if it is one that an
 //! unfinished commit or an unfinished merge leaves: at most one of each. Anything else means that the log is not the one
-//! that the files belong to; then nothing is touched.
+//! that the files belong to, or that it may lack its end; then nothing is deleted or moved, and the table is refused.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use model::CommitNumber;
 use sha2::{Digest, Sha256};
 
-use crate::chain::{self, Chain};
+use crate::chain::{self, Chain, Doubt, Whole};
 use crate::disk::{DIRECTORY_MODE, Disk, IfThere, create_directories, is_staged, publish};
 use crate::entry::{self, Action, Metadata, Operation, READER_VERSION, Seal, WRITER_VERSION};
 use crate::file::parse_name;
@@ -24,7 +24,7 @@ use crate::lock::{WriterLock, place};
 use crate::log::LogState;
 use crate::schema::{LAYOUT, LAYOUT_PROPERTY, STATISTICS, delta_schema};
 use crate::verified::wrong_length;
-use crate::{Damage, LakeError, view};
+use crate::{Damage, LakeError, regular, view};
 
 /// Entries below the checkpoint that are verified when a table is opened for writing.
 const VERIFIED_ENTRIES_MAX: u64 = 2_000;
@@ -134,8 +134,14 @@ fn new_id(options: &LakeOptions, dir: &Path) -> String {
     format!("{}-{}-8{third}-8{fourth}-{}", part(0..8), part(8..12), part(20..32))
 }
 
-/// Live data files that are not as the log says, by name.
-pub(crate) type BadFiles = Vec<(String, LakeError)>;
+/// A table that was opened for writing.
+pub(crate) struct Recovered {
+    pub(crate) chain: Chain,
+    /// Live data files that are not as the log says, by name.
+    pub(crate) bad_files: Vec<(String, LakeError)>,
+    /// The proof that allows to delete what has expired; `None` where the end of the log was not proved.
+    pub(crate) whole: Option<Whole>,
+}
 
 /// Reads the log, makes what it says durable, and removes what a crash left behind. Up to version `durable` all entries
 /// are so for certain.
@@ -147,15 +153,37 @@ pub(crate) fn recover(
     disk: &dyn Disk,
     dir: &Path,
     durable: Option<u64>,
-) -> Result<(Chain, BadFiles), LakeError> {
+) -> Result<Recovered, LakeError> {
     let mut chain = chain::read(dir)?;
+    let end = chain.state.version;
+    match &chain.doubt {
+        Some(Doubt::Beyond(Damage { path, what, .. })) => {
+            return Err(LakeError::Beyond { path: path.clone(), what: what.clone(), end });
+        }
+        Some(Doubt::Lost(Damage { path, what, .. })) => {
+            return Err(LakeError::EndLost { path: path.clone(), what: what.clone(), end });
+        }
+        Some(Doubt::NoHead(_)) | None => {}
+    }
     chain.verify_old(dir, VERIFIED_ENTRIES_MAX)?;
     let state = &chain.state;
     let log = place::log(dir);
-    let damaged = clean_data(dir, state, chain.head)?;
-    for name in names_in(&log)?.iter().filter(|name| is_staged(name)) {
-        remove(&log.join(name))?;
+    let whole = chain.whole(durable);
+    let leftovers = leftovers_in(dir, state)?;
+    match (whole, &chain.doubt) {
+        (Some(whole), _) => leftovers.remove(whole, &log)?,
+        (None, doubt) if !leftovers.data.is_empty() => {
+            let what = doubt.as_ref().map(|doubt| doubt.damage().to_string());
+            return Err(LakeError::Unproven {
+                dir: dir.to_owned(),
+                what: what.unwrap_or_else(|| "there is no head".to_owned()),
+                files: leftovers.data.len(),
+                first: leftovers.data.into_iter().next().unwrap_or_default(),
+            });
+        }
+        (None, _) => {}
     }
+    let bad_files = bad_files(dir, state);
     let data = place::data(dir);
     disk.sync_directory(&data).map_err(LakeError::io("sync", &data))?;
     // Only an entry that is durable gets a checkpoint.
@@ -176,7 +204,7 @@ pub(crate) fn recover(
         );
     }
     report(&chain.damage);
-    Ok((chain, damaged))
+    Ok(Recovered { chain, bad_files, whole })
 }
 
 fn report(damage: &[Damage]) {
@@ -191,13 +219,34 @@ fn report(damage: &[Damage]) {
 /// Puts a copy in the place of a log entry. To sync it once more would prove nothing: a system tells of a failed sync
 /// once, and then holds for clean what never reached the disk.
 fn write_again(disk: &dyn Disk, entry: &Path) -> Result<(), LakeError> {
-    let bytes = fs::read(entry).map_err(LakeError::io("read", entry))?;
+    let bytes = regular::read(entry)?;
     publish(disk, entry, &bytes, IfThere::Replace).map_err(LakeError::io("renew", entry))
 }
 
-/// Removes the data files of an unfinished commit and of an unfinished merge; returns the live ones that are missing or
-/// have another length, which is all that can be seen without reading them.
-fn clean_data(dir: &Path, state: &LogState, head: Option<Head>) -> Result<BadFiles, LakeError> {
+/// What an unfinished commit, an unfinished merge or an unfinished entry leaves.
+struct Leftovers {
+    data: Vec<PathBuf>,
+}
+
+impl Leftovers {
+    /// Removes them, and entries that never got their names.
+    fn remove(&self, whole: Whole, log: &Path) -> Result<(), LakeError> {
+        for path in &self.data {
+            delete(whole, path)?;
+        }
+        if !self.data.is_empty() {
+            let files = self.data.len();
+            tracing::warn!(files, "removed what an unfinished commit or merge left behind");
+        }
+        for name in names_in(log)?.iter().filter(|name| is_staged(name)) {
+            delete(whole, &log.join(name))?;
+        }
+        Ok(())
+    }
+}
+
+/// The data files that no entry names, if they are as few as an unfinished commit and an unfinished merge leave.
+fn leftovers_in(dir: &Path, state: &LogState) -> Result<Leftovers, LakeError> {
     let data = place::data(dir);
     let last = state.transactions.get("commit").and_then(|last| u64::try_from(*last).ok());
     let last = CommitNumber(last.unwrap_or(0));
@@ -211,46 +260,29 @@ fn clean_data(dir: &Path, state: &LogState, head: Option<Head>) -> Result<BadFil
             Some(_) => unlisted.push(name),
         }
     }
-    let left = committing.len() + merging.len();
-    if !unlisted.is_empty() || committing.len() > 1 || merging.len() > 1 {
-        let files = left + unlisted.len();
-        let mut names = unlisted.into_iter().chain(committing).chain(merging);
-        let first = data.join(names.next().unwrap_or_default());
+    let is_too_many = !unlisted.is_empty() || committing.len() > 1 || merging.len() > 1;
+    let names = unlisted.into_iter().chain(committing).chain(merging);
+    let found: Vec<PathBuf> = names.map(|name| data.join(name)).collect();
+    if is_too_many {
+        let (files, first) = (found.len(), found.into_iter().next().unwrap_or_default());
         return Err(LakeError::Unlisted { dir: dir.to_owned(), files, first });
     }
-    for name in committing.iter().chain(&merging) {
-        match head {
-            // The log ends where its writer last saw it, or later: it is whole, and never named this file.
-            Some(_) => remove(&data.join(name))?,
-            None if state.version == 0 => remove(&data.join(name))?,
-            None => set_aside(dir, name)?,
-        }
-    }
-    if left > 0 {
-        tracing::warn!(files = left, "removed what an unfinished commit or merge left behind");
-    }
+    Ok(Leftovers { data: found })
+}
+
+/// The live data files that are missing or have another length, which is all that can be seen without reading them.
+pub(crate) fn bad_files(dir: &Path, state: &LogState) -> Vec<(String, LakeError)> {
     let bad = state.files.iter().filter_map(|(name, facts)| {
         let path = place::data_file(dir, name);
-        let error = match fs::metadata(&path) {
+        let error = match regular::look(&path) {
             Ok(found) if found.len() == facts.bytes => return None,
             Ok(found) => wrong_length(&path, found.len(), facts.bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                LakeError::damaged(&path, "the file is missing")
-            }
-            Err(error) => LakeError::io("measure", &path)(error),
+            Err(error) if error.is_not_found() => LakeError::damaged(&path, "the file is missing"),
+            Err(error) => error,
         };
         Some((name.clone(), error))
     });
-    Ok(bad.collect())
-}
-
-/// Without the head nothing proves that the newest entry is still there, so a file may have been committed by one that is
-/// gone: it is kept, out of the way.
-fn set_aside(dir: &Path, name: &str) -> Result<(), LakeError> {
-    let folder = place::set_aside(dir);
-    fs::create_dir_all(&folder).map_err(LakeError::io("create", &folder))?;
-    let from = place::data_file(dir, name);
-    fs::rename(&from, folder.join(name)).map_err(LakeError::io("move", &from))
+    bad.collect()
 }
 
 fn names_in(folder: &Path) -> Result<Vec<String>, LakeError> {
@@ -262,11 +294,11 @@ fn names_in(folder: &Path) -> Result<Vec<String>, LakeError> {
     Ok(names)
 }
 
-fn remove(path: &Path) -> Result<(), LakeError> {
+/// Deletes a file of the table that came before this process; whether there was one.
+pub(crate) fn delete(_: Whole, path: &Path) -> Result<bool, LakeError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(LakeError::io("remove", path)(error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(LakeError::io("remove", path)(error)),
     }
 }

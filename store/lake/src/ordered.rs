@@ -22,6 +22,7 @@ use crate::Snapshot;
 use crate::damage::Damage;
 use crate::selection::Selection;
 use crate::snapshot::{LiveFile, OpenFile};
+use crate::suspects::Suspects;
 use crate::verified::RowGroup;
 use decode::{Wanted, decode};
 use output::Output;
@@ -79,6 +80,7 @@ pub(crate) struct OrderedRows {
     next_id: Id,
     renewed: bool,
     damaged: Vec<DamagedRange>,
+    suspects: Option<Suspects>,
     cost: Cost,
     held_max: usize,
 }
@@ -92,6 +94,9 @@ impl OrderedRows {
     pub(crate) fn holding(snapshot: &Snapshot, request: &Request, held_max: usize) -> Self {
         let newest = snapshot.commit_number();
         let as_of = Some(request.as_of.unwrap_or(newest).min(newest));
+        // What is as of an older commit than the newest one that can be read lacks nothing.
+        let doubt = snapshot.doubt().filter(|_| as_of == Some(newest));
+        let doubt = doubt.map(|damage| DamagedRange::of_end(damage.to_string()));
         let request = Request { as_of, ..request.clone() };
         let wanted = Arc::new(Wanted::new(&request));
         let selection = selection_of(&request, &wanted.columns);
@@ -108,7 +113,8 @@ impl OrderedRows {
             position: None,
             next_id: 0,
             renewed: false,
-            damaged: Vec::new(),
+            damaged: doubt.into_iter().collect(),
+            suspects: snapshot.suspects().cloned(),
             cost: Cost::default(),
             held_max,
         };
@@ -302,7 +308,10 @@ impl OrderedRows {
         let frames = unit.file.frames();
         let range = DamagedRange { points, times, rows: Some(rows), frames, reason };
         if !self.damaged.contains(&range) {
-            tracing::warn!("{range}");
+            tracing::debug!("{range}");
+            if let Some(suspects) = &self.suspects {
+                suspects.tell(&self.dir, unit.file.path());
+            }
             self.damaged.push(range);
         }
     }

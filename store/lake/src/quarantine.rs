@@ -19,9 +19,9 @@ use std::time::Duration;
 use model::Timestamp;
 use serde_json::{Value, json};
 
-use crate::LakeError;
 use crate::disk::{Disk, IfThere, parent, publish};
 use crate::lock::place;
+use crate::{LakeError, regular};
 
 /// Time after which a file in quarantine is read again although it looks the same: the disk may have recovered.
 pub(crate) const READ_AGAIN_AFTER: Duration = Duration::from_hours(1);
@@ -165,10 +165,7 @@ impl Quarantine {
 /// Reads the note of the table in `dir`; empty where there is none.
 pub(crate) fn read(dir: &Path) -> Result<BTreeMap<String, Noted>, LakeError> {
     let path = place::damaged(dir);
-    let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        bytes => bytes.map_err(LakeError::io("read", &path))?,
-    };
+    let Some(bytes) = regular::if_there(regular::read(&path))? else { return Ok(BTreeMap::new()) };
     let noted = std::str::from_utf8(&bytes).ok().and_then(parse);
     noted.ok_or_else(|| LakeError::damaged(&path, "it does not have its own checksum"))
 }

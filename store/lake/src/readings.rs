@@ -8,8 +8,9 @@ use contract::{
     BoxedRows, Cost, DamagedRange, Dictionaries, DictionaryUse, LogKey, Points, Readings, Request,
     RowChoice, Rows, StoreError, Watermark, column,
 };
-use model::CommitNumber;
+use model::{CommitNumber, DictionaryHash};
 
+use crate::dictionaries;
 use crate::ordered::OrderedRows;
 use crate::snapshot::Snapshot;
 
@@ -24,6 +25,10 @@ impl Readings for Snapshot {
 
     fn dictionaries(&self) -> Result<Dictionaries, StoreError> {
         Ok(Self::dictionaries(self)?.sound)
+    }
+
+    fn dictionary_fault(&self, hash: DictionaryHash) -> Option<String> {
+        dictionaries::fault(self.dir(), hash).map(|damage| damage.to_string())
     }
 
     fn dictionary_uses(&self) -> Vec<DictionaryUse> {
@@ -105,7 +110,9 @@ impl LastRows {
             let cost = rows.cost();
             self.cost.files += cost.files;
             self.cost.bytes += cost.bytes;
-            self.damaged.extend(rows.damaged());
+            let new = rows.damaged().into_iter().filter(|range| !self.damaged.contains(range));
+            let new: Vec<DamagedRange> = new.collect();
+            self.damaged.extend(new);
             for (point, row) in here {
                 if let Some(open) = &mut open {
                     open.remove(&point);

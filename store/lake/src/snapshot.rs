@@ -1,7 +1,6 @@
 //! The reader's side: one version of the table, for any process, without a lock. Never writes.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,13 +9,15 @@ use contract::{DictionaryUse, LogBook, LogKey, LostFrames, Watermark};
 use model::{CommitNumber, Dictionary, DictionaryHash, Timestamp};
 use parquet::arrow::arrow_reader::RowSelection;
 
-use crate::chain::{self, Chain};
+use crate::chain::{self, Chain, Doubt};
 use crate::damage::{Damage, LogNames, frames_of};
 use crate::dictionaries::{self, KeptDictionaries};
 use crate::facts::FileFacts;
 use crate::log::LogState;
+use crate::open::bad_files;
 use crate::quarantine::{self, Noted};
 use crate::selection::Selection;
+use crate::suspects::Suspects;
 use crate::verified::{Batches, DataReader, RowGroup};
 use crate::{LakeError, lock::place};
 
@@ -37,6 +38,7 @@ pub struct Snapshot {
     chain: Chain,
     book: LogBook,
     names: LogNames,
+    suspects: Option<Suspects>,
 }
 
 impl Snapshot {
@@ -49,17 +51,51 @@ impl Snapshot {
         let chain = chain::read(&dir)?;
         let book = read_book(&dir, &chain.state)?;
         let names = LogNames::of(&book);
-        Ok(Self { dir, chain, book, names })
+        Ok(Self { dir, chain, book, names, suspects: None })
+    }
+
+    /// Tells the writer of this lake, which runs in this process, of the data files that cannot be read; so do the newer
+    /// versions that this one is renewed to.
+    #[must_use]
+    pub fn telling(self, suspects: Suspects) -> Self {
+        Self { suspects: Some(suspects), ..self }
+    }
+
+    pub(crate) fn suspects(&self) -> Option<&Suspects> {
+        self.suspects.as_ref()
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Files of the log that are damaged and were not needed.
+    /// Files of the log that are damaged and were not needed, and why newer versions may be missing, if they may.
     #[must_use]
     pub fn log_damage(&self) -> &[Damage] {
         &self.chain.damage
+    }
+
+    /// Why rows that were committed last may be missing: the end of the log is not proved, or something stands behind it
+    /// that cannot be followed.
+    pub(crate) fn doubt(&self) -> Option<&Damage> {
+        self.chain.doubt.as_ref().map(Doubt::damage)
+    }
+
+    /// What is damaged beside the data files: log, checkpoints, head and dictionaries; and the data files that are missing
+    /// or have another length. Reads no data file.
+    ///
+    /// # Errors
+    /// When the log or the dictionaries cannot be listed.
+    pub fn damage_at_a_glance(&self) -> Result<Vec<Damage>, LakeError> {
+        let mut chain = self.chain.clone();
+        chain.verify_old(&self.dir, u64::MAX)?;
+        let mut damage = chain.damage;
+        damage.extend(self.dictionaries()?.damage);
+        for (name, error) in bad_files(&self.dir, &self.chain.state) {
+            let Some(facts) = self.chain.state.files.get(&name) else { continue };
+            damage.push(Damage::of_data(&error, facts, &self.names));
+        }
+        Ok(damage)
     }
 
     /// Reads the whole log, all dictionaries and every byte of every data file, live or kept for readers of older versions,
@@ -91,11 +127,7 @@ impl Snapshot {
             });
             match verified {
                 // The writer deletes what need not be kept any longer, from the oldest on.
-                Err(LakeError::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound && !is_older_kept =>
-                {
-                    continue;
-                }
+                Err(error) if error.is_not_found() && !is_older_kept => continue,
                 Err(error) => damage.push(Damage::of_error(&error)),
                 Ok(()) => {}
             }
@@ -192,7 +224,7 @@ impl Snapshot {
 
     /// The newest version of the same table: files that this one names are deleted some time after they were merged.
     pub fn renewed(&self) -> Result<Self, LakeError> {
-        Self::open(&self.dir)
+        Ok(Self { suspects: self.suspects.clone(), ..Self::open(&self.dir)? })
     }
 
     /// The dictionary of that hash, where it is kept.

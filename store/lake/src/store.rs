@@ -53,6 +53,10 @@ impl Store for Lake {
         Ok(())
     }
 
+    async fn wants_maintenance(&mut self) {
+        self.options.suspects.told().await;
+    }
+
     async fn damage(&mut self) -> Result<StoreDamage, StoreError> {
         let parts = Lake::damage(self).await?.into_iter().map(DamagedPart::from);
         Ok(StoreDamage::of(parts.collect()))

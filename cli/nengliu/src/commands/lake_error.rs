@@ -52,6 +52,27 @@ fn told(error: &LakeError, wanted: Wanted) -> (&'static str, &'static str, u8) {
              new lake and keep this one as evidence",
             exit::LAKE,
         ),
+        LakeError::Unproven { .. } => (
+            "EN-L008",
+            "put `_nengliu/head` and the newest entries of `_delta_log` back from a backup; without one, move the data \
+             files that are in no entry out of `_data` and keep them: the lake then goes on after its newest entry, and \
+             gateways send again what they still hold",
+            exit::LAKE,
+        ),
+        LakeError::EndLost { .. } => (
+            "EN-L008",
+            "put this file back from a backup; without one, move it, `_nengliu/head` and the data files that are in no entry \
+             out of the lake and keep them: the lake then goes on after its newest sound version, and gateways send again \
+             what they still hold",
+            exit::LAKE,
+        ),
+        LakeError::Beyond { .. } => (
+            "EN-L008",
+            "put this file back from a backup; without one, move what stands behind the proved end out of `_delta_log`, \
+             with any data file that no entry names out of `_data`, and keep them: the lake then goes on after its \
+             proved end",
+            exit::LAKE,
+        ),
         LakeError::Changed { .. } => (
             "EN-L008",
             "let one `nengliu serve` write the lake, and leave its folder to it",
@@ -99,6 +120,13 @@ mod tests {
         check(&damaged, Wanted::Read, "EN-L008", exit::LAKE);
         let unlisted = LakeError::Unlisted { dir: dir(), files: 2, first: dir() };
         check(&unlisted, Wanted::Write, "EN-L008", exit::LAKE);
+        let unproven =
+            LakeError::Unproven { dir: dir(), what: "no head".into(), files: 1, first: dir() };
+        check(&unproven, Wanted::Write, "EN-L008", exit::LAKE);
+        let lost = LakeError::EndLost { path: dir(), what: "is cut".into(), end: 7 };
+        check(&lost, Wanted::Write, "EN-L008", exit::LAKE);
+        let beyond = LakeError::Beyond { path: dir(), what: "is cut".into(), end: 7 };
+        check(&beyond, Wanted::Write, "EN-L008", exit::LAKE);
         check(&io(io::ErrorKind::Other), Wanted::Read, "EN-L005", exit::LAKE);
         check(&io(io::ErrorKind::PermissionDenied), Wanted::Read, "EN-L005", exit::ACCESS);
         check(&io(io::ErrorKind::ReadOnlyFilesystem), Wanted::Write, "EN-L005", exit::ACCESS);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ingest::quarantine::{Label, Quarantine};
 use jiff::Timestamp;
-use lake::{LakeError, Snapshot};
+use lake::{Damage, LakeError, Snapshot};
 use program::{Output, OutputError, print_line};
 use serde::Serialize;
 
@@ -139,20 +139,36 @@ fn list(quarantine: &Quarantine, json: bool) -> Result<(), Fault> {
     unreadable.map_or(Ok(()), |e| Err(e.into()))
 }
 
-/// The damaged data files, with the frames whose rows cannot be read.
+/// The damaged files of the lake; data files with the frames whose rows cannot be read.
 fn list_files(lake: &Path) -> u8 {
-    let files = match Snapshot::open(lake).and_then(|snapshot| snapshot.quarantined()) {
-        Ok(files) => files,
+    let listed = Snapshot::open(lake)
+        .and_then(|snapshot| Ok((snapshot.damage_at_a_glance()?, snapshot.quarantined())));
+    let (mut others, noted) = match listed {
+        Ok(listed) => listed,
         // Frames may be there before the lake is.
         Err(LakeError::NoTable { .. }) => return exit::OK,
         Err(e) => return lake_error::show(&e, Wanted::Read),
     };
-    for (since, damage) in files {
+    // A note that cannot be read is one damaged file more.
+    let noted = noted.unwrap_or_else(|e| {
+        others.push(Damage::of_error(&e));
+        Vec::new()
+    });
+    others.retain(|one| noted.iter().all(|(_, known)| known.path != one.path));
+    for (since, damage) in noted {
         let at = Timestamp::from_microsecond(since.0).unwrap_or_default();
         let name = damage.path.file_name().unwrap_or_default().display();
         let rows = damage.lost.as_ref().map_or(0, |lost| lost.rows);
         let line = format_args!("{name}\t{at:.0}\t{rows} rows\t{damage}");
         if let Err(code) = output::print_line(line) {
+            return code;
+        }
+    }
+    // No writer has noted these, so since when is not known.
+    for damage in others {
+        let name = damage.path.file_name().unwrap_or_default().display();
+        let rows = damage.lost.as_ref().map_or(0, |lost| lost.rows);
+        if let Err(code) = output::print_line(format_args!("{name}\t-\t{rows} rows\t{damage}")) {
             return code;
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use contract::Readings;
 use ingest::{BrokerSettings, Ingest, IngestError, IngestHost, IngestSettings, UrlBroker};
-use lake::{Lake, LakeError, LakeOptions, Snapshot};
+use lake::{Lake, LakeError, LakeOptions, Snapshot, Suspects};
 use program::{SystemClock, SystemEntropy, render_problems};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -55,7 +55,9 @@ pub async fn serve_on(config: Option<&Path>, host: IngestHost) -> u8 {
         return exit::FAILED;
     };
     let stop = CancellationToken::new();
-    let ingest = match start(&settings, host.clone(), stop.clone()).await {
+    let suspects = Suspects::default();
+    let started = start_telling(&settings, host.clone(), stop.clone(), suspects.clone()).await;
+    let ingest = match started {
         Ok(ingest) => ingest,
         Err(e) => return e.show(),
     };
@@ -77,7 +79,8 @@ pub async fn serve_on(config: Option<&Path>, host: IngestHost) -> u8 {
         let (analytics, lake, until) = (Arc::new(analytics), settings.lake, stop.clone());
         tokio::spawn(tasks.keep_alive("figures", stop.clone(), move || {
             let (clock, until) = (Arc::clone(&host.clock), until.clone());
-            figures::figures_on_timer(Arc::clone(&analytics), lake.clone(), clock, until)
+            let source = figures::Source { lake: lake.clone(), suspects: suspects.clone() };
+            figures::figures_on_timer(Arc::clone(&analytics), source, clock, until)
         }))
     });
     let failed = tokio::select! {
@@ -140,11 +143,22 @@ impl StartError {
 /// Opens the lake and starts ingest on it.
 pub(super) async fn start(
     settings: &Settings,
+    host: IngestHost,
+    stop: CancellationToken,
+) -> Result<Ingest, StartError> {
+    start_telling(settings, host, stop, Suspects::default()).await
+}
+
+/// The same, with the list by which other readers in this process tell the writer what they cannot read.
+async fn start_telling(
+    settings: &Settings,
     IngestHost { clock, entropy }: IngestHost,
     stop: CancellationToken,
+    suspects: Suspects,
 ) -> Result<Ingest, StartError> {
     let keeping = settings.keeping;
     let mut options = LakeOptions::new(clock.clone());
+    options.suspects = suspects.clone();
     (options.keep, options.group) = (keeping.keep, keeping.group);
     options.free_bytes_min = keeping.free_bytes_min;
     let lake = Lake::open(&settings.lake, options).await.map_err(StartError::Lake)?;
@@ -171,16 +185,16 @@ pub(super) async fn start(
         Some(retry_max) => IngestSettings { retry_max, ..ingest },
         None => ingest,
     };
-    let readings = readings_of(settings.lake.clone()).await;
+    let readings = readings_of(settings.lake.clone(), suspects).await;
     Ingest::start(ingest, Box::new(lake), readings, IngestHost { clock, entropy }, stop)
         .await
         .map_err(StartError::Ingest)
 }
 
 /// The lake for reading, as it stands now: what the live topics are filled from.
-async fn readings_of(lake: PathBuf) -> Option<Arc<dyn Readings>> {
+async fn readings_of(lake: PathBuf, suspects: Suspects) -> Option<Arc<dyn Readings>> {
     match tokio::task::spawn_blocking(move || Snapshot::open(&lake)).await {
-        Ok(Ok(snapshot)) => Some(Arc::new(snapshot)),
+        Ok(Ok(snapshot)) => Some(Arc::new(snapshot.telling(suspects))),
         Ok(Err(e)) => {
             tracing::warn!(error = %e, "live topics are not filled from the lake");
             None

@@ -91,7 +91,7 @@ pub(super) fn no_figures(error: &FiguresError) -> u8 {
             program::tell!("{}", render_problems(problems));
             exit::CONFIG
         }
-        FiguresError::NoDictionary(_) => {
+        FiguresError::NoDictionary { .. } => {
             let help = "nothing was deleted: put its file back from a backup, below `_nengliu/dictionaries` of the lake";
             program::show_error("EN-L008", error, help);
             exit::LAKE

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use contract::DraftFault;
-use model::{CommitNumber, Sequence};
+use model::Sequence;
 
 use super::{Plant, Site, plant, rows, rows_of_batch};
 use crate::lock::place;
@@ -49,9 +49,6 @@ async fn a_gap_in_the_log_is_named_and_deletes_nothing() {
     for version in [0, 1, 12, 29] {
         refused_until_put_back(&site, &place::entry(site.path(), version), 180).await;
     }
-    // Also the newest one, behind which there is nothing but the head.
-    let newest = site.snapshot().table_version();
-    refused_until_put_back(&site, &place::entry(site.path(), newest), 180).await;
 }
 
 /// The same behind a checkpoint.
@@ -94,22 +91,6 @@ async fn a_log_that_is_older_than_the_data_files_is_no_reason_to_delete_them() {
     let refused = Lake::open(site.path(), site.options()).await.unwrap_err();
     assert!(matches!(refused, LakeError::Unlisted { files: 6, .. }), "{refused}");
     assert_eq!(site.data_files(), files);
-}
-
-#[tokio::test]
-async fn without_the_head_a_file_in_no_entry_is_kept_aside() {
-    let (site, north) = table(3).await;
-    // The newest entry and the head are both gone: the file of that entry may be all that is left of a commit.
-    fs::remove_file(place::entry(site.path(), 3)).unwrap();
-    fs::remove_file(place::head(site.path())).unwrap();
-    let mut lake = site.open().await;
-    assert_eq!(lake.commit_number().await.unwrap(), CommitNumber(2));
-    let kept = fs::read_dir(place::set_aside(site.path())).unwrap().count();
-    assert_eq!((kept, site.data_files().len()), (1, 2));
-    commit(&mut lake, &north, 3..=4).await;
-    drop(lake);
-    site.open().await;
-    assert_eq!(rows(&site.snapshot()).len(), 24);
 }
 
 /// Copies every file below a directory; links are made again as they are.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,6 +39,80 @@ async fn a_glob_of_the_directory_is_each_row_once() {
     drop(lake);
     site.open().await;
     assert_eq!(glob(site.path()), 120);
+}
+
+/// An outsider copied a lake with `cp -rL`: the files in the place of links stayed when theirs were merged, and
+/// `*.parquet` counted 5 020 rows twice.
+#[tokio::test]
+async fn whatever_stands_in_the_place_of_a_link_gives_way_and_no_bytes_are_lost() {
+    let (site, north) = (Site::new(), plant("north", 1));
+    let mut lake = site.open().await;
+    for sequence in 1..=10 {
+        lake.commit(north.draft(sequence, 2)).await.unwrap();
+    }
+    let files = site.snapshot().files();
+    let link = |at: usize| site.path().join(files[at].file_name().unwrap());
+    let put_file = |at: usize, bytes: &[u8]| {
+        fs::remove_file(link(at)).unwrap();
+        fs::write(link(at), bytes).unwrap();
+    };
+    let sound = fs::read(&files[3]).unwrap();
+    for (at, file) in files.iter().enumerate().take(3) {
+        put_file(at, &fs::read(file).unwrap());
+    }
+    fs::remove_file(link(4)).unwrap();
+    symlink(Path::new("_data").join(files[5].file_name().unwrap()), link(4)).unwrap();
+    fs::remove_file(link(6)).unwrap();
+    fs::create_dir(link(6)).unwrap();
+    for sequence in 11..=FAN_IN + 1 {
+        lake.commit(north.draft(u64::try_from(sequence).unwrap(), 2)).await.unwrap();
+    }
+    lake.settle().await.unwrap();
+    assert!(site.snapshot().files().iter().all(|file| !files.contains(file)), "all are merged");
+    assert_eq!(glob(site.path()), (FAN_IN + 1) * 6);
+    let aside = fs::read_dir(site.path().join("_nengliu/set-aside")).unwrap().count();
+    assert_eq!(aside, 1, "the folder is set aside, the others are copies");
+    // The same at the start, on what was copied.
+    let (copy, live) = (Site::new(), site.snapshot().files());
+    drop(lake);
+    copy_following_links(site.path(), copy.path());
+    let retargeted = copy.path().join(live[0].file_name().unwrap());
+    fs::remove_file(&retargeted).unwrap();
+    symlink("nowhere", &retargeted).unwrap();
+    let stale = copy.path().join(files[0].file_name().unwrap());
+    fs::copy(&files[0], &stale).unwrap();
+    let differing = copy.path().join(files[1].file_name().unwrap());
+    fs::write(&differing, &sound[..50]).unwrap();
+    let (foreign_here, bytes) = (copy.path().join("report.parquet"), b"of somebody else");
+    fs::write(&foreign_here, bytes).unwrap();
+    drop(copy.open().await);
+    assert_eq!(fs::read(&foreign_here).unwrap(), bytes, "what is not ours is left alone");
+    fs::remove_file(foreign_here).unwrap();
+    assert_eq!(glob(copy.path()), (FAN_IN + 1) * 6);
+    assert!(!stale.exists() && !differing.exists());
+    let kept = copy
+        .path()
+        .join("_nengliu/set-aside")
+        .join(format!("{}.1", files[1].file_name().unwrap().to_str().unwrap()));
+    assert_eq!(fs::read(kept).unwrap(), &sound[..50], "no bytes are lost");
+    for file in live {
+        let link = copy.path().join(file.file_name().unwrap());
+        assert!(fs::symlink_metadata(link).unwrap().is_symlink());
+    }
+}
+
+/// As `cp -rL` does.
+fn copy_following_links(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => copy_following_links(&path, &target),
+            Ok(_) => drop(fs::copy(path, target).unwrap()),
+            Err(_) => {}
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod cost;
 mod crashes;
 mod damage;
 mod layout;
+mod log_end;
 mod maintenance;
 mod model_test;
 #[cfg(target_os = "linux")]

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use contract::{Readings, Request, RowChoice, Store};
 use model::Sequence;
 
 use super::{Site, plant, rows};
@@ -66,6 +67,86 @@ async fn a_flipped_bit_is_found_though_nobody_reads_the_row() {
     minutes(&site, &mut lake, 6).await;
     check_is(&lake.damage().await.unwrap(), &file_of(&site, 3), 3);
     assert_eq!(site.snapshot().files().len(), 5, "its rows are not given up");
+}
+
+/// An outsider damaged files: filling the live topics met them at the start of `serve`, and its status knew of none for
+/// minutes.
+#[tokio::test]
+async fn what_a_reader_in_the_same_process_cannot_read_is_checked_before_all_others() {
+    let (site, mut lake) = table(9).await;
+    minutes(&site, &mut lake, 1).await;
+    let bad = [file_of(&site, 4), file_of(&site, 8)];
+    for path in &bad {
+        flip(path);
+    }
+    let suspects = lake.options.suspects.clone();
+    let snapshot = site.snapshot().telling(suspects).renewed().unwrap();
+    let read = || {
+        let request = Request { choice: RowChoice::All, ..Request::default() };
+        let mut rows = Readings::rows(&snapshot, &request).unwrap();
+        let read: usize = rows.by_ref().map(|batch| batch.unwrap().num_rows()).sum();
+        (read, rows.damaged().len())
+    };
+    assert_eq!(read(), (7 * 6, 2));
+    // No time passes: the reader wakes whoever maintains the store, and each check the next one.
+    for _ in 0..3 {
+        let wants = Store::wants_maintenance(&mut lake);
+        tokio::time::timeout(Duration::from_secs(30), wants).await.expect("it is told");
+        lake.maintain().await.unwrap();
+    }
+    let damage = lake.damage().await.unwrap();
+    assert_eq!(damage.iter().map(|one| one.path.clone()).collect::<Vec<_>>(), bad);
+    assert_eq!(site.snapshot().quarantined().unwrap().len(), 2, "and it is noted");
+    // They are known: to read them again makes no work.
+    lake.settle().await.unwrap();
+    assert_eq!(read(), (7 * 6, 2));
+    lake.maintain().await.unwrap();
+    assert!(!lake.checks.is_running());
+}
+
+/// A dictionary is found in turn as a data file is, though no gateway connects and no figure is computed.
+#[tokio::test]
+async fn a_dictionary_that_is_damaged_under_a_running_writer_is_named() {
+    let (site, mut lake) = table(2).await;
+    let path = fs::read_dir(place::dictionaries(site.path())).unwrap().next().unwrap();
+    let path = path.unwrap().path();
+    let sound = fs::read(&path).unwrap();
+    let date = fs::metadata(&path).unwrap().modified().unwrap();
+    minutes(&site, &mut lake, 2).await;
+    let same_look = || {
+        let mut bytes = sound.clone();
+        bytes[20] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(date).unwrap();
+    };
+    let harms: [(&dyn Fn(), &str); 4] = [
+        (&|| fs::remove_file(&path).unwrap(), "the file is missing"),
+        (&|| fs::write(&path, "{}").unwrap(), "it does not have its hash"),
+        (&same_look, "it does not have its hash"),
+        (
+            &|| {
+                fs::remove_file(&path).unwrap();
+                fs::create_dir(&path).unwrap();
+            },
+            "it is a folder",
+        ),
+    ];
+    for (harm, what) in harms {
+        harm();
+        minutes(&site, &mut lake, 2).await;
+        let damage = lake.damage().await.unwrap();
+        let [one] = damage.as_slice() else { panic!("{damage:?}") };
+        assert_eq!(one.path, path);
+        assert!(one.what.contains(what), "{one}");
+        let glance = site.snapshot().damage_at_a_glance().unwrap();
+        assert!(glance.iter().any(|found| found.path == path), "{glance:?}");
+        if path.is_dir() {
+            fs::remove_dir(&path).unwrap();
+        }
+        fs::write(&path, &sound).unwrap();
+        minutes(&site, &mut lake, 2).await;
+        assert_eq!(lake.damage().await.unwrap(), []);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! Damage to every file of a table: removed, cut, one bit flipped, replaced by its older self or by its neighbour, with
-//! the writer stopped and with it running. Nothing is deleted, no Good row is wrong, each damage is named, and what is not
-//! damaged is read. 40 cases in the usual run, all of them with `NENGLIU_LONG`.
+//! Damage to every file of a table: removed, cut, one bit flipped, replaced by its older self, its neighbour, a folder or
+//! a pipe, with the writer stopped and with it running. Nothing is deleted, no Good row is wrong, each damage is named,
+//! and what is not damaged is read. 40 cases in the usual run, all of them with `NENGLIU_LONG`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use nix::sys::stat::Mode;
+
 use super::{Plant, Row, Site, plant, rows, rows_of_batch};
+use crate::lock::place;
 use crate::{Damage, Keep, Lake, LakeError, LostRows, Selection, Snapshot, chain};
 
 /// Commits before the damage: beyond a checkpoint, and one before a merge is due.
@@ -30,13 +33,18 @@ enum Harm {
     Older,
     /// By the newer neighbour of the same kind.
     Newer,
+    /// By a folder.
+    Folder,
+    /// By a pipe that nobody writes into.
+    Pipe,
 }
 
 impl Harm {
     fn all() -> impl Iterator<Item = Self> {
         let flips = [3, 250, 500, 750, 997].map(Self::Flipped);
         let others = [Self::Removed, Self::Cut, Self::Emptied, Self::Older, Self::Newer];
-        others.into_iter().chain(flips)
+        let others = others.into_iter().chain([Self::Folder, Self::Pipe]);
+        others.chain(flips)
     }
 
     /// What the file becomes; `None` where this harm does not exist for it, or changes nothing.
@@ -47,6 +55,16 @@ impl Harm {
         let harmed = match self {
             Self::Removed => {
                 fs::remove_file(&path).unwrap();
+                return Some(());
+            }
+            Self::Folder => {
+                fs::remove_file(&path).unwrap();
+                fs::create_dir(&path).unwrap();
+                return Some(());
+            }
+            Self::Pipe => {
+                fs::remove_file(&path).unwrap();
+                nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
                 return Some(());
             }
             Self::Cut => bytes[..bytes.len() * 2 / 3].to_vec(),
@@ -211,8 +229,8 @@ fn is_what_sound_tables_have(table: &Table, name: &Path, harm: Harm, is_running:
     if name.ends_with("head") && harm == Harm::Older {
         return true;
     }
-    // A running writer knows what the head says, and writes it whole with each commit, whatever was there.
-    if name.ends_with("head") && is_running {
+    // A running writer knows what the head says, and writes it whole with each commit, whatever file was there.
+    if name.ends_with("head") && is_running && harm != Harm::Folder {
         return true;
     }
     // The clean-up of the log begins with its oldest entry, when a checkpoint covers it.
@@ -311,7 +329,7 @@ async fn go_on(
             assert!(is_about(&error, path), "{case}: {error}");
         }
     }
-    if read(site.path()).is_ok() {
+    if Snapshot::open(site.path()).is_ok_and(|snapshot| snapshot.doubt().is_none()) {
         assert!(committed.contains(&seq(from + MORE)), "{case}: the newest rows are missing");
     }
     committed
@@ -338,13 +356,23 @@ fn check_reader(table: &Table, site: &Site, path: &Path, committed: &BTreeSet<i6
     for (sequence, rows) in &newer {
         assert_eq!(Some(rows), table.newer.get(sequence), "{case}: frame {sequence}");
     }
-    let missing = committed.iter().find(|sequence| !newer.contains_key(sequence));
-    assert_eq!(missing, None, "{case}: a frame that was committed is not read");
+    // Where the newest entry is lost, the reader has the version before it, and is told so.
+    let doubt = Snapshot::open(site.path()).unwrap().doubt().cloned();
+    let is_short =
+        doubt.is_some_and(|doubt| doubt.path == path && path.starts_with(place::log(site.path())));
+    let mut missing = committed.iter().filter(|sequence| !newer.contains_key(sequence));
+    if is_short && missing.next().is_some() {
+        // It was the frame of that entry.
+        assert_eq!(missing.next(), None, "{case}: more than one frame is not read");
+        return;
+    }
+    assert_eq!(missing.next(), None, "{case}: a frame that was committed is not read");
     let lost: Vec<&LostRows> = damage.iter().filter_map(|one| one.lost.as_ref()).collect();
     let (read, all) = (old.len(), table.rows.len());
     assert!(read <= all, "{case}: {read} of {all} rows, so some are doubled");
     let rows: u64 = lost.iter().map(|lost| lost.rows).sum();
-    let rows = usize::try_from(rows).unwrap();
+    let unknown = if is_short { ROWS } else { 0 };
+    let rows = usize::try_from(rows).unwrap() + unknown;
     assert_eq!(read + rows, all, "{case}: {read} of {all} rows are read, {rows} are named as lost");
     for frames in lost.iter().map(|lost| &lost.frames) {
         assert!(!frames.is_empty(), "{case}: the frames that are lost are not named");
@@ -365,9 +393,9 @@ async fn whatever_file_is_damaged_nothing_is_deleted_or_made_up() {
     let all = cases(&table);
     let is_long = std::env::var_os("NENGLIU_LONG").is_some();
     // A stride that has no factor in common with the number of harms, so that all of them come.
-    let mut stride = if is_long { 1 } else { (all.len() / 23) | 1 };
-    if stride.is_multiple_of(5) {
-        stride -= 2;
+    let mut stride = if is_long { 1 } else { all.len() / 23 };
+    while stride.is_multiple_of(2) || stride.is_multiple_of(3) {
+        stride -= 1;
     }
     let (mut tried, mut seen) = (0, BTreeSet::new());
     for (name, harm) in all.iter().step_by(stride) {

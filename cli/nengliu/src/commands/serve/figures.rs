@@ -1,6 +1,6 @@
 //! Figures on a timer: Table 1 of this and of the last month, as JSON files. Must never hold up what is committed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use config::Problems;
 use contract::Cancel;
 use energy::{BasisChoice, Period};
 use jiff::tz::TimeZone;
-use lake::Snapshot;
+use lake::{Snapshot, Suspects};
 use model::Timestamp;
 use model::host::Clock;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +19,18 @@ use crate::settings::AnalyticsSettings;
 /// Warnings that have a line of the log each.
 const WARNINGS_LOGGED_MAX: usize = 20;
 
+/// Where readings come from.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) lake: PathBuf,
+    /// What cannot be read is told the writer.
+    pub(super) suspects: Suspects,
+}
+
 /// Computes Table 1 of this and of the last month again and again, and writes each as JSON.
 pub(super) async fn figures_on_timer(
     settings: Arc<AnalyticsSettings>,
-    lake: PathBuf,
+    source: Source,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
@@ -36,11 +44,11 @@ pub(super) async fn figures_on_timer(
             _ = timer.tick() => {}
             () = stop.cancelled() => return,
         }
-        let (settings, lake) = (Arc::clone(&settings), lake.clone());
+        let (settings, source) = (Arc::clone(&settings), source.clone());
         let (known, clock) = (service.clone(), Arc::clone(&clock));
         let work = move || {
             // It keeps what it computed: most times nothing has changed of the last month.
-            let service = known.map_or_else(|| figures_of(&lake), Ok)?;
+            let service = known.map_or_else(|| figures_of(source), Ok)?;
             write_figures(&settings, &service, clock.now()).map(|warnings| (service, warnings))
         };
         match tokio::task::spawn_blocking(work).await {
@@ -70,8 +78,9 @@ pub(super) async fn figures_on_timer(
 }
 
 /// The figures of a lake.
-fn figures_of(lake: &Path) -> Result<Arc<FigureService>, String> {
-    let snapshot = Snapshot::open(lake).map_err(|e| e.to_string())?;
+fn figures_of(source: Source) -> Result<Arc<FigureService>, String> {
+    let snapshot = Snapshot::open(source.lake).map_err(|e| e.to_string())?;
+    let snapshot = snapshot.telling(source.suspects);
     Ok(Arc::new(FigureService::new(Some(Arc::new(snapshot)))))
 }
 
@@ -160,7 +169,8 @@ mod tests {
         let figures_folder = folder.path().join("figures");
         let (every, now) = (Duration::from_mins(5), Timestamp(1_788_000_000_000_000));
         let settings = AnalyticsSettings { plant, every, figures_folder: figures_folder.clone() };
-        let warnings = write_figures(&settings, &figures_of(&lake).unwrap(), now).unwrap();
+        let source = Source { lake, suspects: Suspects::default() };
+        let warnings = write_figures(&settings, &figures_of(source).unwrap(), now).unwrap();
         assert_eq!(warnings, Problems::default());
         let mut count = 0;
         for entry in std::fs::read_dir(figures_folder).unwrap() {

@@ -199,6 +199,8 @@ fn in_words(status: &IngestStatus) -> String {
 fn write(path: &Path, status: &Told) -> std::io::Result<()> {
     // A reader never sees half a file.
     let unfinished = path.with_extension("json.new");
+    // Whatever stands there may be a pipe, which nobody reads.
+    drop(std::fs::remove_file(&unfinished));
     std::fs::write(&unfinished, serde_json::to_vec_pretty(status)?)?;
     std::fs::rename(&unfinished, path)
 }
