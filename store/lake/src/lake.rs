@@ -494,12 +494,11 @@ impl Lake {
             let durable = self.durable;
             let read = move || {
                 let recovered = recover(disk.as_ref(), &dir, durable)?;
-                let chain = &recovered.chain;
-                let history = History::of(&dir, chain.checkpoint, chain.state.version);
-                Ok((recovered, history))
+                let Recovered { chain, .. } = &recovered;
+                Ok((History::of(&dir, chain.checkpoint, chain.state.version), recovered))
             };
-            let (recovered, history) = blocking("read the table", read).await?;
-            let Recovered { chain, bad_files, whole } = recovered;
+            let (history, Recovered { chain, bad_files, whole }) =
+                blocking("read the table", read).await?;
             self.durable = Some(chain.state.version);
             let log = place::log(&self.dir);
             let checkpoint_damaged = chain.damage.iter().any(|damage| {
