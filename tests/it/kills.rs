@@ -54,8 +54,9 @@ impl Line {
         Self { gateway, centre, broker, chance, deaths: BTreeMap::new() }
     }
 
-    /// Lets one of these die, where each still lacks deaths to come to `each`; false when none does.
-    fn kill_one_of(&mut self, victims: &[Victim], each: u32) -> bool {
+    /// Lets one of these die, where each still lacks deaths to come to `each`; false when none does, or when all is read up to
+    /// `end`.
+    fn kill_one_of(&mut self, victims: &[Victim], each: u32, end: i64) -> bool {
         let lacks = |victim: &&Victim| self.deaths.get(victim).is_none_or(|count| *count < each);
         let lacking: Vec<Victim> = victims.iter().filter(lacks).copied().collect();
         if lacking.is_empty() {
@@ -66,7 +67,7 @@ impl Line {
         let moment =
             Duration::from_millis(self.chance.random_range(0..if long_runs() { 300 } else { 900 }));
         std::thread::sleep(moment);
-        let before = self.waiting();
+        let Some(before) = self.waiting(end) else { return false };
         match victim {
             Victim::Gateway => self.gateway.kill().unwrap(),
             Victim::Centre => self.centre.kill().unwrap(),
@@ -85,15 +86,24 @@ impl Line {
         true
     }
 
-    /// A status with frames that lack a commit ack, once the gateway has read something since its last start.
-    fn waiting(&mut self) -> Value {
-        let what = "a frame without a commit ack";
+    /// A status with frames that lack a commit ack, once the gateway has read something since its last start; none when all is
+    /// read up to `end`.
+    fn waiting(&mut self, end: i64) -> Option<Value> {
+        let what = "a frame without a commit ack, or the end of reading back";
         let waits = |status: &Value| {
             number(status, "samples_appended") > 0
                 && number(status, "acked") < number(status, "durable")
         };
-        self.gateway.wait_for_status(what, FRAME_WITHIN, waits).unwrap()
+        let is_read = |status: &Value| mark(status).is_some_and(|mark| mark >= end);
+        let either = |status: &Value| waits(status) || is_read(status);
+        let status = self.gateway.wait_for_status(what, FRAME_WITHIN, either).unwrap();
+        waits(&status).then_some(status)
     }
+}
+
+/// Up to where the history of the meter is durable.
+fn mark(status: &Value) -> Option<i64> {
+    status["points"][0]["history_mark_ms"].as_i64()
 }
 
 fn number(status: &Value, key: &str) -> u64 {
@@ -124,9 +134,7 @@ fn check_steel_year(test: &str, embedded: bool) {
         &[Victim::Gateway, Victim::Centre, Victim::Broker]
     };
     let end = year.readings[READINGS - 1].at.as_millis();
-    let mark =
-        |line: &Line| line.gateway.status().unwrap()["points"][0]["history_mark_ms"].as_i64();
-    while mark(&line).is_none_or(|mark| mark < end) && line.kill_one_of(victims, each.end) {}
+    while line.kill_one_of(victims, each.end, end) {}
     let enough = |victim| line.deaths.get(victim).is_some_and(|count| *count >= each.start);
     assert!(victims.iter().all(enough), "reading back ended after {:?}", line.deaths);
     let killed = started.elapsed();
@@ -209,14 +217,14 @@ fn live_values_that_were_missed_are_gaps_and_nothing_is_made_up() {
     let mut line = Line::new(gateway, centre, broker);
     let each = if long_runs() { 100 } else { 5 };
     // While broker and centre die, the gateway goes on.
-    while line.kill_one_of(&[Victim::Centre, Victim::Broker], each) {}
+    while line.kill_one_of(&[Victim::Centre, Victim::Broker], each, i64::MAX) {}
     let mut given_before = 0;
     let days = || {
         given_before = server.given(NODE)?.len();
         Ok(given_before >= GIVEN_BEFORE)
     };
     wait_until("three days of the meter", FRAME_WITHIN, days).unwrap();
-    while line.kill_one_of(&[Victim::Gateway], each) {}
+    while line.kill_one_of(&[Victim::Gateway], each, i64::MAX) {}
     // The subscription lives again: a last value after the last death, then all that is durable is committed.
     let given_after = server.given(NODE).unwrap().len();
     let (last_ms, _) = server.given(NODE).unwrap()[given_after - 1];
