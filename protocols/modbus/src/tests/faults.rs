@@ -186,7 +186,7 @@ async fn late_refusal_trial(link: &str) {
     for _ in 0..60 {
         good += check_values(&running.next().await, &expected);
         // It is asked at every poll, however often it was silent.
-        running.skip(Duration::from_mins(1));
+        running.put_forward(Duration::from_mins(1));
     }
     println!("{link}: {good} of {} values good", 60 * expected.len());
     assert!(good > 30, "{good}");
@@ -286,7 +286,7 @@ async fn rtu_trial(
     for _ in 0..count {
         good += polls(&mut running, 1, units).await;
         // A unit that a busy machine made silent does not rest through all the other polls.
-        running.skip(Duration::from_mins(1));
+        running.put_forward(Duration::from_mins(1));
     }
     let asked = log.lock().unwrap().len();
     let all = count * 20 * units.len();

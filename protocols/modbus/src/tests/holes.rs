@@ -81,7 +81,7 @@ async fn until_only(running: &mut Running, registers: &[u16], holes: &[u16]) {
         if found == holes {
             return;
         }
-        running.skip(Duration::from_secs(1));
+        running.put_forward(Duration::from_secs(1));
     }
     panic!("not found: {holes:?}, heard {:?}", running.heard.parts.lock().unwrap().last());
 }
@@ -190,12 +190,12 @@ async fn what_fails_now_and_then_is_no_hole() {
         let (mut running, log) = read(&registers, "", script).await;
         for _ in 0..30 {
             bad(&registers, &running.next().await);
-            running.skip(Duration::from_secs(1));
+            running.put_forward(Duration::from_secs(1));
         }
         well.store(true, Ordering::Relaxed);
         until_only(&mut running, &registers, &[]).await;
         // What was divided meanwhile is put together again.
-        running.skip(Duration::from_hours(2));
+        running.put_forward(Duration::from_hours(2));
         running.until(|samples| bad(&registers, samples).is_empty()).await;
         running.next().await;
         let before = log.lock().unwrap().len();
@@ -264,9 +264,9 @@ async fn a_silent_register_that_appears_later_is_found_and_read_with_its_neighbo
     let (mut running, log) = read(&registers, "", script).await;
     until_only(&mut running, &registers, &[104]).await;
     there.store(true, Ordering::Relaxed);
-    running.skip(Duration::from_hours(1));
+    running.put_forward(Duration::from_hours(1));
     running.until(|samples| bad(&registers, samples).is_empty()).await;
-    running.skip(Duration::from_hours(1));
+    running.put_forward(Duration::from_hours(1));
     running.next().await;
     running.next().await;
     let before = log.lock().unwrap().len();
@@ -282,10 +282,10 @@ async fn a_hole_that_is_known_is_seldom_asked_for() {
     let registers = registers();
     let (mut running, log) = read(&registers, "", without(Act::Silent, &[4])).await;
     until_only(&mut running, &registers, &[4]).await;
-    running.skip(Duration::from_secs(2));
+    running.put_forward(Duration::from_secs(2));
     for _ in 0..3 {
         running.next().await;
-        running.skip(Duration::from_secs(5));
+        running.put_forward(Duration::from_secs(5));
     }
     let of_hole = || log.lock().unwrap().iter().filter(|asked| covers(**asked, 4)).count();
     let before = of_hole();

@@ -145,7 +145,7 @@ async fn a_device_that_answers_too_late_is_told_as_that() {
             break;
         }
         assert_eq!(good(&running.next().await), 0);
-        running.skip(Duration::from_secs(1));
+        running.put_forward(Duration::from_secs(1));
     }
     let faults = running.heard.faults.lock().unwrap().clone();
     let told = faults.iter().find(|(_, fault)| fault.code == "GW-M107").expect("it is named");

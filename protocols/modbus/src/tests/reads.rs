@@ -210,7 +210,7 @@ async fn a_register_that_appears_later_is_found() {
     assert_eq!(good(&running.next().await), 9);
     there.store(true, Ordering::Relaxed);
     assert_eq!(good(&running.next().await), 9, "not asked at each poll");
-    running.skip(Duration::from_secs(61));
+    running.put_forward(Duration::from_secs(61));
     running.until(|samples| good(samples) == 10).await;
     running.stop().await;
 }
@@ -241,7 +241,7 @@ async fn points_of_two_intervals_are_read_at_two_intervals() {
     for _ in 0..10 {
         assert_eq!(running.next().await.len(), 2);
     }
-    running.skip(Duration::from_mins(1));
+    running.put_forward(Duration::from_mins(1));
     running.until(|samples| samples.len() == 1 && samples[0].point.0 == 2).await;
     let asked = log.lock().unwrap().clone();
     assert!(asked.iter().all(|asked| asked.start + asked.count <= 2 || asked.count == 1));
@@ -260,7 +260,7 @@ async fn a_slow_point_that_was_missed_is_soon_read() {
     let (mut running, _) = run_one(&profile, script).await;
     let of_slow = |samples: &[Sample]| samples.iter().find(|s| s.point.0 == 1).map(|s| s.quality);
     running.until(|samples| of_slow(samples) == Some(Quality::BAD_TIMEOUT)).await;
-    running.skip(Duration::from_secs(61));
+    running.put_forward(Duration::from_secs(61));
     running.until(|samples| of_slow(samples) == Some(Quality::GOOD)).await;
     running.stop().await;
 }
@@ -272,7 +272,7 @@ async fn a_refusal_that_was_a_passing_fault_is_forgotten() {
     let (mut running, _) = run_one(&profile, noisy).await;
     let samples = running.next().await;
     assert!(samples.iter().all(|sample| sample.quality == Quality::BAD_NODE_ID_UNKNOWN));
-    running.skip(Duration::from_secs(61));
+    running.put_forward(Duration::from_secs(61));
     let samples = running.until(|samples| samples.iter().all(|s| s.quality.is_good())).await;
     assert_eq!(samples.len(), 4);
     let told = running.heard.partly_codes_of("dev");
@@ -292,7 +292,7 @@ async fn long_wrong(programmed: Arc<AtomicBool>) -> Running {
     let tried_anew = || log.lock().unwrap().iter().filter(|asked| asked.count == 20).count();
     for (times, minutes) in [(1, 2), (2, 4), (3, 8), (4, 0)] {
         running.until(|samples| good(samples) == 19 && tried_anew() == times).await;
-        running.skip(Duration::from_mins(minutes));
+        running.put_forward(Duration::from_mins(minutes));
     }
     running
 }
@@ -327,12 +327,12 @@ async fn a_passing_refusal_while_addresses_are_tried_anew_is_soon_forgotten() {
     let programmed = Arc::new(AtomicBool::new(false));
     let mut running = long_wrong(Arc::clone(&programmed)).await;
     programmed.store(true, Ordering::Relaxed);
-    running.skip(Duration::from_hours(1));
+    running.put_forward(Duration::from_hours(1));
     running.until(|samples| good(samples) == 0).await;
     // The round that tries them anew is over, and has taught.
     running.next().await;
     programmed.store(false, Ordering::Relaxed);
-    running.skip(Duration::from_secs(61));
+    running.put_forward(Duration::from_secs(61));
     soon_good(&mut running).await;
     running.stop().await;
 }

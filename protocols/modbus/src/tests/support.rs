@@ -145,8 +145,8 @@ impl Running {
         Self { heard, emissions, stop, task, ahead_s }
     }
 
-    /// Puts the monotonic clock forward.
-    pub(crate) fn skip(&self, time: Duration) {
+    /// Puts the monotonic clock of the port forward, so that nothing has to be waited for.
+    pub(crate) fn put_forward(&self, time: Duration) {
         self.ahead_s.fetch_add(time.as_secs(), Ordering::Relaxed);
     }
 
