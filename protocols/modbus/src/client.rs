@@ -17,10 +17,12 @@
 //!    queues: for [`LATE_LIMITS`] time limits after a request was sent without a reply, its unit is asked nothing to which
 //!    that reply would fit, unless the reply came meanwhile. What comes later than that and out of order is not told
 //!    apart. Whole replies that nobody asked for are those to another master: for as long, nothing is asked to which
-//!    they would fit.
+//!    they would fit, and for hours nothing where the same points can be asked for in two pieces. What is not told apart is
+//!    the first such reply that is heard, when it comes between a request of its shape and our own reply.
 //! 4. Unit, function and number of values of each reply are checked, and its CRC or its transaction.
 //! 5. How a device treats its connections is learned, since it must be obeyed before the next request: that it closes
-//!    them after so many replies, and that it is deaf for so long after they were opened.
+//!    them after so many replies, and that it is deaf for so long after they were opened. What it ignores before and
+//!    after its first reply is what it does not like, and no deafness.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -51,7 +53,8 @@ const DRAIN_LIMITS: u32 = 2;
 const QUIET: Duration = Duration::from_millis(20);
 /// Time limits after which a reply with RTU frames is no longer expected.
 const LATE_LIMITS: u32 = 4;
-/// Unanswered requests that are remembered for each unit; the oldest is forgotten first.
+/// Unanswered requests that are remembered for each unit, the oldest forgotten first, and of a connection before its first
+/// reply.
 const UNANSWERED_MAX: usize = 16;
 /// How long a connection that has answered nothing yet is kept.
 const DEAF_MAX: Duration = Duration::from_secs(10);
@@ -71,6 +74,16 @@ pub(crate) struct Unit<'a> {
     pub(crate) avoid: &'a [Request],
     /// Silence that it needs before each request.
     pub(crate) gap: Duration,
+}
+
+/// How points are asked for.
+pub(crate) enum Way {
+    /// By one request.
+    Whole,
+    /// By two requests, cut as near to the middle as can be.
+    Pieces(Request, Request),
+    /// Not before so long.
+    Later(Duration),
 }
 
 /// The link of a port, with what is owed on it.
@@ -143,22 +156,32 @@ impl Client {
         std::mem::take(&mut self.in_step)
     }
 
-    /// Whether a late reply could be taken for the one to this request, so that it cannot be asked now.
-    pub(crate) fn is_doubtful(&self, unit: u8, request: Request) -> bool {
-        self.doubts.wait(unit, request).is_some()
-    }
-
-    /// Two requests for the same points that are not doubtful, cut as near to the middle as can be.
-    pub(crate) fn undoubtful(&self, unit: u8, run: &[Point]) -> Option<(Request, Request)> {
+    /// How the points of `run`, which `request` covers, are asked for without taking a foreign reply for theirs.
+    pub(crate) fn way(&self, unit: u8, request: Request, run: &[Point]) -> Way {
+        if !self.doubts.avoids(unit, request) {
+            return Way::Whole;
+        }
         let middle = run.len() / 2;
         let mut cuts: Vec<usize> = (1..run.len()).collect();
         cuts.sort_by_key(|cut| cut.abs_diff(middle));
-        cuts.into_iter().find_map(|cut| {
-            let (first, second) = run.split_at_checked(cut)?;
-            let (first, second) = (Request::covering(first)?, Request::covering(second)?);
-            let clear = |request| !self.is_doubtful(unit, request);
-            (clear(first) && clear(second)).then_some((first, second))
-        })
+        let mut soonest: Option<Duration> = None;
+        for cut in cuts {
+            let Some((first, second)) = run.split_at_checked(cut) else { continue };
+            let pieces = Request::covering(first).zip(Request::covering(second));
+            let Some((first, second)) = pieces else { continue };
+            if self.doubts.is_foreign(unit, first) || self.doubts.is_foreign(unit, second) {
+                continue;
+            }
+            match self.doubts.wait(unit, first).max(self.doubts.wait(unit, second)) {
+                None => return Way::Pieces(first, second),
+                Some(wait) => soonest = Some(soonest.map_or(wait, |soonest| soonest.min(wait))),
+            }
+        }
+        // Pieces that only wait for a late reply are better than the whole, to which another master's would fit.
+        match soonest {
+            Some(wait) if self.doubts.is_foreign(unit, request) => Way::Later(wait),
+            _ => Way::Whole,
+        }
     }
 
     /// Reads registers or bits (as 0 and 1) of a unit, after making sure that it is in step.
@@ -194,7 +217,7 @@ impl Client {
                 .probes
                 .iter()
                 .copied()
-                .filter(|probe| !self.is_doubtful(unit.id, *probe))
+                .filter(|probe| self.doubts.wait(unit.id, *probe).is_none())
                 .collect();
             let Some(probe) = next_probe(&clear, owed, unit.avoid) else {
                 match unit.probes.first() {
@@ -297,6 +320,13 @@ impl Client {
         let Some(link) = &mut self.link else { return };
         link.unanswered = link.unanswered.saturating_add(1);
         let silent = matches!(failure.error, LinkError::Timeout { .. });
+        if silent && link.replies == 0 {
+            if link.ignored.len() < UNANSWERED_MAX {
+                link.ignored.push(request);
+            }
+        } else if silent && link.ignored.iter().any(|ignored| ignored.overlaps(request)) {
+            self.habits.note_ignored_again();
+        }
         if let LinkError::Broken(_) = failure.error {
             // One request that is always met so is a request that it does not like, and no habit.
             if failure.nothing_came && self.closed_on.replace(request) != Some(request) {

@@ -12,15 +12,25 @@ use crate::wire::rtu_replies;
 
 /// Requests that are remembered; the oldest is forgotten first.
 const DOUBTS_MAX: usize = 64;
+/// How long replies of a shape that another master was given are kept in mind: masters ask every second or every hour.
+const FOREIGN_KEPT: Duration = Duration::from_hours(2);
 
 /// What is owed on a link, whichever unit owes it.
 pub(crate) struct Doubts {
     clock: Arc<dyn Clock>,
     open: Vec<Doubt>,
-    /// Replies that another master asks for, and until when they are expected again.
-    foreign: HashMap<(u8, u8, usize), Duration>,
+    /// Replies that another master asks for: unit, function, bytes of values.
+    foreign: HashMap<(u8, u8, usize), Foreign>,
     /// How long the last late reply of a unit took, until one comes in time.
     late: HashMap<u8, Duration>,
+}
+
+/// Until when another master's reply is taken into account.
+struct Foreign {
+    /// It is about to come again: nothing to which it would fit is asked.
+    soon: Duration,
+    /// It may come again: where there is a choice, nothing to which it would fit is asked.
+    some_day: Duration,
 }
 
 struct Doubt {
@@ -54,23 +64,39 @@ impl Doubts {
         let fits =
             |doubt: &&Doubt| doubt.unit == unit && doubt.request.may_be_mistaken_for(request);
         let late = self.open.iter().filter(fits).map(|doubt| doubt.until);
-        let shape = (unit, request.area.function(), usize::from(request.reply_bytes()));
-        let until = late.chain(self.foreign.get(&shape).copied()).max()?;
+        let foreign = self.foreign.get(&shape(unit, request)).map(|foreign| foreign.soon);
+        let until = late.chain(foreign).max()?;
         until.checked_sub(now).filter(|wait| !wait.is_zero())
+    }
+
+    /// Whether another request is better: a reply that is not the one to it would fit, or has fitted not long ago.
+    pub(crate) fn avoids(&self, unit: u8, request: Request) -> bool {
+        if self.open.is_empty() && self.foreign.is_empty() {
+            return false;
+        }
+        self.is_foreign(unit, request) || self.wait(unit, request).is_some()
+    }
+
+    /// Whether another master was given a reply that would fit, not long ago.
+    pub(crate) fn is_foreign(&self, unit: u8, request: Request) -> bool {
+        let foreign = self.foreign.get(&shape(unit, request));
+        foreign.is_some_and(|foreign| self.clock.monotonic() < foreign.some_day)
     }
 
     /// Replies that nobody asked for stand among `bytes`, which came behind `last`: but for doubles of the reply in that, some
     /// other master asks for them, and they are expected again for `time`.
     pub(crate) fn note_foreign(&mut self, bytes: &[u8], last: &[u8], time: Duration) {
         let now = self.clock.monotonic();
-        self.foreign.retain(|_, until| now < *until);
+        self.foreign.retain(|_, foreign| now < foreign.some_day);
         for frame in rtu_replies(bytes) {
             let is_double = last.windows(frame.len()).any(|part| part == frame);
             if let [unit, function, _, data @ ..] = frame
                 && !is_double
                 && self.foreign.len() < DOUBTS_MAX
             {
-                self.foreign.insert((*unit, *function, data.len()), now.saturating_add(time));
+                let soon = now.saturating_add(time);
+                let foreign = Foreign { soon, some_day: now.saturating_add(FOREIGN_KEPT) };
+                self.foreign.insert((*unit, *function, data.len()), foreign);
             }
         }
     }
@@ -109,6 +135,10 @@ impl Doubts {
     pub(crate) fn late_by(&self, unit: u8) -> Option<Duration> {
         self.late.get(&unit).copied()
     }
+}
+
+fn shape(unit: u8, request: Request) -> (u8, u8, usize) {
+    (unit, request.area.function(), usize::from(request.reply_bytes()))
 }
 
 #[cfg(test)]
@@ -177,6 +207,11 @@ mod tests {
         assert!(!doubts.hear(&reply(3)), "it was not asked for");
         clock.0.store(400, Ordering::Relaxed);
         assert_eq!(doubts.wait(1, request(9, 2)), None);
+        let avoids =
+            |doubts: &Doubts| (doubts.avoids(1, request(9, 2)), doubts.avoids(1, request(9, 3)));
+        assert_eq!(avoids(&doubts), (true, false), "its master may come back");
+        clock.0.store(100 + 2 * 3_600_000, Ordering::Relaxed);
+        assert_eq!(avoids(&doubts), (false, false));
         for unit in 0..=u8::MAX {
             let mut reply = vec![unit, 3, 2, 0, 1];
             reply.extend(crate::tests::crc(&reply));

@@ -28,14 +28,21 @@ struct Pause {
     settled: bool,
     /// Connections in a row that ignored their first request and answered a later one.
     seen: u32,
+    /// What the configuration says.
+    stated: Option<Duration>,
+}
+
+impl Pause {
+    fn new(stated: Option<Duration>) -> Self {
+        let wait = stated.unwrap_or_default();
+        Self { wait, enough: wait, settled: stated.is_some(), seen: 0, stated }
+    }
 }
 
 impl Habits {
     /// Nothing is known; `pause` is what the configuration says.
     pub(crate) fn new(port: String, pause: Option<Duration>) -> Self {
-        let wait = pause.unwrap_or_default();
-        let pause = Pause { wait, enough: wait, settled: pause.is_some(), seen: 0 };
-        Self { port, closed_after: (0, 0), pause }
+        Self { port, closed_after: (0, 0), pause: Pause::new(pause) }
     }
 
     /// How long a new connection is left in peace.
@@ -72,6 +79,12 @@ impl Habits {
             self.pause.wait = self.pause.enough;
             self.pause.settled = true;
         }
+    }
+
+    /// What a new connection ignored before its first reply was ignored after it, too: it was heard and not liked, and what
+    /// was taken for deafness was none.
+    pub(crate) fn note_ignored_again(&mut self) {
+        self.pause = Pause::new(self.pause.stated);
     }
 
     /// A new connection brought its first reply, to a request that was sent so long after it was opened.
@@ -133,11 +146,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_ignored_when_others_are_answered_is_no_deafness() {
+        let mut habits = Habits::new("p".to_owned(), None);
+        for _ in 0..3 {
+            habits.note_first_reply(ms(1_000), true);
+            habits.note_ignored_again();
+            assert_eq!(habits.pause(), ms(0));
+        }
+        habits.note_first_reply(ms(1_000), true);
+        habits.note_first_reply(ms(1_000), true);
+        habits.note_ignored_again();
+        assert_eq!(habits.pause(), ms(0), "it was learned before");
+    }
+
+    #[test]
     fn a_configured_pause_stays() {
         let mut habits = Habits::new("p".to_owned(), Some(ms(300)));
         habits.note_first_reply(ms(300), false);
         assert_eq!(habits.pause(), ms(300));
         habits.note_deaf();
+        habits.note_ignored_again();
         assert_eq!(habits.pause(), ms(300));
     }
 }

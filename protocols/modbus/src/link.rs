@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::request::Request;
+
 /// An open TCP connection or serial line.
 pub(crate) struct OpenLink {
     wire: Wire,
@@ -17,6 +19,8 @@ pub(crate) struct OpenLink {
     pub(crate) replies: u32,
     /// Requests on it in a row that got no answer.
     pub(crate) unanswered: u32,
+    /// Requests that got no answer in time before its first reply: the first of them.
+    pub(crate) ignored: Vec<Request>,
     /// Transactions of it that got no answer in time: replies to them are late, and no fault.
     pub(crate) late: Vec<u16>,
     /// Bytes that nobody asked for, and that nobody looked at yet: first those behind the last reply.
@@ -66,6 +70,7 @@ impl OpenLink {
             opened,
             replies: 0,
             unanswered: 0,
+            ignored: Vec::new(),
             late: Vec::new(),
             left_over: Vec::new(),
             last_heard: Vec::new(),

@@ -7,7 +7,7 @@ use driver::Round;
 use model::{Quality, Sample};
 
 use crate::block::{Block, Lesson, News, Now, Part, push_bad};
-use crate::client::{Client, Unit};
+use crate::client::{Client, Unit, Way};
 use crate::codec::{Unusable, decode};
 use crate::error::{Disposition, LinkError, RequestError};
 use crate::fault;
@@ -286,20 +286,21 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Asks once: in two pieces while a late reply could be taken for the one to the whole.
+    /// Asks once: in two pieces while a late reply, or another master's, could be taken for the one to the whole.
     async fn read_once(
         &mut self,
         run: &[Point],
         request: Request,
     ) -> Result<Vec<(Request, Vec<u16>)>, RequestError> {
         let line = &mut *self.round.line;
-        let pieces = line.is_doubtful(self.unit.id, request);
-        let Some((first, second)) = pieces.then(|| line.undoubtful(self.unit.id, run)).flatten()
-        else {
-            return Ok(vec![(request, line.read(self.unit, request).await?)]);
-        };
-        let words = line.read(self.unit, first).await?;
-        Ok(vec![(first, words), (second, line.read(self.unit, second).await?)])
+        match line.way(self.unit.id, request, run) {
+            Way::Whole => Ok(vec![(request, line.read(self.unit, request).await?)]),
+            Way::Pieces(first, second) => {
+                let words = line.read(self.unit, first).await?;
+                Ok(vec![(first, words), (second, line.read(self.unit, second).await?)])
+            }
+            Way::Later(wait) => Err(LinkError::Doubtful { wait }.into()),
+        }
     }
 
     fn now(&self) -> Duration {
