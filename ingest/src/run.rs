@@ -466,18 +466,13 @@ fn log(notice: &Notice) {
             tracing::error!(gateway, log_id, waits_for, "frames lost: {text}");
         }
         NoticeKind::Lost => {
-            tracing::error!(
-                gateway,
-                log_id,
-                waits_for,
-                "gateway gave up frames, they are lost: {text}"
-            );
+            tracing::error!(gateway, log_id, waits_for, "frames of a gateway are lost: {text}");
         }
         NoticeKind::LostUnknown => {
             tracing::warn!(
                 gateway,
                 log_id,
-                "gateway did not end in order and lost an unknown number of readings: {text}"
+                "an unknown number of readings of a gateway is lost: {text}"
             );
         }
         NoticeKind::PassedOver => {

@@ -216,7 +216,10 @@ impl Admit {
         let Some(log) = self.logs.get_mut(key).filter(is_new) else { return };
         if self.noticed.allows((gateway.clone(), kind), now.monotonic) {
             let (frames, samples) = std::mem::take(&mut log.unsaid);
-            let text = format!("{frames} frames with {samples} samples, as far as known");
+            let text = match samples {
+                0 => format!("{frames} frames; how many samples they had is not known"),
+                _ => format!("{frames} frames with {samples} samples, as far as known"),
+            };
             let (gateway, log_id, waits_for) = (Some(gateway), Some(key.1), Some(log.next));
             out.push(Action::Notice(Notice { gateway, log_id, waits_for, kind, text }));
         }
@@ -227,7 +230,9 @@ impl Admit {
         let Some(log) = self.logs.get_mut(key).filter(|log| log.unsaid_unknown > 0) else { return };
         let times = std::mem::take(&mut log.unsaid_unknown);
         self.counters.losses_unknown = self.counters.losses_unknown.saturating_add(times);
-        let text = format!("what it had read and not yet written, {times} times");
+        let text = format!(
+            "{times} times it did not end in order, or frames are gone that it no longer has"
+        );
         self.notice(now, &key.0, Some(key.1), NoticeKind::LostUnknown, text, out);
     }
 

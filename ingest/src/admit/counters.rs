@@ -92,8 +92,8 @@ pub struct Counters {
     pub samples_lost: u64,
     /// Sequences that the gateways passed over after an unclean end. No frame ever had them: nothing is lost by that.
     pub frames_skipped: u64,
-    /// Losses of which the gateway does not know how many readings they took: it did not end in order, so what it had read
-    /// and not yet written is gone.
+    /// Losses of which nobody knows how many readings they took: a gateway did not end in order, so what it had read and not yet
+    /// written is gone; or frames are gone from the store that the gateway no longer has.
     pub losses_unknown: u64,
     /// Frames that could not be read and are in quarantine; they count as lost.
     pub frames_quarantined: u64,

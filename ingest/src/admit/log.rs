@@ -252,7 +252,14 @@ impl Log {
             self.pass(last, if new_here { 0 } else { frames }, 0);
             self.skip_losses();
         }
-        if new_here { 0 } else { unaccounted }
+        if new_here {
+            return 0;
+        }
+        if unaccounted > 0 {
+            // Nobody has counted their samples.
+            self.unsaid_unknown = self.unsaid_unknown.saturating_add(1);
+        }
+        unaccounted
     }
 
     /// Holds what stands at `next`, and passes the losses behind it.

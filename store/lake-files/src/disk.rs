@@ -87,7 +87,7 @@ pub fn publish(disk: &dyn Disk, path: &Path, bytes: &[u8], if_there: IfThere) ->
         disk.write(&mut file, bytes).and_then(|()| disk.sync_file(&file)).and_then(|()| {
             match if_there {
                 // A hard link fails where the name is taken; a rename would replace it.
-                IfThere::Refuse => fs::hard_link(&staged, path),
+                IfThere::Refuse => fs::hard_link(&staged, path).map_err(without_links),
                 IfThere::Replace => fs::rename(&staged, path),
             }
         });
@@ -97,6 +97,17 @@ pub fn publish(disk: &dyn Disk, path: &Path, bytes: &[u8], if_there: IfThere) ->
     }
     written?;
     disk.sync_directory(parent(path))
+}
+
+/// A file system without hard links says that the right to make one is missing.
+fn without_links(error: io::Error) -> io::Error {
+    if error.raw_os_error() != Some(nix::errno::Errno::EPERM as i32) {
+        return error;
+    }
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "its file system has no hard links: put the lake on another one, such as ext4 or xfs",
+    )
 }
 
 fn create_staged(path: &Path) -> io::Result<(File, PathBuf)> {

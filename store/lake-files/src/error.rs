@@ -1,5 +1,6 @@
 //! What can go wrong with the embedded store. Must never know who called it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -74,31 +75,27 @@ pub enum LakeError {
         /// What was found.
         what: String,
     },
-    /// There are more data files that no log entry names than an unfinished commit leaves.
-    #[error("{files} data files of the table in `{}` are in no entry of its log, such as `{}`: the log is older than they are; put `_delta_log` back from a backup, or move the files away; nothing was deleted", dir.display(), first.display())]
+    /// There are data files of commits that come after the end of the log.
+    #[error("the log of the table in `{}` is older than its data files: {files}; nothing was deleted or moved", dir.display())]
     Unlisted {
         /// The table's directory.
         dir: PathBuf,
-        /// How many.
-        files: usize,
-        /// One of them.
-        first: PathBuf,
+        /// Which.
+        files: Unnamed,
     },
     /// Nothing proves that the log is whole, and data files lie there that no entry names: they may be of commits whose
     /// entries are gone.
-    #[error("nothing proves the end of the log of the table in `{}`: {what}; {files} data files are in no entry of it, such as `{}`, and may be of commits whose entries are gone; nothing was deleted or moved", dir.display(), first.display())]
+    #[error("nothing proves the end of the log of the table in `{}`: {what}; {files}, and may be of commits whose entries are gone; nothing was deleted or moved", dir.display())]
     Unproven {
         /// The table's directory.
         dir: PathBuf,
         /// What is wrong with the head.
         what: String,
-        /// How many.
-        files: usize,
-        /// One of them.
-        first: PathBuf,
+        /// Which.
+        files: Unnamed,
     },
     /// Behind the end of the log that is proved there is an entry that cannot be read, or a gap.
-    #[error("the log of the table goes on at `{}` behind its proved end, version {end}, and cannot be followed: {what}; nothing was deleted or moved", path.display())]
+    #[error("the log of the table goes on at `{}` behind its proved end, version {end}, and cannot be followed: {what}; {files}; nothing was deleted or moved", path.display())]
     Beyond {
         /// The first file that cannot be followed.
         path: PathBuf,
@@ -106,9 +103,11 @@ pub enum LakeError {
         what: String,
         /// The newest version that is proved.
         end: u64,
+        /// Data files that may be of what comes behind it.
+        files: Unnamed,
     },
     /// The newest entries that the head proves are damaged or missing.
-    #[error("table is damaged at `{}`: {what}; version {end} is the newest that can be read; nothing was deleted or moved", path.display())]
+    #[error("table is damaged at `{}`: {what}; version {end} is the newest that can be read; {files}; nothing was deleted or moved", path.display())]
     EndLost {
         /// The first of them.
         path: PathBuf,
@@ -116,6 +115,8 @@ pub enum LakeError {
         what: String,
         /// The newest version that can be read.
         end: u64,
+        /// Data files that may be of what is lost.
+        files: Unnamed,
     },
     /// There is too little room for a commit.
     #[error("disk of `{}` is full: {free} bytes are free, at least {needed} are needed for a commit; free some space", dir.display())]
@@ -159,6 +160,33 @@ pub enum LakeError {
         #[source]
         source: tokio::task::JoinError,
     },
+}
+
+/// Data files that no entry of the log names; the first of them are shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unnamed(pub Vec<PathBuf>);
+
+impl Unnamed {
+    /// Files that an error names; a person moves them one by one.
+    pub const SHOWN_MAX: usize = 32;
+}
+
+impl fmt::Display for Unnamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            0 => return f.write_str("no data file is without an entry"),
+            1 => f.write_str("this data file is in no entry of the log: ")?,
+            count => write!(f, "these {count} data files are in no entry of the log: ")?,
+        }
+        for (at, path) in self.0.iter().take(Self::SHOWN_MAX).enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}`{}`", path.display())?;
+        }
+        match self.0.len().saturating_sub(Self::SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
 }
 
 fn layout_text(found: Option<&str>) -> String {
@@ -227,6 +255,12 @@ impl LakeError {
         source.raw_os_error().is_some_and(|code| OF_PROCESS.iter().any(|one| *one as i32 == code))
     }
 
+    /// Whether the cause is who reads, and says nothing of the file: this process, its machine, or a right that it lacks.
+    #[must_use]
+    pub fn is_of_reader(&self) -> bool {
+        self.is_of_process() || self.is_permission_denied()
+    }
+
     /// Whether the cause is that there is no such file.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -243,7 +277,9 @@ impl LakeError {
             | Self::Dictionary { path, .. }
             | Self::EndLost { path, .. }
             | Self::Beyond { path, .. } => Some(path),
-            Self::Unlisted { first, .. } | Self::Unproven { first, .. } => Some(first),
+            Self::Unlisted { files, .. } | Self::Unproven { files, .. } => {
+                files.0.first().map(PathBuf::as_path)
+            }
             _ => None,
         }
     }

@@ -60,6 +60,11 @@ pub fn parse_name(name: &str) -> Option<(u32, CommitNumber)> {
     parts_of(name).map(|(level, commit, _)| (level, commit))
 }
 
+/// Which attempt a data file of ours was; `None` for every other name.
+pub fn attempt_of(name: &str) -> Option<u64> {
+    parts_of(name).map(|(_, _, attempt)| attempt)
+}
+
 /// Whether [`file_name`] makes this very name.
 pub fn is_canonical_name(name: &str) -> bool {
     parts_of(name).is_some_and(|(level, commit, attempt)| file_name(level, commit, attempt) == name)

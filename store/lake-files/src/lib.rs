@@ -14,6 +14,6 @@ pub mod selection;
 pub mod verified;
 
 pub use damage::Damage;
-pub use error::LakeError;
+pub use error::{LakeError, Unnamed};
 pub use selection::Selection;
 pub use verified::RowGroup;

@@ -65,7 +65,7 @@ impl Append {
         let head = Head { version, seal };
         // It may lag behind the log, so its failure costs nothing but the proof of the newest entry.
         let create = |_| head::create(self.disk.as_ref(), &self.dir, head);
-        if let Err(error) = head::move_on(&self.dir, head).or_else(create) {
+        if let Err(error) = head::move_on(self.disk.as_ref(), &self.dir, head).or_else(create) {
             tracing::warn!(
                 error = &error as &(dyn std::error::Error + 'static),
                 "the head of the table cannot be written"

@@ -93,6 +93,16 @@ impl Listing {
         Ok(listing)
     }
 
+    /// Whether a file of the log is older than all of its kind.
+    fn is_past(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let kinds = [(".json", &self.entries), (".checkpoint.parquet", &self.checkpoints)];
+        kinds.into_iter().any(|(ending, there)| {
+            version_before(&name, ending)
+                .is_some_and(|version| there.first().is_none_or(|first| version < *first))
+        })
+    }
+
     fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.checkpoints.is_empty()
     }
@@ -150,6 +160,7 @@ fn read_once(dir: &Path) -> Result<Chain, LakeError> {
     let (head, no_head) = match head::read(dir) {
         Ok(Some(head)) => (Some(head), None),
         Ok(None) => (None, None),
+        Err(error) if error.is_of_reader() => return Err(error),
         Err(error) => (None, Some(Damage::of_error(&error))),
     };
     let listing = Listing::of(dir)?;
@@ -157,7 +168,10 @@ fn read_once(dir: &Path) -> Result<Chain, LakeError> {
     let starts = listing.checkpoints.iter().rev().map(|version| Some(*version));
     for start in starts.chain([None]) {
         let begun = match start {
-            Some(version) => begin_at(dir, version, &listing),
+            Some(version) => match begin_at(dir, version, &listing) {
+                Err(error) if error.is_of_reader() => return Err(error),
+                begun => begun,
+            },
             None => Ok(LogState::default()),
         };
         // The newest problem is the one to mend; older starts may do without the file.
@@ -297,7 +311,7 @@ fn accept(
 fn is_of_file(error: &LakeError) -> bool {
     match error {
         LakeError::Damaged { .. } | LakeError::Layout { .. } => true,
-        LakeError::Io { .. } => !error.is_of_process() && !error.is_permission_denied(),
+        LakeError::Io { .. } => !error.is_of_reader(),
         _ => false,
     }
 }
@@ -426,6 +440,11 @@ impl Chain {
             }
         }
         found.retain(|one| !self.damage.iter().any(|known| known.path == one.path));
+        if !found.is_empty() {
+            // A writer may have deleted what had expired while it was read, from the oldest on.
+            let again = Listing::of(dir)?;
+            found.retain(|one| one.path.exists() || !again.is_past(&one.path));
+        }
         self.damage.extend(found.into_iter().take(DAMAGE_MAX));
         Ok(())
     }

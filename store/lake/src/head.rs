@@ -4,7 +4,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use crate::disk::{Disk, IfThere, publish};
@@ -57,9 +57,17 @@ pub(crate) fn create(disk: &dyn Disk, dir: &Path, head: Head) -> io::Result<()> 
     publish(disk, &place::head(dir), head.text().as_bytes(), IfThere::Replace)
 }
 
-/// Moves the head on, without a sync.
-pub(crate) fn move_on(dir: &Path, head: Head) -> Result<(), LakeError> {
+/// Whether the file has another name, too: in a copy of the table that was made of hard links.
+pub(crate) fn is_shared(dir: &Path) -> bool {
+    regular::look(&place::head(dir)).is_ok_and(|found| found.nlink() > 1)
+}
+
+/// Moves the head on, without a sync; where it has another name, too, this one alone.
+pub(crate) fn move_on(disk: &dyn Disk, dir: &Path, head: Head) -> Result<(), LakeError> {
     let path = place::head(dir);
+    if is_shared(dir) {
+        return create(disk, dir, head).map_err(LakeError::io("write", &path));
+    }
     let file = regular::open_with(OpenOptions::new().write(true), &path, "open")?;
     file.write_all_at(head.text().as_bytes(), 0).map_err(LakeError::io("write", &path))
 }

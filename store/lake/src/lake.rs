@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use contract::{AdmittedFrame, CommitDraft, Committed, LogBook, LogKey, Plan, Watermark};
 use model::host::Clock;
-use model::{CommitNumber, Dictionary, DictionaryHash, Generation};
+use model::{CommitNumber, Dictionary, DictionaryHash, Generation, Timestamp};
 use tokio::task::JoinHandle;
 
 use crate::append::{Append, Appended};
@@ -491,14 +491,16 @@ impl Lake {
                 self.durable = None;
             }
             let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
-            let durable = self.durable;
+            let (durable, expired) =
+                (self.durable, Timestamp(self.cutoff_ms().saturating_mul(1_000)));
             let read = move || {
-                let recovered = recover(disk.as_ref(), &dir, durable)?;
+                let recovered = recover(disk.as_ref(), &dir, durable, expired)?;
                 let Recovered { chain, .. } = &recovered;
                 Ok((History::of(&dir, chain.checkpoint, chain.state.version), recovered))
             };
-            let (history, Recovered { chain, bad_files, whole }) =
+            let (history, Recovered { chain, bad_files, whole, attempts }) =
                 blocking("read the table", read).await?;
+            self.attempts = self.attempts.max(attempts);
             self.durable = Some(chain.state.version);
             let log = place::log(&self.dir);
             let checkpoint_damaged = chain.damage.iter().any(|damage| {

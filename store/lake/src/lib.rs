@@ -62,7 +62,9 @@ pub use contract::{
 pub use dictionaries::KeptDictionaries;
 pub use lake::{Keep, Lake, LakeOptions};
 pub use lake_files::disk::free_bytes;
-pub use lake_files::{Damage, LakeError, RowGroup, Selection, damage, error, schema, selection};
+pub use lake_files::{
+    Damage, LakeError, RowGroup, Selection, Unnamed, damage, error, schema, selection,
+};
 pub use maintain::Maintained;
 pub use snapshot::{FileRows, LiveFile, OpenFile, Scan, Snapshot};
 pub use suspects::Suspects;

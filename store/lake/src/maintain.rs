@@ -273,7 +273,7 @@ impl Lake {
     }
 
     /// What ended before this moment is kept no longer, in milliseconds since 1970.
-    fn cutoff_ms(&self) -> i64 {
+    pub(crate) fn cutoff_ms(&self) -> i64 {
         let kept = i64::try_from(self.options.keep.age.as_millis()).unwrap_or(i64::MAX);
         self.options.clock.now().as_millis().saturating_sub(kept)
     }

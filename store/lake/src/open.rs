@@ -1,30 +1,39 @@
 //! Opening: the lock, a new table, and what a crash left behind. Knows nothing of what a commit holds.
 //!
-//! A data file is a leftover only if the log, proved whole up to the head, never named it, and if it is one that an
-//! unfinished commit or an unfinished merge leaves: at most one of each. Anything else means that the log is not the one
-//! that the files belong to, or that it may lack its end; then nothing is deleted or moved, and the table is refused.
+//! A data file that no entry of the log names is one of these:
+//!
+//! | file | what it is | what is done where the log is proved whole up to the head |
+//! |---|---|---|
+//! | of the next commit | what an unfinished commit left, or, where the newest entry was lost behind a head that lags, a commit | left alone and named, as long as replaced files are kept; a process that knows its own last commit removes it at once |
+//! | of an earlier commit | merged and expired long ago, and brought back by a backup | the same |
+//! | merged, of no later commit | what an unfinished merge left: its rows are in the files that it was made of | removed |
+//! | of a later commit | the log is older than the files | nothing; the table is refused |
+//!
+//! Where nothing proves the end of the log, nothing is deleted or moved, and a file of a commit that may be gone from the log
+//! makes the table refused.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use model::CommitNumber;
+use model::{CommitNumber, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::chain::{self, Chain, Doubt, Whole};
 use crate::disk::{DIRECTORY_MODE, Disk, IfThere, create_directories, is_staged, publish};
 use crate::entry::{self, Action, Metadata, Operation, READER_VERSION, Seal, WRITER_VERSION};
-use crate::file::parse_name;
+use crate::file::{attempt_of, parse_name};
 use crate::head::{self, Head};
 use crate::lake::{CHECKPOINT_COMMITS, LakeOptions};
 use crate::lock::{WriterLock, place};
 use crate::log::LogState;
 use crate::schema::{LAYOUT, LAYOUT_PROPERTY, STATISTICS, delta_schema};
 use crate::verified::wrong_length;
-use crate::{Damage, LakeError, regular, view};
+use crate::{Damage, LakeError, Unnamed, regular, view};
 
 /// Entries below the checkpoint that are verified when a table is opened for writing.
 const VERIFIED_ENTRIES_MAX: u64 = 2_000;
@@ -41,8 +50,15 @@ pub(crate) fn claim(options: &LakeOptions, dir: &Path) -> Result<WriterLock, Lak
     for folder in [place::dictionaries(dir), place::log(dir), place::data(dir)] {
         create_directories(disk, &folder).map_err(LakeError::io("create", &folder))?;
     }
-    for folder in [place::own(dir), place::dictionaries(dir), place::log(dir), place::data(dir)] {
-        restrict(&folder, options.group).map_err(LakeError::io("set the mode of", &folder))?;
+    let folders = [place::own(dir), place::dictionaries(dir), place::log(dir), place::data(dir)];
+    for folder in &folders {
+        restrict(folder, options.group).map_err(LakeError::io("set the mode of", folder))?;
+    }
+    if let Some(group) = options.group {
+        restrict(dir, Some(group)).map_err(LakeError::io("set the mode of", dir))?;
+        for folder in &folders {
+            hand_over(folder, group)?;
+        }
     }
     if is_new {
         sync_names(disk, dir)?;
@@ -59,6 +75,19 @@ fn restrict(folder: &Path, group: Option<u32>) -> io::Result<()> {
     }
     if found != wanted || group.is_some() {
         fs::set_permissions(folder, fs::Permissions::from_mode(wanted))?;
+    }
+    Ok(())
+}
+
+/// Gives the files that were there before a group was chosen, or that came with another one, to this group.
+fn hand_over(folder: &Path, group: u32) -> Result<(), LakeError> {
+    for name in names_in(folder)? {
+        let path = folder.join(name);
+        let found = fs::symlink_metadata(&path).map_err(LakeError::io("measure", &path))?;
+        if found.is_file() && found.gid() != group {
+            let error = LakeError::io("give to the group of `[lake]`", &path);
+            std::os::unix::fs::chown(&path, None, Some(group)).map_err(error)?;
+        }
     }
     Ok(())
 }
@@ -141,6 +170,8 @@ pub(crate) struct Recovered {
     pub(crate) bad_files: Vec<(String, LakeError)>,
     /// The proof that allows to delete what has expired; `None` where the end of the log was not proved.
     pub(crate) whole: Option<Whole>,
+    /// The highest number of an attempt in the name of a data file, so that no name is made twice.
+    pub(crate) attempts: u64,
 }
 
 /// Reads the log, makes what it says durable, and removes what a crash left behind. Up to version `durable` all entries
@@ -148,20 +179,25 @@ pub(crate) struct Recovered {
 ///
 /// A process that died between the name of an entry and the sync of its directory, and a sync that failed, leave an
 /// entry that is visible, but may not survive a power cut; its watermark must not be announced before it does (INV-5).
-/// Each entry is durable before the next one is written, so only the newest can be in doubt.
+/// Each entry is durable before the next one is written, so only the newest can be in doubt. What an unfinished commit of another
+/// process left before `expired` is removed.
 pub(crate) fn recover(
     disk: &dyn Disk,
     dir: &Path,
     durable: Option<u64>,
+    expired: Timestamp,
 ) -> Result<Recovered, LakeError> {
     let mut chain = chain::read(dir)?;
     let end = chain.state.version;
+    let unnamed = UnnamedFiles::in_table(dir, &chain.state)?;
     match &chain.doubt {
         Some(Doubt::Beyond(Damage { path, what, .. })) => {
-            return Err(LakeError::Beyond { path: path.clone(), what: what.clone(), end });
+            let (path, what, files) = (path.clone(), what.clone(), unnamed.behind());
+            return Err(LakeError::Beyond { path, what, end, files });
         }
         Some(Doubt::Lost(Damage { path, what, .. })) => {
-            return Err(LakeError::EndLost { path: path.clone(), what: what.clone(), end });
+            let (path, what, files) = (path.clone(), what.clone(), unnamed.behind());
+            return Err(LakeError::EndLost { path, what, end, files });
         }
         Some(Doubt::NoHead(_)) | None => {}
     }
@@ -169,19 +205,25 @@ pub(crate) fn recover(
     let state = &chain.state;
     let log = place::log(dir);
     let whole = chain.whole(durable);
-    let leftovers = leftovers_in(dir, state)?;
-    match (whole, &chain.doubt) {
-        (Some(whole), _) => leftovers.remove(whole, &log)?,
-        (None, doubt) if !leftovers.data.is_empty() => {
-            let what = doubt.as_ref().map(|doubt| doubt.damage().to_string());
+    match whole {
+        Some(_) if !unnamed.later.is_empty() => {
+            return Err(LakeError::Unlisted { dir: dir.to_owned(), files: unnamed.behind() });
+        }
+        Some(whole) => {
+            unnamed.remove(whole, durable.is_none().then_some(expired))?;
+            for name in names_in(&log)?.iter().filter(|name| is_staged(name)) {
+                delete(whole, &log.join(name))?;
+            }
+        }
+        None if unnamed.may_be_committed() => {
+            let what = chain.doubt.as_ref().map(|doubt| doubt.damage().to_string());
             return Err(LakeError::Unproven {
                 dir: dir.to_owned(),
                 what: what.unwrap_or_else(|| "there is no head".to_owned()),
-                files: leftovers.data.len(),
-                first: leftovers.data.into_iter().next().unwrap_or_default(),
+                files: unnamed.behind(),
             });
         }
-        (None, _) => {}
+        None => {}
     }
     let bad_files = bad_files(dir, state);
     let data = place::data(dir);
@@ -193,7 +235,8 @@ pub(crate) fn recover(
         disk.sync_directory(&log).map_err(LakeError::io("sync", &log))?;
     }
     let head = Head { version: state.version, seal: state.seal };
-    if chain.head != Some(head) {
+    // A copy that was made of hard links must not be moved on with its original.
+    if chain.head != Some(head) || head::is_shared(dir) {
         let path = place::head(dir);
         head::create(disk, dir, head).map_err(LakeError::io("write", &path))?;
     }
@@ -203,12 +246,17 @@ pub(crate) fn recover(
             "the links to the live data files cannot be kept: read the table, not its files"
         );
     }
-    report(&chain.damage);
-    Ok(Recovered { chain, bad_files, whole })
+    report(&chain.damage, chain.head.is_none().then(|| place::head(dir)).as_deref());
+    Ok(Recovered { bad_files, whole, attempts: unnamed.attempts, chain })
 }
 
-fn report(damage: &[Damage]) {
+/// Names what is damaged; `made` was, and is made anew.
+fn report(damage: &[Damage], made: Option<&Path>) {
     for one in damage {
+        if Some(one.path.as_path()) == made {
+            tracing::warn!(file = %one.path.display(), "{}; the head was made again", one.what);
+            continue;
+        }
         tracing::error!(
             file = %one.path.display(),
             "damage in the table: {one}; nothing was deleted, put the file back from a backup"
@@ -223,51 +271,96 @@ fn write_again(disk: &dyn Disk, entry: &Path) -> Result<(), LakeError> {
     publish(disk, entry, &bytes, IfThere::Replace).map_err(LakeError::io("renew", entry))
 }
 
-/// What an unfinished commit, an unfinished merge or an unfinished entry leaves.
-struct Leftovers {
-    data: Vec<PathBuf>,
+/// The data files that no entry of the log names.
+#[derive(Debug, Default)]
+struct UnnamedFiles {
+    /// Of the next commit.
+    next: Vec<PathBuf>,
+    /// Of commits that the log has, which are in other files by now.
+    earlier: Vec<PathBuf>,
+    /// Merged from files of commits that the log has.
+    merged: Vec<PathBuf>,
+    /// Of commits after the next one.
+    later: Vec<PathBuf>,
+    /// The highest number of an attempt, of named files too.
+    attempts: u64,
 }
 
-impl Leftovers {
-    /// Removes them, and entries that never got their names.
-    fn remove(&self, whole: Whole, log: &Path) -> Result<(), LakeError> {
-        for path in &self.data {
-            delete(whole, path)?;
+impl UnnamedFiles {
+    fn in_table(dir: &Path, state: &LogState) -> Result<Self, LakeError> {
+        let data = place::data(dir);
+        let last = state.transactions.get("commit").and_then(|last| u64::try_from(*last).ok());
+        let last = CommitNumber(last.unwrap_or(0));
+        let mut unnamed = Self::default();
+        for name in names_in(&data)? {
+            let Some((level, commit)) = parse_name(&name) else { continue };
+            unnamed.attempts = unnamed.attempts.max(attempt_of(&name).unwrap_or(0));
+            if state.names(&name) {
+                continue;
+            }
+            let kind = match level {
+                0 if commit <= last => &mut unnamed.earlier,
+                0 if commit == last.next() => &mut unnamed.next,
+                1.. if commit <= last => &mut unnamed.merged,
+                _ => &mut unnamed.later,
+            };
+            kind.push(data.join(name));
         }
-        if !self.data.is_empty() {
-            let files = self.data.len();
-            tracing::warn!(files, "removed what an unfinished commit or merge left behind");
+        Ok(unnamed)
+    }
+
+    /// Those that may be of commits behind the end of the log.
+    fn behind(&self) -> Unnamed {
+        let mut behind: Vec<PathBuf> =
+            self.next.iter().chain(&self.later).chain(&self.merged).cloned().collect();
+        behind.sort();
+        Unnamed(behind)
+    }
+
+    /// Whether one of them may be of a commit, or of a merge, whose entry is gone.
+    fn may_be_committed(&self) -> bool {
+        !(self.next.is_empty() && self.later.is_empty() && self.merged.is_empty())
+    }
+
+    /// Removes what an unfinished merge and an unfinished commit left; `expired`: this process does not know what the last
+    /// commit was, and keeps what is newer.
+    fn remove(&self, whole: Whole, expired: Option<Timestamp>) -> Result<(), LakeError> {
+        let is_expired = |path: &&PathBuf| match expired {
+            Some(expired) => is_older(path, expired),
+            None => true,
+        };
+        let (next, kept): (Vec<_>, Vec<_>) = self.next.iter().partition(is_expired);
+        let (earlier, kept_too): (Vec<_>, Vec<_>) = match expired {
+            Some(_) => self.earlier.iter().partition(is_expired),
+            // Whoever opened the table has judged them.
+            None => (Vec::new(), Vec::new()),
+        };
+        let mut removed = 0;
+        for path in self.merged.iter().chain(next).chain(earlier) {
+            removed += usize::from(delete(whole, path)?);
         }
-        for name in names_in(log)?.iter().filter(|name| is_staged(name)) {
-            delete(whole, &log.join(name))?;
+        if removed > 0 {
+            tracing::warn!(
+                files = removed,
+                "removed what an unfinished commit or merge left behind"
+            );
+        }
+        let kept = Unnamed(kept.into_iter().chain(kept_too).cloned().collect());
+        if !kept.0.is_empty() {
+            tracing::warn!(
+                "an unfinished commit left them, or a backup brought them back: {kept}; they are not read, and are removed \
+                 at a start after the `keep` of `[lake]`"
+            );
         }
         Ok(())
     }
 }
 
-/// The data files that no entry names, if they are as few as an unfinished commit and an unfinished merge leave.
-fn leftovers_in(dir: &Path, state: &LogState) -> Result<Leftovers, LakeError> {
-    let data = place::data(dir);
-    let last = state.transactions.get("commit").and_then(|last| u64::try_from(*last).ok());
-    let last = CommitNumber(last.unwrap_or(0));
-    let (mut committing, mut merging, mut unlisted) = (Vec::new(), Vec::new(), Vec::new());
-    for name in names_in(&data)? {
-        match parse_name(&name) {
-            None => {}
-            Some(_) if state.names(&name) => {}
-            Some((0, commit)) if commit == last.next() => committing.push(name),
-            Some((level, commit)) if level > 0 && commit <= last => merging.push(name),
-            Some(_) => unlisted.push(name),
-        }
-    }
-    let is_too_many = !unlisted.is_empty() || committing.len() > 1 || merging.len() > 1;
-    let names = unlisted.into_iter().chain(committing).chain(merging);
-    let found: Vec<PathBuf> = names.map(|name| data.join(name)).collect();
-    if is_too_many {
-        let (files, first) = (found.len(), found.into_iter().next().unwrap_or_default());
-        return Err(LakeError::Unlisted { dir: dir.to_owned(), files, first });
-    }
-    Ok(Leftovers { data: found })
+/// Whether a file was last written before `time`; not where that cannot be seen.
+fn is_older(path: &Path, time: Timestamp) -> bool {
+    let time = u64::try_from(time.0).unwrap_or(0);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(time);
+    fs::symlink_metadata(path).and_then(|found| found.modified()).is_ok_and(|at| at < time)
 }
 
 /// The live data files that are missing or have another length, which is all that can be seen without reading them.

@@ -46,7 +46,14 @@ fn told(error: &LakeError, wanted: Wanted) -> (&'static str, &'static str, u8) {
             "the lake may be sound: use the release of `nengliu` that wrote it, or name another folder",
             exit::OTHER_LAKE,
         ),
-        LakeError::Damaged { .. } | LakeError::Unlisted { .. } | LakeError::Dictionary { .. } => (
+        LakeError::Unlisted { .. } => (
+            "EN-L008",
+            "put `_delta_log` and `_nengliu/head` back from the backup that these files are of; without one, move the files out \
+             of `_data` and keep them: the lake then goes on after its newest entry, and gateways send again what they still \
+             hold",
+            exit::LAKE,
+        ),
+        LakeError::Damaged { .. } | LakeError::Dictionary { .. } => (
             "EN-L008",
             "nothing was deleted: put this file back from a backup; what cannot be put back is lost, then begin a \
              new lake and keep this one as evidence",
@@ -54,22 +61,22 @@ fn told(error: &LakeError, wanted: Wanted) -> (&'static str, &'static str, u8) {
         ),
         LakeError::Unproven { .. } => (
             "EN-L008",
-            "put `_nengliu/head` and the newest entries of `_delta_log` back from a backup; without one, move the data \
-             files that are in no entry out of `_data` and keep them: the lake then goes on after its newest entry, and \
+            "put `_nengliu/head` and the newest entries of `_delta_log` back from a backup; without one, move these data \
+             files out of `_data` and keep them: the lake then goes on after its newest entry, and \
              gateways send again what they still hold",
             exit::LAKE,
         ),
         LakeError::EndLost { .. } => (
             "EN-L008",
-            "put this file back from a backup; without one, move it, `_nengliu/head` and the data files that are in no entry \
-             out of the lake and keep them: the lake then goes on after its newest sound version, and gateways send again \
+            "put this file back from a backup; without one, move it if it is there, `_nengliu/head`, and these \
+             data files out of the lake and keep them: the lake then goes on after its newest sound version, and gateways send again \
              what they still hold",
             exit::LAKE,
         ),
         LakeError::Beyond { .. } => (
             "EN-L008",
             "put this file back from a backup; without one, move what stands behind the proved end out of `_delta_log`, \
-             with any data file that no entry names out of `_data`, and keep them: the lake then goes on after its \
+             and these data files out of `_data`, and keep them: the lake then goes on after its \
              proved end",
             exit::LAKE,
         ),
@@ -93,6 +100,8 @@ fn no_lake() -> (&'static str, &'static str, u8) {
 
 #[cfg(test)]
 mod tests {
+    use lake::Unnamed;
+
     use super::*;
 
     fn check(error: &LakeError, wanted: Wanted, code: &str, exit: u8) {
@@ -118,14 +127,24 @@ mod tests {
         check(&protocol, Wanted::Read, "EN-L007", exit::OTHER_LAKE);
         let damaged = LakeError::Damaged { path: dir(), what: "is cut".into() };
         check(&damaged, Wanted::Read, "EN-L008", exit::LAKE);
-        let unlisted = LakeError::Unlisted { dir: dir(), files: 2, first: dir() };
+        let unlisted = LakeError::Unlisted { dir: dir(), files: Unnamed(vec![dir()]) };
         check(&unlisted, Wanted::Write, "EN-L008", exit::LAKE);
         let unproven =
-            LakeError::Unproven { dir: dir(), what: "no head".into(), files: 1, first: dir() };
+            LakeError::Unproven { dir: dir(), what: "no head".into(), files: Unnamed(vec![dir()]) };
         check(&unproven, Wanted::Write, "EN-L008", exit::LAKE);
-        let lost = LakeError::EndLost { path: dir(), what: "is cut".into(), end: 7 };
+        let lost = LakeError::EndLost {
+            path: dir(),
+            what: "is cut".into(),
+            end: 7,
+            files: Unnamed(Vec::new()),
+        };
         check(&lost, Wanted::Write, "EN-L008", exit::LAKE);
-        let beyond = LakeError::Beyond { path: dir(), what: "is cut".into(), end: 7 };
+        let beyond = LakeError::Beyond {
+            path: dir(),
+            what: "is cut".into(),
+            end: 7,
+            files: Unnamed(Vec::new()),
+        };
         check(&beyond, Wanted::Write, "EN-L008", exit::LAKE);
         check(&io(io::ErrorKind::Other), Wanted::Read, "EN-L005", exit::LAKE);
         check(&io(io::ErrorKind::PermissionDenied), Wanted::Read, "EN-L005", exit::ACCESS);

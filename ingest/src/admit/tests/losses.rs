@@ -83,8 +83,9 @@ fn frames_that_are_gone_without_a_loss_record_are_lost_and_said_so() {
     b.open(11, 12, vec![lost(9, 9, 5)]);
     b.step(2, Event::Tick);
     assert_eq!(b.commit(2), (vec![], 10));
-    assert_eq!((b.admit.counters().frames_lost, b.admit.counters().samples_lost), (3, 5));
-    assert_eq!(b.notices, [NoticeKind::Unaccounted, NoticeKind::Lost]);
+    let counters = b.admit.counters();
+    assert_eq!((counters.frames_lost, counters.samples_lost, counters.losses_unknown), (3, 5, 1));
+    assert_eq!(b.notices, [NoticeKind::Unaccounted, NoticeKind::LostUnknown, NoticeKind::Lost]);
 }
 
 /// brk-10: readings that the gateway refused before they had a sequence reached no counter of the centre.

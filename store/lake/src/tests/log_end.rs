@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use contract::{DamagedRange, Readings, Request, RowChoice};
+use model::host::Clock;
 use nix::sys::stat::Mode;
 
 use super::{Plant, Site, plant, rows};
@@ -131,11 +133,8 @@ async fn without_a_proved_end_nothing_is_deleted_or_moved_and_readers_are_told()
             }
             check_doubt(site.path(), COMMITS - gone, &head, &case);
             let error = refused(&site, &case).await;
-            let is_right = match gone {
-                1 => matches!(error, LakeError::Unproven { files: 1, .. }),
-                _ => matches!(error, LakeError::Unlisted { .. }),
-            };
-            assert!(is_right, "{case}: {error}");
+            let LakeError::Unproven { files, .. } = &error else { panic!("{case}: {error}") };
+            assert_eq!(files.0.len() as u64, gone, "{case}: each is named, {error}");
             // Put back, all rows are there; the head is made again.
             entries.iter().zip(kept).for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
             if head.is_dir() {
@@ -156,9 +155,9 @@ async fn a_file_in_no_entry_that_is_moved_away_lets_the_table_go_on() {
     fs::remove_file(place::entry(site.path(), newest)).unwrap();
     fs::remove_file(place::head(site.path())).unwrap();
     let error = refused(&site, "one entry gone").await;
-    let LakeError::Unproven { first, .. } = &error else { panic!("{error}") };
+    let LakeError::Unproven { files, .. } = &error else { panic!("{error}") };
     assert!(error.to_string().contains("nothing was deleted or moved"), "{error}");
-    fs::rename(first, site.path().join("kept")).unwrap();
+    fs::rename(&files.0[0], site.path().join("kept")).unwrap();
     let mut lake = site.open().await;
     let damage = lake.damage().await.unwrap();
     assert!(damage.iter().any(|one| one.path == place::head(site.path())), "{damage:?}");
@@ -189,7 +188,8 @@ async fn without_a_proved_end_nothing_expires() {
     assert!(lake.settle().await.unwrap().expired_data_files > 0);
 }
 
-/// A power cut leaves a head that lags behind: that is no damage, and what is left of a commit is removed as ever.
+/// A power cut leaves a head that lags behind: that is no damage. What is left of a commit may be one whose entry was lost,
+/// so it stays as long as replaced files do.
 #[tokio::test]
 async fn a_head_that_lags_behind_proves_the_log() {
     let (site, north) = table().await;
@@ -203,9 +203,165 @@ async fn a_head_that_lags_behind_proves_the_log() {
     fs::copy(live, place::data_file(site.path(), &left)).unwrap();
     let all = usize::try_from(COMMITS + 1).unwrap() * ROWS;
     assert_eq!(read(site.path(), None), (all, Vec::new()));
+    let left = place::data_file(site.path(), &left);
     let mut lake = site.open().await;
     assert_eq!(lake.damage().await.unwrap(), []);
-    assert!(!place::data_file(site.path(), &left).exists());
+    assert!(left.exists());
+    // Its commit number and the number of its attempt are used again by nobody.
+    lake.commit(north.draft(COMMITS + 2, 2)).await.unwrap();
+    drop(lake);
+    assert!(left.exists());
+    date(&site, &left, site.keep.age * 2);
+    drop(site.open().await);
+    assert!(!left.exists());
+    let all = usize::try_from(COMMITS + 2).unwrap() * ROWS;
+    assert_eq!(read(site.path(), None), (all, Vec::new()));
+}
+
+/// Lets a file have been written so long ago, by the clock of the site.
+fn date(site: &Site, path: &Path, ago: Duration) {
+    let now = Duration::from_micros(u64::try_from(site.clock.now().0).unwrap());
+    let time = SystemTime::UNIX_EPOCH + now.checked_sub(ago).unwrap();
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+/// A backup that is copied over the lake, or into which each night is copied, holds files that were merged and deleted long
+/// ago: `serve` did not start.
+#[tokio::test]
+async fn files_that_a_backup_brings_back_are_left_alone_and_cost_nothing() {
+    let (site, north) = (Site::new(), plant("north", 1));
+    let mut lake = site.open().await;
+    let mut backup = std::collections::BTreeMap::new();
+    for sequence in 1..=40 {
+        lake.commit(north.draft(sequence, 2)).await.unwrap();
+        lake.settle().await.unwrap();
+        for name in site.data_files() {
+            let path = place::data_file(site.path(), &name);
+            backup.entry(path.clone()).or_insert_with(|| fs::read(path).unwrap());
+        }
+    }
+    site.clock.forward(site.keep.age * 2);
+    lake.settle().await.unwrap();
+    drop(lake);
+    let all = (40 * ROWS, Vec::new());
+    // Files that the log remembers as removed, and such as a checkpoint has let it forget.
+    let gone: Vec<_> = backup.iter().filter(|(path, _)| !path.exists()).collect();
+    assert!(gone.len() >= 32, "{}", gone.len());
+    let mut left = Vec::new();
+    for (path, bytes) in gone {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let (level, commit) = crate::file::parse_name(name).unwrap();
+        let forgotten = place::data_file(site.path(), &crate::file::file_name(level, commit, 900));
+        for path in [path, &forgotten] {
+            fs::write(path, bytes).unwrap();
+            date(&site, path, Duration::ZERO);
+        }
+        if level == 0 {
+            left.push(forgotten);
+        }
+    }
+    assert_eq!(read(site.path(), None), all);
+    let mut lake = site.open().await;
+    assert_eq!(lake.damage().await.unwrap(), []);
+    assert!(left.len() >= 30 && left.iter().all(|path| path.exists()));
+    for sequence in 41..=60 {
+        lake.commit(north.draft(sequence, 2)).await.unwrap();
+        lake.settle().await.unwrap();
+    }
+    drop(lake);
+    assert_eq!(read(site.path(), None), (60 * ROWS, Vec::new()));
+    for path in &left {
+        date(&site, path, site.keep.age * 2);
+    }
+    drop(site.open().await);
+    assert!(left.iter().all(|path| !path.exists()), "they are kept no longer than others");
+    assert_eq!(read(site.path(), None), (60 * ROWS, Vec::new()));
+}
+
+/// `cp -al` before an upgrade: the head of the copy went on with that of its original, and the other way round.
+#[tokio::test]
+async fn a_copy_of_hard_links_stays_what_it_was() {
+    let (site, north) = table().await;
+    let all = usize::try_from(COMMITS).unwrap() * ROWS;
+    let copies: Vec<Site> = (0..3).map(|_| Site::new()).collect();
+    let link = |to: &Site| {
+        for folder in ["_delta_log", "_data", "_nengliu", "_nengliu/dictionaries"] {
+            fs::create_dir_all(to.path().join(folder)).unwrap();
+            for entry in fs::read_dir(site.path().join(folder)).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_file() && entry.file_name() != "lock" {
+                    let target = to.path().join(folder).join(entry.file_name());
+                    fs::hard_link(entry.path(), target).unwrap();
+                }
+            }
+        }
+    };
+    link(&copies[0]);
+    let mut lake = site.open().await;
+    // And one of a lake that is written.
+    link(&copies[1]);
+    lake.commit(north.draft(COMMITS + 1, 2)).await.unwrap();
+    link(&copies[2]);
+    drop(lake);
+    for (copy, rows) in copies.iter().zip([all, all, all + ROWS]) {
+        assert_eq!(read(copy.path(), None), (rows, Vec::new()));
+        let mut lake = copy.open().await;
+        let next = u64::try_from(rows / ROWS).unwrap() + 1;
+        lake.commit(north.draft(next, 2)).await.unwrap();
+        assert_eq!(lake.damage().await.unwrap(), []);
+    }
+    assert_eq!(read(site.path(), None), (all + ROWS, Vec::new()));
+    drop(site.open().await);
+}
+
+/// The entry behind a head that lags was cut; once it was moved away as the error says, its rows were deleted.
+#[tokio::test]
+async fn the_rows_of_an_entry_that_was_moved_away_are_kept() {
+    let (site, north) = table().await;
+    let older = fs::read(place::head(site.path())).unwrap();
+    let mut lake = site.open().await;
+    lake.commit(north.draft(COMMITS + 1, 2)).await.unwrap();
+    drop(lake);
+    fs::write(place::head(site.path()), older).unwrap();
+    let entry = place::entry(site.path(), site.snapshot().table_version());
+    let whole = fs::read(&entry).unwrap();
+    fs::write(&entry, &whole[..whole.len() / 2]).unwrap();
+    let error = refused(&site, "newest entry cut").await;
+    let LakeError::Beyond { files, .. } = &error else { panic!("{error}") };
+    let data = files.0.clone();
+    assert_eq!(data.len(), 1, "{error}");
+    assert!(error.to_string().contains(&data[0].display().to_string()), "{error}");
+    fs::remove_file(&entry).unwrap();
+    drop(site.open().await);
+    assert!(data[0].exists(), "nothing of it was deleted");
+    fs::write(&entry, &whole).unwrap();
+    let all = usize::try_from(COMMITS + 1).unwrap() * ROWS;
+    assert_eq!(read(site.path(), None), (all, Vec::new()), "put back, its rows are there");
+}
+
+/// A group that is chosen later, or changed, gets what is there already.
+#[tokio::test]
+async fn a_group_gets_the_folder_and_the_files_that_are_there() {
+    let (site, _) = table().await;
+    // Another group than that of the files, where this process may choose one.
+    let own = fs::metadata(site.path()).unwrap().gid();
+    let probe = tempfile::NamedTempFile::new().unwrap();
+    let may_choose = std::os::unix::fs::chown(probe.path(), None, Some(own + 1)).is_ok();
+    let group = if may_choose { own + 1 } else { own };
+    let mut options = site.options();
+    options.group = Some(group);
+    drop(Lake::open(site.path(), options).await.unwrap());
+    for part in ["", "_delta_log", "_data", "_nengliu", "_nengliu/dictionaries"] {
+        let folder = site.path().join(part);
+        let found = fs::metadata(&folder).unwrap();
+        assert_eq!((found.gid(), found.permissions().mode() & 0o777), (group, 0o750), "{part}");
+        for entry in fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            if !part.is_empty() && entry.file_type().unwrap().is_file() {
+                assert_eq!(entry.metadata().unwrap().gid(), group, "{:?}", entry.path());
+            }
+        }
+    }
 }
 
 /// A table of which only the first entry is left looks like one that is being made, but for its data files.
@@ -296,8 +452,8 @@ async fn newest_entries_that_are_lost_cost_their_own_rows_alone() {
         // The way on without a backup.
         fs::rename(&path, copy).unwrap();
         fs::rename(place::head(site.path()), site.path().join("kept head")).unwrap();
-        let LakeError::Unproven { first, .. } = refused(&site, case).await else { panic!() };
-        fs::rename(first, site.path().join("kept data")).unwrap();
+        let LakeError::Unproven { files, .. } = refused(&site, case).await else { panic!() };
+        fs::rename(&files.0[0], site.path().join("kept data")).unwrap();
         let mut lake = site.open().await;
         lake.commit(north.draft(COMMITS, 2)).await.unwrap();
         assert_eq!(read(site.path(), None), (all, Vec::new()), "{case}");
