@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use contract::{AdmittedFrame, CommitDraft, Committed, LogBook, LogKey, Plan, Watermark};
 use model::host::Clock;
-use model::{CommitNumber, Dictionary, DictionaryHash, Generation, Timestamp};
+use model::{CommitNumber, Dictionary, DictionaryHash, Generation};
 use tokio::task::JoinHandle;
 
 use crate::append::{Append, Appended};
@@ -491,12 +491,10 @@ impl Lake {
                 self.durable = None;
             }
             let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
-            let (durable, expired) =
-                (self.durable, Timestamp(self.cutoff_ms().saturating_mul(1_000)));
+            let (durable, expired) = (self.durable, self.cutoff());
             let read = move || {
                 let recovered = recover(disk.as_ref(), &dir, durable, expired)?;
-                let Recovered { chain, .. } = &recovered;
-                Ok((History::of(&dir, chain.checkpoint, chain.state.version), recovered))
+                Ok((recovered.history(&dir), recovered))
             };
             let (history, Recovered { chain, bad_files, whole, attempts }) =
                 blocking("read the table", read).await?;

@@ -28,6 +28,7 @@ use crate::disk::{DIRECTORY_MODE, Disk, IfThere, create_directories, is_staged, 
 use crate::entry::{self, Action, Metadata, Operation, READER_VERSION, Seal, WRITER_VERSION};
 use crate::file::{attempt_of, parse_name};
 use crate::head::{self, Head};
+use crate::history::History;
 use crate::lake::{CHECKPOINT_COMMITS, LakeOptions};
 use crate::lock::{WriterLock, place};
 use crate::log::LogState;
@@ -172,6 +173,12 @@ pub(crate) struct Recovered {
     pub(crate) whole: Option<Whole>,
     /// The highest number of an attempt in the name of a data file, so that no name is made twice.
     pub(crate) attempts: u64,
+}
+
+impl Recovered {
+    pub(crate) fn history(&self, dir: &Path) -> History {
+        History::of(dir, self.chain.checkpoint, self.chain.state.version)
+    }
 }
 
 /// Reads the log, makes what it says durable, and removes what a crash left behind. Up to version `durable` all entries
