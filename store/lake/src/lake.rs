@@ -249,7 +249,7 @@ impl Lake {
         self.known().await?;
         let Some(known) = &self.known else { return Ok(Vec::new()) };
         let mut damage = known.damage.clone();
-        if self.quarantine.len() > 0 {
+        if self.quarantine.count() > 0 {
             damage.extend(quarantined(
                 &self.dir,
                 &known.state,

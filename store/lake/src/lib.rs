@@ -40,11 +40,9 @@ mod dictionaries;
 mod entry;
 mod head;
 mod history;
-mod lock;
 mod log;
 mod open;
 mod ordered;
-mod quarantine;
 mod readings;
 mod store;
 mod suspects;
@@ -53,7 +51,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-use lake_files::{disk, facts, file, merge, regular, rows, verified};
+use lake_files::{disk, facts, file, lock, merge, quarantine, regular, rows, verified};
 
 pub use contract::{
     AdmittedFrame, CommitDraft, Committed, DictionaryUse, DraftError, DraftFault, LogKey,

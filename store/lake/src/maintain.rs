@@ -108,7 +108,7 @@ impl Lake {
         ];
         self.start_check();
         done.merge_running = self.merge.is_some();
-        done.unreadable_files = self.quarantine.len();
+        done.unreadable_files = self.quarantine.count();
         steps.into_iter().collect::<Result<(), LakeError>>()?;
         Ok(done)
     }

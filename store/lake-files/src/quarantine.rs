@@ -24,7 +24,7 @@ use crate::lock::place;
 use crate::{LakeError, regular};
 
 /// Time after which a file in quarantine is read again although it looks the same: the disk may have recovered.
-pub(crate) const READ_AGAIN_AFTER: Duration = Duration::from_hours(1);
+pub const READ_AGAIN_AFTER: Duration = Duration::from_hours(1);
 /// Files that are looked at in one call, so that thousands of missing files slow down no commit.
 const LOOKS_MAX: usize = 16;
 /// Version of the note.
@@ -32,7 +32,7 @@ const VERSION: u64 = 1;
 
 /// What a directory says of a file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Look {
+pub struct Look {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
@@ -40,7 +40,7 @@ pub(crate) struct Look {
 
 impl Look {
     /// `None` where there is no file.
-    pub(crate) fn at(path: &Path) -> Option<Self> {
+    pub fn at(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok()?;
         let modified = (found.mtime(), found.mtime_nsec());
         Some(Self { inode: found.ino(), bytes: found.len(), modified })
@@ -49,10 +49,11 @@ impl Look {
 
 /// What is noted of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Noted {
-    pub(crate) what: String,
+pub struct Noted {
+    /// What is wrong with it.
+    pub what: String,
     /// When it was found.
-    pub(crate) since: Timestamp,
+    pub since: Timestamp,
 }
 
 #[derive(Debug)]
@@ -65,7 +66,7 @@ struct Held {
 
 /// The files, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Quarantine {
+pub struct Quarantine {
     held: BTreeMap<String, Held>,
     /// Whether the note says something else than this.
     is_changed: bool,
@@ -73,28 +74,30 @@ pub(crate) struct Quarantine {
 }
 
 impl Quarantine {
-    pub(crate) fn len(&self) -> usize {
+    /// How many.
+    pub fn count(&self) -> usize {
         self.held.len()
     }
 
-    pub(crate) fn holds(&self, name: &str) -> bool {
+    /// Whether a file is in it.
+    pub fn holds(&self, name: &str) -> bool {
         self.held.contains_key(name)
     }
 
     /// Names and what is wrong.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Noted)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Noted)> {
         self.held.iter().map(|(name, held)| (name.as_str(), &held.noted))
     }
 
     /// Takes over what a note says; such a file is read at the next occasion.
-    pub(crate) fn adopt(&mut self, notes: BTreeMap<String, Noted>) {
+    pub fn adopt(&mut self, notes: BTreeMap<String, Noted>) {
         for (name, noted) in notes {
             self.held.entry(name).or_insert(Held { noted, look: None, again_at: Duration::ZERO });
         }
     }
 
     /// Puts a file in, or notes that it still is as it was. Returns whether it is new here.
-    pub(crate) fn hold(
+    pub fn hold(
         &mut self,
         name: &str,
         noted: Noted,
@@ -115,25 +118,21 @@ impl Quarantine {
     }
 
     /// Lets a file go; whether it was here.
-    pub(crate) fn release(&mut self, name: &str) -> bool {
+    pub fn release(&mut self, name: &str) -> bool {
         let was_held = self.held.remove(name).is_some();
         self.is_changed |= was_held;
         was_held
     }
 
     /// Forgets what the table names no longer.
-    pub(crate) fn retain(&mut self, is_live: impl Fn(&str) -> bool) {
+    pub fn retain(&mut self, is_live: impl Fn(&str) -> bool) {
         let before = self.held.len();
         self.held.retain(|name, _| is_live(name));
         self.is_changed |= self.held.len() < before;
     }
 
     /// A file that is to be read again, of the next ones in turn.
-    pub(crate) fn due(
-        &mut self,
-        now: Duration,
-        look: impl Fn(&str) -> Option<Look>,
-    ) -> Option<String> {
+    pub fn due(&mut self, now: Duration, look: impl Fn(&str) -> Option<Look>) -> Option<String> {
         for _ in 0..self.held.len().min(LOOKS_MAX) {
             let after = self.last_look.take().map_or(Bound::Unbounded, Bound::Excluded);
             let next = self.held.range::<String, _>((after, Bound::Unbounded)).next();
@@ -147,23 +146,24 @@ impl Quarantine {
     }
 
     /// What the note must say now; `None` when it does.
-    pub(crate) fn unsaid(&self) -> Option<BTreeMap<String, Noted>> {
+    pub fn unsaid(&self) -> Option<BTreeMap<String, Noted>> {
         let noted = |(name, held): (&String, &Held)| (name.clone(), held.noted.clone());
         self.is_changed.then(|| self.held.iter().map(noted).collect())
     }
 
     /// That the note is not to be had, so that it is made again.
-    pub(crate) fn write_again(&mut self) {
+    pub fn write_again(&mut self) {
         self.is_changed = true;
     }
 
-    pub(crate) fn said(&mut self) {
+    /// That the note says all of this now.
+    pub fn said(&mut self) {
         self.is_changed = false;
     }
 }
 
 /// Reads the note of the table in `dir`; empty where there is none.
-pub(crate) fn read(dir: &Path) -> Result<BTreeMap<String, Noted>, LakeError> {
+pub fn read(dir: &Path) -> Result<BTreeMap<String, Noted>, LakeError> {
     let path = place::damaged(dir);
     let Some(bytes) = regular::if_there(regular::read(&path))? else { return Ok(BTreeMap::new()) };
     let noted = std::str::from_utf8(&bytes).ok().and_then(parse);
@@ -171,7 +171,7 @@ pub(crate) fn read(dir: &Path) -> Result<BTreeMap<String, Noted>, LakeError> {
 }
 
 /// Replaces the note durably; where there is nothing to note, there is no file.
-pub(crate) fn write(
+pub fn write(
     disk: &dyn Disk,
     dir: &Path,
     noted: &BTreeMap<String, Noted>,

@@ -13,13 +13,13 @@ const ENDS: &str = "ends";
 
 /// The lock; held as long as this value lives, also by work that outlives the [`crate::Lake`] that started it.
 #[derive(Debug)]
-pub(crate) struct WriterLock {
+pub struct WriterLock {
     file: File,
 }
 
 impl WriterLock {
     /// Takes the lock of the table in `dir`, or says who has it.
-    pub(crate) fn take(dir: &Path, path: &Path) -> Result<Self, LakeError> {
+    pub fn take(dir: &Path, path: &Path) -> Result<Self, LakeError> {
         let io = |action| LakeError::io(action, path);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o640);
@@ -45,7 +45,7 @@ impl WriterLock {
     }
 
     /// Says in the lock file that the holder writes nothing new: who waits for the lock gets it soon.
-    pub(crate) fn note_end(&self) {
+    pub fn note_end(&self) {
         let mut file = &self.file;
         let noted = file.seek(SeekFrom::End(0)).and_then(|_| writeln!(file, "{ENDS}"));
         if let Err(error) = noted {
@@ -54,7 +54,7 @@ impl WriterLock {
     }
 
     /// Whether the lock file at `path` is the one that is held: a directory that was replaced has another one.
-    pub(crate) fn is_at(&self, path: &Path) -> bool {
+    pub fn is_at(&self, path: &Path) -> bool {
         let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
         let held = self.file.metadata().map(identity);
         let found = std::fs::metadata(path).map(identity);
@@ -63,63 +63,70 @@ impl WriterLock {
 }
 
 /// Names below a table's directory that are ours and not Delta's.
-pub(crate) mod place {
+pub mod place {
     use std::path::{Path, PathBuf};
 
     /// The data files. Their names in the log are relative to the table; a leading underscore keeps programs that read
     /// a directory of Parquet files, rather than the table, away from files that were merged into others.
-    pub(crate) const DATA: &str = "_data";
+    pub const DATA: &str = "_data";
 
-    pub(crate) fn data(dir: &Path) -> PathBuf {
+    /// The folder of the data files.
+    pub fn data(dir: &Path) -> PathBuf {
         dir.join(DATA)
     }
 
     /// Path of the data file of that name.
-    pub(crate) fn data_file(dir: &Path, name: &str) -> PathBuf {
+    pub fn data_file(dir: &Path, name: &str) -> PathBuf {
         dir.join(DATA).join(name)
     }
 
     /// Our own folder; Delta ignores names with a leading underscore.
-    pub(crate) fn own(dir: &Path) -> PathBuf {
+    pub fn own(dir: &Path) -> PathBuf {
         dir.join("_nengliu")
     }
 
-    pub(crate) fn lock(dir: &Path) -> PathBuf {
+    /// What the one writer locks.
+    pub fn lock(dir: &Path) -> PathBuf {
         own(dir).join("lock")
     }
 
     /// What stood in the view under a name of ours and was no link of ours.
-    pub(crate) fn set_aside(dir: &Path) -> PathBuf {
+    pub fn set_aside(dir: &Path) -> PathBuf {
         own(dir).join("set-aside")
     }
 
     /// The note of the data files in quarantine.
-    pub(crate) fn damaged(dir: &Path) -> PathBuf {
+    pub fn damaged(dir: &Path) -> PathBuf {
         own(dir).join("damaged.json")
     }
 
-    pub(crate) fn head(dir: &Path) -> PathBuf {
+    /// The newest entry that its writer knew to be durable.
+    pub fn head(dir: &Path) -> PathBuf {
         own(dir).join("head")
     }
 
-    pub(crate) fn dictionaries(dir: &Path) -> PathBuf {
+    /// The folder of the dictionaries.
+    pub fn dictionaries(dir: &Path) -> PathBuf {
         own(dir).join("dictionaries")
     }
 
-    pub(crate) fn log(dir: &Path) -> PathBuf {
+    /// The folder of the log, as Delta has it.
+    pub fn log(dir: &Path) -> PathBuf {
         dir.join("_delta_log")
     }
 
-    pub(crate) fn entry(dir: &Path, version: u64) -> PathBuf {
+    /// Entry `version` of the log.
+    pub fn entry(dir: &Path, version: u64) -> PathBuf {
         log(dir).join(format!("{version:020}.json"))
     }
 
-    pub(crate) fn checkpoint(dir: &Path, version: u64) -> PathBuf {
+    /// The checkpoint of version `version`.
+    pub fn checkpoint(dir: &Path, version: u64) -> PathBuf {
         log(dir).join(format!("{version:020}.checkpoint.parquet"))
     }
 
     /// Delta's hint at the newest checkpoint.
-    pub(crate) fn last_checkpoint(dir: &Path) -> PathBuf {
+    pub fn last_checkpoint(dir: &Path) -> PathBuf {
         log(dir).join("_last_checkpoint")
     }
 }
