@@ -8,7 +8,7 @@ use driver::Fault;
 
 use crate::error::PointError;
 
-/// How long a loss is shown after it happened; everything else is shown until it is over.
+/// How long a loss, or a late change, is shown after it happened; everything else is shown until it is over.
 const LOSS_SHOWN: Duration = Duration::from_mins(10);
 /// How long a wrong value is shown after a right one came: some variables change their type from value to value.
 const TYPE_SHOWN: Duration = Duration::from_mins(1);
@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     History,
     /// Some of its values are missing.
     Loss,
+    /// A change came late.
+    Late,
     /// The server keeps fewer values than it samples between two notifications.
     Queue,
     /// It is read, for it cannot be subscribed to.
@@ -91,7 +93,8 @@ impl Complaints {
         if before.is_none_or(|before| before.fault.code != fault.code) {
             device.name(&fault);
         }
-        let until = (error.kind() == Kind::Loss).then(|| now.saturating_add(LOSS_SHOWN));
+        let until =
+            matches!(error.kind(), Kind::Loss | Kind::Late).then(|| now.saturating_add(LOSS_SHOWN));
         device.standing.insert((error.kind(), point), Standing { fault, until });
         device.changed = true;
     }

@@ -151,6 +151,10 @@ pub(crate) enum PointError {
         "`{metric}` at `{node}`: nothing came of it while the subscription lived, but {what} when it is read; it is subscribed to again, and changes before that may be missing"
     )]
     Silent { metric: String, node: String, what: String },
+    #[error(
+        "`{metric}` at `{node}`: a change arrived {seconds} s after its source time, later than any before; {count} values that were said to stand since then were corrected so far"
+    )]
+    Late { metric: String, node: String, seconds: u64, count: usize },
     #[error("`{metric}` at `{node}`: the server's answer says nothing of it; asked again")]
     Unanswered { metric: String, node: String },
     #[error(
@@ -180,6 +184,7 @@ impl PointError {
             | Self::ValuesLost { .. }
             | Self::Silent { .. }
             | Self::Rebuilt { .. } => Kind::Loss,
+            Self::Late { .. } => Kind::Late,
             Self::ShortQueue { .. } => Kind::Queue,
             Self::ReadInstead { .. } => Kind::ReadInstead,
         }
@@ -202,6 +207,7 @@ impl PointError {
             Self::Silent { .. } => "GW-O133",
             Self::OutOfRange { .. } => "GW-O134",
             Self::ShortQueue { .. } => "GW-O135",
+            Self::Late { .. } => "GW-O136",
         };
         Fault { code, message: self.to_string() }
     }

@@ -18,7 +18,7 @@ use crate::error::{PointError, SessionError};
 use crate::history::{Event, Tracker};
 use crate::request;
 use crate::session::{self, End};
-use crate::standing::Standing;
+use crate::standing::{Lateness, Standing};
 
 /// How long a point whose value cannot be read is left in peace: it may cost a connection to ask.
 pub(crate) const UNREADABLE_RETRY: Duration = Duration::from_hours(1);
@@ -74,6 +74,8 @@ pub(crate) struct Worker {
     told: Vec<Option<Quality>>,
     /// The last value of each point, and what may be said of it while it stands still.
     pub(crate) standing: Vec<Standing>,
+    /// How late changes come, per device.
+    pub(crate) lateness: Vec<Lateness>,
     /// How far the server's clock lies behind ours; `None` before it was asked.
     pub(crate) behind_micros: Option<i64>,
     /// Whether the points are to be asked one by one, for an answer could not be read.
@@ -115,6 +117,7 @@ impl Worker {
             trackers: trackers.collect(),
             told: vec![None; plan.points.len()],
             standing: vec![Standing::default(); plan.points.len()],
+            lateness: vec![Lateness::default(); plan.devices.len()],
             behind_micros: None,
             search: false,
             asked_alone: None,

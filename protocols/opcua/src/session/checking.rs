@@ -188,7 +188,8 @@ impl Serving<'_> {
     /// it may be the value of the last sampling. Nothing before the server's clock is known.
     fn known_by_check(&self, index: usize, asked: Timestamp) -> Option<Known> {
         let behind_micros = self.worker.behind_micros?;
-        Some(Known::by_subscription(asked, self.told_within[index], behind_micros))
+        let known = Known::by_subscription(asked, self.told_within[index], behind_micros);
+        Some(Known { shared_late_micros: self.shared_late(index), ..known })
     }
 
     pub(super) async fn checked(&mut self, checked: Checked) -> Result<(), End> {
@@ -249,7 +250,8 @@ impl Serving<'_> {
         let decoded = point.codec.live(value, gateway_time);
         let stands = self.worker.standing[index].is_confirmed_by(&decoded.sample);
         if stands && !self.worker.is_told_bad(index) {
-            let known = self.known_by_check(index, asked_at);
+            let read = Some(decoded.sample.source_time).filter(|_| decoded.timed);
+            let known = self.known_by_check(index, asked_at).map(|known| Known { read, ..known });
             return self.say_standing(index, known, gateway_time, emission);
         }
         let bad = Some(status).filter(StatusCode::is_bad);

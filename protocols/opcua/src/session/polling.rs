@@ -104,11 +104,11 @@ impl Serving<'_> {
         self.judge_content(index, decoded.mismatch);
         let (sample, timed) = (decoded.sample, decoded.timed);
         let gateway_time = sample.gateway_time;
-        let heard = self.hear(index, &sample, timed);
+        let heard = self.hear(index, &sample, timed, emission);
         let back = heard.was_bad.then(|| heard.same.then(|| sample.clone()));
         if heard.same {
             // The same reading again: it stands still.
-            self.say_standing(index, self.known_now(gateway_time), gateway_time, emission);
+            self.say_standing(index, self.known_now(index, gateway_time), gateway_time, emission);
         } else if self.worker.trackers[index].is_some() {
             // It says nothing of what came before it, so it is not looked for in the history, which is the better
             // source and read every minute.

@@ -53,7 +53,7 @@ impl Serving<'_> {
             }
             let mut same = false;
             if let Event::Live { sample, timed, .. } = &event {
-                let heard = self.hear(index, sample, *timed);
+                let heard = self.hear(index, sample, *timed, &mut emission);
                 same = heard.same;
                 if heard.was_bad {
                     back.insert(index, same.then(|| sample.clone()));
@@ -75,10 +75,30 @@ impl Serving<'_> {
     }
 
     /// The server gives a point this value.
-    pub(super) fn hear(&mut self, index: usize, sample: &Sample, timed: bool) -> Heard {
+    pub(super) fn hear(
+        &mut self,
+        index: usize,
+        sample: &Sample,
+        timed: bool,
+        emission: &mut Emission,
+    ) -> Heard {
         let was_bad = self.worker.heard_of(index);
+        let word = self.worker.standing[index].hear(sample, timed);
+        let same = word.same;
+        if let Some(late_micros) = word.late_micros {
+            let device = self.worker.plan.points[index].device;
+            self.worker.lateness[device].see(late_micros, sample.gateway_time);
+        }
+        if !word.corrected.is_empty() {
+            emission.samples.extend(word.corrected);
+            let count = self.worker.standing[index].corrected();
+            let late = Duration::from_micros(word.late_micros.unwrap_or(0).unsigned_abs());
+            let point = &self.worker.plan.points[index];
+            let (metric, node) = (point.metric.clone(), point.address.to_string());
+            let seconds = late.as_secs();
+            self.worker.complain(index, &PointError::Late { metric, node, seconds, count });
+        }
         let standing = &mut self.worker.standing[index];
-        let same = standing.hear(sample, timed);
         let (fault, is_news) = standing.clock_news();
         if is_news {
             self.blame_clock(index, fault, sample);
@@ -96,7 +116,7 @@ impl Serving<'_> {
         now: Timestamp,
         emission: &mut Emission,
     ) {
-        let known = self.known_now(now).filter(|_| self.is_said(index));
+        let known = self.known_now(index, now).filter(|_| self.is_said(index));
         let standing = &mut self.worker.standing[index];
         let again = known.and_then(|known| standing.due(known, now));
         emission.samples.extend(again.or(reading));
@@ -123,9 +143,16 @@ impl Serving<'_> {
     }
 
     /// What is known at this moment of a value that the server just gave; nothing before its clock is known.
-    pub(super) fn known_now(&self, now: Timestamp) -> Option<Known> {
+    pub(super) fn known_now(&self, index: usize, now: Timestamp) -> Option<Known> {
         let behind_micros = self.worker.behind_micros?;
-        Some(Known { heard: now, told_within: Duration::ZERO, behind_micros })
+        let shared_late_micros = self.shared_late(index);
+        let told_within = Duration::ZERO;
+        Some(Known { heard: now, told_within, behind_micros, shared_late_micros, read: None })
+    }
+
+    /// How late changes of the point's device come.
+    pub(super) fn shared_late(&self, index: usize) -> Option<i64> {
+        self.worker.lateness[self.worker.plan.points[index].device].most()
     }
 
     fn blame_clock(&mut self, index: usize, fault: Option<ClockFault>, sample: &Sample) {

@@ -38,7 +38,8 @@ async fn a_register_that_stands_still(device: &str) {
     assert!(samples.iter().all(|s| is_good(s) && s.value == Some(Value::Float(1000.0))));
     let age = |sample: &Sample| sample.gateway_time.micros_since(sample.source_time);
     assert!(age(&samples[0]) > 10_000_000_000, "{samples:?}");
-    assert!((0..60_000_000).contains(&age(&samples[1])), "{samples:?}");
+    // No change was seen yet, so one may be under way for a minute.
+    assert!((0..90_000_000).contains(&age(&samples[1])), "{samples:?}");
     let times: Vec<Timestamp> = samples.iter().map(|sample| sample.source_time).collect();
     assert!(times.is_sorted());
 
