@@ -23,8 +23,8 @@ pub(super) struct Point {
     index: usize,
     pub(super) sample: Option<Sample>,
     pub(super) origin: Option<Origin>,
-    /// When its last sample came, also one that was not newer: milliseconds of the monotonic clock. Below zero for one
-    /// that came before this run.
+    /// When its value came, or came again: milliseconds of the monotonic clock. Below zero for one that came before this
+    /// run.
     pub(super) arrived_ms: i64,
     sent_at: Option<Duration>,
     /// The value that was sent last, for the deadband.
@@ -71,7 +71,7 @@ impl Point {
         !interval.is_zero() && self.silent_for(now) > limit
     }
 
-    /// How long ago its last sample came.
+    /// How long ago its value came.
     pub(super) fn silent_for(&self, now: Duration) -> Duration {
         let silent_ms = millis(now).saturating_sub(self.arrived_ms);
         Duration::from_millis(u64::try_from(silent_ms).unwrap_or_default())
@@ -93,6 +93,8 @@ pub(super) struct Device {
     /// Since when something waits that might be sent.
     pub(super) waits_since: Option<Duration>,
     pub(super) groups_sent_at: Option<Duration>,
+    /// When its description was published; `None` until it was looked at since.
+    pub(super) described_at: Option<Duration>,
     /// Longest description that the broker takes.
     pub(super) meta_bytes_max: usize,
 }
@@ -108,6 +110,7 @@ impl Device {
             is_queued: false,
             waits_since: None,
             groups_sent_at: None,
+            described_at: None,
             meta_bytes_max: usize::MAX,
         }
     }

@@ -1,5 +1,5 @@
-//! The live topics: the newest value of each point ([`Sample::replaces`]) as soon as it is admitted, what describes it, and
-//! whether its gateway is there. Pure; time comes in. Must never know MQTT, or read a store: rows come in.
+//! The live topics: the newest value of each point as soon as it is admitted, what describes it, and whether its gateway
+//! is there. Pure; time comes in. Must never know MQTT, or read a store: rows come in.
 //!
 //! ```text
 //! frame ─▶ learn (its dictionary) ─▶ take: newest wins ─▶ dirty points of a device ─▶ next: by turns, within the budget
@@ -9,6 +9,7 @@
 //! its topics cannot say in time.
 
 mod device;
+mod order;
 mod presence;
 mod restore;
 mod settings;
@@ -24,20 +25,20 @@ use model::{
 };
 
 use device::{Device, Point, millis};
+use order::{Comes, is_newer, takes_place};
 use presence::{GATEWAYS_MAX, Gateways};
 use text::Origin;
 
+pub use order::CLOCK_AHEAD_MAX_US;
 pub use restore::{Described, StoredRow, StoredValue};
 pub use settings::LiveSettings;
 
-/// Gateway times further ahead than this are suspect.
-pub const CLOCK_AHEAD_MAX_US: i64 = 10 * 60 * 1_000_000;
 /// Most topics; a point beyond them is not published, and counted.
 pub const TOPICS_MAX: usize = 200_000;
 /// Longest retained message: `$meta` of a device with many points. Only ingest publishes what is retained.
 pub const RETAINED_BYTES_MAX: usize = 1_024 * 1_024;
-/// Dictionaries whose points are at hand; all are looked up again when there are more.
-const LAYOUTS_MAX: usize = 1_000;
+/// Places of points that are at hand by gateway and dictionary; all are looked up again when there are more.
+const LAYOUT_PLACES_MAX: usize = 4 * TOPICS_MAX;
 /// Messages beside the values that wait: descriptions, states, cleared topics.
 const OTHERS_MAX: usize = 2 * TOPICS_MAX;
 /// A device whose values waited so long for the budget speaks for its groups.
@@ -88,8 +89,10 @@ pub struct Live {
     devices: Vec<Device>,
     by_topic: BTreeMap<String, usize>,
     by_id: BTreeMap<PointId, Place>,
-    /// The points of a dictionary, by their indexes.
-    layouts: BTreeMap<DictionaryHash, Arc<Vec<Option<Place>>>>,
+    /// The points of a dictionary, by their indexes. By gateway too: one that follows another may have its dictionary.
+    layouts: BTreeMap<(GatewayId, DictionaryHash), Arc<Vec<Option<Place>>>>,
+    /// Their points, and one more for each, in all.
+    layout_places: usize,
     gateways: Gateways,
     /// The devices of each gateway that said which it has, by topic.
     configured: BTreeMap<GatewayId, BTreeSet<String>>,
@@ -118,6 +121,7 @@ impl Live {
             by_topic: BTreeMap::new(),
             by_id: BTreeMap::new(),
             layouts: BTreeMap::new(),
+            layout_places: 0,
             gateways: Gateways::default(),
             configured: BTreeMap::new(),
             others: VecDeque::new(),
@@ -148,7 +152,7 @@ impl Live {
             let Some(sample) = newest else { continue };
             let index = usize::try_from(sample.point.0).unwrap_or(usize::MAX);
             match layout.get(index).copied().flatten() {
-                Some(place) => drop(self.take(place, sample, origin, now, wall)),
+                Some(place) => drop(self.take(place, sample, (origin, Comes::Now), now, wall)),
                 None => self.counts.left_out = self.counts.left_out.saturating_add(1),
             }
         }
@@ -204,7 +208,7 @@ impl Live {
         }
         if before.is_some_and(|before| before != devices) {
             // One that had no topic may have one now. Not each time: whoever is looked up again is described again.
-            self.layouts.clear();
+            self.forget_layouts();
         }
         let known: usize = self.configured.values().map(BTreeSet::len).sum();
         if self.configured.len() < GATEWAYS_MAX && known.saturating_add(devices.len()) <= TOPICS_MAX
@@ -356,20 +360,17 @@ impl Live {
         &mut self,
         place: Place,
         sample: &Sample,
-        origin: Origin,
+        (origin, comes): (Origin, Comes),
         now: Duration,
         wall: Timestamp,
     ) -> bool {
         let Some(device) = self.devices.get_mut(place.0) else { return false };
         let Some(point) = device.points.get_mut(place.1) else { return false };
-        point.arrived_ms = millis(now);
-        // What is ahead is shown all the same: where a clock stays ahead there is nothing else.
-        let takes_place = |known: &Sample| {
-            (is_ahead(known, wall) && !is_ahead(sample, wall)) || sample.replaces(known)
-        };
-        if point.sample.as_ref().is_some_and(|known| !takes_place(known)) {
+        if !takes_place(point, sample, (origin, comes), wall) {
+            // It is no sign of life either: a value that nothing renews becomes stale by its age.
             return false;
         }
+        point.arrived_ms = millis(now);
         let same = point.sample.as_ref().is_some_and(|known| known == sample) && !point.stale;
         let skip = same || device::within_deadband(point, sample, &self.settings);
         (point.sample, point.origin) = (Some(sample.clone()), Some(origin));
@@ -392,20 +393,28 @@ impl Live {
         hash: DictionaryHash,
         dictionary: &Arc<Dictionary>,
     ) -> Arc<Vec<Option<Place>>> {
-        if let Some(known) = self.layouts.get(&hash) {
+        let key = (gateway.clone(), hash);
+        if let Some(known) = self.layouts.get(&key) {
             return Arc::clone(known);
         }
-        if self.layouts.len() >= LAYOUTS_MAX {
-            self.layouts.clear();
-        }
         let layout = Arc::new(self.learn(gateway, dictionary));
-        self.layouts.insert(hash, Arc::clone(&layout));
+        let places = layout.len().saturating_add(1);
+        if self.layout_places.saturating_add(places) > LAYOUT_PLACES_MAX {
+            self.forget_layouts();
+        }
+        self.layout_places = self.layout_places.saturating_add(places);
+        self.layouts.insert(key, Arc::clone(&layout));
         layout
+    }
+
+    fn forget_layouts(&mut self) {
+        self.layouts.clear();
+        self.layout_places = 0;
     }
 
     /// Makes room for the points of a dictionary; clears the topics of those that it renames or no longer has.
     fn learn(&mut self, gateway: &GatewayId, dictionary: &Arc<Dictionary>) -> Vec<Option<Place>> {
-        let (mut touched, mut changed) = (BTreeSet::new(), false);
+        let (mut touched, mut changed) = (BTreeMap::<usize, bool>::new(), false);
         let mut layout = Vec::with_capacity(dictionary.points.len());
         for (index, point) in dictionary.points.iter().enumerate() {
             let topic = self.device_topic(point);
@@ -436,26 +445,33 @@ impl Live {
                     .map(|at| (device, at.add(Point::new(Arc::clone(dictionary), index)))),
             };
             if let Some(place) = place {
+                let is_new = self.by_id.insert(point.id.clone(), place).is_none();
+                let described = touched.entry(device).or_default();
                 if let Some(at) = self.devices.get_mut(device) {
-                    at.gateway = gateway.clone();
                     // A dictionary that described it before may come back, and must be learnt then.
-                    changed |= at.points[place.1].info() != point;
+                    let differs = at.points[place.1].info() != point;
+                    changed |= differs;
+                    *described |= is_new || differs || at.gateway != *gateway;
+                    at.gateway = gateway.clone();
                     at.points[place.1].means(Arc::clone(dictionary), index);
                 }
-                self.by_id.insert(point.id.clone(), place);
-                touched.insert(device);
             }
             layout.push(place);
         }
-        for device in touched {
+        for (device, described) in touched {
             let gone = self.devices.get(device).map(|known| known.not_of(dictionary));
-            for point in gone.unwrap_or_default() {
+            let gone = gone.unwrap_or_default();
+            let is_other = described || !gone.is_empty();
+            for point in gone {
                 self.remove((device, point));
             }
-            self.describe(device);
+            // Looked up again alone it is what it was.
+            if is_other {
+                self.describe(device);
+            }
         }
         if changed {
-            self.layouts.clear();
+            self.forget_layouts();
         }
         layout
     }
@@ -468,9 +484,10 @@ impl Live {
         if self.by_id.get(id) == Some(&place) {
             self.by_id.remove(id);
         }
+        let topic = device.clear(place.1);
         // Its number may be given again.
-        self.layouts.clear();
-        if let Some(topic) = device.clear(place.1) {
+        self.forget_layouts();
+        if let Some(topic) = topic {
             self.clear(topic);
         }
     }
@@ -483,7 +500,8 @@ impl Live {
     }
 
     fn describe(&mut self, device: usize) {
-        let Some(device) = self.devices.get(device) else { return };
+        let Some(device) = self.devices.get_mut(device) else { return };
+        device.described_at = None;
         let payload = device.meta().unwrap_or_default();
         let topic = format!("{}/$meta", device.topic);
         push(
@@ -504,7 +522,7 @@ impl Live {
     fn sweep(&mut self, now: Duration, wall: Timestamp) {
         let passed = now.saturating_sub(self.swept_at).min(SWEEP_INTERVAL);
         self.swept_at = now;
-        self.gateways.sweep(now, wall);
+        self.gateways.sweep(now, wall, &self.settings);
         let steps = usize::try_from(passed.as_millis() / SWEEP_STEP.as_millis());
         let steps = steps.unwrap_or(SWEEP_STEPS).min(SWEEP_STEPS);
         let devices = self.devices.len();
@@ -517,6 +535,12 @@ impl Live {
 
     fn sweep_device(&mut self, index: usize, now: Duration) {
         self.mark_stale(index, now);
+        let again = self.settings.again_after(index);
+        let Some(device) = self.devices.get_mut(index) else { return };
+        let described_at = *device.described_at.get_or_insert(now);
+        if device.has_points() && now.saturating_sub(described_at) >= again {
+            self.describe(index);
+        }
         let Some(device) = self.devices.get(index) else { return };
         let old = |point: &Point| point.sample.is_some() && point.silent_for(now) > GONE_AFTER;
         let points = device.points.iter().enumerate().filter(|(_, point)| old(point));
@@ -534,7 +558,7 @@ impl Live {
     fn mark_stale(&mut self, index: usize, now: Duration) {
         let Some(device) = self.devices.get_mut(index) else { return };
         let online = self.gateways.is_online(&device.gateway);
-        device.mark_stale(online, now, self.settings.expiry / 2);
+        device.mark_stale(online, now, self.settings.again_after(index));
         self.is_ready(index);
     }
 }
@@ -545,21 +569,6 @@ fn push(others: &mut VecDeque<LiveMessage>, counts: &mut LiveCounts, message: Li
     } else {
         counts.others_dropped = counts.others_dropped.saturating_add(1);
     }
-}
-
-/// Whether `new` takes the place of `known`, of the same frame. A clock that jumped ahead must not hold the topic until that
-/// time has come.
-fn is_newer(known: &Sample, new: &Sample, wall: Timestamp) -> bool {
-    match (is_ahead(new, wall), is_ahead(known, wall)) {
-        (false, true) => true,
-        (true, false) => false,
-        _ => new.replaces(known),
-    }
-}
-
-/// Whether a clock was wrong when the sample was taken.
-fn is_ahead(sample: &Sample, wall: Timestamp) -> bool {
-    sample.source_time.max(sample.gateway_time).micros_since(wall) > CLOCK_AHEAD_MAX_US
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use contract::LogKey;
 use model::{GatewayId, LogId, Place, Sequence, Timestamp, topic};
 
 use super::LiveMessage;
+use super::settings::LiveSettings;
 use super::text;
 
 /// A gateway that sends nothing for so long is taken for gone; its will or its connection mostly says so before.
@@ -23,7 +24,10 @@ struct Gateway {
     heard: Duration,
     /// Enterprise and site; its topics begin when they are known.
     site: Option<(String, String)>,
+    /// By which its topics are published again.
+    number: usize,
     said: bool,
+    said_at: Duration,
     durable: Option<(LogId, Sequence)>,
     durable_said: bool,
     durable_at: Option<Duration>,
@@ -72,7 +76,9 @@ impl Gateways {
                 since: wall,
                 heard: now,
                 site: None,
+                number: self.known.len(),
                 said: false,
+                said_at: now,
                 durable: None,
                 durable_said: true,
                 durable_at: None,
@@ -126,11 +132,21 @@ impl Gateways {
         }
     }
 
-    /// Gateways that fell silent are gone.
-    pub(super) fn sweep(&mut self, now: Duration, wall: Timestamp) {
+    /// Gateways that fell silent are gone, and what was said long ago is said again before a broker forgets it.
+    pub(super) fn sweep(&mut self, now: Duration, wall: Timestamp, settings: &LiveSettings) {
         for known in self.known.values_mut() {
             if known.online && now.saturating_sub(known.heard) > SILENCE_MAX {
                 (known.online, known.since, known.said) = (false, wall, false);
+                self.pending = true;
+            }
+            let again = settings.again_after(known.number);
+            let expires = |at: Duration| now.saturating_sub(at) >= again;
+            if known.said && expires(known.said_at) {
+                known.said = false;
+                self.pending = true;
+            }
+            if known.durable_said && known.durable_at.is_some_and(expires) {
+                known.durable_said = false;
                 self.pending = true;
             }
         }
@@ -175,6 +191,7 @@ impl Gateways {
                 messages.push(LiveMessage { topic, payload, retain: true, at_least_once: true });
             };
             if !std::mem::replace(&mut known.said, true) {
+                known.said_at = now;
                 say("$state", text::state(known.online, known.since));
             }
             let rested =

@@ -12,6 +12,7 @@ use model::{
 };
 
 use super::device::{Device, Point, millis};
+use super::order::Comes;
 use super::text::Origin;
 use super::{Live, TOPICS_MAX};
 
@@ -125,7 +126,7 @@ impl Live {
             self.gateways.restored(&described.gateway, &info.place, now, wall);
             let arrived_ms = self.point(place).map(|point| point.arrived_ms);
             let origin = Origin { boot: row.log.1, sequence: row.sequence };
-            let taken = self.take(place, &sample, origin, now, wall);
+            let taken = self.take(place, &sample, (origin, Comes::Stored), now, wall);
             if let Some(point) = self.point(place) {
                 // It is as old as it was: nothing arrived now.
                 let age_ms = wall.as_millis().saturating_sub(row.gateway_time.as_millis()).max(0);

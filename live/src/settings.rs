@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use model::topic::LIVE_ROOT;
 
+/// Different times after which topics are published again.
+const SHARES: u32 = 256;
+
 /// The live topics (`docs/mqtt.md`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct LiveSettings {
@@ -44,6 +47,15 @@ impl Default for LiveSettings {
 }
 
 impl LiveSettings {
+    /// After how long what is retained is published again: before half of its expiry. Each topic or device by its number
+    /// has another time, so that what was published together is not published together again.
+    pub(crate) fn again_after(&self, number: usize) -> Duration {
+        let quarter = self.expiry / 4;
+        // 157 is odd, so all shares are used, and neighbours are far from each other.
+        let share = u32::try_from(number % 256).unwrap_or_default().wrapping_mul(157) % SHARES;
+        quarter.saturating_add(quarter / SHARES * share)
+    }
+
     /// Whether the device with this topic (without prefix) is published.
     pub(crate) fn wants(&self, topic: &str) -> bool {
         let below = |place: &String| {

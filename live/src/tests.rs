@@ -1,7 +1,7 @@
 //! What is published, and when.
 
 use model::fixtures::{dictionary, gateway};
-use model::{Batch, LogId, PointIndex, PointInfo, Quality, Value};
+use model::{Batch, LogId, PointIndex, PointInfo, Quality, SampleFlags, Value};
 
 use super::*;
 
@@ -515,4 +515,185 @@ fn a_description_that_is_longer_than_the_broker_takes_has_fewer_points() {
     assert_eq!(live.counts().left_out, 2);
     live.send_all(SECOND);
     assert_eq!(of(&mut live, SECOND, "$meta"), [whole]);
+}
+
+/// At a broker by URL `$meta` and `$state` of a plant where nothing changed were gone after 1 h.
+#[test]
+fn everything_that_is_retained_is_published_again_before_half_of_its_expiry() {
+    const GATEWAYS: usize = 20;
+    const DEVICES: usize = 10;
+    let mut live = live_of(|settings| settings.rate = Duration::ZERO);
+    let expiry = live.settings.expiry;
+    let names: Vec<String> = (0..GATEWAYS).map(|number| format!("g{number}")).collect();
+    for name in &names {
+        let points = (0..DEVICES).flat_map(|device| {
+            dictionary().points.into_iter().map(move |mut point| {
+                point.device = format!("{name}-m{device}");
+                let id = format!("acme/nb-1/{}/{}", point.device, point.metric);
+                point.id = PointId::new(id).unwrap();
+                point
+            })
+        });
+        let dictionary = Dictionary::new(points.collect()).unwrap();
+        let samples = (0..2 * u32::try_from(DEVICES).unwrap()).map(|at| {
+            sample(at, 9, if at % 2 == 0 { Value::Decimal(9) } else { Value::Float(0.5) })
+        });
+        let frame =
+            AdmittedFrame { gateway: gateway(name), ..frame_of(dictionary, samples.collect()) };
+        live.update(&frame, Duration::ZERO, WALL);
+        live.durable(&(gateway(name), LOG), Sequence(1));
+    }
+    let mut published = BTreeMap::<String, Vec<Duration>>::new();
+    let mut most = 0;
+    for second in 0..=2 * 3_600 {
+        let now = SECOND * second;
+        // The last one is off: its values are stale and its `$state` says so.
+        for name in names.iter().skip(1).filter(|_| second % 15 == 0) {
+            live.presence(&gateway(name), true, now, WALL);
+        }
+        let messages = all(&mut live, now);
+        if second > 300 {
+            most = most.max(messages.len());
+        }
+        for message in messages.into_iter().filter(|message| message.retain) {
+            published.entry(message.topic).or_default().push(now);
+        }
+    }
+    let of = |kind: &str| published.keys().filter(|topic| topic.contains(kind)).count();
+    let devices = GATEWAYS * DEVICES;
+    let kinds = ["/v/", "/$meta", "/$state", "/$durable"].map(of);
+    assert_eq!(kinds, [2 * devices, devices, GATEWAYS, GATEWAYS]);
+    assert_eq!(published.len(), 3 * devices + 2 * GATEWAYS, "each kind of docs/mqtt.md");
+    for (topic, times) in &published {
+        let end = SECOND * 2 * 3_600;
+        let pauses = times.iter().zip(times.iter().skip(1).chain([&end]));
+        let longest = pauses.map(|(from, to)| to.saturating_sub(*from)).max().unwrap();
+        assert!(longest <= expiry / 2, "{topic}: {longest:?}");
+        assert!(times.len() < 16, "{topic}: {times:?}");
+    }
+    // 640 topics within a quarter of an hour or longer, and not within a second.
+    assert!(most <= 30, "{most} at once");
+}
+
+fn with_sequence(sequence: u64, samples: Vec<Sample>) -> AdmittedFrame {
+    AdmittedFrame { sequence: Sequence(sequence), ..frame_of(dictionary(), samples) }
+}
+
+/// The topic stood at an old value, Good, for as long as the step: a gateway 9 min fast was set right by NTP.
+#[test]
+fn a_clock_that_was_set_back_does_not_hold_a_topic() {
+    const MINUTE: i64 = 60_000;
+    let now = WALL.as_millis();
+    let at = |source: i64, had: i64| Sample {
+        gateway_time: Timestamp::from_millis(now + had),
+        ..sample(0, now + source, Value::Decimal(9))
+    };
+    let recovered = |source, had| at(source, had).flagged(SampleFlags::RECOVERED);
+    let check = |what: &str, first: Sample, second: Sample, expected: i64| {
+        let mut live = live_of(|_| ());
+        live.update(&with_sequence(1, vec![first]), Duration::ZERO, WALL);
+        live.update(&with_sequence(2, vec![second]), Duration::ZERO, WALL);
+        let last = values(&mut live, Duration::ZERO).pop().unwrap();
+        assert!(last.starts_with(&format!("{{\"ts\":{},", now + expected)), "{what}: {last}");
+    };
+    let fast = 9 * MINUTE;
+    check("the gateway's clock", at(fast, fast), at(1, 1), 1);
+    check("by two hours", at(0, 0), at(-120 * MINUTE, -120 * MINUTE), -120 * MINUTE);
+    check("the device's clock", at(fast, 0), at(1, 1), 1);
+    check("a memory that is read back", at(0, 0), recovered(-MINUTE, 5), 0);
+    check("... after the clock was set right", at(fast, fast), recovered(-MINUTE, 5), fast);
+    check("... up to today", recovered(-MINUTE, 0), recovered(0, 1), 0);
+    check("the first live value behind it", recovered(-MINUTE, 0), at(-1, 1), -1);
+}
+
+/// A relative: the rows of the store come beside the gateway, and one is from before the step.
+#[test]
+fn a_row_of_the_store_takes_no_place_of_what_its_log_brought_since() {
+    let now = WALL.as_millis();
+    let fast = Timestamp::from_millis(now + 9 * 60_000);
+    let dictionary = Arc::new(dictionary());
+    let point = &dictionary.points[0];
+    let described =
+        Described { gateway: gateway("g1"), dictionary: Arc::clone(&dictionary), index: 0 };
+    let row = StoredRow {
+        point: point.id.clone(),
+        source_time: fast,
+        gateway_time: fast,
+        unit: Some(point.unit),
+        quality: Quality::GOOD,
+        flags: SampleFlags::default(),
+        value: Some(StoredValue::Decimal(model::Decimal { mantissa: 7, exponent: -2 })),
+        log: (gateway("g1"), LOG),
+        sequence: Sequence(1),
+    };
+    let described = BTreeMap::from([(point.id.clone(), described)]);
+    for row_first in [true, false] {
+        let mut live = live_of(|_| ());
+        if row_first {
+            live.restore(std::slice::from_ref(&row), &described, Duration::ZERO, WALL);
+        }
+        let read = sample(0, now, Value::Decimal(9));
+        live.update(&with_sequence(2, vec![read]), Duration::ZERO, WALL);
+        live.restore(std::slice::from_ref(&row), &described, Duration::ZERO, WALL);
+        let last = values(&mut live, Duration::ZERO).pop().unwrap();
+        assert!(last.starts_with(&format!("{{\"ts\":{now},\"v\":0.09,")), "{row_first}: {last}");
+    }
+}
+
+/// The PC of a gateway died and another one has its devices: they stayed stale, and `$meta` named the dead one.
+#[test]
+fn a_gateway_that_takes_the_devices_of_a_dead_one_brings_their_topics_back() {
+    let meta = |live: &mut Live, now| of(live, now, "$meta").pop();
+    let mut polled = dictionary();
+    polled.points[0].interval_ms = Some(1_000);
+    let from = |name: &str, boot: u8, millis: i64| AdmittedFrame {
+        gateway: gateway(name),
+        log_id: LogId([boot; 16]),
+        ..frame_of(polled.clone(), vec![sample(0, millis, Value::Decimal(9))])
+    };
+    let mut live = live_of(|settings| settings.rate = Duration::ZERO);
+    live.update(&from("g1", 1, 9_000), Duration::ZERO, WALL);
+    assert!(meta(&mut live, Duration::ZERO).unwrap().contains(r#""gateway":"g1""#));
+    live.presence(&gateway("g1"), false, SECOND, WALL);
+    all(&mut live, SECOND);
+    // The clock of the dead one was fast: what it read last looks newer.
+    live.update(&from("g2", 2, 5_000), SECOND * 900, WALL);
+    let messages = all(&mut live, SECOND * 900);
+    let payload = |part: &str| &messages.iter().find(|m| m.topic.ends_with(part)).unwrap().payload;
+    assert!(payload("m1/$meta").contains(r#""gateway":"g2""#), "{}", payload("m1/$meta"));
+    let value = payload("/v/e_import");
+    assert!(value.contains(r#""ts":5000,"#) && value.contains(r#""q":"Good""#), "{value}");
+    for second in 901..910 {
+        live.update(&from("g2", 2, i64::from(second)), SECOND * second, WALL);
+    }
+    assert!(values(&mut live, SECOND * 910).iter().all(|value| !value.contains("stale")));
+    // The mirror: a gateway that gave the device up brings it no topic, and that is no word about the one that has it.
+    live.configured(&gateway("g1"), &[Arc::new(dictionary_of_device("other"))]);
+    live.update(&from("g1", 1, 9_500), SECOND * 911, WALL);
+    live.update(&from("g2", 2, 9_600), SECOND * 912, WALL);
+    let last = of(&mut live, SECOND * 912, "/v/").pop().unwrap();
+    assert!(last.contains(r#""ts":9600"#) && last.contains(r#""boot":"02020202""#), "{last}");
+}
+
+/// A relative: with more dictionaries than were kept, each frame brought all descriptions again.
+#[test]
+fn devices_are_described_once_however_many_dictionaries_there_are() {
+    let dictionaries: Vec<Dictionary> =
+        (0..1_500).map(|device| dictionary_of_device(&format!("d{device}"))).collect();
+    let mut live = live_of(|settings| settings.rate = Duration::ZERO);
+    let mut descriptions = 0;
+    for round in 0..3_u32 {
+        for dictionary in &dictionaries {
+            let frame =
+                frame_of(dictionary.clone(), vec![sample(0, round.into(), Value::Decimal(9))]);
+            live.update(&frame, SECOND * round, WALL);
+        }
+        descriptions += of(&mut live, SECOND * round, "$meta").len();
+        live.forget_layouts();
+    }
+    assert_eq!(descriptions, dictionaries.len());
+    // The places at hand are bounded, by their number.
+    live.layout_places = LAYOUT_PLACES_MAX;
+    live.update(&frame_of(dictionaries[0].clone(), vec![]), SECOND * 9, WALL);
+    assert_eq!((live.layouts.len(), live.layout_places), (1, dictionaries[0].points.len() + 1));
 }

@@ -22,10 +22,6 @@ pub(super) const ASK_MAX: Duration = Duration::from_secs(1);
 /// A gateway is named in the log once a minute for one reason.
 pub(super) const NOTICE_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What a gateway hears whose point is another one's; the log of the centre names both.
-const POINT_TAKEN: &str =
-    "another gateway writes one of these points: the log of the centre names it";
-
 /// What an ack says beside the watermark.
 #[derive(Debug, Clone)]
 pub(super) enum Tell {
@@ -83,7 +79,7 @@ impl Admit {
         &mut self,
         now: Now,
         key: &LogKey,
-        reason: DropReason,
+        (reason, text): (DropReason, Option<&str>),
         out: &mut Vec<Action>,
     ) {
         let log = self.logs.get_mut(key);
@@ -119,8 +115,8 @@ impl Admit {
                 return;
             }
             (DropReason::PointTaken, Some(log)) => {
-                log.behind = true;
-                Tell::Fault("point_taken", POINT_TAKEN.to_owned())
+                (log.behind, log.point_taken) = (true, true);
+                Tell::Fault("point_taken", text.unwrap_or_default().to_owned())
             }
             (DropReason::Refused, Some(log)) => {
                 log.refused = true;
@@ -140,6 +136,15 @@ impl Admit {
         };
         self.asked.allows(key.clone(), now.monotonic);
         out.push(self.voice.ack(key, Some(log), Tell::Want(log.next)));
+    }
+
+    /// A gateway gave points up: those that wait for one send again now, and not when they next try.
+    pub(super) fn ask_for_taken(&mut self, now: Now, out: &mut Vec<Action>) {
+        let waits = |log: &Log| log.point_taken && log.is_open() && !log.is_forked();
+        for (key, log) in self.logs.iter().filter(|(_, log)| waits(log)) {
+            self.asked.allows(key.clone(), now.monotonic);
+            out.push(self.voice.ack(key, Some(log), Tell::Want(log.next)));
+        }
     }
 
     pub(super) fn drop_message(

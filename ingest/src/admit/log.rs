@@ -1,7 +1,7 @@
 //! One log of one gateway: what is durable, what is held for the next commit, what will never arrive. Sequences here run
 //! without a hole (INV-2). Must never know what a frame holds or who sends acks.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use contract::{AdmittedFrame, Watermark};
@@ -12,9 +12,6 @@ use model::{Dictionary, DictionaryHash, FrameHash, Loss, Sequence};
 
 use super::dictionaries::DICTIONARIES_MAX;
 use crate::quarantine::Quarantined;
-
-/// Dictionaries of one log that are known to be claimed; all are looked at again when there are more.
-const CLAIMED_MAX: usize = 256;
 
 /// Losses that one opening may name; a gateway of ours joins them at 64.
 const LOSSES_MAX: usize = 256;
@@ -143,8 +140,8 @@ pub(super) struct Log {
     pub(super) aside: Vec<Quarantined>,
     /// A dictionary of it could not be read: frames that name an unknown one are not waited for.
     pub(super) has_bad_dictionary: bool,
-    /// Dictionaries whose points are its gateway's.
-    claimed: BTreeSet<DictionaryHash>,
+    /// Another gateway writes one of the points of the frame that it waits for.
+    pub(super) point_taken: bool,
     /// Admitted and in no commit yet.
     pub(super) held: VecDeque<Held>,
     /// Frames lost, in all, as the store will know with the commit that was made last.
@@ -196,7 +193,7 @@ impl Log {
             stored: Sequence(0),
             aside: Vec::new(),
             has_bad_dictionary: false,
-            claimed: BTreeSet::new(),
+            point_taken: false,
             held: VecDeque::new(),
             lost_frames: 0,
             lost_samples: 0,
@@ -268,6 +265,7 @@ impl Log {
         self.next = held.last().next();
         self.last_hash = held.hash();
         self.held.push_back(held);
+        self.point_taken = false;
         self.behind = false;
         self.refused = false;
         self.session = Session::Open;
@@ -337,19 +335,6 @@ impl Log {
     /// Gives a dictionary up.
     pub(super) fn forget_dictionary(&mut self, hash: DictionaryHash) {
         self.dictionaries.retain(|known| known.named.0 != hash);
-    }
-
-    /// Whether the points of this dictionary were given to the gateway of the log.
-    pub(super) fn has_claimed(&self, dictionary: DictionaryHash) -> bool {
-        self.claimed.contains(&dictionary)
-    }
-
-    /// Notes that they were.
-    pub(super) fn claim(&mut self, dictionary: DictionaryHash) {
-        if self.claimed.len() >= CLAIMED_MAX {
-            self.claimed.clear();
-        }
-        self.claimed.insert(dictionary);
     }
 
     fn skip_losses(&mut self) {

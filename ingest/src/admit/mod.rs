@@ -136,14 +136,11 @@ fn opened<'a>(logs: &'a mut BTreeMap<LogKey, Log>, key: &LogKey) -> Result<&'a m
 }
 
 /// Gives the points of a frame to its gateway, unless another one writes them.
-fn claim(owners: &mut Owners, log: &mut Log, held: &Held, now: Now) -> Result<(), Refusal> {
+fn claim(owners: &mut Owners, held: &Held, now: Now) -> Result<(), Refusal> {
     let Held::Data { frame, .. } = held else { return Ok(()) };
-    if !log.has_claimed(frame.batch.dictionary) {
-        let claimed = owners.claim(&frame.gateway, &frame.dictionary, now.monotonic);
-        claimed.map_err(|text| Refusal(DropReason::PointTaken, Some(text)))?;
-        log.claim(frame.batch.dictionary);
-    }
-    Ok(())
+    let named = (frame.batch.dictionary, &*frame.dictionary);
+    let claimed = owners.claim(&frame.gateway, named, now.monotonic);
+    claimed.map_err(|text| Refusal(DropReason::PointTaken, Some(text)))
 }
 
 impl Admit {
@@ -307,7 +304,7 @@ impl Admit {
                 Err(e) => self.drop_message(now, &key.0, None, refused(&e), out),
             },
             Err(reason) => {
-                self.answer_drop(now, &key, reason, out);
+                self.answer_drop(now, &key, (reason, None), out);
                 self.drop_message(now, &key.0, Some(log_id), reason.into(), out);
             }
         }
@@ -332,16 +329,16 @@ impl Admit {
             UpMessage::Part(_) => Ok(()),
         };
         match result {
-            Ok(()) => self.tell_configured(key, out),
+            Ok(()) => self.tell_configured(now, key, out),
             Err(refusal) => {
-                self.answer_drop(now, key, refusal.0, out);
+                self.answer_drop(now, key, (refusal.0, refusal.1.as_deref()), out);
                 self.drop_message(now, &key.0, Some(log_id), refusal, out);
             }
         }
     }
 
     /// Says which devices a gateway has today, once everything is here that describes them.
-    fn tell_configured(&mut self, key: &LogKey, out: &mut Vec<Action>) {
+    fn tell_configured(&mut self, now: Now, key: &LogKey, out: &mut Vec<Action>) {
         let Some(log) = self.logs.get_mut(key).filter(|log| !log.is_forked()) else { return };
         let Some(today) = &log.today else { return };
         let known = |hash: &DictionaryHash| {
@@ -349,6 +346,9 @@ impl Admit {
         };
         if let Some(dictionaries) = today.iter().map(known).collect::<Option<Vec<_>>>() {
             log.today = None;
+            if self.owners.configured(&key.0, &dictionaries) {
+                self.ask_for_taken(now, out);
+            }
             out.push(Action::Configured { gateway: key.0.clone(), dictionaries });
         }
     }
@@ -387,6 +387,9 @@ impl Admit {
         let log = self.logs.entry(key.clone()).or_insert_with(|| Log::unknown(&open));
         let unaccounted = log.open(open, new_here);
         let (forked, dirty) = (log.is_forked(), log.is_dirty());
+        if !forked {
+            self.owners.opened(&key.0, log.today.clone(), now.monotonic);
+        }
         if dirty {
             self.drafts.holds(now.monotonic);
         }
@@ -442,8 +445,8 @@ impl Admit {
                 return Err(refusal);
             }
         };
+        claim(&mut self.owners, &held, now)?;
         let log = opened(&mut self.logs, key)?;
-        claim(&mut self.owners, log, &held, now)?;
         let broken = breaks_chain(log, key.1, &frame);
         let weight = held.weight();
         if let Held::Data { frame, .. } = &held {

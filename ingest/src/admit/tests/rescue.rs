@@ -192,3 +192,103 @@ fn two_gateways_that_write_one_point_are_told_apart_by_name() {
     assert_eq!(b.admit.counters().dropped.point_taken, 1);
     assert_eq!(b.admit.counters().frames_admitted, 2);
 }
+
+/// Points of the device that moves, and of another one.
+fn dictionary_of_device(device: &str) -> model::Dictionary {
+    let points = dictionary().points.into_iter().map(|mut point| {
+        point.id = model::PointId::new(format!("acme/nb-1/{device}/{}", point.metric)).unwrap();
+        device.clone_into(&mut point.device);
+        point
+    });
+    model::Dictionary::new(points.collect()).unwrap()
+}
+
+/// One gateway of a plant where devices move, with its log.
+struct Plant(Bench, BTreeMap<String, [u8; 32]>);
+
+impl Plant {
+    fn opens(&mut self, seconds: u64, name: &str, next: u64, devices: &[&model::Dictionary]) {
+        let today = devices.iter().map(|dictionary| dictionary.hash()).collect();
+        let open = Open { dictionaries: Some(today), ..open_of(1, next, vec![]) };
+        self.0.step(seconds, up(name, LOG, &UpMessage::Open(open)));
+        for dictionary in devices {
+            self.0.step(seconds, up(name, LOG, &UpMessage::Dictionary(&dictionary.to_record())));
+        }
+    }
+
+    /// Whether it was admitted.
+    fn sends(&mut self, seconds: u64, name: &str, sequence: u64, of: &model::Dictionary) -> bool {
+        let value = i64::try_from(seconds * 100 + sequence).unwrap();
+        let batch = Batch { dictionary: of.hash(), ..batch(value) };
+        let before = self.0.admit.counters().frames_admitted;
+        let last = self.1.entry(name.to_owned()).or_insert_with(|| hash_of_log_start(LOG));
+        let bytes = frame(sequence, *last, &batch);
+        self.0.step(seconds, up(name, LOG, &UpMessage::Frame(&bytes)));
+        let is_admitted = self.0.admit.counters().frames_admitted > before;
+        if is_admitted {
+            *last = hash_of_frame(&bytes);
+        }
+        is_admitted
+    }
+}
+
+/// The log of the new gateway was refused until `serve` was started again.
+#[test]
+fn a_device_that_moves_to_another_gateway_is_free_when_the_old_one_opens_without_it() {
+    let (main, other, third) = (
+        dictionary_of_device("main"),
+        dictionary_of_device("other"),
+        dictionary_of_device("third"),
+    );
+    let mut p = Plant(Bench::new(), BTreeMap::new());
+    p.opens(0, "g1", 1, &[&main, &other]);
+    assert!(p.sends(0, "g1", 1, &main) && p.sends(0, "g1", 2, &other));
+    // The new gateway begins too early: refused, and told by name what to do.
+    p.opens(1, "g2", 1, &[&main, &third]);
+    assert!(!p.sends(1, "g2", 1, &main));
+    let fault = p.0.faults.last().and_then(|ack| ack.fault.clone()).unwrap();
+    assert_eq!(fault.code, "point_taken");
+    for said in ["`acme/nb-1/main/e_import`", "`g1`, heard 1 s ago", "15 min"] {
+        assert!(fault.text.contains(said), "{said}: {}", fault.text);
+    }
+    // A new connection of the old one, with the same devices, changes nothing.
+    p.opens(2, "g1", 3, &[&main, &other]);
+    assert!(!p.sends(2, "g2", 1, &main));
+    // It is started without the device. The one that waits is asked at once.
+    p.0.acks.clear();
+    p.opens(4, "g1", 3, &[&other]);
+    assert!(p.0.acks.iter().any(|ack| ack.wanted() == Some(Sequence(1))), "{:?}", p.0.acks);
+    assert!(p.sends(4, "g2", 1, &main) && p.sends(4, "g2", 2, &third));
+    // What the spool of the old one still held of the device is its own, and claims nothing.
+    assert!(
+        p.sends(5, "g1", 3, &main) && p.sends(5, "g2", 3, &main) && p.sends(5, "g1", 4, &other)
+    );
+    assert!(!p.sends(6, "g2", 4, &other), "of what it keeps nothing is free");
+}
+
+/// Relatives: one point of a device, a device that goes there and back, one that is gone for good and comes again.
+#[test]
+fn each_opening_says_what_a_gateway_claims() {
+    let main = dictionary_of_device("main");
+    let mut less = main.clone();
+    let moved = less.points.remove(0);
+    let moved = model::Dictionary::new(vec![moved]).unwrap();
+    let mut p = Plant(Bench::new(), BTreeMap::new());
+    p.opens(0, "g1", 1, &[&main]);
+    assert!(p.sends(0, "g1", 1, &main));
+    p.opens(1, "g1", 2, &[&less]);
+    p.opens(1, "g2", 1, &[&moved]);
+    assert!(p.sends(1, "g2", 1, &moved));
+    // Back again: first the one has to give it up.
+    p.opens(2, "g1", 2, &[&main]);
+    assert!(!p.sends(2, "g1", 2, &main));
+    p.opens(3, "g2", 2, &[]);
+    assert!(p.sends(3, "g1", 2, &main));
+    // A gateway is dead and another one has its devices; then the dead one comes again.
+    let later = 3 + 15 * 60;
+    p.opens(later, "g3", 1, &[&main]);
+    assert!(p.sends(later, "g3", 1, &main));
+    p.opens(later + 1, "g1", 3, &[&main]);
+    assert!(!p.sends(later + 1, "g1", 3, &main), "both would write");
+    assert!(p.sends(later + 2, "g3", 2, &main));
+}
