@@ -15,6 +15,9 @@ The plant is JSON:
 A node with `count` holds a Double that rises by one every `interval_ms`. With `gone`, a file, it is deleted while the file
 is there; with `again`, a file, it is deleted and made at once when the file appears, which it removes.
 
+A node is read otherwise than it is subscribed to with `read_status`, which each Read of its value gives with the value (without one
+where it is Bad), `read_adds`, by which its value is higher with each Read (which has no time then), and `read_wait_ms`, which a Read takes.
+
 Must never be a server that a plant should have.
 """
 
@@ -26,6 +29,7 @@ from pathlib import Path
 
 from asyncua import Server, ua
 from asyncua.server.internal_server import InternalServer
+from asyncua.server.internal_session import InternalSession
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemService
 from asyncua.server.subscription_service import SubscriptionService
@@ -136,6 +140,33 @@ def publish_rarely(shortest_ms):
     SubscriptionService.create_subscription = created
 
 
+def read_oddly(entries):
+    read, reads = InternalSession.read, dict.fromkeys(entries, 0)
+
+    def answer(name, value):
+        entry = entries[name]
+        status = ua.StatusCode(entry.get("read_status", value.StatusCode.value))
+        variant = None if status.is_bad() else value.Value
+        if adds := entry.get("read_adds"):
+            reads[name] += 1
+            variant = ua.Variant(value.Value.Value + adds * reads[name], value.Value.VariantType)
+            return ua.DataValue(variant, status)
+        return ua.DataValue(variant, status, SourceTimestamp=value.SourceTimestamp)
+
+    async def answered(self, params):
+        values = list(await read(self, params))
+        wait_ms = 0
+        for place, wanted in enumerate(params.NodesToRead):
+            name = wanted.NodeId.Identifier
+            if wanted.AttributeId == ua.AttributeIds.Value and name in entries:
+                values[place] = answer(name, values[place])
+                wait_ms = max(wait_ms, entries[name].get("read_wait_ms", 0))
+        await asyncio.sleep(wait_ms / 1000)
+        return values
+
+    InternalSession.read = answered
+
+
 class OneUser:
     def __init__(self, name, password):
         self.expected = (name, password)
@@ -157,6 +188,9 @@ async def main():
         mute_while(Path(mute))
     if shortest := plant.get("publish_min_ms"):
         publish_rarely(shortest)
+    read_oddly({
+        entry["id"]: entry for entry in plant["nodes"] if any(key.startswith("read_") for key in entry)
+    })
     if plant.get("no_time"):
         InternalServer._set_current_time_loop = asyncio.Event().wait
 

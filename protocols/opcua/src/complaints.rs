@@ -10,10 +10,12 @@ use crate::error::PointError;
 
 /// How long a loss, or a late change, is shown after it happened; everything else is shown until it is over.
 const LOSS_SHOWN: Duration = Duration::from_mins(10);
+/// How long it is shown that a subscription does not tell each change, after the last one that it did not tell.
+const DEADBAND_SHOWN: Duration = Duration::from_hours(2);
 /// How long a wrong value is shown after a right one came: some variables change their type from value to value.
 const TYPE_SHOWN: Duration = Duration::from_mins(1);
-/// Complaints about a device that are shown at once; more are counted.
-const SHOWN_MAX: usize = 8;
+/// Complaints about a device that are shown at once, so that they fit on a line or two; more are counted.
+const SHOWN_MAX: usize = 3;
 /// Points that the log names with one code, until no point of the device has it any more.
 const NAMED_MAX: usize = 50;
 
@@ -30,6 +32,10 @@ pub(crate) enum Kind {
     History,
     /// Some of its values are missing.
     Loss,
+    /// It says something else, or nothing, when it is asked.
+    Unconfirmed,
+    /// Its subscription does not tell each change.
+    Deadband,
     /// A change came late.
     Late,
     /// The server keeps fewer values than it samples between two notifications.
@@ -93,8 +99,12 @@ impl Complaints {
         if before.is_none_or(|before| before.fault.code != fault.code) {
             device.name(&fault);
         }
-        let until =
-            matches!(error.kind(), Kind::Loss | Kind::Late).then(|| now.saturating_add(LOSS_SHOWN));
+        let shown_for = match error.kind() {
+            Kind::Loss | Kind::Late => Some(LOSS_SHOWN),
+            Kind::Deadband => Some(DEADBAND_SHOWN),
+            _ => None,
+        };
+        let until = shown_for.map(|shown_for| now.saturating_add(shown_for));
         device.standing.insert((error.kind(), point), Standing { fault, until });
         device.changed = true;
     }
@@ -112,6 +122,10 @@ impl Complaints {
             None => {}
             Some(standing) if kind == Kind::Type => {
                 standing.until.get_or_insert(now.saturating_add(TYPE_SHOWN));
+            }
+            // Some servers say the one and the other by turns.
+            Some(standing) if kind == Kind::Unconfirmed => {
+                standing.until.get_or_insert(now.saturating_add(LOSS_SHOWN));
             }
             Some(_) => {
                 device.standing.remove(&(kind, point));

@@ -155,6 +155,18 @@ pub(crate) enum PointError {
         "`{metric}` at `{node}`: a change arrived {seconds} s after its source time, later than any before; {count} values that were said to stand since then were corrected so far"
     )]
     Late { metric: String, node: String, seconds: u64, count: usize },
+    #[error(
+        "`{metric}` at `{node}`: its value is another one when it is read, and the subscription tells nothing of that though it was subscribed to {times} times: the server probably has a deadband of its own; set it to 0 there, or have the device's points read every `poll` with `subscribe = false`; until then it is read about once a minute"
+    )]
+    Deadband { metric: String, node: String, times: u8 },
+    #[error(
+        "`{metric}` at `{node}`: the subscription lives, but when it is read the server says {status}; while it stands still it has that status"
+    )]
+    Disputed { metric: String, node: String, status: StatusCode },
+    #[error(
+        "`{metric}` at `{node}`: the subscription lives, but the server does not answer within {seconds} s when it is asked for the value; while it stands still it is Bad; raise `timeout`, or `standing = false` leaves it as it is"
+    )]
+    SlowRead { metric: String, node: String, seconds: u64 },
     #[error("`{metric}` at `{node}`: the server's answer says nothing of it; asked again")]
     Unanswered { metric: String, node: String },
     #[error(
@@ -185,6 +197,8 @@ impl PointError {
             | Self::Silent { .. }
             | Self::Rebuilt { .. } => Kind::Loss,
             Self::Late { .. } => Kind::Late,
+            Self::Deadband { .. } => Kind::Deadband,
+            Self::Disputed { .. } | Self::SlowRead { .. } => Kind::Unconfirmed,
             Self::ShortQueue { .. } => Kind::Queue,
             Self::ReadInstead { .. } => Kind::ReadInstead,
         }
@@ -208,6 +222,8 @@ impl PointError {
             Self::OutOfRange { .. } => "GW-O134",
             Self::ShortQueue { .. } => "GW-O135",
             Self::Late { .. } => "GW-O136",
+            Self::Disputed { .. } | Self::SlowRead { .. } => "GW-O137",
+            Self::Deadband { .. } => "GW-O138",
         };
         Fault { code, message: self.to_string() }
     }

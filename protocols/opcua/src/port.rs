@@ -174,9 +174,11 @@ impl Worker {
             tracker.step(Event::Broken);
         }
         let quality = error.quality();
-        if self.last_error.as_ref() != Some(&error) {
+        let before = self.last_error.replace(error);
+        // The observer tells of another code; here is told what else changed.
+        let same_code = before.as_ref().filter(|before| before.code() == fault.code);
+        if same_code.is_some_and(|before| self.last_error.as_ref() != Some(before)) {
             tracing::warn!(port = self.plan.id, code = fault.code, "{}", fault.message);
-            self.last_error = Some(error);
         }
         let unknown: Vec<usize> =
             (0..self.told.len()).filter(|i| self.told[*i].is_none()).collect();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_opcua::client::services::CreateMonitoredItems;
-use async_opcua::client::{HistoryReadAction, Session};
+use async_opcua::client::services::{CreateMonitoredItems, Read};
+use async_opcua::client::{HistoryReadAction, Session, UARequest};
 use async_opcua::core::ResponseMessage;
 use async_opcua::types::{
     AttributeId, ByteString, CreateMonitoredItemsRequest, DataChangeFilter, DataChangeTrigger,
@@ -375,7 +375,8 @@ impl Default for ReadSize {
     }
 }
 
-/// Reads the values of `nodes`, no older than `age_max`; the server's word for each, in their order.
+/// Reads the values of `nodes`, no older than `age_max`; the server's word for each, in their order. It may take
+/// `time_limit`, or the session's own where there is none.
 ///
 /// # Source
 /// OPC 10000-4 §5.11.2.2 (`maxAge`): a server reads a new value where the one that it remembers is older; 0 asks for a new
@@ -384,6 +385,7 @@ pub(crate) async fn read(
     session: &Session,
     nodes: &[NodeId],
     age_max: Duration,
+    time_limit: Option<Duration>,
     size_max: &ReadSize,
 ) -> Result<Vec<DataValue>, StatusCode> {
     let age_max_ms = age_max.as_secs_f64() * 1_000.0;
@@ -394,8 +396,16 @@ pub(crate) async fn read(
         let (batch, after) = rest.split_at(size.min(rest.len()));
         let wanted: Vec<ReadValueId> =
             batch.iter().map(|node| ReadValueId::new(node.clone(), AttributeId::Value)).collect();
-        match session.read(&wanted, TimestampsToReturn::Both, age_max_ms).await {
-            Ok(mut answers) => {
+        let mut request = Read::new(session)
+            .nodes_to_read(wanted)
+            .timestamps_to_return(TimestampsToReturn::Both)
+            .max_age(age_max_ms);
+        if let Some(time_limit) = time_limit {
+            request = request.timeout(time_limit);
+        }
+        match request.send(session.channel()).await {
+            Ok(response) => {
+                let mut answers = response.results.unwrap_or_default();
                 let status = Some(StatusCode::BadUnknownResponse);
                 let nothing = || DataValue { status, ..DataValue::default() };
                 answers.resize_with(batch.len(), nothing);

@@ -5,6 +5,7 @@ mod checking;
 mod monitoring;
 mod pages;
 mod polling;
+mod rebuilds;
 mod values;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};

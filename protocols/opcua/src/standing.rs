@@ -240,6 +240,18 @@ impl Standing {
         self.last.as_ref().is_some_and(|last| said(last) == said(sample))
     }
 
+    /// Whether the server says now, when it is asked, the value that it said last, with whatever status and time.
+    pub(crate) fn has_value_of(&self, sample: &Sample) -> bool {
+        let last = self.last.as_ref().and_then(|last| last.value.as_ref());
+        self.holds && last.is_some_and(|value| sample.value.as_ref() == Some(value))
+    }
+
+    /// By how many microseconds it is overdue that the value is said again in its slot; nothing while it is not due.
+    pub(crate) fn overdue_micros(&self, known: Known) -> Option<i64> {
+        let said = self.said.filter(|_| self.is_due(known) && !self.is_owed())?;
+        Some(self.time(known).0.saturating_sub((slot(said) + 1) * micros(SLOT)))
+    }
+
     /// Whether the point has a value, while the newest that was said of it is that it has none.
     pub(crate) fn is_owed(&self) -> bool {
         self.holds && self.no_value_at.is_some()

@@ -5,6 +5,7 @@ mod dead_items;
 mod hostile;
 mod peer;
 mod readings;
+mod reads;
 mod refusals;
 mod revised;
 mod support;

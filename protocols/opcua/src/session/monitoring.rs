@@ -188,7 +188,7 @@ impl Serving<'_> {
         let answer = {
             let session = &self.connection.session;
             let size_max = &self.connection.read_size;
-            request::read(session, std::slice::from_ref(node), Duration::ZERO, size_max).await
+            request::read(session, std::slice::from_ref(node), Duration::ZERO, None, size_max).await
         };
         let status = match answer {
             Ok(values) => values.first().map_or(StatusCode::BadUnknownResponse, DataValue::status),

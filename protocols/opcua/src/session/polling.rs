@@ -51,7 +51,7 @@ impl Serving<'_> {
             let clock = Arc::clone(&self.worker.link.clock);
             self.polling = Some(Box::pin(async move {
                 let started = clock.monotonic();
-                let values = request::read(&session, &nodes, Duration::ZERO, &size_max).await;
+                let values = request::read(&session, &nodes, Duration::ZERO, None, &size_max).await;
                 let latency = clock.monotonic().saturating_sub(started);
                 Polled { device, points, values, latency }
             }));
