@@ -2,11 +2,12 @@
 //! one emission a round. Must never know what a request looks like.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{Sample, Timestamp};
+use model::{Quality, Sample, Timestamp};
 
 use crate::contract::{Emission, PortLink};
 use crate::schedule::Schedule;
@@ -97,6 +98,11 @@ pub trait Polled: Send {
     fn rest(&self, interval: Duration, now: Timestamp, samples: &mut Vec<Sample>);
     /// Reads a poll group once and gives exactly one sample for each of its points.
     async fn poll(&mut self, round: &mut Round<'_, Self::Line>) -> Outcome;
+    /// Ends a round of all devices, before its samples are handed over: the places of those that are Bad after all, though
+    /// their devices gave values. `spare` is the time until the next round is due.
+    async fn end_round(_line: &mut Self::Line, _spare: Duration) -> Vec<(Range<usize>, Quality)> {
+        Vec::new()
+    }
 }
 
 /// Polls until the gateway stops.
@@ -129,13 +135,21 @@ async fn poll_forever<D: Polled>(
         let due = due.min(poller.missed.values().min().copied().unwrap_or(due));
         tokio::time::sleep(due.saturating_sub(clock.monotonic())).await;
         let now = clock.monotonic();
-        let emission = match schedule.take(now) {
+        let mut emission = match schedule.take(now) {
             Some(due) => match groups.get(due.group) {
                 Some(group) => poller.round(group, due.skipped > 0).await,
                 None => continue,
             },
             None => poller.retry(now).await,
         };
+        let next = schedule.next_due().unwrap_or_default();
+        let spare = next.saturating_sub(clock.monotonic());
+        for (places, quality) in D::end_round(&mut poller.line, spare).await {
+            for sample in emission.samples.get_mut(places).into_iter().flatten() {
+                let Sample { point, source_time, gateway_time, .. } = *sample;
+                *sample = Sample::without_value(point, source_time, gateway_time, quality);
+            }
+        }
         if !emission.samples.is_empty() && poller.link.emit(emission).await.is_err() {
             return;
         }

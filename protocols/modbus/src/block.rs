@@ -6,7 +6,7 @@
 //! | what comes | what is done |
 //! |---|---|
 //! | an exception that may be about an address (all but 5, 6, 10, 11) | the request is halved at once until the point is found, which is then left out |
-//! | anything else: 5, 6, 10, 11, silence, the connection closed, a reply that does not fit | it may pass; what failed [`DIVIDE_AFTER`] rounds in a row while the device answered other requests is halved, one step a round, and each piece rests by itself |
+//! | anything else: 5, 6, 10, 11, silence, the connection closed, a reply that does not fit | it may pass; what failed [`DIVIDE_AFTER`] rounds in a row while the device answered other requests is halved, and each piece rests by itself. That takes one step a round, or more where the interval of the poll group leaves time for it |
 //!
 //! A request that answers in two pieces and not as a whole was too long: what is left of the block is cut to the length
 //! that was answered. What was divided is asked as a whole again after a minute, and then ever more seldom.
@@ -227,6 +227,17 @@ impl Block {
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (u32, usize, usize)> + '_ {
         let parts = self.parts.iter().enumerate().filter(|(_, part)| part.now == Now::Waits);
         parts.map(|(at, part)| (part.failures, part.points.len(), at))
+    }
+
+    /// The first part of which a further question would tell more: one that fails and was not asked often enough, or an
+    /// untried piece of one.
+    pub(crate) fn undecided(&self) -> Option<usize> {
+        self.parts.iter().position(|part| {
+            let is_open = part.refused.is_none() && part.now == Now::Done && part.is_suspect();
+            let enough =
+                if part.points.len() == 1 || part.is_unproven_piece() { 1 } else { DIVIDE_AFTER };
+            is_open && part.failures < enough
+        })
     }
 
     /// The requests of its parts that may not be answered.

@@ -16,9 +16,17 @@
 //!    With RTU frames this is not enough where replies overtake one another, as on a radio link or behind a server with
 //!    queues: for [`LATE_LIMITS`] time limits after a request was sent without a reply, its unit is asked nothing to which
 //!    that reply would fit, unless the reply came meanwhile. What comes later than that and out of order is not told
-//!    apart. Whole replies that nobody asked for are those to another master: for as long, nothing is asked to which
-//!    they would fit, and for hours nothing where the same points can be asked for in two pieces. What is not told apart is
-//!    the first such reply that is heard, when it comes between a request of its shape and our own reply.
+//!    apart.
+//!    A second master on the line (or a second client of a serial server that passes all on to all) is no better: its
+//!    replies look like ours. Whole replies that nobody asked for are its: for as long, nothing is asked to which they
+//!    would fit, and for hours nothing where the same points can be asked for in two pieces. One that comes between a
+//!    request and its reply is taken for that; then more comes than was asked for, the last reply at the end. So each
+//!    round is listened to for a while before its samples are handed over, and a reply too many makes all of its shape in
+//!    the round Bad ([`Answers`]). An exception may be another master's, too: before a request of the same shape, or
+//!    always where another master was heard, the reply is awaited that would come then.
+//!    What this guarantees: a value that is another master's is handed over only if our own reply does not come at all (as
+//!    when both masters send at once, and the device hears only one of them), or comes later behind it than the round is
+//!    listened to, which is as long as the slowest of the last replies took ([`Client::end_round`]).
 //! 4. Unit, function and number of values of each reply are checked, and its CRC or its transaction.
 //! 5. How a device treats its connections is learned, since it must be obeyed before the next request: that it closes
 //!    them after so many replies, and that it is deaf for so long after they were opened. What it ignores before and
@@ -34,14 +42,18 @@ use model::host::Clock;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::answers::Answers;
 use crate::doubts::Doubts;
-use crate::error::{LinkError, Refusal, RequestError};
+use crate::error::{LinkError, RequestError};
+use crate::exchange::{Beside, Exchange, Failure, closed};
 use crate::habits::Habits;
-use crate::link::{Drained, OpenLink, Stray};
+use crate::link::{OpenLink, Stray};
 use crate::noise::Noise;
 use crate::request::{Point, Request};
 use crate::settings::{Link, PortSettings};
-use crate::wire::{Asked, Framing, HEARD_BYTES_MAX, Heard};
+use crate::wire::{Asked, Framing, Shape};
+
+mod overheard;
 
 /// Shortest time that a TCP connection may take to open.
 const CONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -98,6 +110,12 @@ pub(crate) struct Client {
     transaction: u16,
     unanswered: HashMap<u8, VecDeque<Request>>,
     doubts: Doubts,
+    /// The replies of this round.
+    answers: Answers,
+    /// How long replies with RTU frames take: the slowest one of the last rounds.
+    slowest: Duration,
+    /// The last request, where it was refused, and when.
+    refused: Option<(u8, Request, Duration)>,
     /// A unit has just answered a probe.
     in_step: bool,
     /// The request on which the other side closed the connection last.
@@ -123,6 +141,9 @@ impl Client {
             transaction: u16::try_from(jitter(clock.as_ref()) & 0xFFFF).unwrap_or_default(),
             unanswered: HashMap::new(),
             doubts: Doubts::new(Arc::clone(&clock)),
+            answers: Answers::default(),
+            slowest: Duration::ZERO,
+            refused: None,
             in_step: false,
             closed_on: None,
             echo: None,
@@ -154,6 +175,22 @@ impl Client {
     /// Whether a unit has answered a probe since this was asked last.
     pub(crate) fn take_in_step(&mut self) -> bool {
         std::mem::take(&mut self.in_step)
+    }
+
+    /// How long a device may think.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// Whether a unit must show that it is in step before it is asked anything.
+    pub(crate) fn must_probe(&self, unit: u8) -> bool {
+        self.unanswered.contains_key(&unit)
+    }
+
+    /// Asks a unit to show that it is in step; whether it did stands in [`Self::take_in_step`].
+    pub(crate) async fn probe(&mut self, unit: Unit<'_>) {
+        // Why it did not is told by the request that it left unanswered.
+        drop(self.bring_in_step(unit).await);
     }
 
     /// How the points of `run`, which `request` covers, are asked for without taking a foreign reply for theirs.
@@ -193,12 +230,12 @@ impl Client {
         self.bring_in_step(unit).await?;
         self.check_doubts(unit.id, request)?;
         let reused = self.link.as_ref().is_some_and(|link| link.replies > 0);
-        match self.ask(unit, request).await {
+        match self.ask(unit, request, false).await {
             // It was closed while the request was on its way, after it had served others.
             Err(RequestError::Link(LinkError::Broken(_))) if reused => {
                 self.bring_in_step(unit).await?;
                 self.check_doubts(unit.id, request)?;
-                self.ask(unit, request).await
+                self.ask(unit, request, false).await
             }
             answer => answer,
         }
@@ -213,12 +250,11 @@ impl Client {
     async fn bring_in_step(&mut self, unit: Unit<'_>) -> Result<(), RequestError> {
         // Ends: each refused probe leaves one less that differs from all that is owed.
         while let Some(owed) = self.unanswered.get(&unit.id) {
-            let clear: Vec<Request> = unit
-                .probes
-                .iter()
-                .copied()
-                .filter(|probe| self.doubts.wait(unit.id, *probe).is_none())
-                .collect();
+            let waits = |probe: &Request| self.doubts.wait(unit.id, *probe).is_some();
+            let mut clear: Vec<Request> =
+                unit.probes.iter().copied().filter(|probe| !waits(probe)).collect();
+            // Those last to which another master's reply would fit.
+            clear.sort_by_key(|probe| self.doubts.is_foreign(unit.id, *probe));
             let Some(probe) = next_probe(&clear, owed, unit.avoid) else {
                 match unit.probes.first() {
                     Some(probe) => self.check_doubts(unit.id, *probe)?,
@@ -227,7 +263,7 @@ impl Client {
                 continue;
             };
             let differs = !owed.iter().any(|owed| owed.may_be_mistaken_for(probe));
-            match self.ask(unit, probe).await {
+            match self.ask(unit, probe, true).await {
                 // What it answers does not matter, only that it answers this.
                 Ok(_) => self.in_step = true,
                 Err(RequestError::Refused(refusal)) if refusal.is_from_converter() => {
@@ -256,7 +292,13 @@ impl Client {
     }
 
     /// One request and its reply.
-    async fn ask(&mut self, unit: Unit<'_>, request: Request) -> Result<Vec<u16>, RequestError> {
+    async fn ask(
+        &mut self,
+        unit: Unit<'_>,
+        request: Request,
+        is_probe: bool,
+    ) -> Result<Vec<u16>, RequestError> {
+        self.await_refused(unit.id, request).await;
         self.make_ready(unit.gap).await?;
         self.transaction = self.transaction.wrapping_add(1);
         let asked = Asked {
@@ -267,15 +309,33 @@ impl Client {
             request,
         };
         let limit = self.time_limit(request);
+        let is_shared = self.framing() == Framing::Rtu && self.doubts.is_shared(None);
+        let grace = is_shared.then(|| self.settling_time(2));
         let sent = self.clock.monotonic();
         let Some(link) = &mut self.link else { return Err(closed().into()) };
         let first_of_link = link.replies == 0;
         let (since_opened, tried_before) =
             (self.clock.monotonic().saturating_sub(link.opened), link.unanswered > 0);
-        let outcome = exchange(link, &asked, limit, &mut self.echo, &mut self.doubts).await;
+        let last = link.last_heard.clone();
+        link.last_sent = asked.frame();
+        let mut beside = Beside::default();
+        let exchange = Exchange { link, asked: &asked, limit, grace };
+        let outcome = exchange.run(&mut self.echo, &mut beside).await;
         self.last_frame = self.clock.monotonic();
+        let (outcome, foreign) = self.look_beside(&asked, outcome, beside, &last);
+        let Some(link) = &mut self.link else { return Err(closed().into()) };
         match outcome {
             Ok(reply) => {
+                if asked.framing == Framing::Rtu {
+                    let now = self.last_frame;
+                    self.slowest = self.slowest.max(now.saturating_sub(sent)).min(limit);
+                    self.refused = reply.is_err().then_some((unit.id, request, now));
+                    self.answers.note(unit.id, request, reply.is_err(), is_probe);
+                    if foreign.contains(&Shape::of(unit.id, request)) {
+                        // Another master asked for as much meanwhile, and this may be the reply to that.
+                        self.answers.take_back(Shape::of(unit.id, request));
+                    }
+                }
                 link.replies = link.replies.saturating_add(1);
                 self.doubts.note_in_time(unit.id);
                 link.unanswered = 0;
@@ -430,19 +490,12 @@ impl Client {
         let last = std::mem::take(&mut link.last_heard);
         match link.drain(silence, limit).await {
             Ok(drained) => {
-                if drained.count > 0 && !self.doubts.hear(&drained.bytes) {
+                if drained.count > 0 {
                     self.note_unasked(&drained, &last);
                 }
             }
             Err(_) => self.link = None,
         }
-    }
-
-    /// Bytes came that nobody asked for. Whole replies among them will come again, to somebody else's requests.
-    fn note_unasked(&mut self, drained: &Drained, last: &[u8]) {
-        let now = self.clock.monotonic();
-        self.noise.note(drained.count, now);
-        self.doubts.note_foreign(&drained.bytes, last, self.settings.timeout * LATE_LIMITS);
     }
 
     /// Opens the link if it is not open and if it is time to try.
@@ -500,94 +553,6 @@ impl Client {
     }
 }
 
-/// Why there is no reply.
-struct Failure {
-    error: LinkError,
-    /// Whether the request may have reached the device.
-    was_sent: bool,
-    /// Whether not a byte came.
-    nothing_came: bool,
-}
-
-/// Sends a request and listens for its reply.
-async fn exchange(
-    link: &mut OpenLink,
-    asked: &Asked,
-    limit: Duration,
-    echo: &mut Option<bool>,
-    doubts: &mut Doubts,
-) -> Result<Result<Vec<u16>, Refusal>, Failure> {
-    let mut heard = Vec::with_capacity(HEARD_BYTES_MAX);
-    let mut was_sent = false;
-    let mut foreign = None;
-    let talk = async {
-        link.send(&asked.frame()).await.map_err(LinkError::Broken)?;
-        was_sent = true;
-        listen(link, asked, &mut heard, echo, (doubts, &mut foreign)).await
-    };
-    let error = match timeout(limit, talk).await {
-        Ok(Ok((reply, left_over))) => {
-            link.left_over = heard.split_off(heard.len().saturating_sub(left_over));
-            link.last_heard = heard;
-            return Ok(reply);
-        }
-        Ok(Err(error)) => error,
-        Err(_elapsed) => {
-            // A request that did not leave within its time limit may still leave.
-            was_sent = true;
-            match foreign.take() {
-                Some(foreign) => foreign,
-                None if asked.is_silence(&heard) => LinkError::Timeout { timeout: limit },
-                None => LinkError::Garbled("no whole reply in time"),
-            }
-        }
-    };
-    Err(Failure { error, was_sent, nothing_came: heard.is_empty() })
-}
-
-async fn listen(
-    link: &mut OpenLink,
-    asked: &Asked,
-    heard: &mut Vec<u8>,
-    echo: &mut Option<bool>,
-    (doubts, foreign): (&mut Doubts, &mut Option<LinkError>),
-) -> Result<(Result<Vec<u16>, Refusal>, usize), LinkError> {
-    loop {
-        // More than one frame may have come at once, so what is there is looked at before more is waited for.
-        match asked.hear(heard, echo) {
-            Heard::Reply(reply, used) => return Ok((reply, heard.len().saturating_sub(used))),
-            Heard::Wrong(LinkError::Transaction { found, .. }, frame)
-                if link.late.contains(&found) =>
-            {
-                drop(heard.drain(frame));
-                link.late.retain(|late| *late != found);
-                continue;
-            }
-            // A reply that is late, or one to another master: neither keeps the one that is due from coming.
-            Heard::Wrong(error, frame) if asked.framing == Framing::Rtu => {
-                let is_late = doubts.hear(heard.get(frame.clone()).unwrap_or_default());
-                if !is_late {
-                    let LinkError::Unit { .. } = error else { return Err(error) };
-                    *foreign = Some(error);
-                }
-                drop(heard.drain(frame));
-                continue;
-            }
-            Heard::Wrong(error, _) => return Err(error),
-            Heard::Garbled(why) => return Err(LinkError::Garbled(why)),
-            Heard::Partial => {}
-        }
-        if heard.len() >= HEARD_BYTES_MAX {
-            return Err(LinkError::Garbled("more bytes than any reply has"));
-        }
-        match link.receive(heard).await {
-            Ok(0) => return Err(closed()),
-            Ok(_) => {}
-            Err(error) => return Err(LinkError::Broken(error)),
-        }
-    }
-}
-
 /// The probe whose reply cannot be one of those that are owed; when all could, the one asked for longest ago. Of several
 /// one that asks for other registers than what was left unanswered: those may be what the device keeps silent about.
 fn next_probe(
@@ -603,9 +568,4 @@ fn next_probe(
     };
     // `None` sorts before any position, and the first of equals is taken.
     probes.iter().min_by_key(owed_last).copied()
-}
-
-fn closed() -> LinkError {
-    let closed = io::Error::new(io::ErrorKind::ConnectionAborted, "the other side closed it");
-    LinkError::Broken(closed)
 }

@@ -1,12 +1,13 @@
 //! One device of a port: whether it, and which of its blocks, is worth asking now. Must never know the other devices.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use driver::{Breaker, Outcome, Polled, Round};
 use model::host::Clock;
-use model::{Sample, Timestamp};
+use model::{Quality, Sample, Timestamp};
 
 use crate::block::{Block, News, push_bad};
 use crate::client::{Client, Unit};
@@ -107,7 +108,10 @@ impl Device {
             }
             _ => None,
         });
-        let told = refused.or_else(|| self.blocks.iter().find_map(|block| block.unusable.clone()));
+        let shared = || self.is_shared(round).then(|| fault::shared(&self.place(round)));
+        let told = refused
+            .or_else(|| self.blocks.iter().find_map(|block| block.unusable.clone()))
+            .or_else(shared);
         let known = !left_out && !self.blocks.iter().any(|b| matches!(b.news, News::NotAsked));
         if told.is_some() || known {
             round.link.observer.partly(&self.id, told);
@@ -171,20 +175,30 @@ impl Device {
 
     /// `alive`: it answers other requests.
     fn tell_failure(&self, failure: &Failure, alive: bool, round: &Round<'_, Client>) {
-        let place = fault::Place {
+        let place = self.place(round);
+        let place = fault::Place { only: alive.then_some(failure.request), ..place };
+        let fault = fault::silent(&place, &failure.error, failure.tries);
+        if alive {
+            round.link.observer.partly(&self.id, Some(fault));
+        } else {
+            round.link.observer.failed(&self.id, fault);
+        }
+    }
+
+    fn is_shared(&self, round: &Round<'_, Client>) -> bool {
+        round.line.is_shared(self.reply_unit)
+    }
+
+    fn place<'a>(&'a self, round: &'a Round<'_, Client>) -> fault::Place<'a> {
+        fault::Place {
             device: &self.id,
             port: round.line.port(),
             unit: self.unit,
             serial: round.line.is_serial(),
             framing: round.line.framing(),
             others_answer: round.others_answer,
-            only: alive.then_some(failure.request),
-        };
-        let fault = fault::silent(&place, &failure.error, failure.tries);
-        if alive {
-            round.link.observer.partly(&self.id, Some(fault));
-        } else {
-            round.link.observer.failed(&self.id, fault);
+            is_shared: self.is_shared(round),
+            only: None,
         }
     }
 }
@@ -213,6 +227,11 @@ impl Polled for Device {
         for points in self.of_group(interval) {
             push_bad(points, self.breaker.last_quality(), now, samples);
         }
+    }
+
+    async fn end_round(line: &mut Client, spare: Duration) -> Vec<(Range<usize>, Quality)> {
+        let doubtful = line.end_round(spare).await;
+        doubtful.into_iter().map(|places| (places, Quality::BAD_DECODING_ERROR)).collect()
     }
 
     async fn poll(&mut self, round: &mut Round<'_, Client>) -> Outcome {
@@ -257,6 +276,12 @@ impl Polled for Device {
         for (.., index, at) in waiting {
             if let Some(block) = self.blocks.get_mut(index) {
                 reader.read_waiting(&self.points, block, at).await;
+            }
+        }
+        reader.look_for_life().await;
+        if reader.progress.alive && reader.progress.failure.is_some() {
+            for block in self.blocks.iter_mut().filter(|block| block.interval == interval) {
+                reader.divide_further(&self.points, block).await;
             }
         }
         let progress = reader.progress;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::host::Clock;
 
 use crate::request::Request;
-use crate::wire::rtu_replies;
+use crate::wire::Shape;
 
 /// Requests that are remembered; the oldest is forgotten first.
 const DOUBTS_MAX: usize = 64;
@@ -19,8 +19,8 @@ const FOREIGN_KEPT: Duration = Duration::from_hours(2);
 pub(crate) struct Doubts {
     clock: Arc<dyn Clock>,
     open: Vec<Doubt>,
-    /// Replies that another master asks for: unit, function, bytes of values.
-    foreign: HashMap<(u8, u8, usize), Foreign>,
+    /// Replies that another master asks for.
+    foreign: HashMap<Shape, Foreign>,
     /// How long the last late reply of a unit took, until one comes in time.
     late: HashMap<u8, Duration>,
 }
@@ -64,7 +64,7 @@ impl Doubts {
         let fits =
             |doubt: &&Doubt| doubt.unit == unit && doubt.request.may_be_mistaken_for(request);
         let late = self.open.iter().filter(fits).map(|doubt| doubt.until);
-        let foreign = self.foreign.get(&shape(unit, request)).map(|foreign| foreign.soon);
+        let foreign = self.foreign.get(&Shape::of(unit, request)).map(|foreign| foreign.soon);
         let until = late.chain(foreign).max()?;
         until.checked_sub(now).filter(|wait| !wait.is_zero())
     }
@@ -79,49 +79,50 @@ impl Doubts {
 
     /// Whether another master was given a reply that would fit, not long ago.
     pub(crate) fn is_foreign(&self, unit: u8, request: Request) -> bool {
-        let foreign = self.foreign.get(&shape(unit, request));
+        self.knows_foreign(Shape::of(unit, request))
+    }
+
+    /// Whether another master was given a reply of this shape, not long ago.
+    pub(crate) fn knows_foreign(&self, reply: Shape) -> bool {
+        let foreign = self.foreign.get(&reply);
         foreign.is_some_and(|foreign| self.clock.monotonic() < foreign.some_day)
     }
 
-    /// Replies that nobody asked for stand among `bytes`, which came behind `last`: but for doubles of the reply in that, some
-    /// other master asks for them, and they are expected again for `time`.
-    pub(crate) fn note_foreign(&mut self, bytes: &[u8], last: &[u8], time: Duration) {
+    /// Whether another master was heard not long ago; with a unit: one that asks this.
+    pub(crate) fn is_shared(&self, unit: Option<u8>) -> bool {
+        let now = self.clock.monotonic();
+        let of_unit = |shape: &Shape| unit.is_none_or(|unit| unit == shape.unit);
+        self.foreign.iter().any(|(shape, foreign)| of_unit(shape) && now < foreign.some_day)
+    }
+
+    /// Some other master asks for replies of this shape, and they are expected again for `time`.
+    pub(crate) fn note_foreign(&mut self, reply: Shape, time: Duration) {
         let now = self.clock.monotonic();
         self.foreign.retain(|_, foreign| now < foreign.some_day);
-        for frame in rtu_replies(bytes) {
-            let is_double = last.windows(frame.len()).any(|part| part == frame);
-            if let [unit, function, _, data @ ..] = frame
-                && !is_double
-                && self.foreign.len() < DOUBTS_MAX
-            {
-                let soon = now.saturating_add(time);
-                let foreign = Foreign { soon, some_day: now.saturating_add(FOREIGN_KEPT) };
-                self.foreign.insert((*unit, *function, data.len()), foreign);
-            }
+        if self.foreign.len() < DOUBTS_MAX || self.foreign.contains_key(&reply) {
+            let soon = now.saturating_add(time);
+            let foreign = Foreign { soon, some_day: now.saturating_add(FOREIGN_KEPT) };
+            self.foreign.insert(reply, foreign);
         }
     }
 
-    /// Whether there is among `bytes`, which nobody asked for now, a reply that was waited for; it is no longer.
-    pub(crate) fn hear(&mut self, bytes: &[u8]) -> bool {
-        if self.open.is_empty() {
+    /// Whether a reply that nobody asked for now was waited for; it is no longer.
+    pub(crate) fn hear(&mut self, reply: Shape) -> bool {
+        let now = self.clock.monotonic();
+        let is_its = |doubt: &Doubt| {
+            let awaited = Shape::of(doubt.unit, doubt.request);
+            awaited == reply || awaited.refusal() == reply
+        };
+        let Some(at) = self.open.iter().position(is_its) else { return false };
+        if self.knows_foreign(reply) {
+            // It may be the other master's: ours may still come.
             return false;
         }
-        let now = self.clock.monotonic();
-        let mut heard = false;
-        for frame in rtu_replies(bytes) {
-            let [unit, function, _, data @ ..] = frame else { continue };
-            let is_its = |doubt: &Doubt| {
-                doubt.unit == *unit
-                    && doubt.request.area.function() == *function
-                    && usize::from(doubt.request.reply_bytes()) == data.len()
-            };
-            if let Some(at) = self.open.iter().position(is_its) {
-                let doubt = self.open.remove(at);
-                self.late.insert(*unit, now.saturating_sub(doubt.sent));
-                heard = true;
-            }
+        if reply.bytes.is_some() {
+            let doubt = self.open.remove(at);
+            self.late.insert(reply.unit, now.saturating_sub(doubt.sent));
         }
-        heard
+        true
     }
 
     /// A unit answered in time.
@@ -135,10 +136,6 @@ impl Doubts {
     pub(crate) fn late_by(&self, unit: u8) -> Option<Duration> {
         self.late.get(&unit).copied()
     }
-}
-
-fn shape(unit: u8, request: Request) -> (u8, u8, usize) {
-    (unit, request.area.function(), usize::from(request.reply_bytes()))
 }
 
 #[cfg(test)]
@@ -175,11 +172,10 @@ mod tests {
         clock.0.store(100, Ordering::Relaxed);
         assert_eq!(doubts.wait(1, request(70, 2)), Some(ms(300)), "whatever it asks for");
         assert_eq!((doubts.wait(1, request(0, 3)), doubts.wait(2, request(0, 2))), (None, None));
-        // Noise, then the reply of unit 1 with two registers; its CRC is that of the peers of the tests.
-        let mut reply = vec![1, 3, 4, 0, 1, 0, 2];
-        reply.extend(crate::tests::crc(&reply));
-        assert!(!doubts.hear(&[1, 3, 4, 0, 1, 0, 2, 0, 0]));
-        assert!(doubts.hear(&[&[0xFF], reply.as_slice()].concat()));
+        let late = Shape::of(1, request(0, 2));
+        assert!(!doubts.hear(Shape::of(1, request(0, 3))));
+        assert!(doubts.hear(late.refusal()), "an exception says nothing of what it answers");
+        assert!(doubts.hear(late) && !doubts.hear(late));
         assert_eq!((doubts.wait(1, request(0, 2)), doubts.late_by(1)), (None, Some(ms(100))));
         doubts.note_in_time(1);
         assert_eq!(doubts.late_by(1), None);
@@ -193,18 +189,15 @@ mod tests {
         let ms = Duration::from_millis;
         let clock = Arc::new(At::default());
         let mut doubts = Doubts::new(Arc::clone(&clock) as Arc<dyn Clock>);
-        let reply = |value: u8| {
-            let mut reply = vec![1, 3, 4, 0, 1, 0, value];
-            reply.extend(crate::tests::crc(&reply));
-            reply
-        };
-        doubts.note_foreign(&reply(2), &[&[0xFF], reply(2).as_slice()].concat(), ms(400));
-        assert_eq!(doubts.wait(1, request(0, 2)), None, "it said the same twice");
-        doubts.note_foreign(&[&[0xFF], reply(3).as_slice()].concat(), &reply(2), ms(400));
+        let reply = Shape::of(1, request(40, 2));
+        doubts.note_foreign(reply, ms(400));
         clock.0.store(100, Ordering::Relaxed);
         assert_eq!(doubts.wait(1, request(9, 2)), Some(ms(300)));
         assert_eq!((doubts.wait(1, request(9, 3)), doubts.wait(2, request(9, 2))), (None, None));
-        assert!(!doubts.hear(&reply(3)), "it was not asked for");
+        assert!(!doubts.hear(reply), "it was not asked for");
+        assert!(doubts.is_shared(Some(1)) && !doubts.is_shared(Some(2)) && doubts.is_shared(None));
+        doubts.note(1, request(0, 2), ms(0), ms(200));
+        assert!(!doubts.hear(reply), "it may be the other master's");
         clock.0.store(400, Ordering::Relaxed);
         assert_eq!(doubts.wait(1, request(9, 2)), None);
         let avoids =
@@ -213,9 +206,7 @@ mod tests {
         clock.0.store(100 + 2 * 3_600_000, Ordering::Relaxed);
         assert_eq!(avoids(&doubts), (false, false));
         for unit in 0..=u8::MAX {
-            let mut reply = vec![unit, 3, 2, 0, 1];
-            reply.extend(crate::tests::crc(&reply));
-            doubts.note_foreign(&reply, &[], ms(400));
+            doubts.note_foreign(Shape::of(unit, request(0, 1)), ms(400));
         }
         assert_eq!(doubts.foreign.len(), DOUBTS_MAX);
     }

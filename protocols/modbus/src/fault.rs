@@ -17,13 +17,23 @@ pub(crate) struct Place<'a> {
     pub(crate) serial: bool,
     pub(crate) framing: Framing,
     pub(crate) others_answer: bool,
+    /// Another master was heard that asks it.
+    pub(crate) is_shared: bool,
     /// What it left unanswered while it answered the rest.
     pub(crate) only: Option<Request>,
 }
 
 /// The fault of a device that did not answer as it should.
 pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fault {
-    let Place { device, port, unit, serial, framing, others_answer, only } = place;
+    let Place { device, port, unit, serial, framing, others_answer, is_shared, only } = place;
+    if let (true, RequestError::Link(error)) = (is_shared, error)
+        && matches!(
+            error,
+            LinkError::Doubtful { .. } | LinkError::Function { .. } | LinkError::Count { .. }
+        )
+    {
+        return shared(place);
+    }
     let who = format!("{device} ({port}, id {unit})");
     let (code, message) = match error {
         RequestError::Refused(refusal) => match only {
@@ -109,6 +119,17 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
         }
     };
     Fault { code, message }
+}
+
+/// The fault of a device that another master asks, too.
+pub(crate) fn shared(place: &Place<'_>) -> Fault {
+    let Place { device, port, unit, .. } = place;
+    let message = format!(
+        "{device} ({port}, id {unit}): two masters share this line: replies of id {unit} came that this gateway did not ask \
+         for. Values that may be the other one's are Bad. Only one master may talk on a line: end the other one, or give it \
+         the values from here"
+    );
+    Fault { code: "GW-M108", message }
 }
 
 const SILENT_DEVICE: &str = "Likely: 1. another id is set at the device   2. it is off, or A and B are swapped at its terminals";

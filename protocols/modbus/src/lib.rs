@@ -13,6 +13,8 @@
 //! format = "8N1"                       # serial only: 8 data bits, N, E or O, 1 or 2 stop bits
 //! timeout = "1s"                       # how long a device may think; time on a serial wire is added to it
 //!                                      # RTU: replies that overtake others are told apart up to 4 times as late
+//!                                      # one master a line: where another is heard (GW-M108) end it; values that may be its
+//!                                      # are Bad, but one whose own reply is lost beside it cannot be told apart
 //! gap = "25ms"                         # silence before each request; on a serial line at least 3.5 characters
 //! retries = 1                          # further tries of a request that got no answer, 0 to 5
 //! ```
@@ -57,7 +59,8 @@
 //! Problems: GW-C012 unit used twice, GW-C060 link, GW-C061 unit, GW-C062 serial, GW-C063 `[modbus]`, GW-C064 address,
 //! GW-C065 overlap, GW-C066 history. Faults: GW-M101 no answer though others answer, GW-M102 nobody answers, GW-M103
 //! bytes that are no reply, GW-M104 link not open or broken, GW-M105 reply of another request,
-//! GW-M106 reply of another unit, GW-M107 replies later than `timeout`, GW-M204 address refused, GW-M205 value that cannot
+//! GW-M106 reply of another unit, GW-M107 replies later than `timeout`, GW-M108 another
+//! master asks the same device, GW-M204 address refused, GW-M205 value that cannot
 //! be used.
 
 #![cfg_attr(
@@ -72,11 +75,13 @@ mod wire;
 
 mod settings;
 
+mod answers;
 mod block;
 mod client;
 mod device;
 mod doubts;
 mod driver;
+mod exchange;
 mod habits;
 mod link;
 mod noise;

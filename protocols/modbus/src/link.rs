@@ -27,6 +27,8 @@ pub(crate) struct OpenLink {
     pub(crate) left_over: Vec<u8>,
     /// What was heard with the last reply, and up to its end.
     pub(crate) last_heard: Vec<u8>,
+    /// The request that was sent last: a line may bring it back.
+    pub(crate) last_sent: Vec<u8>,
 }
 
 enum Wire {
@@ -74,6 +76,7 @@ impl OpenLink {
             late: Vec::new(),
             left_over: Vec::new(),
             last_heard: Vec::new(),
+            last_sent: Vec::new(),
         }
     }
 

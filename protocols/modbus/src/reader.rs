@@ -15,6 +15,10 @@ use crate::request::{Point, Request};
 
 /// Requests of one poll that may stay without an answer before the rest of the device is left for the next poll.
 const SILENT_REQUESTS_MAX: u32 = 2;
+/// Part of the interval of a poll group that dividing what failed may take, beyond one step a round.
+const DIVIDING_SHARE: u32 = 5;
+/// Requests for it in one block and round at most, and those of them that fail.
+const DIVIDING_MAX: (u32, u32) = (32, 4);
 
 /// Why a device, or a part of it, gave no values in a round.
 pub(crate) struct Failure {
@@ -41,6 +45,8 @@ pub(crate) struct Progress {
     pub(crate) was_answering: bool,
     /// It answered something in this round.
     pub(crate) alive: bool,
+    /// A request began with asking it to show that it is in step.
+    pub(crate) probed: bool,
     /// It gave values in this round, be it only to show that it is in step.
     pub(crate) gave: bool,
     /// Something was not asked that may be asked another time.
@@ -267,6 +273,7 @@ impl Reader<'_, '_> {
         loop {
             tries_left = tries_left.saturating_sub(1);
             let started = clock.monotonic();
+            self.progress.probed |= self.round.line.must_probe(self.unit.id);
             let result = self.read_once(run, request).await;
             let latency = clock.monotonic().saturating_sub(started);
             let in_step = self.round.line.take_in_step();
@@ -286,6 +293,66 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// Where a request failed and nothing was answered in this round: asks whether the device is there at all. A poll group
+    /// may have no other request.
+    pub(crate) async fn look_for_life(&mut self) {
+        if self.progress.alive || self.progress.probed || self.progress.failure.is_none() {
+            return;
+        }
+        if self.is_in_step().await {
+            (self.progress.alive, self.progress.gave) = (true, true);
+        }
+    }
+
+    /// Whether it shows that it is in step, which it must show.
+    async fn is_in_step(&mut self) -> bool {
+        let started = self.now();
+        self.round.line.probe(self.unit).await;
+        let in_step = self.round.line.take_in_step();
+        if in_step {
+            let latency = self.now().saturating_sub(started);
+            self.round.link.observer.answered(self.device, latency);
+        }
+        in_step
+    }
+
+    /// Divides further what failed in this round, as long as the device answers its probes, so that it does not take hours in
+    /// a poll group of minutes.
+    pub(crate) async fn divide_further(&mut self, points: &[Point], block: &mut Block) {
+        let clock = self.round.link.clock.clone();
+        let until = clock.monotonic() + self.round.interval / DIVIDING_SHARE;
+        let (asked_max, failed_max) = DIVIDING_MAX;
+        let mut failed = 0;
+        for _ in 0..asked_max {
+            block.settle(points, true, self.progress.gave, clock.as_ref());
+            if failed >= failed_max || clock.monotonic() + self.round.line.timeout() > until {
+                return;
+            }
+            let Some(at) = block.undecided() else { return };
+            let Some(mut part) = block.parts.get(at).cloned() else { return };
+            let run = points.get(part.points.clone()).unwrap_or_default();
+            let Some(request) = Request::covering(run) else { return };
+            match self.read(run, request, 1).await {
+                Ok(answers) => {
+                    self.put_values(block, run, &answers);
+                    part.note_answer(answers.len() == 1);
+                }
+                Err(RequestError::Link(LinkError::Doubtful { .. })) => return,
+                Err(error) => {
+                    failed += 1;
+                    if error.disposition() == Disposition::Retry && !self.is_in_step().await {
+                        return;
+                    }
+                    let rests = error.disposition() != Disposition::GiveUp;
+                    part.now = Now::Failed { quality: error.quality(), rests };
+                }
+            }
+            if let Some(place) = block.parts.get_mut(at) {
+                *place = part;
+            }
+        }
+    }
+
     /// Asks once: in two pieces while a late reply, or another master's, could be taken for the one to the whole.
     async fn read_once(
         &mut self,
@@ -293,6 +360,7 @@ impl Reader<'_, '_> {
         request: Request,
     ) -> Result<Vec<(Request, Vec<u16>)>, RequestError> {
         let line = &mut *self.round.line;
+        line.begin_samples();
         match line.way(self.unit.id, request, run) {
             Way::Whole => Ok(vec![(request, line.read(self.unit, request).await?)]),
             Way::Pieces(first, second) => {
@@ -311,10 +379,35 @@ impl Reader<'_, '_> {
         push_bad(run, quality, self.round.link.clock.now(), self.round.samples);
     }
 
-    /// Source and gateway time are the time of the response: Modbus carries none.
     fn push_values(&mut self, block: &mut Block, run: &[Point], answers: &[(Request, Vec<u16>)]) {
+        let values = self.values(block, run, answers);
+        let first = self.round.samples.len();
+        self.round.line.claim_samples(&(first..first + values.len()));
+        self.round.samples.extend(values);
+    }
+
+    /// Puts values in the place of the samples without one that these points have in this round.
+    fn put_values(&mut self, block: &mut Block, run: &[Point], answers: &[(Request, Vec<u16>)]) {
+        let values = self.values(block, run, answers);
+        let is_first = |sample: &Sample| run.first().is_some_and(|p| p.index == sample.point);
+        let Some(first) = self.round.samples.iter().rposition(is_first) else { return };
+        let places = first..first + values.len();
+        if let Some(samples) = self.round.samples.get_mut(places.clone()) {
+            samples.clone_from_slice(&values);
+            self.round.line.claim_samples(&places);
+        }
+    }
+
+    /// Source and gateway time are the time of the response: Modbus carries none.
+    fn values(
+        &self,
+        block: &mut Block,
+        run: &[Point],
+        answers: &[(Request, Vec<u16>)],
+    ) -> Vec<Sample> {
         block.gave = true;
         let now = self.round.link.clock.now();
+        let mut samples = Vec::with_capacity(run.len());
         for point in run {
             let address = &point.address;
             let words = answers.iter().find_map(|(request, words)| {
@@ -331,7 +424,8 @@ impl Reader<'_, '_> {
                     Sample::without_value(point.index, now, now, unusable.quality())
                 }
             };
-            self.round.samples.push(sample);
+            samples.push(sample);
         }
+        samples
     }
 }

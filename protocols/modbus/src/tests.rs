@@ -9,5 +9,3 @@ mod holes;
 mod lines;
 mod reads;
 mod strange;
-
-pub(crate) use peer::crc;

@@ -58,6 +58,11 @@ impl Asked {
         bytes.is_empty() || (self.framing == Framing::Rtu && bytes == self.frame())
     }
 
+    /// Bytes of a reply to it as an RTU frame.
+    pub(crate) fn rtu_length(&self, reply: &Result<Vec<u16>, Refusal>) -> usize {
+        5 + reply.as_ref().map_or(0, |_| usize::from(self.request.reply_bytes()))
+    }
+
     /// The bytes of the request.
     pub(crate) fn frame(&self) -> Vec<u8> {
         let Request { area, start, count } = self.request;
@@ -192,19 +197,68 @@ fn rtu_frame(bytes: &[u8]) -> Option<&[u8]> {
     (crc(frame) == check).then_some(frame)
 }
 
-/// The replies with values that stand among `bytes`, each without its CRC: unit, function, number of bytes, bytes.
-pub(crate) fn rtu_replies(bytes: &[u8]) -> Vec<&[u8]> {
+/// All that a reply with RTU frames says of what it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
+    pub(crate) unit: u8,
+    pub(crate) function: u8,
+    /// Bytes of values; `None`: it is an exception.
+    pub(crate) bytes: Option<usize>,
+}
+
+impl Shape {
+    /// That of the reply with values to a request.
+    pub(crate) fn of(unit: u8, request: Request) -> Self {
+        let bytes = Some(usize::from(request.reply_bytes()));
+        Self { unit, function: request.area.function(), bytes }
+    }
+
+    /// That of the exception instead.
+    pub(crate) fn refusal(self) -> Self {
+        Self { bytes: None, ..self }
+    }
+}
+
+/// The replies that stand among `bytes`, each as a frame without its CRC.
+pub(crate) fn rtu_replies(bytes: &[u8]) -> Vec<(Shape, &[u8])> {
     let mut found = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
         let frame = rtu_frame(rest).unwrap_or_default();
-        if let [_, 1..=4, _, ..] = frame {
-            found.push(frame);
-        }
-        let taken = if frame.is_empty() { 1 } else { frame.len().saturating_add(2) };
+        let shape = match frame {
+            [unit, function @ 1..=4, _, data @ ..] => Some((*unit, *function, Some(data.len()))),
+            [unit, refused @ 0x81..=0x84, _] => Some((*unit, refused & 0x7F, None)),
+            _ => None,
+        };
+        found.extend(shape.map(|(unit, function, bytes)| (Shape { unit, function, bytes }, frame)));
+        let taken = if shape.is_none() { 1 } else { frame.len().saturating_add(2) };
         rest = rest.get(taken..).unwrap_or_default();
     }
     found
+}
+
+/// The replies that are due to the requests which stand among `bytes`, but for those to the request `own`.
+pub(crate) fn rtu_requests(bytes: &[u8], own: &[u8]) -> Vec<Shape> {
+    let mut found = Vec::new();
+    let mut rest = bytes;
+    while let Some(frame) = rest.first_chunk::<RTU_REQUEST_BYTES>() {
+        // A reply may hold anything.
+        let reply = rtu_frame(rest).map(|frame| frame.len().saturating_add(2));
+        let shape = request_shape(*frame).filter(|_| reply.is_none());
+        let taken = reply.or(shape.map(|_| RTU_REQUEST_BYTES)).unwrap_or(1);
+        found.extend(shape.filter(|_| frame != own));
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    found
+}
+
+fn request_shape(frame: [u8; RTU_REQUEST_BYTES]) -> Option<Shape> {
+    let [unit, function @ 1..=4, _, _, high, low, check @ ..] = frame else { return None };
+    let count = u16::from_be_bytes([high, low]);
+    let is_whole = crc(frame.get(..6)?) == check && count > 0;
+    let bytes = if function <= 2 { count.div_ceil(8) } else { count.saturating_mul(2) };
+    let bytes = Some(usize::from(bytes));
+    is_whole.then_some(Shape { unit, function, bytes })
 }
 
 fn words(data: &[u8]) -> Vec<u16> {

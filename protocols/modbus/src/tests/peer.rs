@@ -30,6 +30,11 @@ pub(super) enum Act {
     Garbage,
     Noise,
     Twice,
+    /// With RTU frames: so many milliseconds later a reply to another master, which asked for so many registers more, and
+    /// after as long again the reply.
+    Overheard(u16, u64),
+    /// So with an exception for the other master.
+    OverheardException(u64),
     /// A line that brings back what is sent on it.
     Echo,
     HangUp,
@@ -81,8 +86,26 @@ impl Act {
             Self::Late(ms) | Self::LateAlone(ms) | Self::LateException(_, ms) => {
                 Duration::from_millis(ms)
             }
+            Self::Overheard(_, ms) | Self::OverheardException(ms) => Duration::from_millis(2 * ms),
             _ => Duration::ZERO,
         }
+    }
+
+    /// What is heard before the reply on a line that another master uses, too.
+    fn overheard(self, asked: Asked) -> Vec<u8> {
+        let mut bytes = match self {
+            Self::Overheard(more, _) => {
+                let mut bytes = vec![asked.unit, asked.function];
+                let length = u8::try_from(2 * (asked.count + more)).unwrap();
+                bytes.push(length);
+                bytes.resize(3 + usize::from(length), 0x11);
+                bytes
+            }
+            Self::OverheardException(_) => vec![asked.unit, asked.function | 0x80, 2],
+            _ => return Vec::new(),
+        };
+        bytes.extend(crc(&bytes));
+        bytes
     }
 }
 
@@ -236,7 +259,7 @@ pub(super) async fn converter(script: Script) -> u16 {
 }
 
 /// CRC of Modbus RTU, bit by bit.
-pub(crate) fn crc(bytes: &[u8]) -> [u8; 2] {
+pub(super) fn crc(bytes: &[u8]) -> [u8; 2] {
     let mut crc = 0xFFFF_u16;
     for byte in bytes {
         crc ^= u16::from(*byte);
@@ -301,6 +324,7 @@ pub(super) fn rtu(far_end: std::fs::File, script: Script) -> Log {
             let now = Instant::now();
             let free = busy_until.get(&asked.unit).copied().unwrap_or(now).max(now);
             let due = free + act.delay();
+            sender.send((free + act.delay() / 2, act.overheard(asked))).unwrap();
             if !matches!(act, Act::LateAlone(_)) {
                 busy_until.insert(asked.unit, due);
             }

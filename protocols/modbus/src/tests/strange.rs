@@ -401,7 +401,7 @@ async fn a_reply_that_comes_byte_by_byte_is_read() {
 
 #[tokio::test]
 async fn a_device_that_breaks_off_replies_is_read_when_it_no_longer_does() {
-    for rtu in [false, true] {
+    async fn trial(rtu: bool) {
         let breaks_off = Arc::new(AtomicU32::new(5));
         let device = Strange { breaks_off, rtu, ..Strange::default() };
         let framing = if rtu { "rtu" } else { "tcp" };
@@ -410,6 +410,7 @@ async fn a_device_that_breaks_off_replies_is_read_when_it_no_longer_does() {
         comes_well(&mut running, 3).await;
         running.stop().await;
     }
+    tokio::join!(trial(false), trial(true));
 }
 
 #[tokio::test]

@@ -139,3 +139,21 @@ proptest! {
         prop_assert_eq!(bits, (0..count).map(bit).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn what_another_master_asks_for_and_is_answered_is_found_among_noise() {
+    let framed = |bytes: &[u8]| [bytes, crc(bytes).as_slice()].concat();
+    let (own, other) = (framed(&[1, 3, 0, 0, 0, 2]), framed(&[1, 3, 0, 40, 0, 20]));
+    let bits = framed(&[2, 1, 0, 0, 0, 9]);
+    let reply = framed(&[1, 3, 4, 0, 1, 0, 2]);
+    let refusal = framed(&[1, 0x84, 2]);
+    let heard = [&own, [0xFF].as_slice(), &other, &reply, &refusal, &bits, &[1, 3]].concat();
+    let shape = |unit, function, bytes| Shape { unit, function, bytes };
+    let asked = rtu_requests(&heard, &own);
+    assert_eq!(asked, [shape(1, 3, Some(40)), shape(2, 1, Some(2))]);
+    let answered: Vec<Shape> = rtu_replies(&heard).into_iter().map(|(shape, _)| shape).collect();
+    assert_eq!(answered, [shape(1, 3, Some(4)), shape(1, 4, None)]);
+    // A request within the values of a reply is none.
+    let inside = framed(&[&[1, 3, 8], other.as_slice()].concat());
+    assert_eq!(rtu_requests(&inside, &own), []);
+}
