@@ -23,7 +23,10 @@ Must never be a server that a plant should have.
 
 import argparse
 import asyncio
+import gc
+import importlib.metadata
 import itertools
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -111,6 +114,25 @@ async def variable(server, namespace, entry):
     return await server.nodes.objects.add_variable(node_id, entry["id"], 0.0, datatype=datatype)
 
 
+def remember_address_space(folder):
+    """The address space of the standard takes seconds to make, and is the same for each server."""
+    make = InternalServer.load_standard_address_space
+    file = folder / f"asyncua-{importlib.metadata.version('asyncua')}-address-space"
+
+    async def load(self, shelf_file=None):
+        if file.exists():
+            gc.disable()
+            self.aspace.load(file)
+            gc.enable()
+            return
+        await make(self)
+        part = file.with_suffix(f".{os.getpid()}")
+        self.aspace.dump(part)
+        part.replace(file)
+
+    InternalServer.load_standard_address_space = load
+
+
 def answer_short(most):
     create = MonitoredItemService.create_monitored_items
 
@@ -180,8 +202,11 @@ async def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--plant", required=True)
+    parser.add_argument("--cache", type=Path, help="folder of our own for what each start would make anew")
     args = parser.parse_args()
     plant = read_json(args.plant)
+    if args.cache:
+        remember_address_space(args.cache)
     if most := plant.get("create_max"):
         answer_short(most)
     if mute := plant.get("mute"):

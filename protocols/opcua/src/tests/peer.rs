@@ -51,6 +51,9 @@ async fn run(python: &Path, tcp_port: u16, plant: &Path) -> Child {
     let mut command = Command::new(python);
     command.args(["-B", "-u"]).arg(script).arg("--port").arg(tcp_port.to_string());
     command.arg("--plant").arg(plant).kill_on_drop(true);
+    if let Some(folder) = target() {
+        command.arg("--cache").arg(folder);
+    }
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("Python starts");
     let output = child.stdout.take().expect("its output is ours");
@@ -72,7 +75,12 @@ fn python() -> Option<PathBuf> {
     if let Some(given) = std::env::var_os("NENGLIU_PEERS_PYTHON") {
         return Some(given.into());
     }
+    Some(target()?.join("peers-venv/bin/python")).filter(|python| python.is_file())
+}
+
+/// The folder that everything is built in.
+fn target() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
-    let target = own.ancestors().find(|folder| folder.ends_with("deps"))?.parent()?.parent()?;
-    Some(target.join("peers-venv/bin/python")).filter(|python| python.is_file())
+    let deps = own.ancestors().find(|folder| folder.ends_with("deps"))?;
+    Some(deps.parent()?.parent()?.to_owned())
 }
