@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::shown::masked;
+use crate::table::{CODE_SYNTAX, DUPLICATE_KEY};
 
 /// The text of a configuration file and what to call it.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,6 +86,18 @@ impl Problem {
         self
     }
 
+    /// Whether `other` would not be there without this one.
+    fn is_cause_of(&self, other: &Self) -> bool {
+        let same_file = match (&self.file, &other.file) {
+            (Some(file), Some(other)) => Arc::ptr_eq(file, other),
+            _ => false,
+        };
+        self.code == CODE_SYNTAX
+            && self.message != DUPLICATE_KEY
+            && same_file
+            && other.code != CODE_SYNTAX
+    }
+
     /// `file:line:column`, where known.
     #[must_use]
     pub fn place(&self) -> Option<String> {
@@ -112,16 +125,19 @@ impl std::fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// Notes one more.
+    /// Notes one more. Of a file that could not be read as TOML only that is noted: the rest would be about keys that are
+    /// there and were not understood.
     pub fn push(&mut self, problem: Problem) {
-        self.0.push(problem);
+        if !self.0.iter().any(|known| known.is_cause_of(&problem)) {
+            self.0.push(problem);
+        }
     }
 
     /// Notes those of another list that are not noted yet: devices of one profile share its problems.
     pub fn append(&mut self, others: Problems) {
         for problem in others.0 {
             if !self.0.contains(&problem) {
-                self.0.push(problem);
+                self.push(problem);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A TOML table that knows its file, the places of its values and which keys were asked for. Must never know what a key
 //! means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -53,19 +53,56 @@ pub(crate) const CODE_TYPE: &str = "C003";
 /// Code of a key that nobody knows.
 pub(crate) const CODE_UNKNOWN: &str = "C004";
 
+/// What is said of a key that stands twice; everything else in the file is read all the same.
+pub(crate) const DUPLICATE_KEY: &str = "not valid TOML: duplicate key";
+
+/// Characters that an input method or a word processor writes in the place of one that TOML knows.
+const FOREIGN: [(&str, char); 9] = [
+    ("\u{201C}\u{201D}\u{201E}\u{FF02}", '"'),
+    ("\u{2018}\u{2019}\u{FF07}", '\''),
+    ("\u{FF1D}", '='),
+    ("\u{FF3B}\u{3010}", '['),
+    ("\u{FF3D}\u{3011}", ']'),
+    ("\u{FF0C}\u{3001}", ','),
+    ("\u{FF0E}\u{3002}", '.'),
+    ("\u{FF03}", '#'),
+    ("\u{3000}\u{A0}", ' '),
+];
+
+/// What to do about such a character in a line that is not TOML.
+fn foreign(line: &str) -> Option<String> {
+    let found = |c: char| {
+        FOREIGN.iter().find(|(foreign, _)| foreign.contains(c)).map(|(_, plain)| (c, *plain))
+    };
+    let (foreign, plain) = line.chars().find_map(found)?;
+    Some(format!(
+        "`{foreign}` (U+{:04X}) is not `{plain}`: type it with the input method off",
+        u32::from(foreign)
+    ))
+}
+
 impl Table {
     /// Parses a whole file; syntax errors go to `problems`, and what could be read is returned.
     pub fn parse(file: &Arc<SourceFile>, problems: &mut Problems) -> Self {
         let (root, errors) = DeTable::parse_recoverable(&file.text);
+        let mut lines = BTreeSet::new();
         for error in errors {
             let span = error.span().unwrap_or(0..0);
-            let message = error.message().trim();
-            let help = if message == "duplicate key" {
+            let line = file.line_column(span.start).0;
+            // What follows in the line is mostly the same fault once more.
+            if !lines.insert(line) {
+                continue;
+            }
+            let message = format!("not valid TOML: {}", error.message().trim());
+            let help = if message == DUPLICATE_KEY {
                 "remove one of the two; sections of which there are several are written `[[…]]`"
+                    .to_owned()
             } else {
-                "correct the syntax here; text values stand in \"quotes\""
+                let found = file.text.lines().nth(line.saturating_sub(1)).and_then(foreign);
+                found.unwrap_or_else(|| {
+                    "correct the syntax here; text values stand in \"quotes\"".to_owned()
+                })
             };
-            let message = format!("not valid TOML: {message}");
             problems.push(Problem::new(CODE_SYNTAX, message).at(file, span).help(help));
         }
         let span = root.span();

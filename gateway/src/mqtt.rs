@@ -16,6 +16,7 @@ use std::time::Duration;
 use broker_link::{Bridge, Program, Stage, Way};
 use config::{BrokerUrl, BrokerUrlFault, Secret, without_credentials};
 use driver::Backoff;
+use model::host::Clock;
 use model::wire::{MESSAGE_BYTES_MAX, PART_MESSAGE_BYTES_MIN};
 use model::{Ack, GatewayId, topic};
 use rumqttc::Outgoing as Sent;
@@ -35,6 +36,8 @@ const IN_FLIGHT_MAX: u16 = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Silence after CONNECT or during set-up of TCP, TLS and WebSocket.
 const CONNECT_TIMEOUT_S: u64 = 5;
+/// A connection that begins so long after packets became shorter tries long ones again: the broker may take them by now.
+const SHORT_FOR: Duration = Duration::from_hours(1);
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// A connection that held so long is a good one, also where there was nothing to commit.
 const HELD_LONG: Duration = Duration::from_mins(1);
@@ -98,6 +101,8 @@ struct Known {
     /// Most bytes of a packet; half of the longest one that was sent, after the broker called one too large without having
     /// named a limit.
     packet_bytes_max: usize,
+    /// When it was made shorter last.
+    shortened_at: Option<Duration>,
     unreadable: unreadable::Unreadable,
 }
 
@@ -105,11 +110,20 @@ impl Known {
     /// The broker called a packet too large, and the longest one had `sent` bytes: that one was too large in any case. The
     /// next try comes soon, since it is another one: there are as many as halvings down to `smallest`, below which no part
     /// fits. At `smallest` it goes on, for the limit may be raised without a restart here.
-    fn shorten(&mut self, sent: usize, smallest: usize) {
+    fn shorten(&mut self, sent: usize, smallest: usize, now: Duration) {
         let shorter = (sent / 2).max(smallest);
+        self.shortened_at = Some(now);
         if shorter < self.packet_bytes_max {
             self.packet_bytes_max = shorter;
             self.backoff.reset();
+        }
+    }
+
+    /// A connection begins.
+    fn try_long_again(&mut self, now: Duration) {
+        let is_over = |at: &mut Duration| now.saturating_sub(*at) >= SHORT_FOR;
+        if self.shortened_at.take_if(is_over).is_some() {
+            self.packet_bytes_max = MESSAGE_BYTES_MAX;
         }
     }
 }
@@ -156,27 +170,30 @@ impl Broker {
         let mut known = Known {
             backoff: Backoff::new(BACKOFF_MIN.min(self.backoff_max), self.backoff_max),
             packet_bytes_max: MESSAGE_BYTES_MAX,
+            shortened_at: None,
             unreadable: unreadable::Unreadable::new(Arc::clone(&clock)),
         };
         while !stop.is_cancelled() {
             let (began, committed) = (clock.monotonic(), *progress.borrow());
-            let ended =
-                match self.way.next_connection(|host, tcp_port| self.options(host, tcp_port)) {
-                    Ok((options, mut bridge)) => {
-                        let (client, mut eventloop) =
-                            AsyncClient::new(options, REQUESTS_QUEUED_MAX);
-                        let link = (&client, &mut eventloop, bridge.as_mut());
-                        // Whoever waits to publish on it hears at once that it is gone: it is dropped here.
-                        tokio::select! {
-                            reason = self.serve(link, &connection, &acks, &mut known) => reason,
-                            () = stop.cancelled() => {
-                                self.say_goodbye(&client, &mut eventloop).await;
-                                return;
-                            }
+            known.try_long_again(began);
+            let ended = match self
+                .way
+                .next_connection(|host, tcp_port| self.options(host, tcp_port))
+            {
+                Ok((options, mut bridge)) => {
+                    let (client, mut eventloop) = AsyncClient::new(options, REQUESTS_QUEUED_MAX);
+                    let link = (&client, &mut eventloop, bridge.as_mut());
+                    // Whoever waits to publish on it hears at once that it is gone: it is dropped here.
+                    tokio::select! {
+                        reason = self.serve(link, &connection, &acks, (&mut known, &*clock)) => reason,
+                        () = stop.cancelled() => {
+                            self.say_goodbye(&client, &mut eventloop).await;
+                            return;
                         }
                     }
-                    Err(e) => e.to_string(),
-                };
+                }
+                Err(e) => e.to_string(),
+            };
             tracing::debug!(reason = ended, "broker connection ended");
             connection.send_replace(Connection { outgoing: None, reason: Some(ended) });
             if *progress.borrow() != committed
@@ -200,7 +217,7 @@ impl Broker {
         (client, eventloop, bridge): (&AsyncClient, &mut EventLoop, Option<&mut Bridge>),
         connection: &watch::Sender<Connection>,
         acks: &mpsc::Sender<Ack>,
-        known: &mut Known,
+        (known, clock): (&mut Known, &dyn Clock),
     ) -> String {
         let (up, down) = (topic::up(&self.gateway), topic::ack(&self.gateway));
         let mut packet_bytes_max = known.packet_bytes_max;
@@ -219,7 +236,8 @@ impl Broker {
                 Err(e) => {
                     if broker_link::is_too_large(&e) {
                         let sent = longest_sent.load(Ordering::Relaxed).min(packet_bytes_max);
-                        known.shorten(sent, PART_MESSAGE_BYTES_MIN + PUBLISH_BYTES + up.len());
+                        let smallest = PART_MESSAGE_BYTES_MIN + PUBLISH_BYTES + up.len();
+                        known.shorten(sent, smallest, clock.monotonic());
                     }
                     let server = broker_link::other_server(eventloop);
                     return Program::Gateway.ended(&e, stage, server, bridge).await;

@@ -177,6 +177,9 @@ pub struct UplinkStatus {
     pub frames_skipped: u64,
     /// Frames that are held and wait for a commit ack, sent or not.
     pub frames_waiting: u64,
+    /// How long they have waited without any commit ack from it, in milliseconds; `None` when none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_ack_for_ms: Option<u64>,
     /// How often sending began again from the watermark.
     pub resends: u64,
     /// When the last ack came that moved the watermark, milliseconds since the epoch.

@@ -113,6 +113,7 @@ impl StatusView {
             let known = spool.destinations.get(index).cloned().unwrap_or_default();
             UplinkStatus {
                 frames_waiting: known.frames_waiting,
+                no_ack_for_ms: known.no_ack_for_ms,
                 frames_lost: known.frames_lost,
                 samples_lost: known.samples_lost,
                 frames_skipped: known.frames_skipped,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::status::{DeviceStatus, GatewayStatus, SpoolStatus, TaskState, UplinkStatus};
+use crate::status::{DeviceStatus, GatewayStatus, TaskState, UplinkStatus};
 
 /// Frames may wait this long for a commit ack, also where `resend_after` is shorter: a centre commits every few seconds.
 const ACK_GRACE_MIN: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ pub(crate) fn concerns(status: &GatewayStatus, resend_after: Duration) -> Vec<Co
     let only = std::slice::from_ref(&status.uplink);
     let uplinks = if status.uplinks.is_empty() { only } else { &status.uplinks };
     for one in uplinks {
-        uplink(one, uplinks, &status.spool, resend_after, &mut push);
+        uplink(one, uplinks, resend_after, &mut push);
     }
     let silent: Vec<&str> = status
         .devices
@@ -123,7 +123,6 @@ fn useless(status: &GatewayStatus) -> Option<String> {
 fn uplink(
     uplink: &UplinkStatus,
     all: &[UplinkStatus],
-    spool: &SpoolStatus,
     resend_after: Duration,
     push: &mut impl FnMut(ConcernKind, String),
 ) {
@@ -138,10 +137,7 @@ fn uplink(
         );
         return;
     }
-    // The silence is that of the slowest.
-    let most = all.iter().map(|other| other.frames_waiting).max().unwrap_or_default();
-    let silent_for = spool.no_ack_for_ms.filter(|_| uplink.frames_waiting >= most);
-    let silent_for = silent_for.map(Duration::from_millis);
+    let silent_for = uplink.no_ack_for_ms.map(Duration::from_millis);
     if let Some(silent_for) = silent_for.filter(|span| *span > resend_after.max(ACK_GRACE_MIN)) {
         let text = format!(
             "{}no commit ack for {} s while {} frames wait: does the centre (`nengliu serve`) run, and has its disk room?",

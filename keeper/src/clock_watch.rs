@@ -8,8 +8,6 @@ use model::{Timestamp, record};
 /// A wall clock that moves against the monotonic one by more than this between two looks was set, not slewed: NTP slews
 /// at most 0.5 ms a second, and looks come at least every few seconds.
 const STEP_MIN_MICROS: u64 = 1_000_000;
-/// From 2026-01-01, before this program was written, to 2035-01-01: a clock outside was never set, or is broken.
-const PLAUSIBLE: std::ops::Range<i64> = 1_767_225_600_000_000..2_051_222_400_000_000;
 
 /// What is known of the wall clock.
 #[derive(Debug, Default)]
@@ -30,7 +28,7 @@ impl ClockWatch {
             None => (wall, true),
         };
         let was_plausible = is_first || self.is_plausible;
-        self.is_plausible = PLAUSIBLE.contains(&wall.0);
+        self.is_plausible = wall.is_plausible_now();
         let step = wall.0.saturating_sub(before.0);
         let stepped = step.unsigned_abs() > STEP_MIN_MICROS;
         if stepped {
@@ -65,7 +63,7 @@ impl ClockWatch {
     /// Whether what was stamped then must not be flagged. The stamp alone tells it too: a look comes with a commit, so
     /// what is read between a step and the next look would have no flag, and what waited while the clock was set right.
     pub(super) fn believes(&self, stamped: Timestamp) -> bool {
-        self.is_plausible && PLAUSIBLE.contains(&stamped.0)
+        self.is_plausible && stamped.is_plausible_now()
     }
 
     /// Steps in this run, and the last one.
@@ -87,6 +85,8 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_800_000_000_000_000;
+    /// From 2026 to 2035.
+    const PLAUSIBLE: std::ops::Range<i64> = 1_767_225_600_000_000..2_051_222_400_000_000;
     const YEAR: i64 = 31_557_600_000_000;
 
     /// Looks at these wall times, a second of the monotonic clock apart; gives what was told of each.

@@ -71,7 +71,8 @@ pub struct SpoolStatus {
     /// Of `samples_lost`, those lost in this run.
     #[serde(default)]
     pub samples_lost_in_run: u64,
-    /// How long frames have waited without any commit ack, in milliseconds; `None` when none waits.
+    /// How long frames have waited without any commit ack, in milliseconds, at the destination that is silent for longest;
+    /// `None` when none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_ack_for_ms: Option<u64>,
     /// Whether reading back pauses because the spool is nearly full or cannot be written.
@@ -100,6 +101,9 @@ pub struct DestinationStatus {
     /// Frames that are held for it and not acked.
     #[serde(default)]
     pub frames_waiting: u64,
+    /// How long they have waited without any commit ack from it, in milliseconds; `None` when none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_ack_for_ms: Option<u64>,
     /// Frames given up for it, each covered by a LOSS record.
     pub frames_lost: u64,
     /// Samples in them, as far as they are known.

@@ -62,6 +62,7 @@ fn destination_status(known: &spool::DestinationStatus) -> DestinationStatus {
         id: known.id.to_string(),
         acked: known.acked.0,
         frames_waiting: known.waiting,
+        no_ack_for_ms: None,
         frames_lost,
         samples_lost,
         frames_skipped: known.losses.skipped.frames,

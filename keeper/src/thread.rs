@@ -183,7 +183,8 @@ struct Worker {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     timer: CommitTimer,
-    acks: AckWatch,
+    /// One for each destination.
+    acks: Vec<AckWatch>,
     shown: Shown,
 }
 
@@ -221,7 +222,7 @@ impl Worker {
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(&host.entropy),
             timer: CommitTimer::new(spool.commit_interval),
-            acks: AckWatch::default(),
+            acks: Vec::new(),
             shown,
         };
         worker.show();
@@ -327,12 +328,8 @@ impl Worker {
                 drop(reply.send(begun.map_err(|e| e.to_string())));
             }
             Command::Status { reply } => {
-                let silent_for = self.acks.silent_for(self.clock.monotonic());
-                let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-                let status =
-                    SpoolStatus { no_ack_for_ms: silent_for.map(millis), ..self.keeping.status() };
                 drop(reply.send(KeeperStatus {
-                    spool: status,
+                    spool: self.status(),
                     clock: self.keeping.clock_status(),
                     last: self.keeping.last.clone(),
                     marks: self.keeping.marks.durable().clone(),
@@ -340,6 +337,20 @@ impl Worker {
             }
             Command::Resume { .. } | Command::Flush { .. } | Command::Stop => {}
         }
+    }
+
+    /// How the spool does, with how long each destination has been silent.
+    fn status(&self) -> SpoolStatus {
+        let mut status = self.keeping.status();
+        let now = self.clock.monotonic();
+        for (destination, acks) in status.destinations.iter_mut().zip(&self.acks) {
+            let silent_for = acks.silent_for(now);
+            destination.no_ack_for_ms =
+                silent_for.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+        }
+        let each = status.destinations.iter();
+        status.no_ack_for_ms = each.filter_map(|destination| destination.no_ack_for_ms).max();
+        status
     }
 
     fn open_info(&mut self, to: DestinationIndex, from: Sequence) -> OpenInfo {
@@ -375,7 +386,11 @@ impl Worker {
     fn show(&mut self) {
         let view = self.keeping.view();
         let status = self.keeping.spool.status();
-        self.acks.note(status.durable, status.acked, self.clock.monotonic());
+        let now = self.clock.monotonic();
+        self.acks.resize_with(status.destinations.len(), AckWatch::default);
+        for (destination, acks) in status.destinations.iter().zip(&mut self.acks) {
+            acks.note(status.durable, destination.acked, now);
+        }
         self.shown.view.send_if_modified(|known| {
             let is_new = *known != view;
             *known = view;

@@ -221,7 +221,10 @@ pub struct Uplink {
     suspicion: Option<(Conflict, Duration, bool)>,
     /// When the last new log began.
     log_begun_at: Option<Duration>,
+    /// Why nothing is freed, by what was found here.
     fault: Option<String>,
+    /// Why the centre takes no frame of this log behind the one that it names, by its own words.
+    refused: Option<(String, Sequence)>,
     /// That another gateway has this one's id, and when the centre said so last.
     told: Option<(String, Duration)>,
 }
@@ -268,6 +271,7 @@ impl Uplink {
             suspicion: None,
             log_begun_at: None,
             fault: None,
+            refused: None,
             told: None,
         }
     }
@@ -299,7 +303,9 @@ impl Uplink {
     /// What is wrong although the centre answers, mostly why nothing is freed, and what to do.
     #[must_use]
     pub fn fault(&self) -> Option<&str> {
-        self.fault.as_deref().or_else(|| self.told.as_ref().map(|(text, _)| text.as_str()))
+        let refused = self.refused.as_ref().map(|(text, _)| text.as_str());
+        let told = self.told.as_ref().map(|(text, _)| text.as_str());
+        refused.or(self.fault.as_deref()).or(told)
     }
 
     /// Takes one event at `now` (monotonic) and says what to do.
@@ -376,6 +382,7 @@ impl Uplink {
         self.in_flight_bytes = 0;
         self.sending = false;
         (self.suspicion, self.fault, self.wanted) = (None, None, None);
+        self.refused = None;
     }
 
     fn note_sent(&mut self, sequence: Sequence, bytes: u64) {
@@ -398,7 +405,8 @@ impl Uplink {
             return;
         }
         if let Some(fault) = &ack.fault {
-            self.fault = Some(format!("the centre refuses this log: {}", fault.text));
+            self.refused =
+                Some((format!("the centre refuses this log: {}", fault.text), held(ack)));
             if fault.code == FORKED {
                 self.suspect(Conflict::Forked, now, actions);
             }
@@ -424,12 +432,16 @@ impl Uplink {
             self.pass(ack.durable_upto, now);
         }
         self.note_alive(ack);
+        // An ack for what was sent before does not say that the rest is taken.
+        self.refused.take_if(|(_, taken)| held(ack) > *taken || held(ack) >= self.durable);
         let slow = Duration::from_millis(ack.slow_ms).min(SLOW_MAX);
         self.not_before = now.saturating_add(slow);
         let another_run = self.ingest.as_ref().is_some_and(|known| *known != ack.ingest);
         self.ingest = Some(ack.ingest.clone());
         let asked = ack.open || ack.wanted().is_some_and(|want| want <= self.sent);
         let is_other = another_run || another_store;
+        // Another one says for itself what it refuses.
+        self.refused.take_if(|_| is_other);
         if self.connected && (is_other || (asked && self.may_repeat(ack, now))) {
             self.resends = self.resends.saturating_add(1);
             // It is lower than ours where the store is new or older: what was delivered to another is sent again.
@@ -527,8 +539,7 @@ impl Uplink {
     /// shortest wait since it went, and not after one that grew while there was no centre. What it holds, it only does not
     /// commit yet, and sending it again would not help.
     fn note_alive(&mut self, ack: &Ack) {
-        let held = ack.have.last().map_or(ack.durable_upto, |range| range.last);
-        if held < self.sent {
+        if held(ack) < self.sent {
             self.grace_period = self.resend_after;
             self.backoff.reset();
         }
@@ -570,6 +581,11 @@ impl Uplink {
             actions.push(Action::Send { round: self.round, from, frames, bytes });
         }
     }
+}
+
+/// The last frame of the log that the centre has, durable or not yet.
+fn held(ack: &Ack) -> Sequence {
+    ack.have.last().map_or(ack.durable_upto, |range| range.last)
 }
 
 /// The code of the fault of a log that goes on differently at the centre.

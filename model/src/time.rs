@@ -35,6 +35,13 @@ impl Timestamp {
         (Self::MIN..=Self::MAX).contains(&self)
     }
 
+    /// Whether the clock of a host may stand here: from 2026-01-01, before this program was written, to 2035-01-01. One outside
+    /// was never set, or is broken.
+    #[must_use]
+    pub fn is_plausible_now(self) -> bool {
+        (1_767_225_600_000_000..2_051_222_400_000_000).contains(&self.0)
+    }
+
     /// Microseconds from `earlier` to `self`; negative when `earlier` is later.
     #[must_use]
     pub const fn micros_since(self, earlier: Self) -> i64 {

@@ -99,7 +99,8 @@ fn mosquitto_with_our_acl_lets_the_gateway_work_and_nobody_speak_for_it() {
     assert!(acl.status.success());
     fs::write(folder.path().join("nengliu.acl"), acl.stdout).unwrap();
     let passwords = folder.path().join("passwords");
-    for (create, user) in [(true, "nengliu"), (false, "gw-1"), (false, "gw-1-x")] {
+    for (create, user) in [(true, "nengliu"), (false, "gw-1"), (false, "gw-1-x"), (false, "screen")]
+    {
         let mut command = Command::new("mosquitto_passwd");
         command.arg("-b").args(create.then_some("-c")).arg(&passwords).args([user, "a-secret"]);
         assert!(command.status().unwrap().success());
@@ -126,6 +127,13 @@ fn mosquitto_with_our_acl_lets_the_gateway_work_and_nobody_speak_for_it() {
         Ok(broker.retained("v1/#")?.iter().any(|line| line.starts_with(LIVE_TOPIC)))
     })
     .unwrap();
+    // A screen with a name of its own reads them too, and so does a gateway.
+    for user in ["screen", "gw-1"] {
+        let mut command = Command::new("mosquitto_sub");
+        command.args(["-p", &broker.tcp_port().to_string(), "-u", user, "-P", "a-secret"]);
+        let heard = command.args(["-t", "v1/#", "-C", "1", "-W", "10"]).output().unwrap();
+        assert!(heard.status.success() && !heard.stdout.is_empty(), "{user}: {heard:?}");
+    }
     // What others publish there goes nowhere: a listener with the centre's rights hears none of it.
     let listen = Command::new("mosquitto_sub")
         .args(["-p", &broker.tcp_port().to_string(), "-u", "nengliu", "-P", "a-secret"])
@@ -138,6 +146,7 @@ fn mosquitto_with_our_acl_lets_the_gateway_work_and_nobody_speak_for_it() {
         (None, "gw/gw-1/state"),
         (Some("gw-1-x"), "gw/gw-1/up"),
         (Some("gw-1-x"), "gw/gw-1/ack"),
+        (Some("screen"), "gw/gw-1/up"),
     ] {
         let mut command = Command::new("mosquitto_pub");
         command.args([

@@ -38,7 +38,7 @@
 
 mod gateways;
 mod keeping;
-mod live;
+pub(crate) mod live;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -212,6 +212,12 @@ fn read_broker(mut table: Table, folder: &Path, problems: &mut Problems) -> Brok
         table.optional::<String>("ca_file", problems).map(|found| folder.join(found.value));
     let user = table.optional::<String>("user", problems);
     let password = table.optional::<String>("password_file", problems);
+    if let Some(found) = &user
+        && let Err(wrong) = check_user(&found.value)
+    {
+        let help = "the name by which the broker knows the centre, for example nengliu";
+        problems.push(found.problem(USER_CODE, format!("`user`: {wrong}")).help(help));
+    }
     let credentials = match (user, password) {
         (Some(user), Some(file)) => Some((user.value, folder.join(file.value))),
         (None, None) => None,
@@ -243,6 +249,26 @@ fn read_broker(mut table: Table, folder: &Path, problems: &mut Problems) -> Brok
             passwords: BTreeMap::new(),
         },
     }
+}
+
+/// Code of a user name that is none.
+pub(crate) const USER_CODE: &str = "EN-C021";
+/// Most characters of a user name at a broker.
+const USER_CHARS_MAX: usize = 200;
+
+/// Whether a broker can have such a user.
+///
+/// # Errors
+/// Says what was expected.
+pub(crate) fn check_user(user: &str) -> Result<(), String> {
+    let is_long = user.chars().count() > USER_CHARS_MAX;
+    if is_long || user.trim() != user || user.is_empty() || user.contains(char::is_control) {
+        return Err(format!(
+            "expected 1 to {USER_CHARS_MAX} characters in one line without spaces around them, found `{}`",
+            user.chars().take(USER_CHARS_MAX).collect::<String>().escape_debug()
+        ));
+    }
+    Ok(())
 }
 
 fn check_url(url: &Spanned<String>, problems: &mut Problems) {

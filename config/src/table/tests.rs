@@ -131,3 +131,31 @@ fn durations_and_sizes_are_printed_as_they_are_written() {
     check(1000, "1000 B");
     check(0, "0 B");
 }
+
+/// One missing quote brought "`gateway` is missing" and more, and full-width quotes were not named.
+#[test]
+fn a_file_that_is_not_toml_has_one_problem_for_each_line_that_is_not() {
+    let check = |text: &str, expected: &[&str]| {
+        let file = SourceFile::new("gateway.toml", text);
+        let mut problems = Problems::default();
+        let mut table = Table::parse(&file, &mut problems);
+        table.required::<String>("site", &mut problems);
+        table.finish(&mut problems);
+        // Of another file, or of none, it says nothing.
+        problems.push(Problem::new("GW-C1", "other").at(&SourceFile::new("x", ""), 0..0));
+        problems.push(Problem::new("GW-C2", "none"));
+        let told: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), expected.len() + 2, "{told:#?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.contains(expected), "{told}");
+        }
+    };
+    check("id = \"gw-1\n", &["stand in \"quotes\""]);
+    check("id = \u{201C}gw-1\u{201D}\n", &["`\u{201C}` (U+201C) is not `\"`"]);
+    check("id \u{FF1D} \"gw-1\"\n", &["`\u{FF1D}` (U+FF1D) is not `=`"]);
+    check("id = \"a\"\nx =\ny = \u{2018}b\u{2019}\n", &["gateway.toml:2", "is not `'`"]);
+    // A key that stands twice is told with the rest.
+    check("id = 1\nid = 2\n", &["duplicate key", "`site` is missing", "`id` is not a key"]);
+    // In a text they are what they are.
+    check("id = \"\u{201C}\"\n", &["`site` is missing", "`id` is not a key"]);
+}

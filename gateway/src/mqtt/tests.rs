@@ -525,3 +525,26 @@ async fn no_more_messages_are_under_way_than_the_broker_wants() {
     tokio::time::timeout(PATIENCE, server).await.unwrap().unwrap();
     client.stop().await;
 }
+
+/// After the limit of the broker was raised messages stayed short until the gateway was started again.
+#[test]
+fn packets_that_became_shorter_are_long_again_after_an_hour() {
+    let minute = Duration::from_mins(1);
+    let mut known = Known {
+        backoff: Backoff::new(BACKOFF_MIN, BACKOFF_MIN),
+        packet_bytes_max: MESSAGE_BYTES_MAX,
+        shortened_at: None,
+        unreadable: unreadable::Unreadable::new(Arc::new(Chance)),
+    };
+    known.shorten(8_000, 300, Duration::ZERO);
+    known.shorten(4_000, 300, minute);
+    assert_eq!(known.packet_bytes_max, 2_000);
+    known.try_long_again(SHORT_FOR);
+    assert_eq!(known.packet_bytes_max, 2_000, "an hour after the last time");
+    known.try_long_again(SHORT_FOR + minute);
+    assert_eq!(known.packet_bytes_max, MESSAGE_BYTES_MAX);
+    // The broker still has its limit: it is found again.
+    known.shorten(4_000, 300, SHORT_FOR * 2);
+    known.try_long_again(SHORT_FOR * 2 + minute);
+    assert_eq!(known.packet_bytes_max, 2_000);
+}

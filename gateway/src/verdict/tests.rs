@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::status::{ClockStatus, DeviceStatus, STATUS_SCHEMA, TaskStatus};
+use crate::status::{ClockStatus, DeviceStatus, STATUS_SCHEMA, SpoolStatus, TaskStatus};
 
 const RESEND_AFTER: Duration = Duration::from_secs(10);
 
@@ -41,11 +41,11 @@ fn check(change: impl FnOnce(&mut GatewayStatus), expected: &[(ConcernKind, &str
 #[test]
 fn a_broker_without_a_centre_is_told_after_the_grace_period() {
     check(|_| {}, &[]);
-    check(|status| status.spool.no_ack_for_ms = Some(10_000), &[]);
-    check(|status| status.spool.no_ack_for_ms = Some(10_001), &[(ConcernKind::NoAck, "10 s")]);
+    check(|status| status.uplink.no_ack_for_ms = Some(10_000), &[]);
+    check(|status| status.uplink.no_ack_for_ms = Some(10_001), &[(ConcernKind::NoAck, "10 s")]);
     // Without a broker there can be no ack: one line says enough.
     let disconnected = |status: &mut GatewayStatus| {
-        status.spool.no_ack_for_ms = Some(60_000);
+        status.uplink.no_ack_for_ms = Some(60_000);
         status.uplink.connected = false;
         status.uplink.reason = Some("refused".to_owned());
     };
@@ -146,27 +146,30 @@ fn a_device_that_answers_without_one_usable_value_is_told() {
     check(many, &[(ConcernKind::Device, words)]);
 }
 
-/// Of several destinations each is named, and the silence of one is not told of the other.
+/// Of several destinations each is named for what it is: a centre that commits nothing was not, while another one was away
+/// and had more frames waiting.
 #[test]
 fn each_of_two_uplinks_is_judged_by_itself() {
-    let uplink = |name: &str, connected: bool, frames_waiting: u64| UplinkStatus {
+    let uplink = |name: &str, connected: bool, no_ack_for_ms: Option<u64>| UplinkStatus {
         destination: name.to_owned(),
         connected,
-        frames_waiting,
+        no_ack_for_ms,
+        frames_waiting: if connected { 1 } else { 900 },
         ..UplinkStatus::default()
     };
-    check(
-        |status| {
-            status.spool.no_ack_for_ms = Some(3_600_000);
-            status.uplinks = vec![uplink("near", true, 1), uplink("far", false, 900)];
-        },
-        &[(ConcernKind::NotConnected, "uplink `far`: the broker is not connected")],
-    );
-    check(
-        |status| {
-            status.spool.no_ack_for_ms = Some(3_600_000);
-            status.uplinks = vec![uplink("near", true, 1), uplink("far", true, 900)];
-        },
-        &[(ConcernKind::NoAck, "uplink `far`: no commit ack")],
-    );
+    let check_two = |near: UplinkStatus, far: UplinkStatus, expected: &[(ConcernKind, &str)]| {
+        let set = |status: &mut GatewayStatus| {
+            status.spool.no_ack_for_ms = near.no_ack_for_ms.max(far.no_ack_for_ms);
+            status.uplinks = vec![near, far];
+        };
+        check(set, expected);
+    };
+    let hour = Some(3_600_000);
+    let away = (ConcernKind::NotConnected, "uplink `far`: the broker is not connected");
+    let silent = (ConcernKind::NoAck, "uplink `near`: no commit ack for 3600 s while 1 frames");
+    check_two(uplink("near", true, None), uplink("far", false, hour), &[away]);
+    check_two(uplink("near", true, hour), uplink("far", false, hour), &[away, silent]);
+    check_two(uplink("near", true, hour), uplink("far", true, None), &[silent]);
+    let both = (ConcernKind::NoAck, "uplink `far`: no commit ack");
+    check_two(uplink("near", true, hour), uplink("far", true, hour), &[silent, both]);
 }

@@ -39,6 +39,9 @@ const GOOD_AFTER: Duration = Duration::from_secs(30);
 const HEADER_BYTES_MAX: usize = 18;
 /// A live message is never found too large below this: a value with its topic has its room there.
 const LIVE_PACKET_BYTES_MIN: usize = 256;
+/// A connection that begins so long after live messages became shorter tries long ones again: the broker may take them by
+/// now.
+const SHORT_FOR: Duration = Duration::from_hours(1);
 /// Longest wait for the goodbye to be sent.
 const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -156,8 +159,14 @@ impl Link {
     async fn run(self) {
         let mut wait_max = BACKOFF_MIN;
         let mut said = None;
+        let mut learnt_at = None;
         loop {
             let mut up_since = None;
+            let is_over =
+                |at: &mut Duration| self.clock.monotonic().saturating_sub(*at) >= SHORT_FOR;
+            if learnt_at.take_if(is_over).is_some() {
+                self.live_bytes_max.store(usize::MAX, Ordering::Relaxed);
+            }
             let live_bytes_max = self.live_bytes_max.load(Ordering::Relaxed);
             let ended = match self.access.next_connection() {
                 Ok((options, mut bridge)) => {
@@ -180,6 +189,7 @@ impl Link {
             let was_good = lasted.is_some_and(|lasted| lasted >= GOOD_AFTER);
             // It found a message too large, and is given shorter ones: the next try is another one.
             let has_learnt = self.live_bytes_max.load(Ordering::Relaxed) < live_bytes_max;
+            learnt_at = if has_learnt { Some(now) } else { learnt_at };
             wait_max = if was_good || has_learnt {
                 BACKOFF_MIN
             } else {

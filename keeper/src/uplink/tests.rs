@@ -285,6 +285,44 @@ fn another_store_or_epoch_is_noted_and_starts_again() {
     assert_eq!(actions[1], Action::Open { from: Sequence(3) });
 }
 
+/// `status` lost "point … is written by gateway …" for up to 45 s when a frame from before the refused one was committed.
+#[test]
+fn a_refusal_stands_until_the_centre_takes_a_later_frame() {
+    let refusal = |taken: u64| {
+        let text = "point `p` is written by gateway `g1`".to_owned();
+        let fault = model::AckFault { code: "point_taken".to_owned(), text };
+        let have = model::SequenceRange::new(Sequence(1), Sequence(taken)).into_iter().collect();
+        Ack { fault: Some(fault), have, ..ack(0, "a") }
+    };
+    let refused = || {
+        let mut up = uplink(9);
+        up.step(Event::Connected, Duration::ZERO);
+        send(&mut up, 1, 9, Duration::ZERO);
+        good(&mut up, ack(1, "a"), Duration::ZERO);
+        up.step(Event::Ack(refusal(4)), Duration::ZERO);
+        up
+    };
+    let mut up = refused();
+    for upto in 2..=4 {
+        good(&mut up, ack(upto, "a"), Duration::ZERO);
+        let fault = up.fault().unwrap_or_default();
+        assert!(fault.contains("the centre refuses this log: point `p`"), "{upto}: {fault}");
+    }
+    up.step(Event::Disconnected, Duration::ZERO);
+    up.step(Event::Connected, Duration::ZERO);
+    assert!(up.fault().is_some(), "a new connection is no later frame");
+    good(&mut up, ack(5, "a"), Duration::ZERO);
+    assert_eq!(up.fault(), None);
+    // It need not be durable yet.
+    let mut up = refused();
+    up.step(Event::Ack(Ack { have: want(5), ..ack(4, "a") }), Duration::ZERO);
+    assert_eq!(up.fault(), None);
+    // Another run of the centre says for itself what it refuses.
+    let mut up = refused();
+    up.step(Event::Ack(ack(1, "b")), Duration::ZERO);
+    assert_eq!(up.fault(), None);
+}
+
 #[test]
 fn a_fault_of_the_centre_is_shown_and_frees_nothing() {
     let mut up = uplink(9);

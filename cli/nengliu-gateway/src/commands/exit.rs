@@ -24,7 +24,7 @@ pub const EXIT_DISK: u8 = 11;
 pub const EXIT_LOST: u8 = 12;
 /// A task of the gateway failed; for `run` the one that owns the spool.
 pub const EXIT_TASK: u8 = 13;
-/// The gateway does not answer.
+/// No gateway runs on this spool, or it does not answer.
 pub const EXIT_NO_ANSWER: u8 = 14;
 /// The host's clock cannot be right.
 pub const EXIT_CLOCK: u8 = 15;
@@ -45,7 +45,7 @@ Exit codes (several things wrong: the worst; the text lists all)
   11  the disk cannot be written: read-only, failing or hanging
   12  readings were lost or refused since the start
   13  a task failed and does not run; `run`: the keeper of the spool failed, start it again
-  14  the gateway does not answer
+  14  no gateway runs on this spool, or it does not answer
   15  the host's clock cannot be right: readings have a wrong time and are flagged";
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ pub(super) fn disk_exit(fault: &str) -> u8 {
 const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
 
-fn start_error(error: &RunError) -> u8 {
+pub(super) fn start_error(error: &RunError) -> u8 {
     let (code, exit, help) = match error {
         RunError::Keeper(KeeperError::Spool(error)) => spool_advice(error),
         RunError::Keeper(KeeperError::Thread(_)) => {

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use config::Problems;
 use gateway::status::{ConcernKind, PointStatus};
-use gateway::{GatewayStatus, Settings};
+use gateway::{GatewayStatus, RunError, Settings};
 use program::{OutputError, print, print_line, show_error, show_words};
 
-use super::run::disk_exit;
+use super::run::{disk_exit, start_error};
 use super::{
     EXIT_ACCESS, EXIT_CLOCK, EXIT_CONFIG, EXIT_FAILED, EXIT_LOST, EXIT_NO_ACK, EXIT_NO_ANSWER,
     EXIT_OK, EXIT_PARTIAL, EXIT_TASK, EXIT_UPLINK, output,
@@ -27,6 +27,11 @@ pub(super) async fn status(path: &Path, json: bool, all: bool) -> u8 {
             // Perhaps it is the wrong folder that was asked.
             if problems.is_fatal() {
                 program::tell!("{}", program::render_problems(&problems));
+            }
+            // No socket can have a path of that length, so `run` says the same.
+            if e.kind() == ErrorKind::InvalidInput {
+                let path = gateway::status::socket_path(&spool).display().to_string();
+                return start_error(&RunError::Socket { path, source: e });
             }
             let (words, help, exit) = advice(&e, &spool, path);
             show_words("GW-A004", &words, &help);
@@ -97,7 +102,7 @@ fn advice(error: &std::io::Error, spool: &Path, config: &Path) -> (String, Strin
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => (
             format!("no gateway runs on the spool `{spool}`"),
             format!("start it: nengliu-gateway run -c {config}"),
-            EXIT_FAILED,
+            EXIT_NO_ANSWER,
         ),
         ErrorKind::PermissionDenied => (
             format!("this user may not ask the gateway on the spool `{spool}`"),

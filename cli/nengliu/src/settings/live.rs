@@ -13,12 +13,63 @@ const BUDGETS: RangeInclusive<u32> = 1..=100_000;
 /// Shortest and longest time between two messages on one live topic.
 const RATES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(1);
 
+/// Code of a prefix that is none, and what one looks like.
+pub(crate) const PREFIX_CODE: &str = "EN-C015";
+pub(crate) const PREFIX_HELP: &str = "for example plants/north";
+/// Most characters of a prefix: a topic has at most 65 535 bytes, and six levels follow.
+const PREFIX_CHARS_MAX: usize = 200;
+/// Enterprise, site, area, line and device.
+const PLACE_LEVELS_MAX: usize = 5;
+
+/// The levels in front of `v1`, without slashes around them.
+///
+/// # Errors
+/// Says what was expected.
+pub(crate) fn read_prefix(text: &str) -> Result<&str, String> {
+    let levels = text.trim_matches('/');
+    let is_level = |level: &str| {
+        let stays = |c: char| !c.is_whitespace() && !c.is_control() && !"+#$%".contains(c);
+        !level.is_empty() && level.chars().all(stays)
+    };
+    if levels.chars().count() > PREFIX_CHARS_MAX {
+        return Err(format!("expected at most {PREFIX_CHARS_MAX} characters"));
+    }
+    // Below `gw` gateways and the centre speak.
+    if levels.split('/').all(is_level) && levels.split('/').next() != Some("gw") {
+        return Ok(levels);
+    }
+    let found = text.escape_debug();
+    Err(format!(
+        "expected levels of a topic without spaces, + # $ % and `gw` as the first, found `{found}`"
+    ))
+}
+
+/// Whether a gateway can be there.
+fn check_place(place: &str) -> Result<(), String> {
+    let levels = || place.split('/');
+    let is_level = |level: &str| level == "_" || model::GatewayId::new(level).is_ok();
+    if levels().count() <= PLACE_LEVELS_MAX && levels().all(is_level) {
+        return Ok(());
+    }
+    Err(format!(
+        "expected 1 to {PLACE_LEVELS_MAX} levels of a-z 0-9 _ - (1 to 40 characters each), found `{}`",
+        place.escape_debug()
+    ))
+}
+
 /// Reads the section.
 pub(super) fn read(mut table: Table, embedded: bool, problems: &mut Problems) -> LiveSettings {
     let usual = LiveSettings::default();
     let enabled = table.or("enabled", true, problems);
     let prefix = table.optional::<String>("prefix", problems);
-    let only = table.or("only", Vec::<String>::new(), problems);
+    let only = table.optional::<Vec<String>>("only", problems);
+    for place in only.iter().flat_map(|found| &found.value) {
+        if let (Some(found), Err(wrong)) = (&only, check_place(place)) {
+            let message = format!("`only`: {wrong}");
+            let help = "places as in gateway.toml and in the topics, for example acme/nb-1/melting";
+            problems.push(found.problem("EN-C020", message).help(help));
+        }
+    }
     let budget = table.optional::<u32>("budget", problems);
     let rate = duration(&mut table, "rate", &RATES, problems).unwrap_or(usual.rate);
     let deadband = table.optional::<u32>("deadband", problems);
@@ -40,9 +91,9 @@ pub(super) fn read(mut table: Table, embedded: bool, problems: &mut Problems) ->
     let mut levels = String::new();
     if let Some(found) = &prefix {
         let text = found.value.trim_matches('/');
-        if text.is_empty() || text.contains(['+', '#', '$']) || text.starts_with("gw") {
-            let message = format!("`prefix`: expected levels of a topic, found `{}`", found.value);
-            problems.push(found.problem("EN-C015", message).help("for example plants/north"));
+        if let Err(wrong) = read_prefix(&found.value) {
+            let message = format!("`prefix`: {wrong}");
+            problems.push(found.problem(PREFIX_CODE, message).help(PREFIX_HELP));
         } else if embedded {
             let message = "`prefix` belongs to a broker by `[broker] url` that is shared";
             let help = "leave it out: clients of the embedded broker read `v1/…`";
@@ -54,7 +105,7 @@ pub(super) fn read(mut table: Table, embedded: bool, problems: &mut Problems) ->
     LiveSettings {
         enabled,
         prefix: levels,
-        only,
+        only: only.map(|found| found.value).unwrap_or_default(),
         budget: budget.map_or(usual.budget, |found| found.value),
         rate,
         deadband: deadband.map_or(usual.deadband, |found| found.value.into()),

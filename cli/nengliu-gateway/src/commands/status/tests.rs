@@ -19,13 +19,26 @@ fn only_where_no_gateway_runs_one_is_told_to_start_it() {
         assert_eq!(help.contains("start it"), word == "start it", "{help}");
         assert!(help.contains(word), "{help}");
     };
-    check(ErrorKind::NotFound, EXIT_FAILED, "start it");
-    check(ErrorKind::ConnectionRefused, EXIT_FAILED, "start it");
+    check(ErrorKind::NotFound, EXIT_NO_ANSWER, "start it");
+    check(ErrorKind::ConnectionRefused, EXIT_NO_ANSWER, "start it");
     check(ErrorKind::PermissionDenied, EXIT_ACCESS, "as the user");
     check(ErrorKind::InvalidData, EXIT_FAILED, "version");
     check(ErrorKind::TimedOut, EXIT_NO_ANSWER, "log");
     check(ErrorKind::ConnectionReset, EXIT_NO_ANSWER, "ask again");
     check(ErrorKind::UnexpectedEof, EXIT_NO_ANSWER, "ask again");
+}
+
+/// `run` refused such a folder by name, and `status` said that the gateway hangs.
+#[tokio::test]
+async fn a_spool_whose_path_is_too_long_for_a_socket_is_named_as_by_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("gateway.toml");
+    let text = format!("[spool]\nfolder = \"{}\"\n", "s".repeat(120));
+    std::fs::write(&config, text).unwrap();
+    assert_eq!(status(&config, false, false).await, EXIT_ACCESS);
+    assert_eq!(status(&config, false, true).await, EXIT_ACCESS);
+    std::fs::write(&config, "[spool]\nfolder = \"s\"\n").unwrap();
+    assert_eq!(status(&config, false, false).await, EXIT_NO_ANSWER);
 }
 
 fn healthy() -> GatewayStatus {

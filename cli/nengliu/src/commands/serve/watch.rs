@@ -2,11 +2,14 @@
 //! the table. Must never act on what it sees.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ingest::{DamageStatus, DamagedPartStatus, IngestStatus, LogStatus};
+use model::Timestamp;
 use model::host::Clock;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -37,6 +40,9 @@ struct Told {
     ingest: IngestStatus,
     /// When this was written, milliseconds since the epoch. While the centre runs it is never much older than a minute.
     written_at_ms: i64,
+    /// Whether the clock of this host may be right. Where it cannot, times in the log and in the lake's history are wrong, and
+    /// samples of gateways whose clock is right look as if they came from the future or the past.
+    clock_is_plausible: bool,
     /// Whether the centre runs; one that was killed leaves a `running` that grows old.
     service: Service,
     /// The tasks that run beside ingest and are started again when they fail.
@@ -74,7 +80,7 @@ pub(super) async fn watch(
     let mut said = String::new();
     let mut alarms = Alarms::default();
     let mut room = Room::new(watched.free_bytes_min);
-    let mut failing = false;
+    let (mut failing, mut was_plausible) = (false, true);
     loop {
         let ends = tokio::select! {
             _ = timer.tick() => false,
@@ -83,10 +89,14 @@ pub(super) async fn watch(
         let ingest = watched.status.borrow().clone();
         let (ingest, service) =
             if ends { (ended(ingest), Service::Ended) } else { (ingest, Service::Running) };
-        let written_at_ms = clock.now().as_millis();
+        let wall = clock.now();
+        let written_at_ms = wall.as_millis();
+        let clock_is_plausible = wall.is_plausible_now();
+        tell_clock(wall, std::mem::replace(&mut was_plausible, clock_is_plausible));
         let free_bytes = free_bytes(&lake).await;
         let room = room.look(clock.monotonic(), free_bytes);
-        let now = Told { ingest, written_at_ms, service, tasks: watched.tasks.snapshot(), room };
+        let tasks = watched.tasks.snapshot();
+        let now = Told { ingest, written_at_ms, clock_is_plausible, service, tasks, room };
         let text = in_words(&now.ingest);
         if text != said {
             tracing::info!("since the start: {text}");
@@ -101,6 +111,19 @@ pub(super) async fn watch(
         if ends {
             return;
         }
+    }
+}
+
+/// Says once that the clock of this host cannot be right, and once that it may be again.
+fn tell_clock(wall: Timestamp, was_plausible: bool) {
+    match (was_plausible, wall.is_plausible_now()) {
+        (true, false) => tracing::error!(
+            now = %wall,
+            "the clock of this host cannot be right: set it; until then times in this log and in the history of the lake are \
+             wrong, and live values may be taken for old ones or for those of a clock that is ahead"
+        ),
+        (false, true) => tracing::info!(now = %wall, "the clock of this host is plausible again"),
+        _ => {}
     }
 }
 
@@ -201,7 +224,10 @@ fn write(path: &Path, status: &Told) -> std::io::Result<()> {
     let unfinished = path.with_extension("json.new");
     // Whatever stands there may be a pipe, which nobody reads.
     drop(std::fs::remove_file(&unfinished));
-    std::fs::write(&unfinished, serde_json::to_vec_pretty(status)?)?;
+    let mut options = std::fs::OpenOptions::new();
+    // As the other files of the lake: for its group and nobody else.
+    let mut file = options.write(true).create_new(true).mode(0o640).open(&unfinished)?;
+    file.write_all(&serde_json::to_vec_pretty(status)?)?;
     std::fs::rename(&unfinished, path)
 }
 
@@ -211,6 +237,45 @@ mod tests {
     use model::{GatewayId, LogId, Sequence};
 
     use super::*;
+
+    struct At(i64);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            Timestamp(self.0)
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    /// A centre whose host stands at 1970 or 2035 said nothing of it, and its status was for everybody.
+    #[tokio::test]
+    async fn the_status_tells_a_clock_that_cannot_be_right_and_is_for_the_group_alone() {
+        let check = async |wall_us: i64, plausible: bool| {
+            use std::os::unix::fs::PermissionsExt as _;
+            let lake = tempfile::tempdir().unwrap();
+            std::fs::create_dir(lake.path().join("_nengliu")).unwrap();
+            let (_sender, status) = watch::channel(IngestStatus::default());
+            let host = ingest::IngestHost {
+                clock: Arc::new(At(wall_us)),
+                entropy: Arc::new(program::SystemEntropy),
+            };
+            let watched = Watched { status, tasks: Tasks::new(host.clone()), free_bytes_min: 0 };
+            let stop = CancellationToken::new();
+            stop.cancel();
+            super::watch(watched, lake.path().to_owned(), host.clock, stop).await;
+            let file = lake.path().join(FILE);
+            let text = std::fs::read_to_string(&file).unwrap();
+            let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(told["clock_is_plausible"], plausible, "{wall_us}");
+            assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777 & !0o640, 0);
+        };
+        check(0, false).await;
+        check(2_051_222_400_000_000, false).await;
+        check(1_795_392_000_000_000, true).await;
+    }
 
     #[test]
     fn what_was_dropped_or_lost_is_one_line_and_the_rest_is_silent() {
