@@ -51,7 +51,7 @@ use crate::link::{OpenLink, Stray};
 use crate::noise::Noise;
 use crate::request::{Point, Request};
 use crate::settings::{Link, PortSettings};
-use crate::wire::{Asked, Framing, Shape};
+use crate::wire::{Asked, Framing};
 
 mod overheard;
 
@@ -323,19 +323,13 @@ impl Client {
         let outcome = exchange.run(&mut self.echo, &mut beside).await;
         self.last_frame = self.clock.monotonic();
         let (outcome, foreign) = self.look_beside(&asked, outcome, beside, &last);
+        if let (Ok(reply), Framing::Rtu) = (&outcome, asked.framing) {
+            self.slowest = self.slowest.max(self.last_frame.saturating_sub(sent)).min(limit);
+            self.note_answer(unit.id, request, (reply.is_err(), is_probe), &foreign);
+        }
         let Some(link) = &mut self.link else { return Err(closed().into()) };
         match outcome {
             Ok(reply) => {
-                if asked.framing == Framing::Rtu {
-                    let now = self.last_frame;
-                    self.slowest = self.slowest.max(now.saturating_sub(sent)).min(limit);
-                    self.refused = reply.is_err().then_some((unit.id, request, now));
-                    self.answers.note(unit.id, request, reply.is_err(), is_probe);
-                    if foreign.contains(&Shape::of(unit.id, request)) {
-                        // Another master asked for as much meanwhile, and this may be the reply to that.
-                        self.answers.take_back(Shape::of(unit.id, request));
-                    }
-                }
                 link.replies = link.replies.saturating_add(1);
                 self.doubts.note_in_time(unit.id);
                 link.unanswered = 0;

@@ -122,6 +122,23 @@ impl Client {
         true
     }
 
+    /// A reply is believed until more comes than was asked for; `foreign` was asked for by others meanwhile.
+    pub(super) fn note_answer(
+        &mut self,
+        unit: u8,
+        request: Request,
+        (is_refusal, is_probe): (bool, bool),
+        foreign: &[Shape],
+    ) {
+        self.refused = is_refusal.then_some((unit, request, self.last_frame));
+        self.answers.note(unit, request, is_refusal, is_probe);
+        let shape = Shape::of(unit, request);
+        if foreign.contains(&shape) {
+            // It may be the reply to that.
+            self.answers.take_back(shape);
+        }
+    }
+
     /// Another master asks for a reply of this shape: it will come again.
     fn note_foreign(&mut self, reply: Shape) {
         self.noise.note_foreign(reply.unit, self.clock.monotonic());
