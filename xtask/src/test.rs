@@ -25,6 +25,9 @@ pub(crate) struct TestArgs {
     args: Vec<String>,
 }
 
+/// How many tests of one program run at once, as the test harness knows it.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// Sets up, builds and runs the tests; fails when one failed.
 pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     let target = process::target_folder()?;
@@ -53,6 +56,11 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         .stdout(Stdio::piped());
     if args.long {
         command.env("NENGLIU_LONG", "1");
+    }
+    if std::env::var_os(THREADS).is_none() {
+        // Most tests wait for a peer, and not for a core.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        command.env(THREADS, (cores + 1).to_string());
     }
     eprintln!("$ {}", process::shown(&command));
     let started = Instant::now();
