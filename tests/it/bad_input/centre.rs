@@ -40,6 +40,19 @@ const WAYS: &[Spoiled] = &[
     ("a time without a unit", "every = \"5min\"", "every = 300"),
     ("figures without a plant", "plant = \"plant.toml\"\n", ""),
     ("a section that is misspelt", "[ingest]", "[injest]"),
+    (
+        "a place that cannot be",
+        "[ingest]",
+        "[live]\nonly = [\"acme/nb-1\", \"acme/../x\"]\n[ingest]",
+    ),
+    ("a place with capitals", "[ingest]", "[live]\nonly = [\"Acme/NB-1\"]\n[ingest]"),
+    ("a prefix with a space", "[ingest]", "[live]\nprefix = \"plants north\"\n[ingest]"),
+    (
+        "a user of two lines",
+        "tcp_port = 1883",
+        "url = \"mqtt://h\"\nuser = \"a\\nb\"\npassword_file = \"p\"",
+    ),
+    ("full-width quotes", "folder = \"lake\"", "folder = \u{201C}lake\u{201D}"),
 ];
 
 /// Runs `nengliu` in a folder and tells what it said and how it ended.

@@ -20,7 +20,7 @@ fn mosquitto(user: &str, prefix: &str) -> String {
 #   allow_anonymous true                      (only where screens may read without a name and a password)
 # A gateway connects with `user = \"its id\"` and its password in [uplink]; the centre with `user = \"{user}\"` in [broker].
 
-# Everybody, with a name or without: the live values.
+# Everybody, with a name or without: the live values. (Mosquitto warns that this pattern is without %c and %u; so it is meant.)
 pattern read {prefix}v1/#
 
 # Each gateway: what begins with its own id, exactly.
