@@ -26,7 +26,6 @@ mod committer;
 mod inbox;
 mod outbox;
 mod run;
-mod stored;
 
 pub use error::{IngestEnded, IngestError};
 pub use run::{Ingest, IngestHost};

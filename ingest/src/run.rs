@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use live::LiveMessage;
+use live_store::Stored;
 use model::host::{Clock, Entropy};
 use model::topic;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -19,7 +20,6 @@ use crate::outbox::Outbox;
 use crate::quarantine::{QUARANTINE_BYTES_MAX, QUARANTINE_FRAMES_MAX, Quarantine, Used};
 use crate::settings::IngestSettings;
 use crate::status::{CommitNotice, DamageStatus, IngestStatus, LogStatus};
-use crate::stored::Stored;
 use contract::{AdmittedFrame, Cancel, Dictionaries, Readings, Store, StoreError};
 
 /// The status is at most this old.

@@ -36,17 +36,17 @@ const COLUMNS: [&str; 12] = [
 ];
 
 /// What the store knows of the points that exist today.
-pub(crate) struct Stored {
+pub struct Stored {
     readings: Arc<dyn Readings>,
     /// The points, as the newest dictionary of their device describes them.
-    pub(crate) described: BTreeMap<PointId, Described>,
+    pub described: BTreeMap<PointId, Described>,
     logs: HashMap<Generation, LogKey>,
     cancel: Cancel,
 }
 
 impl Stored {
     /// Finds the points.
-    pub(crate) fn new(readings: Arc<dyn Readings>, cancel: Cancel) -> Result<Self, StoreError> {
+    pub fn new(readings: Arc<dyn Readings>, cancel: Cancel) -> Result<Self, StoreError> {
         let logs = readings.watermarks().into_iter();
         let logs = logs.map(|(key, mark)| (mark.generation, key)).collect();
         let described = described(readings.as_ref(), &logs)?;
@@ -54,7 +54,7 @@ impl Stored {
     }
 
     /// The newest log of each gateway, and how far it is durable.
-    pub(crate) fn durable(&self) -> Vec<(LogKey, Sequence)> {
+    pub fn durable(&self) -> Vec<(LogKey, Sequence)> {
         let mut newest = BTreeMap::new();
         for (key, mark) in self.readings.watermarks() {
             let known = newest.entry(key.0.clone()).or_insert((mark.generation, key.clone(), mark));
@@ -66,7 +66,7 @@ impl Stored {
     }
 
     /// Hands over the newest rows, a part at a time; a later one of the same point is to be compared with those before.
-    pub(crate) fn each(
+    pub fn each(
         &self,
         wall: Timestamp,
         mut take: impl FnMut(&[StoredRow]),
