@@ -127,7 +127,7 @@ impl Owners {
             };
             let silent = now.saturating_sub(owner.heard);
             if silent < OWNER_SILENT {
-                return Err(taken(point.id.as_str(), &owner.gateway, silent));
+                return Err(taken(point.id.as_str(), &owner.gateway));
             }
             gone.insert(other);
         }
@@ -177,11 +177,11 @@ impl Owners {
     }
 }
 
-/// What both logs say of a point that another gateway writes.
-fn taken(point: &str, other: &GatewayId, silent: Duration) -> String {
-    let (silent_s, free_min) = (silent.as_secs(), OWNER_SILENT.as_secs() / 60);
+/// What both logs say of a point that another gateway writes. The same each time, so that a gateway logs it once.
+fn taken(point: &str, other: &GatewayId) -> String {
+    let free_min = OWNER_SILENT.as_secs() / 60;
     format!(
-        "point `{point}` is written by gateway `{other}`, heard {silent_s} s ago: take the device out of the settings of one \
+        "point `{point}` is written by gateway `{other}`: take the device out of the settings of one \
          of the two, or give the point another id. Once `{other}` is started without it the point is free at once; if \
          `{other}` is gone for good, {free_min} min after it was heard last"
     )
