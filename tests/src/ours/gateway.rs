@@ -1,7 +1,7 @@
 //! A gateway as a child process, and what it says about itself. Must never read its spool.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -165,9 +165,13 @@ impl Gateway {
 
 fn status_of(folder: &Path) -> Result<Value> {
     let mut text = String::new();
-    UnixStream::connect(folder.join("spool/status.sock"))
-        .and_then(|mut stream| stream.read_to_string(&mut text))
-        .context("cannot ask the gateway for its status")?;
+    let mut ask = || {
+        let mut stream = UnixStream::connect(folder.join("spool/status.sock"))?;
+        // Whoever asks for nothing is answered after a second.
+        stream.write_all(b"summary\n")?;
+        stream.read_to_string(&mut text)
+    };
+    ask().context("cannot ask the gateway for its status")?;
     serde_json::from_str(&text).context("the status is not JSON")
 }
 
