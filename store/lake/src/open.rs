@@ -299,7 +299,9 @@ impl UnnamedFiles {
         let last = state.transactions.get("commit").and_then(|last| u64::try_from(*last).ok());
         let last = CommitNumber(last.unwrap_or(0));
         let mut unnamed = Self::default();
-        for name in names_in(&data)? {
+        let mut names = names_in(&data)?;
+        names.sort();
+        for name in names {
             let Some((level, commit)) = parse_name(&name) else { continue };
             unnamed.attempts = unnamed.attempts.max(attempt_of(&name).unwrap_or(0));
             if state.names(&name) {
@@ -318,10 +320,7 @@ impl UnnamedFiles {
 
     /// Those that may be of commits behind the end of the log.
     fn behind(&self) -> Unnamed {
-        let mut behind: Vec<PathBuf> =
-            self.next.iter().chain(&self.later).chain(&self.merged).cloned().collect();
-        behind.sort();
-        Unnamed(behind)
+        Unnamed(self.next.iter().chain(&self.later).chain(&self.merged).cloned().collect())
     }
 
     /// Whether one of them may be of a commit, or of a merge, whose entry is gone.
