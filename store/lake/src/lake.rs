@@ -491,9 +491,9 @@ impl Lake {
                 self.durable = None;
             }
             let (dir, disk) = (self.dir.clone(), Arc::clone(&self.options.disk));
-            let (durable, expired) = (self.durable, self.cutoff());
+            let durable = self.durable;
             let read = move || {
-                let recovered = recover(disk.as_ref(), &dir, durable, expired)?;
+                let recovered = recover(disk.as_ref(), &dir, durable)?;
                 Ok((recovered.history(&dir), recovered))
             };
             let (history, Recovered { chain, bad_files, whole, attempts }) =

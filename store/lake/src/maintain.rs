@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{CommitNumber, Timestamp};
+use model::CommitNumber;
 use tokio::task::JoinHandle;
 
 use crate::chain::{self, Listing, Whole, read_entry};
@@ -276,11 +276,6 @@ impl Lake {
     fn cutoff_ms(&self) -> i64 {
         let kept = i64::try_from(self.options.keep.age.as_millis()).unwrap_or(i64::MAX);
         self.options.clock.now().as_millis().saturating_sub(kept)
-    }
-
-    /// The same moment.
-    pub(crate) fn cutoff(&self) -> Timestamp {
-        Timestamp(self.cutoff_ms().saturating_mul(1_000))
     }
 
     /// Deletes files that were merged into others: those beyond the age that is kept, and the oldest beyond the bytes.

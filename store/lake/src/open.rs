@@ -4,7 +4,7 @@
 //!
 //! | file | what it is | what is done where the log is proved whole up to the head |
 //! |---|---|---|
-//! | of the next commit | what an unfinished commit left, or, where the newest entry was lost behind a head that lags, a commit | left alone and named, as long as replaced files are kept; a process that knows its own last commit removes it at once |
+//! | of the next commit | what an unfinished commit left, or, where the newest entry was lost behind a head that lags, a commit | left alone and named at each start; a process that knows its own last commit removes it |
 //! | of an earlier commit | merged and expired long ago, and brought back by a backup | the same |
 //! | merged, of no later commit | what an unfinished merge left: its rows are in the files that it was made of | removed |
 //! | of a later commit | the log is older than the files | nothing; the table is refused |
@@ -18,9 +18,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use model::{CommitNumber, Timestamp};
+use model::CommitNumber;
 use sha2::{Digest, Sha256};
 
 use crate::chain::{self, Chain, Doubt, Whole};
@@ -186,13 +185,11 @@ impl Recovered {
 ///
 /// A process that died between the name of an entry and the sync of its directory, and a sync that failed, leave an
 /// entry that is visible, but may not survive a power cut; its watermark must not be announced before it does (INV-5).
-/// Each entry is durable before the next one is written, so only the newest can be in doubt. What an unfinished commit of another
-/// process left before `expired` is removed.
+/// Each entry is durable before the next one is written, so only the newest can be in doubt.
 pub(crate) fn recover(
     disk: &dyn Disk,
     dir: &Path,
     durable: Option<u64>,
-    expired: Timestamp,
 ) -> Result<Recovered, LakeError> {
     let mut chain = chain::read(dir)?;
     let end = chain.state.version;
@@ -217,7 +214,7 @@ pub(crate) fn recover(
             return Err(LakeError::Unlisted { dir: dir.to_owned(), files: unnamed.behind() });
         }
         Some(whole) => {
-            unnamed.remove(whole, durable.is_none().then_some(expired))?;
+            unnamed.remove(whole, durable.is_some())?;
             for name in names_in(&log)?.iter().filter(|name| is_staged(name)) {
                 delete(whole, &log.join(name))?;
             }
@@ -328,45 +325,33 @@ impl UnnamedFiles {
         !(self.next.is_empty() && self.later.is_empty() && self.merged.is_empty())
     }
 
-    /// Removes what an unfinished merge and an unfinished commit left; `expired`: this process does not know what the last
-    /// commit was, and keeps what is newer.
-    fn remove(&self, whole: Whole, expired: Option<Timestamp>) -> Result<(), LakeError> {
-        let is_expired = |path: &&PathBuf| match expired {
-            Some(expired) => is_older(path, expired),
-            None => true,
+    /// Removes what an unfinished merge left; what an unfinished commit left only where this process knows what the last
+    /// commit was. Names the others.
+    fn remove(&self, whole: Whole, knows_last: bool) -> Result<(), LakeError> {
+        let (next, kept) = if knows_last {
+            (self.next.as_slice(), &[][..])
+        } else {
+            (&[][..], self.next.as_slice())
         };
-        let (next, kept): (Vec<_>, Vec<_>) = self.next.iter().partition(is_expired);
-        let (earlier, kept_too): (Vec<_>, Vec<_>) = match expired {
-            Some(_) => self.earlier.iter().partition(is_expired),
-            // Whoever opened the table has judged them.
-            None => (Vec::new(), Vec::new()),
-        };
-        let mut removed = 0;
-        for path in self.merged.iter().chain(next).chain(earlier) {
-            removed += usize::from(delete(whole, path)?);
+        let mut removed = Vec::new();
+        for path in self.merged.iter().chain(next) {
+            if delete(whole, path)? {
+                removed.push(path.clone());
+            }
         }
-        if removed > 0 {
-            tracing::warn!(
-                files = removed,
-                "removed what an unfinished commit or merge left behind"
-            );
+        if !removed.is_empty() {
+            let removed = Unnamed(removed);
+            tracing::warn!("an unfinished commit or merge was removed: {removed}");
         }
-        let kept = Unnamed(kept.into_iter().chain(kept_too).cloned().collect());
-        if !kept.0.is_empty() {
+        let kept = Unnamed(kept.iter().chain(&self.earlier).cloned().collect());
+        if !kept.0.is_empty() && !knows_last {
             tracing::warn!(
-                "an unfinished commit left them, or a backup brought them back: {kept}; they are not read, and are removed \
-                 at a start after the `keep` of `[lake]`"
+                "an unfinished commit left them, or a backup brought them back: {kept}; they are not read; move them away once \
+                 no backup has an entry that names them"
             );
         }
         Ok(())
     }
-}
-
-/// Whether a file was last written before `time`; not where that cannot be seen.
-fn is_older(path: &Path, time: Timestamp) -> bool {
-    let time = u64::try_from(time.0).unwrap_or(0);
-    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(time);
-    fs::symlink_metadata(path).and_then(|found| found.modified()).is_ok_and(|at| at < time)
 }
 
 /// The live data files that are missing or have another length, which is all that can be seen without reading them.
