@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use model::Localized;
+
 use crate::{Problem, Problems, SourceFile, meant};
 
 const CODE_CSV: &str = "EN-C301";
@@ -36,7 +38,7 @@ impl Row {
     }
 
     /// A problem in this row.
-    pub fn problem(&self, code: &'static str, message: impl Into<String>) -> Problem {
+    pub fn problem(&self, code: &'static str, message: impl Into<Localized>) -> Problem {
         Problem::new(code, message).at(&self.file, self.span.clone())
     }
 

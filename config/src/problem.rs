@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use model::Localized;
+
 use crate::shown::masked;
 use crate::table::{CODE_SYNTAX, DUPLICATE_KEY};
 
@@ -47,20 +49,20 @@ pub struct Problem {
     /// any of them.
     pub code: &'static str,
     /// What was expected and found, in the user's words.
-    pub message: String,
+    pub message: Localized,
     /// The file, where there is one.
     pub file: Option<Arc<SourceFile>>,
     /// The bytes in it that are meant.
     pub span: Option<Range<usize>>,
     /// What to do next.
-    pub help: Option<String>,
+    pub help: Option<Localized>,
     /// Whether one may go on in spite of it.
     pub warning: bool,
 }
 
 impl Problem {
     /// A problem without a place.
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(code: &'static str, message: impl Into<Localized>) -> Self {
         Self { code, message: message.into(), file: None, span: None, help: None, warning: false }
     }
 
@@ -74,7 +76,7 @@ impl Problem {
 
     /// Says what to do next.
     #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub fn help(mut self, help: impl Into<Localized>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -93,7 +95,7 @@ impl Problem {
             _ => false,
         };
         self.code == CODE_SYNTAX
-            && self.message != DUPLICATE_KEY
+            && *self.message != *DUPLICATE_KEY
             && same_file
             && other.code != CODE_SYNTAX
     }

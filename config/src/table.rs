@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use model::Localized;
 use toml::de::DeTable;
 
 use crate::problem::{Problem, Problems, SourceFile};
@@ -23,7 +24,7 @@ pub struct Spanned<T> {
 
 impl<T> Spanned<T> {
     /// A problem at this place.
-    pub fn problem(&self, code: &'static str, message: impl Into<String>) -> Problem {
+    pub fn problem(&self, code: &'static str, message: impl Into<Localized>) -> Problem {
         Problem::new(code, message).at(&self.file, self.span.clone())
     }
 
@@ -146,7 +147,7 @@ impl Table {
     }
 
     /// A problem about the table as a whole.
-    pub fn problem(&self, code: &'static str, message: impl Into<String>) -> Problem {
+    pub fn problem(&self, code: &'static str, message: impl Into<Localized>) -> Problem {
         Problem::new(code, message).at(&self.file, self.span.clone())
     }
 

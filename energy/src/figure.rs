@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::CommitNumber;
+use model::{CommitNumber, Localized};
 use serde::Serialize;
 
 use crate::coefficient::{Basis, Resolved};
@@ -36,7 +36,7 @@ impl std::fmt::Display for FigureValue {
 pub struct Figure {
     /// Its name, `table1/2018/electricity/equivalent`.
     pub name: String,
-    /// Its value; `None` when it is unknown or undefined, and `note` says why.
+    /// Its value; `None` when it is unknown or undefined, and `notes` say why.
     pub value: Option<FigureValue>,
     /// Its unit.
     pub unit: String,
@@ -54,9 +54,9 @@ pub struct Figure {
     pub class: Option<Class>,
     /// Whether nothing of it is missing.
     pub complete: bool,
-    /// Why it has no value, or what is special about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    /// Why it has no value, and what else a reader must know of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Localized>,
 }
 
 impl Figure {
@@ -76,6 +76,12 @@ impl Figure {
             Some(FigureValue::Ratio(ratio)) => Some(ratio),
             _ => None,
         }
+    }
+
+    /// All notes as one, where there are any.
+    #[must_use]
+    pub fn note(&self) -> Option<Localized> {
+        (!self.notes.is_empty()).then(|| Localized::join(&self.notes, "; "))
     }
 
     /// `value unit`, or a dash.

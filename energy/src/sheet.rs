@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::CommitNumber;
+use model::{CommitNumber, Localized, text};
 
 use crate::coefficient::{Basis, Resolved, Rule};
 use crate::figure::{Explanation, Explanations, Figure, FigureValue};
@@ -40,17 +40,23 @@ pub(crate) struct Term<'a> {
 }
 
 /// What must be said of a figure that has a value: that it is of a part only, or that little of it was read.
-fn shortfall(complete: bool, coverage: Option<Coverage>) -> Option<String> {
+fn shortfall(complete: bool, coverage: Option<Coverage>) -> Option<Localized> {
     let share = coverage.map_or_else(String::new, |coverage| format!("{} %", coverage.percent()));
     if !complete {
-        return Some(format!("part of its inputs is missing, {share} is there"));
+        return Some(text!(
+            en: "part of its inputs is missing, {share} is there",
+            zh: "部分数据缺失，已有 {share}",
+        ));
     }
     let low = |coverage: Coverage| {
         coverage.covered.saturating_mul(100)
             < coverage.expected.saturating_mul(COVERAGE_PERCENT_MIN)
     };
     coverage.filter(|coverage| low(*coverage)).map(|_| {
-        format!("readings cover {share} of the time; what lies between them is known as a sum")
+        text!(
+            en: "readings cover {share} of the time; what lies between them is known as a sum",
+            zh: "读数覆盖 {share} 的时间，其间用量仅知合计",
+        )
     })
 }
 
@@ -82,7 +88,7 @@ impl Sheet {
             coverage_percent: None,
             class: None,
             complete: false,
-            note: None,
+            notes: Vec::new(),
         }
     }
 
@@ -103,16 +109,24 @@ impl Sheet {
 
     /// A quantity straight from meters and facts.
     pub(crate) fn quantity(&mut self, name: String, unit: &str, quantity: Quantity) -> Figure {
-        let note = match (&quantity.value, quantity.missing.as_slice()) {
-            (Some(_), _) => shortfall(quantity.complete, Some(quantity.coverage)).map(|text| {
-                put_aside(&quantity.meters).fold(text, |text, one| format!("{text}; {one}"))
-            }),
-            (None, []) => Some("nothing is known for this period".to_owned()),
-            (None, missing) => Some(format!("unknown: {}", missing.join("; "))),
+        let notes = match (&quantity.value, quantity.missing.as_slice()) {
+            (Some(_), _) => {
+                let short = shortfall(quantity.complete, Some(quantity.coverage));
+                let aside = short.is_some().then(|| put_aside(&quantity.meters));
+                let aside = aside.into_iter().flatten().map(|one| one.to_string().into());
+                short.into_iter().chain(aside).collect()
+            }
+            (None, []) => {
+                vec![text!(en: "nothing is known for this period", zh: "该时段无数据")]
+            }
+            (None, missing) => {
+                let missing = missing.join("; ");
+                vec![text!(en: "unknown: {missing}", zh: "未知：{missing}")]
+            }
         };
         let figure = Figure {
             value: quantity.value.clone().map(FigureValue::Exact),
-            note,
+            notes,
             complete: quantity.complete,
             ..self.covered(name, unit, Some(quantity.coverage), Some(quantity.class))
         };
@@ -150,19 +164,21 @@ impl Sheet {
         converted: Option<(Number, String)>,
         coefficient: Option<&Resolved>,
     ) -> Figure {
-        let note = match coefficient.map(|used| &used.rule) {
-            None => Some("the coefficient is missing".to_owned()),
-            Some(Rule::Excluded) => Some("not converted by the site's rule".to_owned()),
-            Some(_) => from.note.clone(),
+        let notes = match coefficient.map(|used| &used.rule) {
+            None => vec![text!(en: "the coefficient is missing", zh: "缺少折标系数")],
+            Some(Rule::Excluded) => {
+                vec![text!(en: "not converted by the site's rule", zh: "按本单位规则不折标")]
+            }
+            Some(_) => from.notes.clone(),
         };
         let (value, formula) = match converted {
             Some((value, formula)) => (Some(FigureValue::Exact(value)), formula),
-            None => (None, note.clone().unwrap_or_default()),
+            None => (None, Localized::join(&notes, "; ").to_string()),
         };
         let figure = Figure {
             complete: from.complete && value.is_some(),
             value,
-            note,
+            notes,
             basis: Some(on.basis),
             coefficient_set: Some(on.coefficient_set.clone()),
             ..self.covered(name, TCE, from.coverage, from.class)
@@ -197,14 +213,15 @@ impl Sheet {
         let complete = value.is_some() && figures().all(|figure| figure.complete);
         let coverage = figures().filter_map(|figure| figure.coverage).reduce(Coverage::and);
         let note = if terms.is_empty() {
-            Some("nothing belongs to it".to_owned())
+            Some(text!(en: "nothing belongs to it", zh: "无相关数据"))
         } else if unknown.is_empty() {
             shortfall(complete, coverage)
         } else {
-            Some(format!("unknown: {}", unknown.join(", ")))
+            let unknown = unknown.join(", ");
+            Some(text!(en: "unknown: {unknown}", zh: "未知：{unknown}"))
         };
         let figure = Figure {
-            note,
+            notes: note.into_iter().collect(),
             complete,
             basis: on.map(|on| on.basis),
             coefficient_set: on.map(|on| on.coefficient_set.clone()),
@@ -223,17 +240,26 @@ impl Sheet {
 
     /// A quotient; undefined, never infinite or zero, when the denominator is missing, incomplete or not above zero.
     pub(crate) fn quotient(&mut self, name: String, over: &Figure, under: &Figure) -> Figure {
+        let (top, bottom) = (&over.name, &under.name);
         let undefined = match (over.exact(), under.exact()) {
-            (None, _) => Some(format!("unknown: {}", over.name)),
-            (_, None) => Some(format!("undefined: `{}` is missing", under.name)),
+            (None, _) => Some(text!(en: "unknown: {top}", zh: "未知：{top}")),
+            (_, None) => {
+                Some(text!(en: "undefined: `{bottom}` is missing", zh: "无法计算：缺少 `{bottom}`"))
+            }
             (_, Some(value)) if !value.is_positive() => {
-                Some(format!("undefined: `{}` is {}, not above zero", under.name, under.text()))
+                let found = under.text();
+                Some(text!(
+                    en: "undefined: `{bottom}` is {found}, not above zero",
+                    zh: "无法计算：`{bottom}` 为 {found}，不大于零",
+                ))
             }
             (_, Some(_)) if !under.complete => {
-                let share = under.coverage.map_or_else(String::new, |coverage| {
-                    format!(", {} of {} months", coverage.covered, coverage.expected)
-                });
-                Some(format!("undefined: `{}` is declared for a part{share}", under.name))
+                let share = under.coverage.map(|one| (one.covered, one.expected));
+                let (covered, expected) = share.unwrap_or_default();
+                Some(text!(
+                    en: "undefined: `{bottom}` is declared for a part, {covered} of {expected} months",
+                    zh: "无法计算：`{bottom}` 仅填报了 {expected} 个月中的 {covered} 个月",
+                ))
             }
             _ => None,
         };
@@ -245,7 +271,10 @@ impl Sheet {
         let figure = Figure {
             complete: ratio.is_some() && over.complete,
             value: ratio.map(FigureValue::Ratio),
-            note: undefined.or_else(|| shortfall(over.complete, over.coverage)),
+            notes: undefined
+                .or_else(|| shortfall(over.complete, over.coverage))
+                .into_iter()
+                .collect(),
             basis: over.basis,
             coefficient_set: over.coefficient_set.clone(),
             ..self.covered(name, &unit, over.coverage, over.class)
@@ -254,14 +283,14 @@ impl Sheet {
         self.explained(figure, formula, vec![over.name.clone(), under.name.clone()])
     }
 
-    /// Adds a remark to a figure.
-    pub(crate) fn remark(&mut self, figure: &mut Figure, note: &str) {
-        figure.note = Some(match figure.note.take() {
-            Some(known) => format!("{known}; {note}"),
-            None => note.to_owned(),
-        });
+    /// Adds a note to a figure, once.
+    pub(crate) fn remark(&mut self, figure: &mut Figure, note: impl Into<Localized>) {
+        let note = note.into();
+        if !figure.notes.contains(&note) {
+            figure.notes.push(note);
+        }
         if let Some(explanation) = self.explanations.get_mut(&figure.name) {
-            explanation.figure.note.clone_from(&figure.note);
+            explanation.figure.notes.clone_from(&figure.notes);
         }
     }
 

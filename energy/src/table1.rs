@@ -1,7 +1,7 @@
 //! Table 1 of the platform standard: energy by kind and source, totals on both bases, 万元产值 and 增加值 energy. Must
 //! never print.
 
-use model::CommitNumber;
+use model::{CommitNumber, text};
 use serde::Serialize;
 
 use crate::coefficient::{Basis, EnergyClass, MissingCoefficient, Rule};
@@ -249,7 +249,10 @@ fn row(
     let cells = if flow == Flow::Own {
         sheet.remark(
             &mut figure,
-            "made on site from energy that is counted already: enters no total",
+            text!(
+                en: "made on site from energy that is counted already: enters no total",
+                zh: "由已计入的能源自产，不计入合计",
+            ),
         );
         PerBasis { equivalent: None, equal_value: None }
     } else {

@@ -52,11 +52,15 @@ fn example_with(name: &str, edit: impl Fn(String) -> String) -> Scenario {
 }
 
 fn number(figure: &Figure) -> String {
-    figure.exact().map_or_else(|| format!("none: {:?}", figure.note), ToString::to_string)
+    figure
+        .exact()
+        .map_or_else(|| format!("none: {:?}", figure.note().as_deref()), ToString::to_string)
 }
 
 fn ratio(figure: &Figure) -> String {
-    figure.ratio().map_or_else(|| format!("none: {:?}", figure.note), |ratio| ratio.rounded(6))
+    figure
+        .ratio()
+        .map_or_else(|| format!("none: {:?}", figure.note().as_deref()), |ratio| ratio.rounded(6))
 }
 
 fn c1(name: &str) {
@@ -165,7 +169,7 @@ fn a_missing_equal_value_stops_that_basis_alone() {
     let total = table.totals.equal_value.as_ref().unwrap();
     assert_eq!((total.value.as_ref(), total.complete), (None, false));
     assert_eq!(
-        total.note.as_deref(),
+        total.note().as_deref(),
         Some("unknown: table1/2023/electricity/equal_value, table1/2023/steam/equal_value")
     );
     let missing: Vec<String> =
@@ -362,8 +366,8 @@ fn no_data_is_not_zero() {
     let table = total(&metered(METERED, &[], ""), "2018-01");
     assert_eq!(table.rows[0].quantity.value, None);
     let sum = table.totals.equivalent.unwrap();
-    assert_eq!((sum.value, sum.complete), (None, false));
-    assert_eq!(sum.note.as_deref(), Some("unknown: table1/2018-01/electricity/equivalent"));
+    assert_eq!((&sum.value, sum.complete), (&None, false));
+    assert_eq!(sum.note().as_deref(), Some("unknown: table1/2018-01/electricity/equivalent"));
 }
 
 /// Water measured in m³, converted by mass: another stated factor is another figure and another set.
@@ -390,7 +394,7 @@ fn a_denominator_that_is_not_above_zero_makes_no_figure() {
         let table = total(&metered(METERED, &readings, facts), "2018-01");
         let figure = table.value_added_intensity.equivalent.unwrap();
         assert_eq!(figure.value, None);
-        figure.note.unwrap()
+        figure.note().unwrap().to_string()
     };
     assert_eq!(note(""), "undefined: `table1/2018-01/value_added` is missing");
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Unit-product energy (单位产品综合能耗): the energy of each line with its share of shared equipment, per qualified product.
 //! What the lines do not use is shown, so that lines and the rest are the enterprise. Must never divide by all output.
 
-use model::CommitNumber;
+use model::{CommitNumber, Localized, text};
 use serde::Serialize;
 
 use crate::coefficient::MissingCoefficient;
@@ -138,9 +138,15 @@ pub fn unit_product(
         let mut figure = sheet.sum(name, TCE, Some(on), &terms);
         if figure.exact().is_some_and(|rest| *rest < Number::zero()) {
             let note = if made {
-                "the lines use more than the enterprise bought: what it makes itself, or the meters are wrong"
+                text!(
+                    en: "the lines use more than the enterprise bought: what it makes itself, or the meters are wrong",
+                    zh: "各产线用能超过企业外购：来自自产，或计量有误",
+                )
             } else {
-                "the lines use more than the enterprise bought: check the meters"
+                text!(
+                    en: "the lines use more than the enterprise bought: check the meters",
+                    zh: "各产线用能超过企业外购：请检查计量",
+                )
             };
             sheet.remark(&mut figure, note);
         }
@@ -200,16 +206,17 @@ impl Origin {
         self != Self::Made
     }
 
-    fn remark(self) -> Option<&'static str> {
+    fn remark(self) -> Option<Localized> {
         match self {
             Self::Bought => None,
-            Self::Made => {
-                Some("made on site: physical use only, its energy is in the fuel that made it")
-            }
-            Self::Both => Some(
-                "bought and made on site: all of it counts at its coefficient, and what was lost \
-                 in making it stays undistributed",
-            ),
+            Self::Made => Some(text!(
+                en: "made on site: physical use only, its energy is in the fuel that made it",
+                zh: "自产：只列实物量，其能耗已计入生产它的燃料",
+            )),
+            Self::Both => Some(text!(
+                en: "bought and made on site: all of it counts at its coefficient, and what was lost in making it stays undistributed",
+                zh: "外购与自产并存：全部按其系数折标，自产损失列入未分摊",
+            )),
         }
     }
 }

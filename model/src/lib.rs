@@ -13,6 +13,7 @@ pub mod fixtures;
 pub mod frame;
 pub mod host;
 pub mod id;
+pub mod localized;
 pub mod quality;
 pub mod record;
 pub mod sample;
@@ -34,6 +35,7 @@ pub use id::{
     CommitNumber, DestinationId, Epoch, GatewayId, Generation, LogId, PointId, PointIndex,
     Sequence, SequenceRange, StoreId,
 };
+pub use localized::{Language, Localized};
 pub use quality::Quality;
 pub use record::{Boot, Clock, Cursor, HistoryMarks, Loss, LossReason};
 pub use sample::{Batch, Sample, SampleFlags, Value};

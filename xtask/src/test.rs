@@ -53,6 +53,8 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         .args(&args.args)
         .env("NENGLIU_PEERS_PYTHON", &python)
         .env("NENGLIU_SKIP_LOG", &skip_log)
+        // What the programs say is compared in English, whatever the tester speaks.
+        .env("LC_ALL", "C.UTF-8")
         .stdout(Stdio::piped());
     if args.long {
         command.env("NENGLIU_LONG", "1");

@@ -92,7 +92,7 @@ impl Cell {
 /// Why a figure has no value, that a part of it is missing, and how it was found where that is neither by reading a
 /// meter nor by a declaration: what is estimated must not look like what was read.
 pub(super) fn remarks(figure: &Figure) -> Vec<String> {
-    let mut remarks: Vec<String> = figure.note.iter().cloned().collect();
+    let mut remarks: Vec<String> = figure.notes.iter().map(ToString::to_string).collect();
     if figure.value.is_none() {
         return remarks;
     }

@@ -117,7 +117,7 @@ fn readings_that_are_not_used_are_counted_by_quality() {
     commit(&mut store, 1, &Arc::new(dictionary()), samples.collect());
     let unused = figure(&store, &plant(PLANT), "2018-01-01");
     assert_eq!(unused.value, None);
-    let note = unused.note.unwrap();
+    let note = unused.note().unwrap();
     let expected = format!("1440 readings are {quality} and were not used");
     assert!(note.contains(&expected), "{note}");
     let accepted = format!("{PLANT}accept_uncertain = true\n");
@@ -130,7 +130,7 @@ fn readings_that_are_not_used_are_counted_by_quality() {
         Sample::without_value(PointIndex(0), time, time, Quality::BAD_TIMEOUT)
     });
     commit(&mut store, 1, &Arc::new(dictionary()), samples.collect());
-    let note = super::figure(&store, &plant(PLANT), "2018-01-01").note.unwrap();
+    let note = super::figure(&store, &plant(PLANT), "2018-01-01").note().unwrap();
     assert!(note.contains("96 readings are BadTimeout and were not used"), "{note}");
 }
 
@@ -151,7 +151,7 @@ fn readings_that_are_put_aside_for_a_part_of_a_period_are_named_with_its_figure(
         assert_eq!(found.complete, complete, "{found:?}");
         let told =
             format!("{} readings are {quality} and were not used", good_again.min(1_440) - 720);
-        assert!(found.note.as_ref().is_some_and(|note| note.ends_with(&told)), "{found:?}");
+        assert!(found.note().is_some_and(|note| note.ends_with(&told)), "{found:?}");
     };
     // Known as a sum, since the register was read again.
     check(1_430, "144", true);

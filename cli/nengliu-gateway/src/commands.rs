@@ -19,6 +19,9 @@ pub use run::run_on;
 #[derive(Debug, Parser)]
 #[command(name = "nengliu-gateway", version, after_help = EXIT_CODES)]
 pub struct Cli {
+    /// Language of messages, `zh` or `en`; that of the environment (`LC_ALL`, `LANG`) when left out. 语言
+    #[arg(long, global = true, value_name = "LANGUAGE", value_parser = program::parse_language)]
+    lang: Option<model::Language>,
     #[command(subcommand)]
     command: Command,
 }
@@ -77,6 +80,12 @@ struct StatusArgs {
 }
 
 impl Cli {
+    /// The language that was asked for.
+    #[must_use]
+    pub fn language(&self) -> Option<model::Language> {
+        self.lang
+    }
+
     /// Carries the command out and returns the exit code.
     pub async fn run(self) -> u8 {
         match self.command {

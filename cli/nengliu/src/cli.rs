@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use analytics::Kpi;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::Language;
 
 use crate::{commands, exit};
 
@@ -12,6 +13,9 @@ use crate::{commands, exit};
 #[derive(Debug, Parser)]
 #[command(name = "nengliu", version, propagate_version = true, after_help = exit::EXIT_CODES)]
 pub(crate) struct Cli {
+    /// Language of tables and messages, `zh` or `en`; that of the environment (`LC_ALL`, `LANG`) when left out. 语言
+    #[arg(long, global = true, value_name = "LANGUAGE", value_parser = program::parse_language)]
+    lang: Option<Language>,
     #[command(subcommand)]
     command: Command,
 }
@@ -268,6 +272,11 @@ pub(crate) enum QueryFormatArg {
 }
 
 impl Cli {
+    /// The language that was asked for.
+    pub(crate) fn language(&self) -> Option<Language> {
+        self.lang
+    }
+
     /// Whether the command runs until stopped, and so tells what happens.
     pub(crate) fn is_long_running(&self) -> bool {
         matches!(self.command, Command::Serve(_))

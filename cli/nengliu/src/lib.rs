@@ -18,6 +18,7 @@ pub use ingest::IngestHost;
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    program::choose_language(cli.language());
     program::set_up(if cli.is_long_running() { program::DEFAULT_LOG } else { program::QUIET_LOG });
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {

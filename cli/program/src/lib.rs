@@ -3,6 +3,7 @@
 
 mod arguments;
 mod host;
+mod language;
 mod logging;
 mod output;
 mod render;
@@ -10,6 +11,7 @@ mod show;
 
 pub use arguments::parse_duration;
 pub use host::{SystemClock, SystemEntropy};
+pub use language::{choose_language, language, parse_language};
 pub use logging::{DEFAULT_LOG, QUIET_LOG, set_up};
 pub use output::{Output, OutputError, OutputFault, print, print_line, tell};
 pub use render::{problems_as_json, render_problem, render_problems};

@@ -8,11 +8,13 @@ use miette::{
 /// One problem with the lines it stands in.
 #[must_use]
 pub fn render_problem(problem: &Problem) -> String {
+    let language = crate::language();
     let severity = if problem.warning { Severity::Warning } else { Severity::Error };
-    let mut diagnostic =
-        MietteDiagnostic::new(&problem.message).with_code(problem.code).with_severity(severity);
+    let mut diagnostic = MietteDiagnostic::new(problem.message.get(language))
+        .with_code(problem.code)
+        .with_severity(severity);
     if let Some(help) = &problem.help {
-        diagnostic = diagnostic.with_help(help);
+        diagnostic = diagnostic.with_help(help.get(language));
     }
     let Some(file) = &problem.file else { return drawn(Report::new(diagnostic)) };
     if let Some(span) = &problem.span {

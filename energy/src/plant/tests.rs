@@ -239,7 +239,7 @@ fn a_subject_has_the_path_of_the_devices_at_its_place() {
     };
     let named = |area| plant.check_places(&devices(area)).0;
     // The oven's site has no device at all, the other two subjects have this one.
-    let found: Vec<String> = named("machining").iter().map(|one| one.message.clone()).collect();
+    let found: Vec<String> = named("machining").iter().map(|one| one.message.to_string()).collect();
     let oven = "no device of `acme/nb-2` stands at `machining/line-a`, the place of subject `oven`";
     assert_eq!(found, [oven]);
     assert_eq!(named("utilities").len(), 3);

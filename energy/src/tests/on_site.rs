@@ -21,7 +21,7 @@ fn purchased_energy_stays_in_the_lines_when_some_is_made_too() {
     assert_eq!(equivalent(&result.lines[1].tce), "108.152");
     assert_eq!(equivalent(&result.undistributed), "0");
     let electricity = &result.lines[0].kinds[0].quantity;
-    assert!(electricity.note.as_ref().unwrap().starts_with("bought and made on site"));
+    assert!(electricity.note().unwrap().starts_with("bought and made on site"));
 }
 
 /// Bought is what is not stated as zero.
@@ -49,7 +49,7 @@ fn what_is_used_inside_and_not_bought_makes_the_total_unknown() {
     let gas = table.rows.iter().find(|row| row.kind.as_str() == "natural_gas").unwrap();
     assert_eq!((gas.source, gas.quantity.value.as_ref()), (fact::Flow::Purchased, None));
     assert_eq!(
-        gas.quantity.note.as_deref(),
+        gas.quantity.note().as_deref(),
         Some(
             "unknown: it is used or sold, and no purchase is given: state `purchased:natural_gas`, \
              0 where none is bought, or `own:natural_gas` where it is made on site"

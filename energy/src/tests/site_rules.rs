@@ -18,7 +18,7 @@ fn water_that_is_not_converted_may_be_unknown() {
     let cell = &water.converted.equivalent.as_ref().unwrap().tce;
     assert_eq!(water.quantity.value, None);
     assert_eq!(
-        (number(cell).as_str(), cell.note.as_deref()),
+        (number(cell).as_str(), cell.note().as_deref()),
         ("0", Some("not converted by the site's rule"))
     );
     assert!(table.subtotals.iter().all(|one| one.class != coefficient::EnergyClass::Medium));

@@ -329,7 +329,7 @@ impl<'a> RawAddress<'a> {
 
     /// A problem with the point as a whole.
     fn at_point(&self, message: &str) -> Problem {
-        Problem { message: format!("`{}`{message}", self.metric), ..self.place.clone() }
+        Problem { message: format!("`{}`{message}", self.metric).into(), ..self.place.clone() }
     }
 
     /// A problem with the type, which may stand here or in `[modbus]`.

@@ -121,7 +121,7 @@ pub(super) fn relative(problems: &Problems, folder: &Path) -> Problems {
         file: problem
             .file
             .map(|file| config::SourceFile::new(file.name.replace(&start, ""), file.text.clone())),
-        message: problem.message.replace(&start, ""),
+        message: problem.message.replace(&start, "").into(),
         ..problem
     });
     Problems(renamed.collect())

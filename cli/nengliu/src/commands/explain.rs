@@ -140,7 +140,7 @@ fn in_words(one: &Explanation) -> String {
             other.value, other.difference, other.reason
         ));
     }
-    if let Some(note) = &figure.note {
+    if let Some(note) = figure.note() {
         line(format!("  note         {note}"));
     }
     if let Some(commit) = one.commit {
