@@ -122,6 +122,9 @@ pub struct Fact {
     pub note: Option<String>,
     /// Why it enters the totals although the subject has a meter.
     pub override_reason: Option<String>,
+    /// The batch that it is of, where the site has coefficients per batch (`[[coefficient]] batch`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
     /// `file:line`.
     pub place: String,
 }
@@ -129,7 +132,8 @@ pub struct Fact {
 /// All declared facts of a plant.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    by_key: BTreeMap<(SubjectId, Measure), BTreeMap<Period, Fact>>,
+    /// The facts of a period: one, or one for each batch.
+    by_key: BTreeMap<(SubjectId, Measure), BTreeMap<Period, Vec<Fact>>>,
 }
 
 /// What was declared for a period: its own fact, or those of its months.
@@ -158,7 +162,7 @@ impl Declared<'_> {
 }
 
 impl Facts {
-    /// Reads files of declared facts: columns `subject, period, measure, value, unit[, note][, override_reason]`.
+    /// Reads files of declared facts: columns `subject, period, measure, value, unit[, note][, override_reason][, batch]`.
     ///
     /// # Errors
     /// All problems of all files, each with file and line.
@@ -175,16 +179,16 @@ impl Facts {
         period: Period,
     ) -> Option<Declared<'_>> {
         let facts = self.by_key.get(&(subject.clone(), measure.clone()))?;
-        if let Some(fact) = facts.get(&period) {
-            return Some(Declared { facts: vec![fact], months: 1, months_expected: 1 });
+        if let Some(facts) = facts.get(&period) {
+            return Some(Declared { facts: facts.iter().collect(), months: 1, months_expected: 1 });
         }
         let months = period.months();
-        let facts: Vec<&Fact> = months.iter().filter_map(|month| facts.get(month)).collect();
+        let found: Vec<&Vec<Fact>> = months.iter().filter_map(|month| facts.get(month)).collect();
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-        (!facts.is_empty()).then(|| Declared {
-            months: count(facts.len()),
+        (!found.is_empty()).then(|| Declared {
+            months: count(found.len()),
             months_expected: count(months.len()),
-            facts,
+            facts: found.into_iter().flatten().collect(),
         })
     }
 

@@ -1,4 +1,5 @@
-//! Periods a figure is about: a year, a month or a day of the plant's calendar. Must never ask what day it is.
+//! Periods a figure is about: a year, a month, a day or a run of days of the plant's calendar. Must never ask what day it
+//! is.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +10,16 @@ use model::Timestamp;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+/// First year of a period. What was declared of a year needs no time zone data, and statistics of works go back that far.
+pub const YEAR_MIN: i16 = 1900;
+/// First year that is too late for a period.
+const YEAR_END: i16 = 2200;
+
 /// A text that is not a period.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "`{text}` is not a period: expected a year `2018`, a month `2018-01` or a day `2018-01-31` from 1971 to 2199"
+    "`{text}` is not a period: expected a year `2018`, a month `2018-01` or a day `2018-01-31` from {YEAR_MIN} to {}",
+    YEAR_END - 1
 )]
 pub struct PeriodError {
     /// What was given.
@@ -28,6 +35,8 @@ pub enum Period {
     Month(i16, i8),
     /// A day.
     Day(Date),
+    /// The days from the first to the last, both in it; made by [`Period::between`] alone.
+    Days(Date, Date),
 }
 
 /// Times of a period: the first belongs to it, the second to the next.
@@ -42,16 +51,29 @@ pub struct Span {
 }
 
 impl Period {
+    /// The days from `first` up to, but not including, `after`: a year, a month or a day where they are one.
+    ///
+    /// `2023-01-01, 2023-04-01` → `2023-01..2023-03`
+    #[must_use]
+    pub(crate) fn between(first: Date, after: Date) -> Self {
+        let whole =
+            [Self::Year(first.year()), Self::Month(first.year(), first.month()), Self::Day(first)];
+        let found = whole.into_iter().find(|one| one.days() == (first, after));
+        found.unwrap_or_else(|| Self::Days(first, after.yesterday().unwrap_or(first)))
+    }
+
     /// First day, and the first day after it.
     #[must_use]
     pub fn days(self) -> (Date, Date) {
         let month_after = |year: i16, month: i8| {
             if month == 12 { date(year + 1, 1, 1) } else { date(year, month + 1, 1) }
         };
+        let next = |day: Date| day.tomorrow().expect("years are checked to lie below 2200");
         match self {
             Self::Year(year) => (date(year, 1, 1), date(year + 1, 1, 1)),
             Self::Month(year, month) => (date(year, month, 1), month_after(year, month)),
-            Self::Day(day) => (day, day.tomorrow().expect("years are checked to lie below 2200")),
+            Self::Day(day) => (day, next(day)),
+            Self::Days(first, last) => (first, next(last)),
         }
     }
 
@@ -60,7 +82,7 @@ impl Period {
     pub fn span(self, zone: &TimeZone) -> Span {
         let instant = |day: Date| {
             let midnight = day.to_zoned(zone.clone());
-            let midnight = midnight.expect("the first instant of a day from 1971 to 2200 exists");
+            let midnight = midnight.expect("the first instant of a day from 1900 to 2200 exists");
             Timestamp(midnight.timestamp().as_microsecond())
         };
         let (first, after) = self.days();
@@ -73,13 +95,18 @@ impl Period {
         self.days().0.year()
     }
 
-    /// The months of a year; nothing for a month or a day.
+    /// The months of a year, and of a run of days that is made of whole months; nothing for a month, a day or other days.
     #[must_use]
     pub fn months(self) -> Vec<Self> {
-        match self {
-            Self::Year(year) => (1..=12).map(|month| Self::Month(year, month)).collect(),
-            Self::Month(..) | Self::Day(_) => Vec::new(),
+        let (first, after) = self.days();
+        if matches!(self, Self::Month(..) | Self::Day(_)) || (first.day(), after.day()) != (1, 1) {
+            return Vec::new();
         }
+        let starts = std::iter::successors(Some(first), |day| {
+            Some(Self::Month(day.year(), day.month()).days().1)
+        });
+        let inside = starts.take_while(|day| *day < after);
+        inside.map(|day| Self::Month(day.year(), day.month())).collect()
     }
 }
 
@@ -94,7 +121,8 @@ impl FromStr for Period {
         };
         let parts: Vec<&str> = text.split('-').collect();
         let (year, rest) = parts.split_first().ok_or_else(wrong)?;
-        let year = digits(year, 4).filter(|year| (1971..2200).contains(year)).ok_or_else(wrong)?;
+        let year =
+            digits(year, 4).filter(|year| (YEAR_MIN..YEAR_END).contains(year)).ok_or_else(wrong)?;
         let two: Vec<i8> = rest
             .iter()
             .map(|part| digits(part, 2).and_then(|value| i8::try_from(value).ok()))
@@ -115,6 +143,10 @@ impl fmt::Display for Period {
             Self::Year(year) => write!(f, "{year:04}"),
             Self::Month(year, month) => write!(f, "{year:04}-{month:02}"),
             Self::Day(day) => write!(f, "{day}"),
+            Self::Days(first, last) => match self.months().as_slice() {
+                [first, .., last] => write!(f, "{first}..{last}"),
+                _ => write!(f, "{first}..{last}"),
+            },
         }
     }
 }
@@ -131,11 +163,13 @@ mod tests {
 
     #[test]
     fn reads_and_prints() {
-        for text in ["2018", "2018-01", "2018-12", "2018-01-31", "2024-02-29"] {
+        for text in
+            ["2018", "2018-01", "2018-12", "2018-01-31", "2024-02-29", "1900", "1959", "1970-12"]
+        {
             assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
         }
         for text in
-            ["", "18", "2018-1", "2018-13", "2018-00", "2018-02-29", "2018-01-01-01", "1960"]
+            ["", "18", "2018-1", "2018-13", "2018-00", "2018-02-29", "2018-01-01-01", "1899"]
         {
             assert!(text.parse::<Period>().is_err(), "{text}");
         }
@@ -147,6 +181,32 @@ mod tests {
         let span = "2018".parse::<Period>().unwrap().span(&seoul);
         assert_eq!(span.from.to_string(), "2017-12-31T15:00:00.000000Z");
         assert_eq!(span.to.to_string(), "2018-12-31T15:00:00.000000Z");
+    }
+
+    #[test]
+    fn a_run_of_days_is_named_by_its_months_where_it_is_made_of_them() {
+        let check = |first: &str, after: &str, name: &str, months: usize| {
+            let period = Period::between(first.parse().unwrap(), after.parse().unwrap());
+            assert_eq!((period.to_string().as_str(), period.months().len()), (name, months));
+            assert_eq!(period.days(), (first.parse().unwrap(), after.parse().unwrap()));
+        };
+        check("2023-01-01", "2024-01-01", "2023", 12);
+        check("2023-02-01", "2023-03-01", "2023-02", 0);
+        check("2023-01-31", "2023-02-01", "2023-01-31", 0);
+        check("2023-01-01", "2023-04-01", "2023-01..2023-03", 3);
+        check("2022-12-01", "2023-02-01", "2022-12..2023-01", 2);
+        check("2023-01-02", "2024-01-01", "2023-01-02..2023-12-31", 0);
+    }
+
+    /// Local time was that of the sun before 1901, and the span is a year of instants all the same.
+    #[test]
+    fn a_year_before_1971_has_a_span() {
+        let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
+        for year in ["1900", "1959", "1970"] {
+            let span = year.parse::<Period>().unwrap().span(&shanghai);
+            let days = span.to.micros_since(span.from) / 86_400_000_000;
+            assert!((364..=366).contains(&days), "{year}: {days}");
+        }
     }
 
     /// R12: the days on which Asia/Shanghai changed its clocks have 92 and 100 slots of 15 minutes.

@@ -21,7 +21,7 @@ const YUAN: &str = "元";
 
 const COLUMNS: Columns = Columns {
     required: &["subject", "period", "measure", "value", "unit"],
-    optional: &["note", "override_reason"],
+    optional: &["note", "override_reason", "batch"],
 };
 
 /// Reads all files.
@@ -79,6 +79,7 @@ fn fact(plant: &Plant, row: &Row, problems: &mut Problems) -> Option<Fact> {
         value: &value * &factor,
         note: row.get("note").map(str::to_owned),
         override_reason: row.get("override_reason").map(str::to_owned),
+        batch: row.get("batch").map(str::to_owned),
         place: row.place(),
     })
 }
@@ -155,14 +156,23 @@ fn unknown(what: &str, found: &str, known: &[&str]) -> Unfit {
     }
 }
 
-/// A year and one of its months would count the same time twice, and so would the same period twice.
+/// A year and one of its months would count the same time twice, and so would the same period twice, but for two batches.
 fn insert(facts: &mut Facts, fact: Fact, row: &Row, problems: &mut Problems) {
     let key = (fact.subject.clone(), fact.measure.clone());
     let periods = facts.by_key.entry(key).or_default();
     let year = Period::Year(fact.period.year());
-    let overlapping = periods.iter().find(|(period, _)| {
-        **period == fact.period
-            || (period.year() == fact.period.year() && (**period == year || fact.period == year))
+    // A month with and without a batch may be the sum and one of its parts.
+    let another_batch =
+        |other: &Fact| other.batch.is_some() && fact.batch.is_some() && other.batch != fact.batch;
+    let overlapping = periods.iter().find_map(|(period, others)| {
+        let nested =
+            period.year() == fact.period.year() && (*period == year || fact.period == year);
+        let other = if *period == fact.period {
+            others.iter().find(|other| !another_batch(other))
+        } else {
+            others.first().filter(|_| nested)
+        };
+        Some((period, other?))
     });
     if let Some((period, other)) = overlapping {
         let message = format!(
@@ -173,5 +183,5 @@ fn insert(facts: &mut Facts, fact: Fact, row: &Row, problems: &mut Problems) {
         problems.push(row.problem(CODE_TWICE, message).help(help));
         return;
     }
-    periods.insert(fact.period, fact);
+    periods.entry(fact.period).or_default().push(fact);
 }

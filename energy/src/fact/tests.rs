@@ -84,3 +84,35 @@ fn an_unknown_column_is_named() {
     assert!(problems.contains("`amount` is not a column"), "{problems}");
     assert!(problems.contains("column `value` is missing"), "{problems}");
 }
+
+#[test]
+fn batches_of_one_month_stand_beside_each_other() {
+    let plant = Plant::read(&SourceFile::new("plant.toml", PLANT)).unwrap();
+    let read = |rows: &str| {
+        let text = format!("subject,period,measure,value,unit,batch\n{rows}");
+        Facts::read(&plant, &[SourceFile::new("facts.csv", text)])
+    };
+    let facts = read("acme,2023-01,own:gas,3,m3,a\nacme,2023-01,own:gas,4,m3,b\n").unwrap();
+    let acme = SubjectId::new("acme").unwrap();
+    let measure = "own:gas".parse().unwrap();
+    let check = |period: &str, months| {
+        let declared = facts.declared(&acme, &measure, period.parse().unwrap()).unwrap();
+        assert_eq!((declared.value().to_string().as_str(), declared.months), ("7", months));
+    };
+    check("2023-01", 1);
+    check("2023", 1);
+    // The same batch again, or the month without a batch, may be the same gas.
+    for twice in ["a", ""] {
+        let rows = format!("acme,2023-01,own:gas,3,m3,a\nacme,2023-01,own:gas,4,m3,{twice}\n");
+        let problems = read(&rows).map(|_| ()).unwrap_err().to_string();
+        assert!(problems.contains("declared already for 2023-01"), "{problems}");
+    }
+}
+
+/// A clerk enters the years of a works from its beginning; none of them needs time zone data.
+#[test]
+fn years_before_1971_are_declared_like_others() {
+    let rows = "acme,1959,purchased:gas,30236,m3,,\nacme,1970,purchased:gas,7,m3,,\n";
+    assert_eq!(value(rows, "purchased:gas", "1959"), Some(("30236".to_owned(), true)));
+    assert_eq!(value(rows, "purchased:gas", "1970"), Some(("7".to_owned(), true)));
+}

@@ -48,3 +48,20 @@ fn steam_by_contract_needs_the_value_that_was_agreed() {
                unit = \"kg\"\nnotice = \"contract\"\nevidence = \"measured\"\n";
     assert_eq!(number(table(row).totals.equivalent.as_ref().unwrap()), "660");
 }
+
+/// Trial fig-16: years of a works from 1959 on, declared; and those at the ends of what is read.
+#[test]
+fn a_year_before_1971_is_converted() {
+    let plant = METERED.split("[[energy_kind]]").next().unwrap().replace("2020", "2008")
+        + "[[energy_kind]]\nid = \"raw_coal\"\nunit = \"t\"\n";
+    let facts = "acme,1900,purchased:raw_coal,10,t,,\nacme,1959,purchased:raw_coal,30236,t,,\n\
+                 acme,1970-12,purchased:raw_coal,10,t,,\nacme,1978,purchased:raw_coal,354219,t,,\n";
+    let scenario = declared(&plant, facts);
+    let check = |period: &str, tce: &str| {
+        assert_eq!(number(total(&scenario, period).totals.equivalent.as_ref().unwrap()), tce);
+    };
+    check("1978", "253018.6317");
+    check("1959", "21597.5748");
+    check("1900", "7.143");
+    check("1970-12", "7.143");
+}
