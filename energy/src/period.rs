@@ -35,7 +35,7 @@ pub enum Period {
     Month(i16, i8),
     /// A day.
     Day(Date),
-    /// The days from the first to the last, both in it; made by [`Period::between`] alone.
+    /// The days from the first to the last, both in it; only [`Period::between`] makes them.
     Days(Date, Date),
 }
 
@@ -55,7 +55,7 @@ impl Period {
     ///
     /// `2023-01-01, 2023-04-01` → `2023-01..2023-03`
     #[must_use]
-    pub(crate) fn between(first: Date, after: Date) -> Self {
+    pub fn between(first: Date, after: Date) -> Self {
         let whole =
             [Self::Year(first.year()), Self::Month(first.year(), first.month()), Self::Day(first)];
         let found = whole.into_iter().find(|one| one.days() == (first, after));
@@ -115,6 +115,9 @@ impl FromStr for Period {
 
     fn from_str(text: &str) -> Result<Self, PeriodError> {
         let wrong = || PeriodError { text: text.to_owned() };
+        if let Some(range) = range(text) {
+            return range.ok_or_else(wrong);
+        }
         let digits = |part: &str, length: usize| -> Option<i16> {
             let plain = part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
             plain.then(|| part.parse().ok()).flatten()
@@ -135,6 +138,30 @@ impl FromStr for Period {
             _ => Err(wrong()),
         }
     }
+}
+
+/// A quarter `2025-Q1`, or a range of years, months or days with both ends in it; `None` where the text is neither.
+fn range(text: &str) -> Option<Option<Period>> {
+    let joined = |first: Period, last: Period| {
+        let ((begin, _), (_, after)) = (first.days(), last.days());
+        let same_kind = std::mem::discriminant(&first) == std::mem::discriminant(&last);
+        let ordered = first.days() <= last.days();
+        (same_kind && ordered).then(|| Period::between(begin, after))
+    };
+    if let Some((first, last)) = text.split_once("..") {
+        let plain = |text: &str| text.parse().ok().filter(|one| !matches!(one, Period::Days(..)));
+        return Some(plain(first).zip(plain(last)).and_then(|(first, last)| joined(first, last)));
+    }
+    let (year, quarter) = text.split_once("-Q")?;
+    let months = match quarter {
+        "1" => (1, 3),
+        "2" => (4, 6),
+        "3" => (7, 9),
+        "4" => (10, 12),
+        _ => return Some(None),
+    };
+    let Ok(Period::Year(year)) = year.parse() else { return Some(None) };
+    Some(joined(Period::Month(year, months.0), Period::Month(year, months.1)))
 }
 
 impl fmt::Display for Period {
@@ -196,6 +223,30 @@ mod tests {
         check("2023-01-01", "2023-04-01", "2023-01..2023-03", 3);
         check("2022-12-01", "2023-02-01", "2022-12..2023-01", 2);
         check("2023-01-02", "2024-01-01", "2023-01-02..2023-12-31", 0);
+    }
+
+    #[test]
+    fn quarters_and_ranges_are_periods() {
+        for (text, name, months) in [
+            ("2025-Q1", "2025-01..2025-03", 3),
+            ("2025-Q4", "2025-10..2025-12", 3),
+            ("2025-01..2025-06", "2025-01..2025-06", 6),
+            ("2025-01..2025-12", "2025", 12),
+            ("2025-04..2025-04", "2025-04", 0),
+            ("2024-11..2025-02", "2024-11..2025-02", 4),
+            ("2024..2025", "2024-01..2025-12", 24),
+            ("2025-01-02..2025-01-09", "2025-01-02..2025-01-09", 0),
+        ] {
+            let period: Period = text.parse().unwrap();
+            assert_eq!((period.to_string().as_str(), period.months().len()), (name, months));
+            assert_eq!(period.to_string().parse(), Ok(period));
+        }
+        for text in ["2025-Q5", "2025-Q", "2025-01-Q1", "2025-06..2025-01", "2025-01..", "..2025"]
+            .into_iter()
+            .chain(["2024..2025-01", "2025-01..2025-03..2025-04", "2025-Q1..2025-Q2"])
+        {
+            assert!(text.parse::<Period>().is_err(), "{text}");
+        }
     }
 
     /// Local time was that of the sun before 1901, and the span is a year of instants all the same.

@@ -9,6 +9,7 @@ use crate::fact::{Flow, Measure};
 use crate::figure::{Explanations, Figure};
 use crate::id::{KindId, SubjectId};
 use crate::index::{Class, Coverage};
+use crate::number::Number;
 use crate::period::Period;
 use crate::plant::{EnergyKind, SteamRule, Treatment};
 use crate::sheet::{Measured, Sheet, TCE, Term};
@@ -97,6 +98,8 @@ pub struct Row {
 pub struct Cell {
     /// The coefficient; `None` when it is missing.
     pub coefficient: Option<CoefficientUse>,
+    /// Tonnes per unit of the kind, as the forms print it; `None` when the coefficient is missing.
+    pub tce_per_unit: Option<Number>,
     /// The tonnes.
     pub tce: Figure,
 }
@@ -261,7 +264,8 @@ fn row(
             let tce = converter.tce(kind, on.basis, figure.exact());
             let name = format!("{name}/{}", on.basis);
             let tce = sheet.converted(name, &figure, on, tce, coefficient);
-            Cell { coefficient: coefficient.map(CoefficientUse::from), tce }
+            let tce_per_unit = converter.tce_per_unit(kind, on.basis);
+            Cell { coefficient: coefficient.map(CoefficientUse::from), tce_per_unit, tce }
         })
     };
     Row {

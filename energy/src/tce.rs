@@ -142,6 +142,13 @@ impl Converter {
         set_id(used.filter_map(|(_, one)| one.as_ref().ok()))
     }
 
+    /// Tonnes per unit of a kind; `None` when the coefficient is missing or the kind is not converted.
+    pub(crate) fn tce_per_unit(&self, kind: &EnergyKind, basis: Basis) -> Option<Number> {
+        let resolved = self.get(&kind.id, basis).filter(|one| one.rule != Rule::Excluded)?;
+        let factor = kind.factor(kind.unit, resolved.unit)?;
+        Some(&(&factor * &resolved.kgce_per_unit) * &constant("0.001"))
+    }
+
     /// A quantity in the kind's unit as tonnes, with the formula. What is not converted is zero whatever its quantity;
     /// otherwise an unknown quantity is unknown.
     pub(crate) fn tce(

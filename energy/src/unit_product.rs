@@ -339,7 +339,8 @@ impl Making<'_> {
                 let tce = self.converter.tce(kind, on.basis, quantity.exact());
                 let name = format!("{base}/{}", on.basis);
                 let tce = self.sheet.converted(name, &quantity, on, tce, coefficient);
-                Cell { coefficient: coefficient.map(CoefficientUse::from), tce }
+                let tce_per_unit = self.converter.tce_per_unit(kind, on.basis);
+                Cell { coefficient: coefficient.map(CoefficientUse::from), tce_per_unit, tce }
             })
         } else {
             PerBasis { equivalent: None, equal_value: None }

@@ -53,8 +53,13 @@ fn fact(plant: &Plant, row: &Row, problems: &mut Problems) -> Option<Fact> {
         problems.push(problem.help(meant(subject.as_str(), &known, "known here:")));
         return None;
     }
-    if matches!(period, Period::Day(_)) {
-        let message = format!("`period`: expected a year or a month, found the day `{period}`");
+    let other = match period {
+        Period::Year(_) | Period::Month(..) => None,
+        Period::Day(_) => Some("the day"),
+        Period::Days(..) => Some("the range"),
+    };
+    if let Some(what) = other {
+        let message = format!("`period`: expected a year or a month, found {what} `{period}`");
         problems.push(row.problem(CODE_FIELD, message));
         return None;
     }

@@ -63,6 +63,7 @@ fn names_file_and_line_of_what_is_wrong() {
     bad("acne,2023,purchased:gas,1,m3,,", "there is no subject `acne`; did you mean `acme`?");
     bad("acme,2023-13,purchased:gas,1,m3,,", "`2023-13` is not a period");
     bad("acme,2023-01-01,own:gas,1,m3,,", "found the day `2023-01-01`");
+    bad("acme,2023-Q1,own:gas,1,m3,,", "found the range `2023-01..2023-03`");
     bad("acme,2023,bought:gas,1,m3,,", "`bought:gas` is not a measure");
     bad("acme,2023,purchased:coal,1,t,,", "there is no energy kind `coal`");
     bad("acme,2023,output:iron,1,t,,", "there is no product `iron`");
