@@ -14,31 +14,27 @@ use clap::{Args, Parser, Subcommand};
 pub use exit::*;
 pub use run::run_on;
 
-/// Reads a factory's devices, keeps every reading on disk and forwards it until the store has it.
-/// 边缘网关：读取设备，先落盘，待中心入库确认后才释放。
+/// Reads a factory's devices, keeps every reading on disk and forwards it until the store has it.｜边缘网关：读取设备，先落盘，待中心入库确认后才释放
 #[derive(Debug, Parser)]
 #[command(name = "nengliu-gateway", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// Language of messages, `zh` or `en`; that of the environment (`LC_ALL`, `LANG`) when left out. 语言
-    #[arg(long, global = true, value_name = "LANGUAGE", value_parser = program::parse_language)]
-    lang: Option<model::Language>,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read, keep and forward, in the foreground, until stopped. 运行网关
+    /// Read, keep and forward, in the foreground, until stopped.｜运行网关：读取、落盘、转发，前台运行直到停止
     Run(RunArgs),
-    /// Check the configuration and its profiles; opens nothing. 检查配置
+    /// Check the configuration and its profiles; opens nothing.｜检查配置与设备模板，不建立任何连接
     Check(CheckArgs),
-    /// Show how a running gateway does. 查看运行状态
+    /// Show how a running gateway does.｜查看运行状态
     Status(StatusArgs),
 }
 
 #[derive(Debug, Args)]
 struct ConfigArgs {
-    /// The configuration file.
+    /// The configuration file.｜配置文件
     #[arg(short, long, default_value = "/etc/nengliu/gateway.toml")]
     config: PathBuf,
 }
@@ -47,13 +43,13 @@ struct ConfigArgs {
 struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// How long a gateway that is stopped goes on sending what it has (for example 30s).
+    /// How long a gateway that is stopped goes on sending what it has (for example 30s).｜停止时继续发送积压数据的时长（如 30s）
     #[arg(long, value_name = "DURATION", value_parser = program::parse_duration)]
     drain: Option<Duration>,
-    /// Stop also when standard input ends, as it does when the program that started this one dies, however it dies.
+    /// Stop also when standard input ends, as it does when the program that started this one dies, however it dies.｜标准输入结束时也停止，即启动它的程序退出时
     #[arg(long)]
     stop_with_stdin: bool,
-    /// When stopped, print the last status as one JSON object.
+    /// When stopped, print the last status as one JSON object.｜停止时以一个 JSON 对象打印最后状态
     #[arg(long)]
     json: bool,
 }
@@ -62,7 +58,7 @@ struct RunArgs {
 struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print one JSON object.
+    /// Print one JSON object.｜输出一个 JSON 对象
     #[arg(long)]
     json: bool,
 }
@@ -71,21 +67,15 @@ struct CheckArgs {
 struct StatusArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print one JSON object.
+    /// Print one JSON object.｜输出一个 JSON 对象
     #[arg(long)]
     json: bool,
-    /// Show every point, also where there are more than 200; with `--json` one object a line, the first without points.
+    /// Show every point, also where there are more than 200; with `--json` one object a line, the first without points.｜显示全部点位，超过 200 个时亦然；与 `--json` 同用时每行一个对象，首行不含点位
     #[arg(long)]
     all: bool,
 }
 
 impl Cli {
-    /// The language that was asked for.
-    #[must_use]
-    pub fn language(&self) -> Option<model::Language> {
-        self.lang
-    }
-
     /// Carries the command out and returns the exit code.
     pub async fn run(self) -> u8 {
         match self.command {

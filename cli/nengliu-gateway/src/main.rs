@@ -2,12 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use nengliu_gateway::commands::Cli;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    program::choose_language(cli.language());
+    let cli = program::parse::<Cli>();
     program::set_up(program::DEFAULT_LOG);
     match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => {

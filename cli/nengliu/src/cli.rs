@@ -4,50 +4,45 @@ use std::path::PathBuf;
 
 use analytics::Kpi;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use model::Language;
 
 use crate::{commands, exit};
 
-/// From a meter to a tonne of coal equivalent: broker, ingest, lake and figures.
-/// 能流：从电表到吨标准煤。
+/// From a meter to a tonne of coal equivalent: broker, ingest, lake and figures.｜能流：从电表到吨标准煤——消息代理、入库、数据湖与指标
 #[derive(Debug, Parser)]
 #[command(name = "nengliu", version, propagate_version = true, after_help = exit::EXIT_CODES)]
 pub(crate) struct Cli {
-    /// Language of tables and messages, `zh` or `en`; that of the environment (`LC_ALL`, `LANG`) when left out. 语言
-    #[arg(long, global = true, value_name = "LANGUAGE", value_parser = program::parse_language)]
-    lang: Option<Language>,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a simulated plant with everything, and print its Table 1. 演示
+    /// Run a simulated plant with everything, and print its Table 1.｜运行模拟工厂的完整链路，并打印其表 1
     Demo(DemoArgs),
-    /// Run the centre: broker, ingest, lake, and figures on a timer. 运行中心
+    /// Run the centre: broker, ingest, lake, and figures on a timer.｜运行中心：消息代理、入库、数据湖、定时计算指标
     Serve(ServeArgs),
-    /// Compute figures: Table 1, unit-product energy, energy per 10k yuan. 计算指标
+    /// Compute figures: Table 1, unit-product energy, energy per 10k yuan.｜计算指标：表 1、单位产品能耗、万元产值能耗
     Kpi(KpiArgs),
-    /// Show where one figure comes from. 解释一个数字的来历
+    /// Show where one figure comes from.｜说明一个数字的来历
     Explain(ExplainArgs),
-    /// Print samples. 查询采样值
+    /// Print samples.｜查询采样值
     Query(QueryArgs),
-    /// List damaged files of the lake, and list, show and drop frames that could not be read. 隔离区
+    /// List damaged files of the lake, and list, show and drop frames that could not be read.｜隔离区：列出损坏的文件，列出、查看、删除无法读取的数据帧
     Quarantine(QuarantineArgs),
-    /// Print the rights that another broker must have. 消息代理权限
+    /// Print the rights that another broker must have.｜打印其他消息代理所需的权限配置
     Acl(AclArgs),
 }
 
 /// `nengliu quarantine`.
 #[derive(Debug, Args)]
 pub(crate) struct QuarantineArgs {
-    /// The settings of the centre; the lake is taken from them.
+    /// The settings of the centre; the lake is taken from them.｜中心的配置文件，从中取数据湖位置
     #[arg(short, long, global = true)]
     pub(crate) config: Option<PathBuf>,
-    /// The folder of the lake.
+    /// The folder of the lake.｜数据湖目录
     #[arg(long, global = true)]
     pub(crate) lake: Option<PathBuf>,
-    /// Print JSON: `list` one array, `show` one object.
+    /// Print JSON: `list` one array, `show` one object.｜输出 JSON：`list` 为数组，`show` 为对象
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -61,17 +56,17 @@ pub(crate) enum QuarantineCommand {
     /// it was found (`-` where that is not noted), rows, what is wrong and whose frames they came in. With `--json` the
     /// frames alone; damaged files are in `_nengliu/ingest-status.json`.
     List,
-    /// What is known of one frame.
+    /// What is known of one frame.｜查看一个数据帧
     Show {
-        /// Its name, as `list` gives it.
+        /// Its name, as `list` gives it.｜名称，见 `list`
         name: String,
-        /// Write the frame into this file.
+        /// Write the frame into this file.｜把数据帧写入此文件
         #[arg(short, long)]
         output: Option<PathBuf>,
     },
-    /// Remove one frame. Its samples stay counted as lost. The room counts after the next start of `serve`.
+    /// Remove one frame. Its samples stay counted as lost. The room counts after the next start of `serve`.｜删除一个数据帧：其采样值仍计为丢失，空间在 `serve` 下次启动后释放
     Drop {
-        /// Its name, as `list` gives it.
+        /// Its name, as `list` gives it.｜名称，见 `list`
         name: String,
     },
 }
@@ -79,13 +74,13 @@ pub(crate) enum QuarantineCommand {
 /// `nengliu acl`.
 #[derive(Debug, Args)]
 pub(crate) struct AclArgs {
-    /// Which broker.
+    /// Which broker.｜哪种消息代理
     #[arg(value_enum)]
     pub(crate) broker: AclBroker,
-    /// User name of the centre.
+    /// User name of the centre.｜中心的用户名
     #[arg(long, default_value = "nengliu")]
     pub(crate) user: String,
-    /// As `[live] prefix`.
+    /// As `[live] prefix`.｜同 `[live] prefix`
     #[arg(long)]
     pub(crate) prefix: Option<String>,
 }
@@ -100,16 +95,16 @@ pub(crate) enum AclBroker {
 /// `nengliu demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Stop by itself after so long, counted from the line "plant started" (for example 90s).
+    /// Stop by itself after so long, counted from the line "plant started" (for example 90s).｜运行多久后自动停止，从“plant started”一行算起（如 90s）
     #[arg(long = "for", value_name = "DURATION", value_parser = program::parse_duration)]
     pub(crate) run_for: Option<std::time::Duration>,
-    /// End with one line of JSON.
+    /// End with one line of JSON.｜最后输出一行 JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where the demo keeps its files; emptied at the start.
+    /// Where the demo keeps its files; emptied at the start.｜演示的文件目录，启动时清空
     #[arg(long, default_value = "demo")]
     pub(crate) folder: PathBuf,
-    /// Seed of the simulated plant.
+    /// Seed of the simulated plant.｜模拟工厂的随机种子
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 }
@@ -117,7 +112,7 @@ pub(crate) struct DemoArgs {
 /// `nengliu serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// The settings; defaults are used when left out (embedded broker on 127.0.0.1:1883, lake in ./lake).
+    /// The settings; defaults are used when left out (embedded broker on 127.0.0.1:1883, lake in ./lake).｜配置文件；省略时用缺省值（内嵌消息代理 127.0.0.1:1883，数据湖 ./lake）
     #[arg(short, long)]
     pub(crate) config: Option<PathBuf>,
 }
@@ -125,16 +120,16 @@ pub(crate) struct ServeArgs {
 /// Where figures come from.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
-    /// The settings of the centre; the lake and the plant file are taken from them.
+    /// The settings of the centre; the lake and the plant file are taken from them.｜中心的配置文件，从中取数据湖与工厂文件
     #[arg(short, long)]
     pub(crate) config: Option<PathBuf>,
-    /// The plant file.
+    /// The plant file.｜工厂文件 plant.toml
     #[arg(long)]
     pub(crate) plant: Option<PathBuf>,
-    /// The folder of the lake; not needed when every figure is declared.
+    /// The folder of the lake; not needed when every figure is declared.｜数据湖目录；全部数据均为填报时不需要
     #[arg(long)]
     pub(crate) lake: Option<PathBuf>,
-    /// Only what this ingest commit and those before it brought; no higher than the newest commit of the lake.
+    /// Only what this ingest commit and those before it brought; no higher than the newest commit of the lake.｜只取到此入库提交为止的数据，不得高于数据湖的最新提交
     #[arg(long, value_name = "COMMIT")]
     pub(crate) as_of: Option<u64>,
 }
@@ -142,13 +137,13 @@ pub(crate) struct SourceArgs {
 /// Where samples come from.
 #[derive(Debug, Args)]
 pub(crate) struct LakeArgs {
-    /// The settings of the centre; the lake is taken from them.
+    /// The settings of the centre; the lake is taken from them.｜中心的配置文件，从中取数据湖位置
     #[arg(short, long)]
     pub(crate) config: Option<PathBuf>,
-    /// The folder of the lake; `lake` in this folder when it is not named here or in the settings.
+    /// The folder of the lake; `lake` in this folder when it is not named here or in the settings.｜数据湖目录；此处与配置均未写时为当前目录下的 `lake`
     #[arg(long)]
     pub(crate) lake: Option<PathBuf>,
-    /// Only what this ingest commit and those before it brought; no higher than the newest commit of the lake.
+    /// Only what this ingest commit and those before it brought; no higher than the newest commit of the lake.｜只取到此入库提交为止的数据，不得高于数据湖的最新提交
     #[arg(long, value_name = "COMMIT")]
     pub(crate) as_of: Option<u64>,
 }
@@ -156,19 +151,19 @@ pub(crate) struct LakeArgs {
 /// `nengliu kpi`.
 #[derive(Debug, Args)]
 pub(crate) struct KpiArgs {
-    /// Which figures.
+    /// Which figures.｜哪些指标
     #[arg(value_enum)]
     pub(crate) table: KpiTable,
-    /// A year `2018`, a month `2018-01` or a day `2018-01-31`, in the plant's time zone.
+    /// A year `2018`, a month `2018-01` or a day `2018-01-31`, in the plant's time zone.｜年 `2018`、月 `2018-01` 或日 `2018-01-31`，按工厂时区
     #[arg(long)]
     pub(crate) period: String,
-    /// 当量值 `equivalent`, 等价值 `equal-value`, or both.
+    /// Calorific value `equivalent`, equal value `equal-value`, or both.｜当量值 `equivalent`、等价值 `equal-value`，或两者
     #[arg(long, value_enum, default_value_t = BasisChoice::Both)]
     pub(crate) basis: BasisChoice,
-    /// How the figures are written.
+    /// How the figures are written.｜输出格式
     #[arg(long, value_enum, default_value_t = KpiFormat::Text)]
     pub(crate) format: KpiFormat,
-    /// Write into this file instead of standard output; needed for `xlsx` on a terminal.
+    /// Write into this file instead of standard output; needed for `xlsx` on a terminal.｜写入此文件而不是标准输出；`xlsx` 在终端上必须给出
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -225,9 +220,9 @@ pub(crate) enum KpiFormat {
 /// `nengliu explain`.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// Name of a figure as `kpi --format json` gives it, e.g. `table1/2018/electricity/equivalent`.
+    /// Name of a figure as `kpi --format json` gives it, e.g. `table1/2018/electricity/equivalent`.｜指标名，见 `kpi --format json`，如 `table1/2018/electricity/equivalent`
     pub(crate) figure: String,
-    /// Print one JSON object.
+    /// Print one JSON object.｜输出一个 JSON 对象
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -237,21 +232,21 @@ pub(crate) struct ExplainArgs {
 /// `nengliu query`.
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// Points whose id begins with one of these; all when left out.
+    /// Points whose id begins with one of these; all when left out.｜点位 id 的前缀；省略则全部
     pub(crate) points: Vec<String>,
-    /// Source time, first that is wanted: 2018-01-01T00:00:00+09:00.
+    /// Source time, first that is wanted: 2018-01-01T00:00:00+09:00.｜源时间起点（含）：2018-01-01T00:00:00+09:00
     #[arg(long)]
     pub(crate) from: Option<String>,
-    /// Source time, first that is no longer wanted; later than `--from`.
+    /// Source time, first that is no longer wanted; later than `--from`.｜源时间终点（不含），晚于 `--from`
     #[arg(long)]
     pub(crate) to: Option<String>,
-    /// Every row, also those that the reader's rule passes over.
+    /// Every row, also those that the reader's rule passes over.｜所有行，包括读取规则略过的行
     #[arg(long)]
     pub(crate) all: bool,
-    /// How the samples are written.
+    /// How the samples are written.｜输出格式
     #[arg(long, value_enum, default_value_t = QueryFormatArg::Csv)]
     pub(crate) format: QueryFormatArg,
-    /// Write into this file instead of standard output; needed for `parquet` and `arrow` on a terminal.
+    /// Write into this file instead of standard output; needed for `parquet` and `arrow` on a terminal.｜写入此文件而不是标准输出；`parquet`、`arrow` 在终端上必须给出
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -272,11 +267,6 @@ pub(crate) enum QueryFormatArg {
 }
 
 impl Cli {
-    /// The language that was asked for.
-    pub(crate) fn language(&self) -> Option<Language> {
-        self.lang
-    }
-
     /// Whether the command runs until stopped, and so tells what happens.
     pub(crate) fn is_long_running(&self) -> bool {
         matches!(self.command, Command::Serve(_))

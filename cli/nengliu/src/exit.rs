@@ -23,18 +23,18 @@ pub(crate) const TASK: u8 = 13;
 
 /// For `--help`.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes
-   0  done
-   1  failed for another reason
-   2  wrong arguments
-   3  a file or an argument is invalid
-   5  the broker cannot be reached, or its port cannot be had
-   6  access denied, or another program uses the folder
-   7  the disk is full
-   8  the lake is damaged; what could be read was printed
-   9  figures are there, but not all: a coefficient is missing
-  10  the lake is of another version, or of another program
-  13  a task that the centre cannot do without has failed";
+Exit codes｜退出码
+   0  done｜0  完成
+   1  failed for another reason｜1  其他原因失败
+   2  wrong arguments｜2  参数有误
+   3  a file or an argument is invalid｜3  文件或参数无效
+   5  the broker cannot be reached, or its port cannot be had｜5  消息代理不可达，或其端口被占用
+   6  access denied, or another program uses the folder｜6  无权限，或目录正被其他程序使用
+   7  the disk is full｜7  磁盘已满
+   8  the lake is damaged; what could be read was printed｜8  数据湖损坏，已打印可读部分
+   9  figures are there, but not all: a coefficient is missing｜9  指标不全：缺少折标系数
+  10  the lake is of another version, or of another program｜10  数据湖属于其他版本或其他程序
+  13  a task that the centre cannot do without has failed｜13  中心的关键任务失败";
 
 #[cfg(test)]
 mod tests {

@@ -9,16 +9,13 @@ mod settings;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 pub use commands::serve::serve_on;
 pub use ingest::IngestHost;
 
 /// Carries out the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    program::choose_language(cli.language());
+    let cli = program::parse::<cli::Cli>();
     program::set_up(if cli.is_long_running() { program::DEFAULT_LOG } else { program::QUIET_LOG });
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {

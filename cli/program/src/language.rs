@@ -16,7 +16,7 @@ pub fn parse_language(text: &str) -> Result<Language, String> {
 }
 
 /// Sets the language of this process: once, before anything is shown.
-pub fn choose_language(wanted: Option<Language>) {
+pub(crate) fn choose_language(wanted: Option<Language>) {
     CHOSEN
         .get_or_init(|| wanted.unwrap_or_else(|| of_environment(|name| std::env::var(name).ok())));
 }

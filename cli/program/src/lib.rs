@@ -2,6 +2,7 @@
 //! know a gateway, a store or a broker.
 
 mod arguments;
+mod command_line;
 mod host;
 mod language;
 mod logging;
@@ -10,8 +11,9 @@ mod render;
 mod show;
 
 pub use arguments::parse_duration;
+pub use command_line::{in_language, parse};
 pub use host::{SystemClock, SystemEntropy};
-pub use language::{choose_language, language, parse_language};
+pub use language::{language, parse_language};
 pub use logging::{DEFAULT_LOG, QUIET_LOG, set_up};
 pub use output::{Output, OutputError, OutputFault, print, print_line, tell};
 pub use render::{problems_as_json, render_problem, render_problems};

@@ -31,22 +31,22 @@ pub const EXIT_CLOCK: u8 = 15;
 
 /// For `--help`.
 pub(super) const EXIT_CODES: &str = "\
-Exit codes (several things wrong: the worst; the text lists all)
-   0  done; `status`: healthy
-   1  failed for another reason
-   2  wrong arguments
-   3  the configuration is invalid
-   4  another process uses the spool
-   5  the broker is not connected
-   6  access denied
-   7  some devices do not answer, or give no usable value
-   8  connected, but nothing is committed, or the centre refuses this log
-  10  the disk is full
-  11  the disk cannot be written: read-only, failing or hanging
-  12  readings were lost or refused since the start
-  13  a task failed and does not run; `run`: the keeper of the spool failed, start it again
-  14  no gateway runs on this spool, or it does not answer
-  15  the host's clock cannot be right: readings have a wrong time and are flagged";
+Exit codes (several things wrong: the worst; the text lists all)｜退出码（多项异常时取最严重的，正文列出全部）
+   0  done; `status`: healthy｜0  完成；`status`：正常
+   1  failed for another reason｜1  其他原因失败
+   2  wrong arguments｜2  参数有误
+   3  the configuration is invalid｜3  配置无效
+   4  another process uses the spool｜4  缓存正被其他进程使用
+   5  the broker is not connected｜5  未连接消息代理
+   6  access denied｜6  无权限
+   7  some devices do not answer, or give no usable value｜7  部分设备无应答或无有效值
+   8  connected, but nothing is committed, or the centre refuses this log｜8  已连接但未入库，或中心拒收此日志
+  10  the disk is full｜10  磁盘已满
+  11  the disk cannot be written: read-only, failing or hanging｜11  磁盘不可写：只读、故障或无响应
+  12  readings were lost or refused since the start｜12  启动以来有读数丢失或被拒
+  13  a task failed and does not run; `run`: the keeper of the spool failed, start it again｜13  有任务失败停止；`run`：缓存任务失败，请重新启动
+  14  no gateway runs on this spool, or it does not answer｜14  此缓存上没有运行中的网关，或其无应答
+  15  the host's clock cannot be right: readings have a wrong time and are flagged｜15  主机时钟明显有误：读数时间错误并已标记";
 
 #[cfg(test)]
 mod tests {
