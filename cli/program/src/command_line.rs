@@ -107,7 +107,10 @@ fn with_chinese_headings(command: Command, is_first: bool) -> Command {
 /// `Print samples.｜打印采样值` → one of them, on each line.
 fn one_side(text: &str, language: Language) -> String {
     let one = |line: &str| match (line.split_once(BETWEEN), language) {
-        (Some((english, _)), Language::English) => english.trim_end().to_owned(),
+        (Some((english, _)), Language::English) => {
+            let english = english.trim_end();
+            english.strip_suffix('.').unwrap_or(english).to_owned()
+        }
         (Some((english, chinese)), Language::Chinese) => {
             // A list keeps its indentation.
             let indent = english.len() - english.trim_start().len();
@@ -152,7 +155,7 @@ mod tests {
     #[test]
     fn help_is_in_one_language() {
         let english = help(&["things", "--help"], Language::English);
-        assert!(english.contains("Shows things.\n") && english.contains("Lists them"), "{english}");
+        assert!(english.contains("Shows things\n") && english.contains("Lists them"), "{english}");
         assert!(english.is_ascii(), "{english}");
         let chinese = help(&["things", "list", "--help"], Language::Chinese);
         for part in ["列出", "用法：", "参数:", "名称", "选项:", "语言", "显示帮助"]
