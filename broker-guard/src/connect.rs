@@ -1,5 +1,5 @@
-//! The CONNECT of a client of the embedded broker: read under a limit, and changed where the client may not have what it
-//! asks for but may well connect. Must never decide who may connect.
+//! The CONNECT of a client of the embedded broker: read under a limit, and changed where the client may not have what
+//! it asks for but may well connect.
 
 use std::time::Duration;
 

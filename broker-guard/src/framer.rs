@@ -1,5 +1,4 @@
-//! Where packets of a client begin and end, and the filters that are narrowed on the way. Pure: bytes in, bytes out. Must
-//! never know a socket.
+//! Where packets of a client begin and end, and the filters that are narrowed on the way. Pure: bytes in, bytes out.
 //!
 //! A packet of any other kind passes through as it comes, so that nothing is held here twice.
 

@@ -1,5 +1,5 @@
-//! The connection of one client as the broker reads it: packets that are half sent are bounded in sum and in time. Writing
-//! passes through. Must never know who the client is.
+//! The connection of one client as the broker reads it: packets that are half sent are bounded in sum and in time.
+//! Writing passes through.
 
 use std::future::Future as _;
 use std::io;

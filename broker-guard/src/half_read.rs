@@ -1,5 +1,5 @@
 //! The bound on what all clients together have sent of packets that are not complete. Where it is full, the packet that
-//! has taken longest loses its connection: an honest packet on loopback takes milliseconds. Must never know MQTT.
+//! has taken longest loses its connection: an honest packet on loopback takes milliseconds.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! Who may do what at the embedded broker. A gateway with a `[[gateway]]` entry proves itself with a password; without any
-//! entry a client id counts as an identity, which keeps mistakes out but not attackers. Must never know the broker's types.
+//! Who may do what at the embedded broker. A gateway with a `[[gateway]]` entry proves itself with a password; without
+//! any entry a client id counts as an identity, which keeps mistakes out but not attackers.
 
 use std::collections::BTreeMap;
 

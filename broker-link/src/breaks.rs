@@ -1,5 +1,5 @@
-//! How often a connection broke lately, and which of its comings and goings are told: a broker that ends the connection each
-//! second must not fill a log. Must never ask a clock: times come in.
+//! How often a connection broke lately, and which of its comings and goings are told: a broker that ends the connection
+//! each second must not fill a log.
 //!
 //! ```text
 //! lost, connected            → both are told

@@ -1,5 +1,4 @@
-//! What to change for a reason code of MQTT 5, for people: one table for all packets. Must never invent a remedy: a code
-//! that says nothing of its cause sends the reader to the log of the broker.
+//! What to change for a reason code of MQTT 5, for people: one table for all packets.
 
 use crate::Program;
 

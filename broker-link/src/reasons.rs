@@ -1,5 +1,5 @@
-//! Why a connection ended, or a topic is refused, for people: the broker's reason code and text, and what to change and where.
-//! One line of bounded length, whatever a broker says. Must never decide what happens next.
+//! Why a connection ended, or a topic is refused, for people: the broker's reason code and text, and what to change and
+//! where. One line of bounded length, whatever a broker says.
 
 use std::fmt::Debug;
 

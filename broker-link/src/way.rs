@@ -1,4 +1,4 @@
-//! The way to a broker: chosen once from its URL, taken by each connection. Must never open one itself.
+//! The way to a broker: chosen once from its URL, taken by each connection.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! From a gateway's frame through the embedded broker into a durable lake and back as a commit ack: samples per second when
-//! gateways send all they may, and how long an ack takes beyond the commit interval when they send a frame a second.
-//! Must never write to a file system in memory: set `INGEST_BENCH_DIR` where the temporary folder is on one.
+//! From a gateway's frame through the embedded broker into a durable lake and back as a commit ack: samples per second
+//! when gateways send all they may, and how long an ack takes beyond the commit interval when they send a frame a
+//! second.
 //!
 //! The gateways, the broker, ingest and the lake share this process and its cores. A gateway keeps the product's window:
 //! 64 frames or 8 MiB without a commit ack.

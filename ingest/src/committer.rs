@@ -1,5 +1,4 @@
-//! The one task that owns the store: commits what it is given, and maintains the store in between. Must never know who
-//! is told about it.
+//! The one task that owns the store: commits what it is given, and maintains the store in between.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

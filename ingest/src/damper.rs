@@ -1,5 +1,5 @@
 //! How many lines anybody who may connect can bring into the log: so many within a time, and the others are counted and
-//! told with the next one. Must never ask a clock: times come in.
+//! told with the next one.
 
 use std::time::Duration;
 

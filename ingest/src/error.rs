@@ -1,4 +1,4 @@
-//! Why ingest does not start, or cannot go on. Must never hold what passes: that is a status.
+//! Why ingest does not start, or cannot go on.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! The bounded queue between a broker and admission. Whoever feeds it never waits: what finds no room is dropped and
-//! counted, and the gateway sends it again (INV-5, INV-6). Must never look into a message.
+//! counted, and the gateway sends it again (INV-5, INV-6).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
 //! What waits to be published: at most one ack per log, the newest (acks are cumulative), and the live topics behind
-//! them. Must never wait for the broker while admission waits for it.
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

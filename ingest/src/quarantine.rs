@@ -1,5 +1,5 @@
-//! Frames that could not be read, kept in a folder of bounded size until a person looks at them. Each is one file: a line of
-//! JSON that says what it is and what is wrong, then the frame as it came. Must never know why a frame is put here.
+//! Frames that could not be read, kept in a folder of bounded size until a person looks at them. Each is one file: a
+//! line of JSON that says what it is and what is wrong, then the frame as it came.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

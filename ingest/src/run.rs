@@ -1,4 +1,4 @@
-//! Ingest as it runs: the tasks around the pure stages, from start to stop. Must never decide what is admitted.
+//! Ingest as it runs: the tasks around the pure stages, from start to stop.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the composition root chooses for ingest. Must never read a file.
+//! What the composition root chooses for ingest.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

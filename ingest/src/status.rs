@@ -1,4 +1,4 @@
-//! How ingest is, for people and for programs. Must never hold anything that ingest itself needs.
+//! How ingest is, for people and for programs.
 
 use contract::{DamagedPart, LostFrames, StoreDamage};
 use model::{CommitNumber, GatewayId, LogId, Sequence, Timestamp};

@@ -1,4 +1,4 @@
-//! For how long frames have waited without any commit ack. Must never ask a clock: times come in.
+//! For how long frames have waited without any commit ack.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Gathers samples and cuts them into batches, each of points of one dictionary. A batch holds one sample per (point,
 //! source time): an equal one that follows it is dropped, a different one goes into a later batch, so that both reach
-//! the store under sequences of their own. Must never do I/O or ask for the time.
+//! the store under sequences of their own.
 
 use model::sample::{BATCH_SAMPLES_MAX, BATCH_TEXT_BYTES_MAX};
 use model::{Batch, PointIndex, Sample, Value};

@@ -1,4 +1,4 @@
-//! The board: which tasks run, and how those that failed did. Must never start one.
+//! The board: which tasks run, and how those that failed did.
 
 use std::any::Any;
 use std::collections::BTreeMap;

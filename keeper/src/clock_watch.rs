@@ -1,5 +1,5 @@
 //! Watches the wall clock of the host: steps against the monotonic clock, and times that cannot be true. What is read
-//! meanwhile is flagged, because every later figure believes the time. Must never ask a clock: times come in.
+//! meanwhile is flagged, because every later figure believes the time.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What others may ask of the keeper. Must never touch the spool itself.
+//! What others may ask of the keeper.
 
 use std::collections::HashMap;
 use std::sync::Arc;

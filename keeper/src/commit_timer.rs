@@ -1,5 +1,5 @@
-//! When what was gathered is made durable: as soon as a round of polls is complete, after the interval at the latest, and
-//! at most twice per interval. A screen sees nothing before that. Must never know what was gathered.
+//! When what was gathered is made durable: as soon as a round of polls is complete, after the interval at the latest,
+//! and at most twice per interval. A screen sees nothing before that.
 //!
 //! ```text
 //! interval 1 s, polls on the grid of 1 s:   ▮▮▮··│·······▮▮▮··│·······   one commit a second, 100 ms behind the round

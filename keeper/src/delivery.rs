@@ -1,4 +1,4 @@
-//! What the keeper does for the uplinks: reads, frees, and begins another log. Must never decide when.
+//! What the keeper does for the uplinks: reads, frees, and begins another log.
 
 use model::host::Entropy;
 use model::{FrameHash, LogId, RecordType, Sequence, Timestamp};

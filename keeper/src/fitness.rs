@@ -1,5 +1,5 @@
 //! Whether a sample is one of its point: a frame that breaks the rules of its dictionary must never be born, because no
-//! centre could read it. Must never change a sample.
+//! centre could read it.
 
 use model::{Sample, Timestamp, Value, ValueType};
 

@@ -1,5 +1,5 @@
 //! What the keeper does, without its thread: gathers emissions, cuts them into batches, and makes them durable on
-//! whatever disk its spool stands on. Must never wait, nor know who asks.
+//! whatever disk its spool stands on.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! The last sample and the newest durable source time of every point, for `status`. Must never grow beyond the
-//! gateway's points.
+//! The last sample and the newest durable source time of every point, for `status`.
 
 use model::{PointIndex, Sample, Timestamp};
 

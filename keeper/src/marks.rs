@@ -1,5 +1,5 @@
 //! The history marks: which are justified by records of the spool, which of those moved since a HISTORY record named
-//! them, and when the next one is due. Must never move a mark ahead of its samples.
+//! them, and when the next one is due.
 //!
 //! ```text
 //! taken ─▶ held (the samples that justify it have sequences) ─▶ moved ─▶ in a HISTORY record, or at the start of a segment

@@ -1,5 +1,5 @@
-//! Readings that were not kept: counted, and told to the centre by a LOSS record without a sequence as soon as the spool
-//! takes one, so that a restart does not forget them (INV-6). Must never touch the spool itself.
+//! Readings that were not kept: counted, and told to the centre by a LOSS record without a sequence as soon as the
+//! spool takes one, so that a restart does not forget them (INV-6).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

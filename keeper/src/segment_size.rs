@@ -1,4 +1,4 @@
-//! How large a segment must be for many points. Must never make one smaller than it was configured.
+//! How large a segment must be for many points.
 
 use model::PointIndex;
 use model::record::CURSOR_BYTES_MAX;

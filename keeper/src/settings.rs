@@ -1,4 +1,4 @@
-//! What the keeper needs to know. Must never read a file.
+//! What the keeper needs to know.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

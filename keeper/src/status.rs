@@ -1,4 +1,4 @@
-//! What the keeper tells of itself, as `status` shows it. Must never hold a decision.
+//! What the keeper tells of itself, as `status` shows it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,5 @@
-//! Which samples at and after its mark a point has in the spool already: reading back begins at the mark, after a
-//! crash at one that was written some time before, and what it brings again must not be stored again. Must never say
-//! so of a sample that the spool may not have.
+//! Which samples at and after its mark a point has in the spool already: reading back begins at the mark, after a crash
+//! at one that was written some time before, and what it brings again must not be stored again.
 //!
 //! What is remembered is bounded. A sample that is no longer remembered may be stored twice, which costs a row and
 //! changes no figure (INV-4).

@@ -1,4 +1,4 @@
-//! What the keeper tells of itself. Must never change anything.
+//! What the keeper tells of itself.
 
 use model::Timestamp;
 use model::record::Loss;

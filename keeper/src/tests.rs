@@ -1,5 +1,5 @@
 //! The keeper over a disk that fails and heals: what it says is durable is, what it could not keep it counts, and what
-//! a device remembers is read back. Must never need a thread or a clock.
+//! a device remembers is read back.
 
 mod disk;
 mod marks;

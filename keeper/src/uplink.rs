@@ -1,5 +1,4 @@
-//! What to send and what to free at one destination: a pure `step(event) → actions`, run unchanged by a simulation. Must
-//! never know MQTT, a disk or a clock; times come in.
+//! What to send and what to free at one destination: a pure `step(event) → actions`, run unchanged by a simulation.
 //!
 //! Frames go out in sequence order within a window that counts frames without a *commit ack*. PUBACK is no event here:
 //! it promises nothing (INV-5). Sending starts again from the watermark when ingest asks for it, when another run of

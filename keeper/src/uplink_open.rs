@@ -1,5 +1,4 @@
-//! What a session opens with: what is held, what is lost, and the dictionaries that the frames to come may name. Must
-//! never change what was acknowledged.
+//! What a session opens with: what is held, what is lost, and the dictionaries that the frames to come may name.
 
 use bytes::Bytes;
 use model::record::{Loss, LossReason};
@@ -43,7 +42,7 @@ pub(crate) fn open_info(
 }
 
 /// What a store asks for and cannot be had, although no LOSS record that is known tells of it. Without it in the opening
-/// that store would wait for ever.
+/// that store would wait forever.
 ///
 /// What was acked before is asked for by a store that is new or older than ours; the spool counts no loss of it. Behind
 /// what is acked there may be sequences that were passed over: their LOSS record was acked, or is gone, and the disk

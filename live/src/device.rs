@@ -1,4 +1,4 @@
-//! One device of the live topics: its points, what of them waits to be sent, and what is old. Must never know other devices.
+//! One device of the live topics: its points, what of them waits to be sent, and what is old.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

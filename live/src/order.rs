@@ -1,4 +1,4 @@
-//! Which of two samples of a point is the newer one. Must never know a topic.
+//! Which of two samples of a point is the newer one.
 
 use std::cmp::Ordering;
 

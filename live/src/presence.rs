@@ -1,4 +1,4 @@
-//! Which gateways are there, and how far their values are durable. Must never know a point.
+//! Which gateways are there, and how far their values are durable.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Fills the live topics from the store after a start: a point that does not change would have no topic until it does, or
-//! until its gateway is started again. Must never read a store: rows come in.
+//! Fills the live topics from the store after a start: a point that does not change would have no topic until it does,
+//! or until its gateway is started again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

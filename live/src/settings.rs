@@ -1,4 +1,4 @@
-//! What the composition root chooses for the live topics. Must never read a file.
+//! What the composition root chooses for the live topics.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The payloads of the live topics, as `docs/mqtt.md` and its schemas describe them. Must never decide what is sent.
+//! The payloads of the live topics, as `docs/mqtt.md` and its schemas describe them.
 //!
 //! ```json
 //! {"ts":1795330800123,"v":1283441.60,"exact":"1283441.60","unit":"kWh","q":"Good","boot":"0707b7f2","seq":48213}

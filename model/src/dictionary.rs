@@ -1,5 +1,5 @@
 //! The point dictionary: what the indexes in a frame mean, so that a frame can be read years later without any
-//! configuration of ours. Must never know how a device is addressed.
+//! configuration of ours.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A gateway, its points and their dictionary, for the tests of other crates. Must never be built into the product.
+//! A gateway, its points and their dictionary, for the tests of other crates.
 
 use crate::dictionary::DisplayName;
 use crate::{Dictionary, GatewayId, Place, PointId, PointInfo, PointKind, Unit, ValueType};

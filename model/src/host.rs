@@ -1,5 +1,4 @@
-//! The rim: how a program asks for the time and for chance, so that a simulation can own both (INV-10). Must never be
-//! implemented here by the real thing; the composition roots do that.
+//! The rim: how a program asks for the time and for chance, so that a simulation can own both (INV-10).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Identifiers and counts that must not be swapped for one another. Must never know what carries them.
+//! Identifiers and counts that must not be swapped for one another.
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
-//! Quality of a sample: OPC UA status codes, so that no second vocabulary is needed. Must never know a protocol's own
-//! error type; drivers translate.
+//! Quality of a sample: OPC UA status codes, so that no second vocabulary is needed.
 
 use std::fmt;
 

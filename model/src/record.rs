@@ -1,5 +1,4 @@
-//! The bodies of the small records (BOOT, HISTORY, LOSS, CLOCK): JSON, so that they can be read without this program. Must
-//! never know how records are kept.
+//! The bodies of the small records (BOOT, HISTORY, LOSS, CLOCK): JSON, so that they can be read without this program.
 
 use std::collections::BTreeMap;
 

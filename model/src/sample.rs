@@ -1,4 +1,4 @@
-//! Samples and batches: what a driver produced, ready for the spool. Must never know where a batch is kept.
+//! Samples and batches: what a driver produced, ready for the spool.
 
 use serde::{Deserialize, Serialize};
 

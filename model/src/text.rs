@@ -1,5 +1,5 @@
 //! A text as a value: programme names, alarm texts, serial numbers. Bounded and shared, so that a sample stays small
-//! and cheap to copy. Must never know what the text means.
+//! and cheap to copy.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Points in time as microseconds, so that every store we know holds them exactly. Must never ask a clock.
+//! Points in time as microseconds, so that every store we know holds them exactly.
 
 use std::fmt;
 

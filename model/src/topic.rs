@@ -1,4 +1,4 @@
-//! The topics of Nengliu. Fixed depth, so that `+` works; a level that is not used is `_`. Must never know MQTT.
+//! The topics of Nengliu. Fixed depth, so that `+` works; a level that is not used is `_`.
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
-//! The units a point can be measured in, each a member of one dimension with an exact factor. Must never know energy
-//! coefficients.
+//! The units a point can be measured in, each a member of one dimension with an exact factor.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Messages on `gw/{gateway}/up`: what a gateway sends to ingest. Must never know MQTT.
+//! Messages on `gw/{gateway}/up`: what a gateway sends to ingest.
 //!
 //! ```text
 //! "NLU" | version u8 | kind u8 | lane u8 | log_id [16] | payload

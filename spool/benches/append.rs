@@ -1,5 +1,4 @@
 //! Records per second through append and commit with a real fdatasync, by records per commit; prints the bytes written.
-//! Must never run on a file system in memory: set `SPOOL_BENCH_DIR` when the target directory is on one.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 

@@ -1,4 +1,4 @@
-//! From drafts to durable frames: append, group commit, and the change to a new segment. Must never read them back.
+//! From drafts to durable frames: append, group commit, and the change to a new segment.
 
 use model::frame::encode_frame;
 use model::record::{JsonRecord, Loss};

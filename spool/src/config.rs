@@ -1,4 +1,4 @@
-//! How large the spool may grow, and where it lies. Must never read a configuration file.
+//! How large the spool may grow, and where it lies.
 
 use std::path::PathBuf;
 

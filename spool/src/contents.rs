@@ -1,4 +1,4 @@
-//! What one segment says: its records that outlive a restart, its damage, its end. Must never do I/O.
+//! What one segment says: its records that outlive a restart, its damage, its end.
 
 use model::frame::{MAGIC, OVERHEAD_BYTES, decode_header, hash_of_frame};
 use model::record::{JsonRecord, Loss};

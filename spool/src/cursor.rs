@@ -1,5 +1,4 @@
-//! The two cursor slots: how far each destination has acked. Advisory: lost cursors cost a re-send, never data. Must
-//! never know segments.
+//! The two cursor slots: how far each destination has acked. Advisory: lost cursors cost a re-send, never data.
 //!
 //! ```text
 //! magic [8] | version u32 | generation u64 | log_id [16] | durable u64 | oldest u64 | destinations u32 |
@@ -145,7 +144,7 @@ impl Cursors {
                 continue;
             }
             let file = disk.open(name).map_err(SpoolError::io(format!("opening `{name}`")))?;
-            // A slot that cannot be read is as good as a damaged one, and is made anew when it is written.
+            // A slot that cannot be read is as good as a damaged one, and is made again when it is written.
             if let Ok(read) = load(file.as_ref(), crate::to_u64(SLOT_BYTES)) {
                 bytes[slot] = read;
                 cursors.files[slot] = Some(file);

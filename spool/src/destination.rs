@@ -1,5 +1,4 @@
-//! What the log knows of each place that it delivers to, and the only way in which anything is freed. Must never know
-//! how it is reached.
+//! What the log knows of each place that it delivers to, and the only way in which anything is freed.
 
 use model::{DestinationId, Epoch, FrameHash, Loss, Sequence, StoreId};
 

@@ -1,4 +1,4 @@
-//! Which dictionaries the frames at a place of the log name. Must never read what it says.
+//! Which dictionaries the frames at a place of the log name.
 
 use model::{RecordType, Sequence};
 

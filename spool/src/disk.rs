@@ -1,4 +1,4 @@
-//! The rim: what the spool asks of a directory, and the real one. Must never know what is written.
+//! The rim: what the spool asks of a directory, and the real one.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};

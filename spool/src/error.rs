@@ -1,4 +1,4 @@
-//! What can go wrong with the spool. Must never know who reads it.
+//! What can go wrong with the spool.
 
 use std::io;
 

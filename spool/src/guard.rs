@@ -1,5 +1,5 @@
 //! The bound of the sequences that may have left: made durable ahead of them, so that a log that lost its last blocks
-//! never uses one again. Must never know segments.
+//! never uses one again.
 //!
 //! ```text
 //! 32 copies of: magic [8] | version u32 | generation u64 | log_id [16] | previous [16], zeros for none | bound u64 |

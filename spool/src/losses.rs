@@ -1,5 +1,4 @@
-//! What was given up: per destination the list of ranges whose LOSS record is not acked yet, bounded by merging. Must
-//! never know where records are written.
+//! What was given up: per destination the list of ranges whose LOSS record is not acked yet, bounded by merging.
 
 use model::record::{JsonRecord, Loss, LossReason};
 use model::{DestinationId, FrameHeader, RecordType, Sequence};

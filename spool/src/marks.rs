@@ -1,4 +1,4 @@
-//! The full set of history marks at the start of each segment. Must never know what a mark means.
+//! The full set of history marks at the start of each segment.
 
 use model::HistoryMarks;
 use model::record::JsonRecord;

@@ -1,4 +1,4 @@
-//! Durable frames in order, past any damage. Must never hand out a frame that is not durable (I1).
+//! Durable frames in order, past any damage.
 
 use std::io;
 

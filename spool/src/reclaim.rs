@@ -1,5 +1,4 @@
-//! How room is made: acks, dropping the oldest, recycling. Must never give up a frame without a durable LOSS record
-//! or a commit ack (I4, INV-3).
+//! How room is made: acks, dropping the oldest, recycling.
 
 use std::io;
 

@@ -1,5 +1,5 @@
 //! From what a crash left to a log that can go on: a pure function of the bytes (I6), which may be repeated and killed
-//! at any point (I7). Must never touch a file before it knows that all versions are its own.
+//! at any point (I7).
 
 use std::collections::VecDeque;
 

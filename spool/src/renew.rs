@@ -1,6 +1,6 @@
 //! A log begins again under another `log_id`, with everything that it still holds and under the same sequences. Needed
-//! when nobody can say any more that this log is the one that it claims to be: its guard is gone, or a centre has frames
-//! of it that were never here. Must never be needed after an ordinary power cut.
+//! when nobody can say any more that this log is the one that it claims to be: its guard is gone, or a centre has
+//! frames of it that were never here.
 //!
 //! ```text
 //! guard: the new log, `previous` the old one ─▶ each segment written again, oldest first ─▶ guard: the new log alone

@@ -1,5 +1,5 @@
-//! The reserve: one file of a segment's size, made before the first record is taken, for the moment when the disk is full
-//! and no other room is left. Must never be used while the policy can make room by giving up the oldest.
+//! The reserve: one file of a segment's size, made before the first record is taken, for the moment when the disk is
+//! full and no other room is left.
 //!
 //! The spool goes on with two segment files: the open one, and the spare that becomes the next. It has only one after a
 //! power cut while the spare was written, after a change of the segment size, or when the newest segment had to be

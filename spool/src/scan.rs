@@ -1,4 +1,4 @@
-//! From the bytes of a segment to its frames and its damage: a pure function (I6). Must never do I/O.
+//! From the bytes of a segment to its frames and its damage: a pure function (I6).
 
 use std::collections::BTreeMap;
 

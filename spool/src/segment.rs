@@ -1,4 +1,4 @@
-//! A segment file: its name, its header, and how it is made. Must never know what its frames mean.
+//! A segment file: its name, its header, and how it is made.
 //!
 //! ```text
 //! magic [8] | version u32 | segment_bytes u32 | log_id [16] | first u64 | salt u32 | prev_hash [32] | crc32c u32

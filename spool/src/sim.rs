@@ -1,5 +1,5 @@
 //! A disk in memory that forgets at a crash whatever was not synced, tears writes at sectors, fails when told to, and,
-//! when told to, forgets its last blocks although it said that they are durable. Must never be kinder than a real one.
+//! when told to, forgets its last blocks although it said that they are durable.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -1,4 +1,4 @@
-//! What the spool tells about itself. Must never change anything.
+//! What the spool tells about itself.
 
 use model::{DestinationId, LogId, Sequence};
 

@@ -1,5 +1,4 @@
-//! The spool against a disk that forgets, a disk that fails, and a simple model of what must hold. Must never need
-//! the real clock; the few tests on the real file system say so.
+//! The spool against a disk that forgets, a disk that fails, and a simple model of what must hold.
 
 mod destinations;
 mod dictionary;

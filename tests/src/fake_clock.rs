@@ -1,5 +1,4 @@
-//! A wall clock that a test moves under a running program, by Debian's `faketime`. Must never touch the monotonic clock:
-//! a real jump does not either.
+//! A wall clock that a test moves under a running program, by Debian's `faketime`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
-//! Our programs as their users start them: files, arguments, signals, exit codes and output. Must never link against what
-//! is inside.
+//! Our programs as their users start them: files, arguments, signals, exit codes and output.
 
 pub mod centre;
 pub mod figures;

@@ -1,5 +1,5 @@
 //! The independent peers: each is somebody else's implementation, run as a child process on loopback with a port and
-//! files of its own. Must never contain our own protocol code.
+//! files of its own.
 
 pub mod broker;
 pub mod lake;

@@ -1,5 +1,4 @@
-//! A child process that cannot outlive its test: started with its output in files, killed when dropped. Must never know
-//! what it runs.
+//! A child process that cannot outlive its test: started with its output in files, killed when dropped.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};

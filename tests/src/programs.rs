@@ -1,4 +1,4 @@
-//! Where the built programs and this project's own files lie. Must never build anything.
+//! Where the built programs and this project's own files lie.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! How a test says that it cannot run here. Must never be used for anything that `cargo xtask test` could install.
+//! How a test says that it cannot run here.
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -1,5 +1,5 @@
 //! One year of a steel works' electricity as a cumulative register: 35 041 readings in 0.01 kWh, exact. The file is not
-//! ours and not copied. Must never use floating point.
+//! ours and not copied.
 
 use std::path::{Path, PathBuf};
 

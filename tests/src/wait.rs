@@ -1,4 +1,4 @@
-//! Waiting for a condition with a deadline. Must never wait for a time to pass instead.
+//! Waiting for a condition with a deadline.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A TCP connection that can be cut and mended: a relay on loopback between a program and a peer. Must never change a byte.
+//! A TCP connection that can be cut and mended: a relay on loopback between a program and a peer.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Where the workspace lies and how its chores start other programs. Must never know which chore it serves.
+//! Where the workspace lies and how its chores start other programs.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Makes a bare Debian machine ready for the tests: Debian packages and a Python environment with the independent peers.
-//! Says what it installs and why before it does. Must never touch what the user had running before.
+//! Makes a bare Debian machine ready for the tests: Debian packages and a Python environment with the independent
+//! peers. Says what it installs and why before it does.
 
 use std::collections::BTreeSet;
 use std::fs;

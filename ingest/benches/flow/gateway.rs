@@ -1,5 +1,5 @@
 //! A gateway as ingest sees it: a real MQTT 5 client that keeps its frames until their commit ack, within the product's
-//! window. Must never count a PUBACK.
+//! window.
 
 use std::time::{Duration, Instant};
 

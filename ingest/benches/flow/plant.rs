@@ -1,5 +1,5 @@
 //! Frames of 1 000 points read 12 times, a second apart: a tenth counters, a tenth states, the others analogues with a
-//! little noise. Must never take part in what is timed: all frames are made before.
+//! little noise.
 
 use model::dictionary::{DisplayName, Place};
 use model::frame::{encode_frame, hash_of_frame, hash_of_log_start};

@@ -1,4 +1,4 @@
-//! What gateways and people are told, and how often. Must never decide what is admitted.
+//! What gateways and people are told, and how often.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! What a frame must hold to be committed together with the frames of others. The store refuses a whole commit for one
-//! wrong row, so a wrong frame must be found here. Must never know sequences.
+//! wrong row, so a wrong frame must be found here.
 
 use live::CLOCK_AHEAD_MAX_US;
 use model::codec::{self, CodecError};

@@ -1,4 +1,4 @@
-//! What admission counted, each drop with its reason (INV-6). Must never know a log line.
+//! What admission counted, each drop with its reason (INV-6).
 
 use serde::Serialize;
 

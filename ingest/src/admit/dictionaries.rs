@@ -1,5 +1,4 @@
-//! Which dictionaries are at hand, which of them give way, and how fast new ones are read. Must never know what a point
-//! means.
+//! Which dictionaries are at hand, which of them give way, and how fast new ones are read.
 //!
 //! Anybody who may connect may send dictionaries, so both are bounded over all gateways. A *newcomer* is a gateway of
 //! which the store has nothing; all newcomers share one budget and a small room of their own. What an *established*

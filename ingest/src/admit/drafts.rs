@@ -1,5 +1,4 @@
-//! When the next commit is due, what goes into it, and what became of the one under way: at most one at a time. Must
-//! never know what a frame holds.
+//! When the next commit is due, what goes into it, and what became of the one under way: at most one at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -172,7 +171,7 @@ impl Drafts {
     fn take(&mut self, logs: &mut BTreeMap<LogKey, Log>) -> UnderWay {
         let mut keys: Vec<LogKey> =
             logs.iter().filter(|(_, log)| log.is_dirty()).map(|(key, _)| key.clone()).collect();
-        // Each draft begins behind the log that the last one ended with, so that none waits for ever.
+        // Each draft begins behind the log that the last one ended with, so that none waits forever.
         let start =
             self.last_log.as_ref().map_or(0, |last| keys.partition_point(|key| key <= last));
         if start < keys.len() {

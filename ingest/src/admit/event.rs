@@ -1,4 +1,4 @@
-//! What admission is told and what it says. Must never decide anything.
+//! What admission is told and what it says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Frames, dictionaries and messages for the tests of this crate. Must never be built into the product.
+//! Frames, dictionaries and messages for the tests of this crate.
 
 use model::fixtures::{dictionary, gateway};
 use model::frame::encode_frame;

@@ -1,4 +1,4 @@
-//! One frame on its way into its log: what it holds is read here. Must never know bounds or acks.
+//! One frame on its way into its log: what it holds is read here.
 
 use std::sync::Arc;
 

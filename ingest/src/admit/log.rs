@@ -1,5 +1,5 @@
-//! One log of one gateway: what is durable, what is held for the next commit, what will never arrive. Sequences here run
-//! without a hole (INV-2). Must never know what a frame holds or who sends acks.
+//! One log of one gateway: what is durable, what is held for the next commit, what will never arrive. Sequences here
+//! run without a hole (INV-2).
 
 use std::collections::VecDeque;
 use std::sync::Arc;

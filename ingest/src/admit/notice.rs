@@ -1,4 +1,4 @@
-//! What people are told, and how often. Must never know a log's format.
+//! What people are told, and how often.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! Which gateway writes which point. Two that write one would make each other's readings look like corrections, so the
-//! second is refused by name while the first is heard. Must never know a value.
+//! second is refused by name while the first is heard.
 //!
 //! A gateway has the points of the dictionaries that its opening names: what the next opening no longer has, it gives up
 //! with that message. What its spool still holds of a device that it gave up is admitted and claims nothing. A gateway that

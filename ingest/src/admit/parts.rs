@@ -1,5 +1,5 @@
 //! Messages that come in parts, because a gateway's broker takes only short ones. One at a time for each gateway, in
-//! order; what does not fit together is dropped and comes again. Must never know what a message says.
+//! order; what does not fit together is dropped and comes again.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What admission does where a frame cannot be read and where the store went back: in both cases it goes on, and what is
-//! gone is counted. Must never write a file.
+//! What admission does where a frame cannot be read and where the store went back: in both cases it goes on, and what
+//! is gone is counted.
 
 use std::collections::BTreeMap;
 

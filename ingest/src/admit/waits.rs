@@ -1,4 +1,4 @@
-//! Which logs wait until their dictionaries may be read, and when they are asked to go on. Must never know what reading costs.
+//! Which logs wait until their dictionaries may be read, and when they are asked to go on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

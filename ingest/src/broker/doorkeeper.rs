@@ -1,5 +1,5 @@
-//! The rights of the embedded broker, and what is told of those who may not: anybody on this machine may connect as often as
-//! they like, so their lines are few and counted. Must never decide who may do what.
+//! The rights of the embedded broker, and what is told of those who may not: anybody on this machine may connect as
+//! often as they like, so their lines are few and counted.
 
 use std::future::Future;
 use std::net::SocketAddr;

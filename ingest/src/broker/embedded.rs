@@ -1,6 +1,5 @@
-//! The broker inside this process: `mqtt5` behind a listener of ours on the loopback address, its sessions in memory only.
-//! Ingest sits in its publish hook, which is awaited before the PUBACK and therefore never waits. Must never know what a
-//! message means.
+//! The broker inside this process: `mqtt5` behind a listener of our own on the loopback address, its sessions in memory
+//! only. Ingest sits in its publish hook, which is awaited before the PUBACK and therefore never waits.
 //!
 //! ```text
 //! TcpListener ─▶ connect: CONNECT read, bounded ─▶ guarded: packets bounded ─▶ mqtt5's handler ─▶ hook ─▶ inbox

@@ -1,6 +1,5 @@
-//! A broker elsewhere, through `rumqttc`. A broken connection is thrown away with all its state and replaced by a new one,
-//! which also ends the client's known lock-up after a lost session: what was under way is in the gateways' spools. Must
-//! never know what a message means.
+//! A broker elsewhere, through `rumqttc`. A broken connection is thrown away with all its state and replaced by a new
+//! one, which also ends the client's known lock-up after a lost session: what was under way is in the gateways' spools.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

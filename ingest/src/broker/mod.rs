@@ -1,5 +1,5 @@
 //! What ingest needs of a broker, and the two kinds there are. A broker feeds the inbox and never waits for it. It may
-//! lose anything at any time: nothing rests on it. Must never know admission.
+//! lose anything at any time: nothing rests on it.
 
 mod doorkeeper;
 mod embedded;

@@ -1,4 +1,4 @@
-//! How a broker elsewhere is reached: its URL, what is trusted, the password. Must never open a connection.
+//! How a broker elsewhere is reached: its URL, what is trusted, the password.
 
 use std::path::Path;
 use std::sync::Arc;

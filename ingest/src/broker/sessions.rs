@@ -1,5 +1,5 @@
-//! Which gateways have a connection to the embedded broker. A gateway is gone when its last one ended: a network that broke
-//! leaves an old connection, which ends after the new one began. Must never know MQTT.
+//! Which gateways have a connection to the embedded broker. A gateway is gone when its last one ended: a network that
+//! broke leaves an old connection, which ends after the new one began.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

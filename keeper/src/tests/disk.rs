@@ -1,4 +1,4 @@
-//! A disk in memory that fails and heals when told to. Must never forget: what a crash forgets is the spool's to test.
+//! A disk in memory that fails and heals when told to.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,5 +1,4 @@
-//! A made-up plant whose samples are neither kinder nor harsher than real ones: what the codec is measured on. Must
-//! never use anything that differs between two runs or two machines.
+//! A made-up plant whose samples are neither kinder nor harsher than real ones: what the codec is measured on.
 //!
 //! 10 devices of 20 points are read once a second. A device answers 5 to 40 ms after the poll, all its points at once,
 //! to the millisecond; the gateway has the answer 1 to 4 ms later. One read in a thousand fails. Of 20 points

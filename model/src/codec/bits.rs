@@ -1,4 +1,4 @@
-//! A stream of bits, lowest bit of each byte first: numbers, runs and Rice codes. Must never know what they stand for.
+//! A stream of bits, lowest bit of each byte first: numbers, runs and Rice codes.
 
 use super::CodecError;
 

@@ -1,5 +1,4 @@
-//! A column of integers: the first one, then what a simple forecast leaves over, Rice coded. Must never know what the
-//! integers stand for.
+//! A column of integers: the first one, then what a simple forecast leaves over, Rice coded.
 //!
 //! The **order** says what the forecast is: 0 the value before, which always hits, so that nothing follows; 1 the value
 //! before (delta); 2 the value before plus the step before (delta of delta; the first step is forecast as 0); 3 the

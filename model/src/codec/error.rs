@@ -1,4 +1,4 @@
-//! Why a batch has no bytes, or bytes no batch. Must never carry the bytes themselves.
+//! Why a batch has no bytes, or bytes no batch.
 
 use thiserror::Error;
 

@@ -1,5 +1,4 @@
-//! How a point's values become a column of integers, exactly. Must never round: a form is taken only if every value
-//! comes back bit for bit.
+//! How a point's values become a column of integers, exactly.
 //!
 //! | form | values are |
 //! |---|---|

@@ -1,5 +1,5 @@
 //! What makes samples a batch. Asked before encoding and after decoding, so that no other batch is ever sent or
-//! committed. Must never know the bytes.
+//! committed.
 
 use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};

@@ -1,4 +1,4 @@
-//! The text table of a batch: each text once, in the order of first use. Must never know what a text means.
+//! The text table of a batch: each text once, in the order of first use.
 
 use std::collections::HashMap;
 

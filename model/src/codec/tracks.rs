@@ -1,5 +1,5 @@
-//! The times of a batch. Points that were read together share their times; each distinct column of times is kept
-//! once, as a track. Must never know the values.
+//! The times of a batch. Points that were read together share their times; each distinct column of times is kept once,
+//! as a track.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
-//! Where a value lives in a server: a node id, its namespace by number or by URI. Must never ask a server; the
-//! namespace table comes in.
+//! Where a value lives in a server: a node id, its namespace by number or by URI.
 
 use std::str::FromStr;
 

@@ -1,5 +1,4 @@
-//! One connection to one server: endpoint, certificates, session. Must never connect again by itself; whoever holds it
-//! throws it away and makes another.
+//! One connection to one server: endpoint, certificates, session.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -157,7 +156,7 @@ async fn pump(
     loop {
         match events.next().await {
             None => return StatusCode::BadConnectionClosed,
-            // The session is not mended but made anew: see the head of this crate.
+            // The session is not mended but made again: see the head of this crate.
             Some(
                 Err(status)
                 | Ok(

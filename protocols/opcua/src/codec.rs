@@ -1,4 +1,4 @@
-//! From a `DataValue` of a server to a sample, exactly. Must never ask a clock or a server.
+//! From a `DataValue` of a server to a sample, exactly.
 //!
 //! What the profile calls `integer`, `float`, `bool` or `text` is taken from each type that holds it without loss, for
 //! servers give 1.5 as a Double and 2 as an Int32 of one and the same variable:

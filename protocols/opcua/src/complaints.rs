@@ -1,5 +1,5 @@
 //! What is wrong with single points while their server answers: what still holds, what is shown of it per device, and
-//! what is news. Must never know how it was found out, nor who is told.
+//! what is news.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the gateway sees: the protocol and its plans. Must never open a connection.
+//! What the gateway sees: the protocol and its plans.
 
 use std::sync::Arc;
 use std::time::Duration;

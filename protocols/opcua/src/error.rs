@@ -1,4 +1,4 @@
-//! What can go wrong with a server, in the user's words and with the next step. Must never try again by itself.
+//! What can go wrong with a server, in the user's words and with the next step.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Our own certificate: found in its folder, or made there at first use. Must never decide whom to trust.
+//! Our own certificate: found in its folder, or made there at first use.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,5 +1,5 @@
-//! What a subscription brings, put into a bounded queue. Values are decoded on the way in, so that what is queued is small
-//! however large the server's values are. Must never wait: the library calls it while it holds its locks.
+//! What a subscription brings, put into a bounded queue. Values are decoded on the way in, so that what is queued is
+//! small however large the server's values are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What a server wants to know of who reads it. Must never hold a password.
+//! What a server wants to know of who reads it.
 
 use async_opcua::client::IdentityToken;
 use async_opcua::types::{EndpointDescription, StatusCode, UserTokenPolicy, UserTokenType};

@@ -1,5 +1,4 @@
-//! The task of one server: serve a session, and when it ends, say so once, wait, and begin anew. Must never end before
-//! it is stopped, whatever a server does.
+//! The task of one server: serve a session, and when it ends, say so once, wait, and begin anew.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;

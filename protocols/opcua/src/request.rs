@@ -1,4 +1,4 @@
-//! The requests that are sent in a session, and what their answers mean. Must never try again by itself.
+//! The requests that are sent in a session, and what their answers mean.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

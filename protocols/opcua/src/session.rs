@@ -1,5 +1,4 @@
-//! One session from its first request to its end: values come in, history is read back, silence is noticed. Must never
-//! outlive its connection; what outlives it is in `port`.
+//! One session from its first request to its end: values come in, history is read back, silence is noticed.
 
 mod checking;
 mod monitoring;
@@ -357,7 +356,7 @@ fn horizon(now: Timestamp) -> Timestamp {
     Timestamp(now.0.saturating_add(HORIZON_MICROS))
 }
 
-/// The output of the future in `slot`, which is emptied by it; waits for ever while it is empty.
+/// The output of the future in `slot`, which is emptied by it; waits forever while it is empty.
 async fn present<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
     let Some(future) = slot else { return std::future::pending().await };
     let output = future.await;

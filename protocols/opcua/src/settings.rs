@@ -25,7 +25,7 @@
 //! time = "gateway"                       # values are dated when they arrive; "device" when left out
 //! ```
 //!
-//! Paths are relative to the file they stand in. Must never open a connection.
+//! Paths are relative to the file they stand in.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,9 +1,8 @@
-//! A register that stands still is a reading too. A server tells changes only, so while it is known that nothing changed,
-//! the last value is said again once in each slot of 15 minutes. That nothing changed is known when the server was asked
-//! and gave the same value: a subscription may live while the items in it are dead (`session/checking.rs`). A point that
-//! has a value again after the newest that was said of it was that it has none is said again as soon as its time allows.
-//! Must never ask a clock or a server, and never say a value that the server does not stand by: after a break, a Bad
-//! status or a refusal it says nothing.
+//! A register that stands still is a reading too. A server tells changes only, so while it is known that nothing
+//! changed, the last value is said again once in each slot of 15 minutes. That nothing changed is known when the server
+//! was asked and gave the same value: a subscription may live while the items in it are dead (`session/checking.rs`). A
+//! point that has a value again after the newest that was said of it was that it has none is said again as soon as its
+//! time allows.
 //!
 //! **Its time** is when it was last known that the value holds, on the clock that the source times are made by: ours less
 //! what the server's lies behind, and less the longest time that a change took to reach us: of this point in the last two
@@ -264,7 +263,7 @@ impl Standing {
         self.frozen = count(self.frozen, is_same_time && late_micros > FROZEN_MIN_MICROS);
         self.behind = count(self.behind, late_micros > CLOCK_OFF_MAX_MICROS);
         self.change_late_micros = late_micros;
-        // The time of a clock that stands still falls behind for ever; that of one that goes by minutes does not.
+        // The time of a clock that stands still falls behind forever; that of one that goes by minutes does not.
         if is_same_time && late_micros > CLOCK_OFF_MAX_MICROS {
             return None;
         }

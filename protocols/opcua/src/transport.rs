@@ -1,6 +1,5 @@
 //! The TCP connection under a session, with a guard that reads the length of each chunk as it arrives and ends the
-//! connection before a longer one is kept than we agreed to: the library itself takes whatever length is announced. Must
-//! never look into a chunk.
+//! connection before a longer one is kept than we agreed to: the library itself takes whatever length is announced.
 
 use std::io;
 use std::pin::Pin;

@@ -1,5 +1,4 @@
-//! Whether a server is the one that was meant. Must never trust what nobody named: an unknown certificate is kept aside
-//! and refused with its fingerprint.
+//! Whether a server is the one that was meant.
 
 use std::fs;
 use std::path::{Path, PathBuf};

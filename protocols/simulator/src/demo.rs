@@ -1,5 +1,4 @@
-//! The files of the demo, written for a newcomer to read and copy: `gateway.toml`, `plant.toml`, `facts.csv`. Must never
-//! start anything.
+//! The files of the demo, written for a newcomer to read and copy: `gateway.toml`, `plant.toml`, `facts.csv`.
 
 mod facts;
 mod gateway;

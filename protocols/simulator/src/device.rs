@@ -1,5 +1,5 @@
 //! The devices of the plant: which points each offers and where they stand. The one table that servers, profiles and
-//! configuration are checked against. Must never hold a value.
+//! configuration are checked against.
 
 mod machines;
 mod opcua_meters;

@@ -1,4 +1,4 @@
-//! Why a simulated plant cannot start. Must never know a client.
+//! Why a simulated plant cannot start.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! The Modbus side of the plant: what a request gets. The same registers answer functions 3 and 4; what lies between two
-//! values reads as 0, what lies behind the last is refused. Must never know how bytes come and go.
+//! The Modbus side of the plant: what a request gets. The same registers answer functions 3 and 4; what lies between
+//! two values reads as 0, what lies behind the last is refused.
 
 mod flood;
 mod rtu;

@@ -1,4 +1,4 @@
-//! Calendar months of the plant, from midnight to midnight at UTC+8. Must never ask what time it is.
+//! Calendar months of the plant, from midnight to midnight at UTC+8.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The OPC UA side of the plant: its meters as nodes with live values and history. Must never know a Modbus register.
+//! The OPC UA side of the plant: its meters as nodes with live values and history.
 
 mod grid;
 mod history;

@@ -1,5 +1,5 @@
 //! The plant itself, a pure function of seed and time: registers that are exact at every moment, and momentary values
-//! that fit their slope. Must never ask a clock, and must never know a protocol.
+//! that fit their slope.
 //!
 //! Energy is drawn per 15-minute slot by a hash of (seed, source, slot), so that any time can be asked for without the
 //! times before it. Inside a slot a register rises linearly; at the ends of slots it is exact. A meter is a sum of

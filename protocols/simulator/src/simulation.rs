@@ -1,4 +1,4 @@
-//! A plant that runs: all its servers, and where they are. Must never know who reads it.
+//! A plant that runs: all its servers, and where they are.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

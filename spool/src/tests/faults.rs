@@ -1,4 +1,4 @@
-//! Each kind of disk fault at each call of a history. Must never pass because nothing was injected.
+//! Each kind of disk fault at each call of a history.
 
 use ::model::{RecordType, Sequence};
 

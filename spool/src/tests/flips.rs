@@ -1,4 +1,4 @@
-//! Damaged bits: each is found, and costs at most the frame it is in. Must never accept a frame that differs.
+//! Damaged bits: each is found, and costs at most the frame it is in.
 
 use std::collections::BTreeMap;
 

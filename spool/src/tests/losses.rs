@@ -1,4 +1,4 @@
-//! The list of lost ranges by itself. Must never need a disk.
+//! The list of lost ranges by itself.
 
 use ::model::record::{Loss, LossReason};
 use ::model::{DestinationId, Sequence};

@@ -1,4 +1,4 @@
-//! Random and exhaustive histories against a simple model of what must hold (I1–I7). Must never look inside the spool.
+//! Random and exhaustive histories against a simple model of what must hold (I1–I7).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What the gateway sees: refusals, preambles, acks, room, restarts. Must never depend on the order of other tests.
+//! What the gateway sees: refusals, preambles, acks, room, restarts.
 
 use ::model::record::{JsonRecord, Loss, LossReason};
 use ::model::{RecordType, Sequence, Timestamp};

@@ -1,4 +1,4 @@
-//! Sequences that a log passed over after an unclean end. Must never count as frames.
+//! Sequences that a log passed over after an unclean end.
 
 use ::model::Sequence;
 

@@ -1,5 +1,4 @@
-//! A disk that becomes full: what was promised at the first start holds with the room that was taken then. Must never let
-//! the disk grow again unless the test says so.
+//! A disk that becomes full: what was promised at the first start holds with the room that was taken then.
 
 use ::model::Sequence;
 

@@ -1,4 +1,4 @@
-//! What every engine must do, as a suite that an engine's tests run: `run(make).await`. Must never know an engine.
+//! What every engine must do, as a suite that an engine's tests run: `run(make).await`.
 //!
 //! Each check gets a store of its own. It panics with what was expected and found.
 

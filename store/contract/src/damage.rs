@@ -1,4 +1,4 @@
-//! What a store holds and cannot read, and whose rows those are. Must never name an engine or a file format.
+//! What a store holds and cannot read, and whose rows those are.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a caller hands in for one commit, and what it gets back. Must never know how a commit is written.
+//! What a caller hands in for one commit, and what it gets back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a store refuses a draft for, and how it says that something else went wrong. Must never know an engine.
+//! What a store refuses a draft for, and how it says that something else went wrong.
 
 use model::{GatewayId, LogId, PointIndex, Sequence, Timestamp};
 use thiserror::Error;

@@ -1,5 +1,4 @@
-//! The side of a store that figures, queries and screens read: points × time as a stream of Arrow record batches. Must
-//! never know what a figure is.
+//! The side of a store that figures, queries and screens read: points × time as a stream of Arrow record batches.
 //!
 //! An engine reads what a [`Request`] names and nothing else as far as it can: points, times and columns are handed down
 //! to it. Rows come in the order (`point`, `ts`, `generation`, `seq`), a batch at a time, so that memory does not grow

@@ -1,4 +1,4 @@
-//! The side of a store that ingest writes. Must never know MQTT.
+//! The side of a store that ingest writes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What can go wrong with the embedded store. Must never know who called it.
+//! What can go wrong with the embedded store.
 
 use std::fmt;
 use std::io;

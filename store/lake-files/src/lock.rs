@@ -1,5 +1,4 @@
-//! One writer per table: a lock on a file that names its holder, and says when that one ends. Must never know what the
-//! holder writes.
+//! One writer per table: a lock on a file that names its holder, and says when that one ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};

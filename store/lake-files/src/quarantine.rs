@@ -1,5 +1,4 @@
-//! Live data files that cannot be read, and the note of them beside the table, `_nengliu/damaged.json`. Must never move
-//! or delete one.
+//! Live data files that cannot be read, and the note of them beside the table, `_nengliu/damaged.json`.
 //!
 //! A file in quarantine stays where it is, as evidence, and stays live: its rows are named as lost to whoever reads. No
 //! merge touches it. It is read again once it is another file or has another length or date than before, and once an

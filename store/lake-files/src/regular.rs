@@ -1,4 +1,4 @@
-//! The one way to open a file of a lake: a regular file, or a link to one. Must never wait for the other end of a pipe.
+//! The one way to open a file of a lake: a regular file, or a link to one.
 //!
 //! A pipe, a device, a socket or a folder in the place of a file is damage with a name: to open a pipe for reading waits
 //! until somebody writes, which may be never, and a folder has a length, too.

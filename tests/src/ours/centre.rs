@@ -1,4 +1,4 @@
-//! The centre, `nengliu serve`, as a child process. Must never read its lake.
+//! The centre, `nengliu serve`, as a child process.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
-//! A site with one electricity meter, behind Modbus or OPC UA, and the plant file that makes Table 1 of it. Must never hold
-//! a figure.
+//! A site with one electricity meter, behind Modbus or OPC UA, and the plant file that makes Table 1 of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

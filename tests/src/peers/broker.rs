@@ -1,4 +1,4 @@
-//! A Mosquitto broker with persistence off: what it holds is gone when it dies. Must never be the system's own service.
+//! A Mosquitto broker with persistence off: what it holds is gone when it dies.
 
 use std::fs;
 use std::path::{Path, PathBuf};

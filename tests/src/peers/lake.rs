@@ -1,5 +1,4 @@
-//! The Delta table seen by somebody else: the Python package `deltalake`, and `duckdb` over the files that it lists. Must
-//! never use our own reader.
+//! The Delta table seen by somebody else: the Python package `deltalake`, and `duckdb` over the files that it lists.
 
 use std::path::Path;
 

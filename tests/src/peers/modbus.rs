@@ -1,5 +1,4 @@
-//! A Modbus server by pymodbus, over TCP or a serial line. Must never be asked to answer late: it would answer with the
-//! newest request's transaction id (our own fault peers do that job).
+//! A Modbus server by pymodbus, over TCP or a serial line.
 
 use std::fs;
 use std::path::{Path, PathBuf};

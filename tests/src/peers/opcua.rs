@@ -1,5 +1,4 @@
-//! An OPC UA server by asyncua: encrypted, with history and live values, and a log of both. Must never trust a client whose
-//! certificate the test did not put there.
+//! An OPC UA server by asyncua: encrypted, with history and live values, and a log of both.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The Python peers of `tests/peers`, run by the environment that `cargo xtask test` made. Must never install anything.
+//! The Python peers of `tests/peers`, run by the environment that `cargo xtask test` made.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,5 +1,4 @@
-//! A serial line made of two pseudo-terminals joined by socat. Must never be mistaken for a line with a speed: it has no
-//! baud delay.
+//! A serial line made of two pseudo-terminals joined by socat.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,5 @@
 //! The manifests: folder name = crate name, dependencies go down the floors, foreign versions stand in the workspace
-//! manifest only. Must never read Rust code.
+//! manifest only.
 
 use std::fs;
 

@@ -1,5 +1,4 @@
 //! The numbered invariants: each that ARCHITECTURE.md names is cited in code and in a test, and no other number is.
-//! Must never judge whether the assertion is a good one.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
-//! Licences and sources of every foreign crate that this machine would build. Must never be softened by a wildcard: a
-//! licence is allowed for all, or for crates named here.
+//! Licences and sources of every foreign crate that this machine would build.
 
 use cargo_metadata::{Metadata, Package};
 

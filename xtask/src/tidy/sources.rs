@@ -1,5 +1,4 @@
-//! Rules that a Rust file shows line by line: its header, its length, words that may not stay. Must never parse Rust;
-//! what needs a parser is clippy's.
+//! Rules that a Rust file shows line by line: its header, its length, words that may not stay.
 
 use std::fs;
 use std::path::Path;

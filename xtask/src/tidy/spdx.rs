@@ -1,5 +1,5 @@
 //! Licence expressions as crates write them (SPDX 2.3, annex D, and the old `MIT/Apache-2.0`), reduced to one question:
-//! may we take it? Must never know which licences we like.
+//! may we take it?
 
 /// Whether `expression` can be satisfied by licences for which `allowed` says yes: one side of each `OR`, both sides of
 /// each `AND`. `None` when it is not an expression.

@@ -1,6 +1,6 @@
-//! Subscribed points of which nothing comes are read. A subscription lives while its items are dead: a node that is deleted
-//! and made again has none, and some servers lose them without a word. So that nothing came is no sign that nothing
-//! changed. Must never let a value stand that the server was not asked for.
+//! Subscribed points of which nothing comes are read. A subscription lives while its items are dead: a node that is
+//! deleted and made again has none, and some servers lose them without a word. So that nothing came is no sign that
+//! nothing changed.
 //!
 //! **When**: a point of which nothing came for a minute ([`QUIET_MAX`]), or for as long as its change may take where that is
 //! longer; and one that is to be said again, once in a slot. **What follows**: the same value and status stand. Another

@@ -1,5 +1,5 @@
-//! The subscription and its items; what the server refuses is asked for again, and read in the meantime where the server
-//! does not let itself be subscribed to. Must never take a value.
+//! The subscription and its items; what the server refuses is asked for again, and read in the meantime where the
+//! server does not let itself be subscribed to.
 
 use std::sync::Arc;
 use std::time::Duration;

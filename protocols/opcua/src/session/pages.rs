@@ -1,4 +1,4 @@
-//! Pages of history, one at a time. Must never decide what is read next; `history` does.
+//! Pages of history, one at a time.
 
 use std::time::Duration;
 

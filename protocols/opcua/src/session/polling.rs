@@ -1,4 +1,4 @@
-//! Points that are not subscribed to are read, group by group, each at its `poll` interval. Must never read history.
+//! Points that are not subscribed to are read, group by group, each at its `poll` interval.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! How often the item of a point may be made again. A server with a deadband of its own tells nothing of what a Read shows,
-//! and making its items again each minute changes nothing. Must never ask a clock.
+//! How often the item of a point may be made again. A server with a deadband of its own tells nothing of what a Read
+//! shows, and making its items again each minute changes nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

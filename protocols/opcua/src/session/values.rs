@@ -1,4 +1,4 @@
-//! What the subscription brings: values, and the news that some are missing. Must never ask the server.
+//! What the subscription brings: values, and the news that some are missing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The odd server of `tests/peers`, by asyncua. Must never be reached from another machine.
+//! The odd server of `tests/peers`, by asyncua.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,5 +1,5 @@
-//! The declared facts of the demo, drawn from the plant like everything else: output follows the parts counters, coal the
-//! steam of the own boiler. Must never declare what a meter measures.
+//! The declared facts of the demo, drawn from the plant like everything else: output follows the parts counters, coal
+//! the steam of the own boiler.
 
 use std::fmt::Write;
 

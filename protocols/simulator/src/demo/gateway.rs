@@ -1,4 +1,4 @@
-//! The text of the demo's `gateway.toml`. Must never read one.
+//! The text of the demo's `gateway.toml`.
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! The text of the demo's `plant.toml`: the plant as it is, and an illustrative equal value of electricity for each year
-//! that the demo's months need. Must never pass for a published number.
+//! The text of the demo's `plant.toml`: the plant as it is, and an illustrative equal value of electricity for each
+//! year that the demo's months need.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -1,5 +1,4 @@
-//! The machines behind Modbus: CNC, furnace and boiler over TCP, compressor and water meter on the serial line. Must
-//! never know an OPC UA node.
+//! The machines behind Modbus: CNC, furnace and boiler over TCP, compressor and water meter on the serial line.
 
 use super::Coding::{F32, I64, U16, U32};
 use super::{Device, Link, Signal, at};

@@ -1,4 +1,4 @@
-//! The meters behind the OPC UA server: those that Table 1 needs, with history. Must never know a Modbus address.
+//! The meters behind the OPC UA server: those that Table 1 needs, with history.
 
 use super::{Device, Link, Signal, node, total};
 use crate::plant::{Electric, METERS, Meter, What};

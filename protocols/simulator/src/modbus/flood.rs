@@ -1,5 +1,5 @@
 //! A Modbus TCP endpoint for measurements: any unit id, any float register, and a count of what was asked, taken on the
-//! side of the device. Must never be a part of the plant.
+//! side of the device.
 
 use std::future::{Ready, ready};
 use std::io;

@@ -1,6 +1,5 @@
-//! Modbus RTU on a pseudo-terminal: a serial line without wires. Written out here rather than taken from a library, so that
-//! our client meets a stranger's framing, and so that noise on the line never ends the server. Must never know which
-//! device a unit id is.
+//! Modbus RTU on a pseudo-terminal: a serial line without wires. Written out here rather than taken from a library, so
+//! that our client meets a stranger's framing, and so that noise on the line never ends the server.
 //!
 //! # Source
 //! MODBUS over Serial Line V1.02, §2.5.1: unit id, PDU, CRC-16 with the low byte first; frames end with a silence.
@@ -40,7 +39,7 @@ pub(crate) struct SerialLine {
 impl SerialLine {
     /// Opens the next free pseudo-terminal.
     pub(crate) fn open() -> io::Result<Self> {
-        // The other end is closed again: held open, it would keep the lock of the first client for ever.
+        // The other end is closed again: held open, it would keep the lock of the first client forever.
         let (ours, theirs) = SerialStream::pair()?;
         let path = theirs.name().ok_or_else(|| io::Error::other("it has no name"))?.into();
         Ok(Self { ours, path })

@@ -1,5 +1,5 @@
-//! Modbus TCP: several unit ids behind one endpoint. A unit that is not there is answered as a gateway does, exception 11.
-//! Must never know which device a unit id is.
+//! Modbus TCP: several unit ids behind one endpoint. A unit that is not there is answered as a gateway does, exception
+//! 11.
 
 use std::future::{Ready, ready};
 use std::io;

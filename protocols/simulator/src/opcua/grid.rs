@@ -1,5 +1,5 @@
-//! At which times a value exists: every so often in the past, more often from the start of the simulation on. History and
-//! live values share the grid, so that a client that reads back meets what it is subscribed to. Must never ask a clock.
+//! At which times a value exists: every so often in the past, more often from the start of the simulation on. History
+//! and live values share the grid, so that a client that reads back meets what it is subscribed to.
 
 use model::Timestamp;
 

@@ -1,4 +1,4 @@
-//! Which times a history read gets, page by page. Must never know a value.
+//! Which times a history read gets, page by page.
 //!
 //! # Source
 //! OPC 10000-11 §6.5.3.2 (`ReadRawModifiedDetails`): from start to end, the end left out; two of start, end and number are

@@ -1,5 +1,5 @@
-//! The nodes: one folder per meter in a namespace of its own, `s=e_import` and so on in it. Values are computed when they
-//! are asked for. Must never open a socket.
+//! The nodes: one folder per meter in a namespace of its own, `s=e_import` and so on in it. Values are computed when
+//! they are asked for.
 
 use std::collections::HashMap;
 use std::sync::Arc;

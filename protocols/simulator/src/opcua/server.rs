@@ -1,4 +1,4 @@
-//! The OPC UA server: endpoints without and with security, its certificate, and the live values. Must never compute one.
+//! The OPC UA server: endpoints without and with security, its certificate, and the live values.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;

@@ -1,4 +1,4 @@
-//! The plant's clock on the wall: 15-minute slots, days, weekdays and shifts at UTC+8. Must never ask what time it is.
+//! The plant's clock on the wall: 15-minute slots, days, weekdays and shifts at UTC+8.
 
 use model::Timestamp;
 

@@ -1,5 +1,4 @@
-//! Chance that repeats: a number from a seed, a stream and an index, in any order and as often as wanted. Must never hold
-//! a state.
+//! Chance that repeats: a number from a seed, a stream and an index, in any order and as often as wanted.
 
 /// 64 well mixed bits of the three numbers (the finalizer of `SplitMix64`, applied to each in turn).
 pub(super) const fn draw(seed: u64, stream: u64, index: i64) -> u64 {

@@ -1,4 +1,4 @@
-//! Readings of a source at the ends of slots, summed once and kept. Must never know what a source is.
+//! Readings of a source at the ends of slots, summed once and kept.
 
 use std::sync::{PoisonError, RwLock};
 

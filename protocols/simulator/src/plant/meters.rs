@@ -1,4 +1,4 @@
-//! The meters of the plant and its products: what each counts and in which steps. Must never know an address.
+//! The meters of the plant and its products: what each counts and in which steps.
 
 use model::Unit;
 

@@ -1,5 +1,5 @@
-//! Momentary values: what a display shows right now, in whole steps of its last digit. Power and flow are the slope of the
-//! register with a ripple; the rest follows from them or from the state of the machine. Must never change a register.
+//! Momentary values: what a display shows right now, in whole steps of its last digit. Power and flow are the slope of
+//! the register with a ripple; the rest follows from them or from the state of the machine.
 
 use model::Timestamp;
 

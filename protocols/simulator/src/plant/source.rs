@@ -1,5 +1,4 @@
-//! What runs in the plant and how much each of it counts in a slot, in whole steps of its register. Must never know a
-//! meter.
+//! What runs in the plant and how much each of it counts in a slot, in whole steps of its register.
 
 use super::calendar::Slot;
 use super::chance::below;
