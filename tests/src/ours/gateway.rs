@@ -141,7 +141,7 @@ impl Gateway {
 
     /// Waits until every frame that it holds now, and those that follow, have a commit ack.
     pub fn wait_until_committed(&mut self, limit: Duration) -> Result<Value> {
-        self.wait_for_status("a commit ack forevery frame", limit, |status| {
+        self.wait_for_status("a commit ack for every frame", limit, |status| {
             status["uplink"]["frames_waiting"] == 0
         })
     }
