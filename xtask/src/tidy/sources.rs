@@ -103,7 +103,7 @@ pub(super) fn check(metadata: &Metadata, files: &[RustFile]) -> Vec<Problem> {
 pub(super) fn check_file(file: &RustFile) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !file.text.starts_with("//!") {
-        let text = "opens with `//!`: what it is, then what it must never know";
+        let text = "opens with `//!`: what it does";
         problems.push(Problem::new(&file.path, text));
     }
     problems.extend(check_length(&file.path, file.code_lines(), FILE_LINES_MAX, LONG_FILES));
