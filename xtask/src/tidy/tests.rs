@@ -91,7 +91,7 @@ fn files_are_checked_line_by_line() {
         let found: Vec<String> = check_file(&file).iter().map(Problem::to_string).collect();
         assert_eq!(found, expected);
     };
-    let header = "a/src/a.rs: opens with `//!`: what it is, then what it must never know";
+    let header = "a/src/a.rs: opens with `//!`: what it does";
     check("a/src/a.rs", "//! A.\nfn a() {}\n", &[]);
     check("a/src/a.rs", "fn a() {}\n", &[header]);
     check("a/src/a.rs", "//! A.\n\n    todo!()\n", &["a/src/a.rs:3: `todo!` may not stay"]);
