@@ -116,7 +116,7 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Self, PeriodError> {
         let wrong = || PeriodError { text: text.to_owned() };
         if let Some(range) = range(text) {
-            return range.ok_or_else(wrong);
+            return range;
         }
         let digits = |part: &str, length: usize| -> Option<i16> {
             let plain = part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -141,16 +141,18 @@ impl FromStr for Period {
 }
 
 /// A quarter `2025-Q1`, or a range of years, months or days with both ends in it; `None` where the text is neither.
-fn range(text: &str) -> Option<Option<Period>> {
+fn range(text: &str) -> Option<Result<Period, PeriodError>> {
+    let wrong = || PeriodError { text: text.to_owned() };
     let joined = |first: Period, last: Period| {
         let ((begin, _), (_, after)) = (first.days(), last.days());
         let same_kind = std::mem::discriminant(&first) == std::mem::discriminant(&last);
         let ordered = first.days() <= last.days();
-        (same_kind && ordered).then(|| Period::between(begin, after))
+        (same_kind && ordered).then(|| Period::between(begin, after)).ok_or_else(wrong)
     };
     if let Some((first, last)) = text.split_once("..") {
         let plain = |text: &str| text.parse().ok().filter(|one| !matches!(one, Period::Days(..)));
-        return Some(plain(first).zip(plain(last)).and_then(|(first, last)| joined(first, last)));
+        let Some((first, last)) = plain(first).zip(plain(last)) else { return Some(Err(wrong())) };
+        return Some(joined(first, last));
     }
     let (year, quarter) = text.split_once("-Q")?;
     let months = match quarter {
@@ -158,9 +160,9 @@ fn range(text: &str) -> Option<Option<Period>> {
         "2" => (4, 6),
         "3" => (7, 9),
         "4" => (10, 12),
-        _ => return Some(None),
+        _ => return Some(Err(wrong())),
     };
-    let Ok(Period::Year(year)) = year.parse() else { return Some(None) };
+    let Ok(Period::Year(year)) = year.parse() else { return Some(Err(wrong())) };
     Some(joined(Period::Month(year, months.0), Period::Month(year, months.1)))
 }
 
