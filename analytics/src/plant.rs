@@ -64,7 +64,7 @@ impl PlantFiles {
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let help = "name the plant file with --plant plant.toml";
         let file = read(path, config::TEXT_BYTES_MAX, "EN-C000", help)?;
-        let plant = Plant::read(&file)?;
+        let mut plant = Plant::read(&file)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut problems = Problems::default();
         let mut files = Vec::new();
@@ -83,6 +83,7 @@ impl PlantFiles {
             return Err(problems);
         }
         let facts = Facts::read(&plant, &files)?;
+        plant.warnings.append(facts.warnings.clone());
         let hash = hash_of(std::iter::once(&file).chain(&files));
         Ok(Self { plant, facts, path: path.to_owned(), hash })
     }

@@ -1,6 +1,9 @@
 //! Declared facts: what a clerk or a form says about a subject and a period, read from CSV. Must never hold a reading.
 
 mod import;
+mod state;
+
+pub use state::{PriceBase, Status};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use config::{Problems, SourceFile};
+use model::Localized;
 use serde::{Serialize, Serializer};
 
 use crate::coefficient::words;
@@ -120,11 +124,22 @@ pub struct Fact {
     pub written: String,
     /// A remark.
     pub note: Option<String>,
+    /// What the number was taken from: an invoice, a ledger, a statistical form.
+    #[serde(rename = "source", skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
     /// Why it enters the totals although the subject has a meter.
     pub override_reason: Option<String>,
-    /// The batch that it is of, where the site has coefficients per batch (`[[coefficient]] batch`).
+    /// Whether it has happened or is expected.
+    pub status: Status,
+    /// For money: the prices that it is counted at, where stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_base: Option<PriceBase>,
+    /// The delivery that it belongs to, where its coefficient is one of that delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
+    /// What a reader of a figure made from it must know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Localized>,
     /// `file:line`.
     pub place: String,
 }
@@ -132,9 +147,13 @@ pub struct Fact {
 /// All declared facts of a plant.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// The facts of a period: one, or one for each batch.
-    by_key: BTreeMap<(SubjectId, Measure), BTreeMap<Period, Vec<Fact>>>,
+    by_key: BTreeMap<(SubjectId, Measure), ByPeriod>,
+    /// What is doubtful but not wrong.
+    pub warnings: Problems,
 }
+
+/// The facts of a subject and measure: one for each period, or one for each batch of it.
+type ByPeriod = BTreeMap<Period, Vec<Fact>>;
 
 /// What was declared for a period: its own fact, or those of its months.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +167,18 @@ pub struct Declared<'a> {
 }
 
 impl Declared<'_> {
+    /// Whether one of them is a forecast.
+    #[must_use]
+    pub fn is_forecast(&self) -> bool {
+        self.facts.iter().any(|fact| fact.status == Status::Forecast)
+    }
+
+    /// The prices that they are counted at, where stated; the same for all, as facts are checked for that.
+    #[must_use]
+    pub fn price_base(&self) -> Option<PriceBase> {
+        self.facts.iter().find_map(|fact| fact.price_base)
+    }
+
     /// Their sum.
     #[must_use]
     pub fn value(&self) -> Number {
@@ -162,7 +193,8 @@ impl Declared<'_> {
 }
 
 impl Facts {
-    /// Reads files of declared facts: columns `subject, period, measure, value, unit[, note][, override_reason][, batch]`.
+    /// Reads files of declared facts: columns `subject, period, measure, value, unit`, and where wanted `note`, `source`,
+    /// `override_reason`, `status`, `price_base` and `batch`.
     ///
     /// # Errors
     /// All problems of all files, each with file and line.
@@ -190,6 +222,11 @@ impl Facts {
             months_expected: count(months.len()),
             facts: found.into_iter().flatten().collect(),
         })
+    }
+
+    /// All facts, by subject and measure in the order of time.
+    pub fn iter(&self) -> impl Iterator<Item = &Fact> {
+        self.by_key.values().flat_map(BTreeMap::values).flatten()
     }
 
     /// Whether anything at all was declared for a subject and measure.

@@ -6,7 +6,7 @@ use model::{CommitNumber, Localized};
 use serde::Serialize;
 
 use crate::coefficient::{Basis, Resolved};
-use crate::fact::Fact;
+use crate::fact::{Fact, PriceBase};
 use crate::index::{Class, Coverage};
 use crate::number::{Number, Ratio};
 use crate::period::Period;
@@ -52,6 +52,9 @@ pub struct Figure {
     pub coverage_percent: Option<String>,
     /// How its inputs were found.
     pub class: Option<Class>,
+    /// The prices that money in it is counted at, where stated. Figures of different bases are not compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_base: Option<PriceBase>,
     /// Whether nothing of it is missing.
     pub complete: bool,
     /// Why it has no value, and what else a reader must know of it.

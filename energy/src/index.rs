@@ -40,6 +40,8 @@ pub enum Class {
     Estimated,
     /// Declared by a person.
     Declared,
+    /// Declared as a forecast, or with a part that is one.
+    Assumed,
     /// Of several classes.
     Mixed,
 }
@@ -50,6 +52,7 @@ impl Class {
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
             (one, same) if one == same => one,
+            (Self::Assumed, _) | (_, Self::Assumed) => Self::Assumed,
             (Self::Metered, Self::Rollover) | (Self::Rollover, Self::Metered) => Self::Rollover,
             _ => Self::Mixed,
         }

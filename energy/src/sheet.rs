@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use model::{CommitNumber, Localized, text};
 
 use crate::coefficient::{Basis, Resolved, Rule};
+use crate::fact::{Fact, PriceBase, Status};
 use crate::figure::{Explanation, Explanations, Figure, FigureValue};
 use crate::index::{Class, Coverage, NotUsed};
 use crate::number::{Number, Ratio};
@@ -22,6 +23,8 @@ pub(crate) struct Sheet {
     pub(crate) period: Period,
     pub(crate) commit: Option<CommitNumber>,
     pub(crate) explanations: Explanations,
+    /// What must be said of every figure that is made from a figure, by its name.
+    carried: BTreeMap<String, Vec<Localized>>,
 }
 
 /// What a figure in coal equivalent is measured on.
@@ -73,7 +76,7 @@ fn put_aside(meters: &[MeterPart]) -> impl Iterator<Item = NotUsed> {
 
 impl Sheet {
     pub(crate) fn new(period: Period, commit: Option<CommitNumber>) -> Self {
-        Self { period, commit, explanations: Explanations::new() }
+        Self { period, commit, explanations: Explanations::new(), carried: BTreeMap::new() }
     }
 
     fn blank(&self, name: String, unit: impl Into<String>) -> Figure {
@@ -87,6 +90,7 @@ impl Sheet {
             coverage: None,
             coverage_percent: None,
             class: None,
+            price_base: None,
             complete: false,
             notes: Vec::new(),
         }
@@ -128,10 +132,13 @@ impl Sheet {
             value: quantity.value.clone().map(FigureValue::Exact),
             notes,
             complete: quantity.complete,
+            price_base: quantity.declared.iter().find_map(|fact| fact.price_base),
             ..self.covered(name, unit, Some(quantity.coverage), Some(quantity.class))
         };
         let formula = quantity_formula(&quantity, unit);
-        let figure = self.explained(figure, formula, Vec::new());
+        let mut figure = self.explained(figure, formula, Vec::new());
+        self.carried.insert(figure.name.clone(), of_facts(&quantity.declared));
+        self.carry(&mut figure, &[]);
         if let Some(explanation) = self.explanations.get_mut(&figure.name) {
             explanation.meters = quantity.meters;
             explanation.declared = quantity.declared;
@@ -183,7 +190,8 @@ impl Sheet {
             coefficient_set: Some(on.coefficient_set.clone()),
             ..self.covered(name, TCE, from.coverage, from.class)
         };
-        let figure = self.explained(figure, formula, vec![from.name.clone()]);
+        let mut figure = self.explained(figure, formula, vec![from.name.clone()]);
+        self.carry(&mut figure, &[from]);
         if let Some(explanation) = self.explanations.get_mut(&figure.name) {
             explanation.coefficients = coefficient.cloned().into_iter().collect();
         }
@@ -235,7 +243,9 @@ impl Sheet {
         let figure = Figure { value, ..figure };
         let formula = format!("{} = {}", sum_text(terms), figure.text());
         let inputs = figures().map(|figure| figure.name.clone()).collect();
-        self.explained(figure, formula, inputs)
+        let mut figure = self.explained(figure, formula, inputs);
+        self.carry(&mut figure, &figures().collect::<Vec<_>>());
+        figure
     }
 
     /// A quotient; undefined, never infinite or zero, when the denominator is missing, incomplete or not above zero.
@@ -277,10 +287,31 @@ impl Sheet {
                 .collect(),
             basis: over.basis,
             coefficient_set: over.coefficient_set.clone(),
-            ..self.covered(name, &unit, over.coverage, over.class)
+            price_base: under.price_base.or(over.price_base),
+            ..self.covered(name, &unit, over.coverage, class_of_quotient(over, under))
         };
         let formula = format!("{} ÷ {} = {}", over.text(), under.text(), figure.text());
-        self.explained(figure, formula, vec![over.name.clone(), under.name.clone()])
+        let inputs = vec![over.name.clone(), under.name.clone()];
+        let mut figure = self.explained(figure, formula, inputs);
+        self.carry(&mut figure, &[over, under]);
+        if let Some(note) = unlike(over, under).filter(|_| figure.value.is_some()) {
+            self.remark(&mut figure, note);
+        }
+        figure
+    }
+
+    /// Says of a figure what must be said of those that it is made from.
+    fn carry(&mut self, figure: &mut Figure, inputs: &[&Figure]) {
+        let mut notes = self.carried.remove(&figure.name).unwrap_or_default();
+        for note in inputs.iter().filter_map(|input| self.carried.get(&input.name)).flatten() {
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
+        for note in &notes {
+            self.remark(figure, note.clone());
+        }
+        self.carried.insert(figure.name.clone(), notes);
     }
 
     /// Adds a note to a figure, once.
@@ -299,6 +330,53 @@ impl Sheet {
         if let Some(explanation) = self.explanations.get_mut(name) {
             explanation.formula = formula;
         }
+    }
+}
+
+/// What must be said of every figure that is made from these facts: that it is a forecast, at which prices, what is
+/// doubtful of them.
+fn of_facts(facts: &[Fact]) -> Vec<Localized> {
+    let mut notes = Vec::new();
+    let forecast = || facts.iter().filter(|fact| fact.status == Status::Forecast);
+    if forecast().next().is_some() {
+        notes.push(if forecast().count() == facts.len() {
+            text!(en: "forecast", zh: "预计")
+        } else {
+            let mut periods: Vec<String> = forecast().map(|fact| fact.period.to_string()).collect();
+            periods.dedup();
+            let periods = periods.join(", ");
+            text!(en: "partly forecast: {periods}", zh: "部分为预计：{periods}")
+        });
+    }
+    notes.extend(facts.iter().find_map(|fact| fact.price_base).map(PriceBase::text));
+    for remark in facts.iter().flat_map(|fact| &fact.remarks) {
+        if !notes.contains(remark) {
+            notes.push(remark.clone());
+        }
+    }
+    notes
+}
+
+/// A forecast of either part makes a quotient one; else it is found as what is divided.
+fn class_of_quotient(over: &Figure, under: &Figure) -> Option<Class> {
+    let assumed = under.class == Some(Class::Assumed);
+    if assumed { under.class } else { over.class }
+}
+
+/// What must be said of a quotient of which one part has happened and the other is expected.
+fn unlike(over: &Figure, under: &Figure) -> Option<Localized> {
+    let is_forecast = |figure: &Figure| figure.class == Some(Class::Assumed);
+    let (top, bottom) = (&over.name, &under.name);
+    match (is_forecast(over), is_forecast(under)) {
+        (true, false) => Some(text!(
+            en: "`{top}` is a forecast, `{bottom}` is actual",
+            zh: "`{top}` 为预计，`{bottom}` 为实际",
+        )),
+        (false, true) => Some(text!(
+            en: "`{bottom}` is a forecast, `{top}` is actual",
+            zh: "`{bottom}` 为预计，`{top}` 为实际",
+        )),
+        _ => None,
     }
 }
 

@@ -193,7 +193,7 @@ impl Quantity {
         let coverage = Coverage { covered: declared.months, expected: declared.months_expected };
         Self {
             value: Some(declared.value()),
-            class: Class::Declared,
+            class: if declared.is_forecast() { Class::Assumed } else { Class::Declared },
             complete: declared.is_complete(),
             coverage,
             declared: declared.facts.iter().map(|fact| (*fact).clone()).collect(),

@@ -7,6 +7,7 @@ use model::{CommitNumber, Generation, Quality, Sequence, Timestamp, Unit};
 
 use crate::*;
 
+mod forecast;
 mod on_site;
 mod partial;
 mod site_rules;

@@ -103,7 +103,7 @@ pub(super) fn remarks(figure: &Figure) -> Vec<String> {
         Some(Class::Rollover) => Some("按翻转推算 through a rollover of the register".to_owned()),
         Some(Class::Estimated) => Some("估算 estimated over a gap".to_owned()),
         Some(Class::Mixed) => Some("混合来源 mixed: see `explain`".to_owned()),
-        Some(Class::Metered | Class::Declared) | None => None,
+        Some(Class::Metered | Class::Declared | Class::Assumed) | None => None,
     });
     remarks
 }

@@ -117,3 +117,90 @@ fn years_before_1971_are_declared_like_others() {
     assert_eq!(value(rows, "purchased:gas", "1959"), Some(("30236".to_owned(), true)));
     assert_eq!(value(rows, "purchased:gas", "1970"), Some(("7".to_owned(), true)));
 }
+const STATED: &str = "subject,period,measure,value,unit,note,status,price_base,batch,source\n";
+
+fn stated(rows: &str) -> Result<Facts, String> {
+    let plant = Plant::read(&SourceFile::new("plant.toml", PLANT)).unwrap();
+    let file = SourceFile::new("facts.csv", format!("{STATED}{rows}"));
+    Facts::read(&plant, &[file]).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn a_fact_states_its_status_prices_batch_and_source() {
+    let facts = stated(
+        "acme,2023,gross_output_value,1,万元,,预计,2020年不变价,,form B204\n\
+         acme,2023,purchased:gas,5,m3,,,,B-1,\nacme,2023,purchased:gas,7,m3,,actual,,B-2,\n",
+    )
+    .unwrap();
+    assert_eq!(facts.warnings.to_string(), "");
+    let acme = SubjectId::new("acme").unwrap();
+    let year = Period::Year(2023);
+    let money = facts.declared(&acme, &Measure::GrossOutputValue, year).unwrap();
+    assert!(money.is_forecast());
+    assert_eq!(money.price_base(), Some(PriceBase::Constant(2020)));
+    assert_eq!(money.facts[0].document.as_deref(), Some("form B204"));
+    let gas = facts.declared(&acme, &"purchased:gas".parse().unwrap(), year).unwrap();
+    assert!(!gas.is_forecast() && gas.is_complete());
+    assert_eq!(gas.value().to_string(), "12");
+    let batches: Vec<_> = gas.facts.iter().map(|fact| fact.batch.as_deref().unwrap()).collect();
+    assert_eq!(batches, ["B-1", "B-2"]);
+}
+
+#[test]
+fn what_a_column_states_is_checked() {
+    let refused = |rows: &str, expected: &str| {
+        let problems = stated(rows).map(|_| ()).unwrap_err();
+        assert!(problems.contains(expected), "expected `{expected}`, found {problems}");
+    };
+    refused("acme,2023,own:gas,1,m3,,plan,,,\n", "`plan` is not a status: expected `actual`");
+    refused("acme,2023,value_added,1,万元,,,cheap,,\n", "`cheap` is not a price base");
+    refused("acme,2023,own:gas,1,m3,,,2020,,\n", "`price_base` belongs to `gross_output_value`");
+    refused("acme,2023,value_added,1,万元,,,,B-1,\n", "`batch` belongs to energy");
+    refused(
+        "acme,2023,own:gas,1,m3,,,,B-1,\nacme,2023,own:gas,2,m3,,,,B-1,\n",
+        "declared already for 2023, in facts.csv:2",
+    );
+    refused(
+        "acme,2023,own:gas,1,m3,,,,B-1,\nacme,2023,own:gas,2,m3,,,,,\n",
+        "give every row of the period its `batch`, or none",
+    );
+    refused(
+        "acme,2023,own:gas,1,m3,,,,B-1,\nacme,2023-05,own:gas,2,m3,,,,B-2,\n",
+        "declared already for 2023, in facts.csv:2",
+    );
+    refused(
+        "acme,2023,own:gas,1,m3,,预计,,,\nacme,2023,own:gas,2,m3,,实际,,,\n",
+        "delete the forecast once the actual figure is there",
+    );
+    refused(
+        "acme,2023-01,value_added,1,万元,,,2020,,\nacme,2023-02,value_added,2,万元,,,current,,\n",
+        "`current` for 2023-02, and `2020` in facts.csv:2: these do not add up to a year",
+    );
+    assert!(
+        stated("acme,2022,value_added,1,万元,,,2020,,\nacme,2023,value_added,2,万元,,,current,,\n")
+            .is_ok()
+    );
+}
+
+/// Trial fig-13: a note changes no figure, so it is told which column does.
+#[test]
+fn a_note_that_says_what_a_column_is_for_is_told() {
+    let told = |row: &str, expected: &str| {
+        let facts = stated(row).unwrap();
+        let told = facts.warnings.to_string();
+        assert!(told.contains(expected), "expected `{expected}`, found `{told}`");
+        assert_eq!(facts.iter().all(|fact| fact.remarks.is_empty()), expected.is_empty());
+    };
+    told("acme,2027,own:gas,900,m3,预计,,,,\n", "write `forecast` in the column `status`");
+    told("acme,2027,own:gas,900,m3,a Forecast of ours,,,,\n", "write `forecast`");
+    told(
+        "acme,2022,value_added,1,万元,2020年不变价,,,,\n",
+        "write `2020` in the column `price_base`",
+    );
+    told("acme,2022,value_added,1,万元,2022年当年价,,,,\n", "write `current` in the column");
+    for row in
+        ["acme,2027,own:gas,900,m3,预计,forecast,,,\n", "acme,2022,own:gas,1,m3,不变价,,,,\n"]
+    {
+        assert_eq!(stated(row).unwrap().warnings.to_string(), "");
+    }
+}

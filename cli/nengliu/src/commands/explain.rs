@@ -158,6 +158,7 @@ fn class_name(class: Class) -> &'static str {
         Class::Rollover => "rollover: derived from the modulus",
         Class::Estimated => "estimated: interpolated over a gap",
         Class::Declared => "declared",
+        Class::Assumed => "assumed: declared as a forecast, or with a part that is one",
         Class::Mixed => "mixed",
     }
 }
