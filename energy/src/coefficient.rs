@@ -5,7 +5,9 @@
 //! `evidence`. No 等价 row for electricity, heat or steam of GB/T 2589 is shipped: it is a dated number per authority.
 
 mod check;
+mod heat;
 mod import;
+mod plausible;
 mod resolve;
 
 use std::sync::Arc;
@@ -18,7 +20,10 @@ use sha2::{Digest, Sha256};
 
 use crate::number::Number;
 
-pub(crate) use check::check;
+pub(crate) use check::{Fault, check};
+pub use heat::HEAT_VALUE_DIGITS;
+pub(crate) use heat::{FromHeat, from_heat};
+pub(crate) use plausible::bounds;
 pub use resolve::{Key, MissingCoefficient, Request, Resolved, Rule};
 
 /// Kilojoules in one kilogram of coal equivalent, 7000 × 4.1868, as GB/T 2589-2020 counts.
@@ -155,6 +160,17 @@ words! {
     }
 }
 
+impl ValueUnit {
+    /// Kilograms of coal equivalent in one of it.
+    pub(crate) fn kgce(self) -> Number {
+        match self {
+            Self::Kgce => Number::from(1),
+            Self::Tce => Number::from(1000),
+            Self::Kgoe => constant(KGCE_PER_KGOE),
+        }
+    }
+}
+
 words! {
     /// Whether a shipped row may be used.
     Use {
@@ -198,9 +214,15 @@ pub struct Coefficient {
     /// Its unit, `kJ/kg`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heat_unit: Option<String>,
+    /// Where `value` was computed from `heat_value`: the rule set's kilojoules in one kgce. `None` where it was stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kj_per_kgce: Option<Number>,
     /// The region it holds in; `None` for everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// The batch whose facts it belongs to; `None` for all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
     /// The year its data are of; `None` when it is not dated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_year: Option<i16>,
@@ -241,17 +263,22 @@ impl Coefficient {
     /// Kilograms of coal equivalent per [`Coefficient::unit`]; for a range, of its lower end.
     #[must_use]
     pub fn kgce_per_unit(&self) -> Number {
-        match self.value_unit {
-            ValueUnit::Kgce => self.value.clone(),
-            ValueUnit::Tce => &self.value * &Number::from(1000),
-            ValueUnit::Kgoe => &self.value * &constant(KGCE_PER_KGOE),
-        }
+        &self.value * &self.value_unit.kgce()
     }
 
     /// Everything that changes a figure, as one line; the place and the remark do not.
     fn canonical(&self) -> String {
         let option = |value: Option<String>| value.unwrap_or_default();
-        [
+        // Only where they are given, so that the sets of rows without them keep their names.
+        let day = |name: &str, day: Option<Date>| day.map(|day| format!("{name} {day}"));
+        let more = [
+            day("from", self.valid_from),
+            day("to", self.valid_to),
+            self.batch.as_ref().map(|batch| format!("batch {batch}")),
+            self.kj_per_kgce.as_ref().map(|kj| format!("{kj} kJ/kgce")),
+        ];
+        let more = more.into_iter().flatten();
+        let always = [
             self.rule_set.clone(),
             self.edition.clone(),
             self.energy_kind.clone(),
@@ -265,8 +292,8 @@ impl Coefficient {
             option(self.coal_rate_kind.map(|kind| kind.to_string())),
             self.evidence.to_string(),
             option(self.override_reason.clone()),
-        ]
-        .join("\u{1f}")
+        ];
+        always.into_iter().chain(more).collect::<Vec<_>>().join("\u{1f}")
     }
 }
 

@@ -4,8 +4,10 @@
 mod check;
 mod kind;
 mod meter;
+mod physical;
 mod place;
 mod read;
+mod row;
 
 use config::{Problem, Problems, SourceFile, Spanned};
 use jiff::tz::TimeZone;

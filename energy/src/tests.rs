@@ -8,8 +8,10 @@ use model::{CommitNumber, Generation, Quality, Sequence, Timestamp, Unit};
 use crate::*;
 
 mod forecast;
+mod coefficients;
 mod on_site;
 mod partial;
+mod physical;
 mod site_rules;
 mod sources;
 

@@ -82,6 +82,8 @@ fn coefficient(row: &Row, problems: &mut Problems) -> Option<Coefficient> {
         heat_value: row.parse(CODE_ROW, "heat_value", problems),
         heat_value_max: row.parse(CODE_ROW, "heat_value_max", problems),
         heat_unit: row.get("heat_unit").map(str::to_owned),
+        kj_per_kgce: None,
+        batch: None,
         region: row.get("region").map(str::to_owned),
         data_year: row.parse(CODE_ROW, "data_year", problems),
         notice: text(row, "notice", problems)?,

@@ -125,10 +125,12 @@ impl Resolved {
 
 /// Whether the equal value of a kind is never its calorific value: electricity, heat and steam.
 pub(super) fn needs_own_equal_value(energy_kind: &str) -> bool {
-    let words = ["electricity", "heat", "steam"];
-    words.iter().any(|word| {
-        energy_kind.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-    })
+    ["electricity", "heat", "steam"].iter().any(|word| is_a(energy_kind, word))
+}
+
+/// `steam_low_pressure, steam` → true
+pub(super) fn is_a(energy_kind: &str, word: &str) -> bool {
+    energy_kind.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
 }
 
 impl Registry {

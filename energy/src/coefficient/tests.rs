@@ -25,6 +25,8 @@ fn site_row(energy_kind: &str, role: Role, value: &str, unit: Unit) -> Coefficie
         heat_value: None,
         heat_value_max: None,
         heat_unit: None,
+        kj_per_kgce: None,
+        batch: None,
         region: Some("CN".to_owned()),
         data_year: Some(2022),
         notice: "example".to_owned(),
@@ -51,7 +53,7 @@ fn the_shipped_rows_are_in_order() {
     assert_eq!(rows.len(), 108);
     let registry = Registry::shipped();
     for row in &rows {
-        assert_eq!(check(row, &registry), Vec::<String>::new(), "{}", row.place);
+        assert_eq!(check(row, &registry), [], "{}", row.place);
         assert!(registry.rule_set(&row.rule_set, &row.edition).is_some(), "{}", row.place);
     }
 }
@@ -161,17 +163,23 @@ fn import_checks_catch_what_real_sheets_got_wrong() {
     let registry = Registry::shipped();
     let bad = |row: Coefficient, part: &str| {
         let wrong = check(&row, &registry);
-        assert!(wrong.iter().any(|text| text.contains(part)), "expected `{part}`, found {wrong:?}");
+        assert!(
+            wrong.iter().any(|fault| fault.message.contains(part)),
+            "expected `{part}`, found {wrong:?}"
+        );
     };
     let electricity = site_row("electricity", Role::EqualValue, "0.300", Unit::KilowattHour);
-    assert_eq!(check(&electricity, &registry), Vec::<String>::new());
+    assert_eq!(check(&electricity, &registry), []);
     let net = Coefficient { coal_rate_kind: Some(CoalRateKind::Net), ..electricity.clone() };
     bad(net.clone(), "net coal rate");
     let excused = Coefficient { override_reason: Some("demanded by the city".to_owned()), ..net };
-    assert_eq!(check(&excused, &registry), Vec::<String>::new());
+    assert_eq!(check(&excused, &registry), []);
     bad(Coefficient { data_year: None, ..electricity.clone() }, "dated number per authority");
     // 3.00 is per 万kWh.
-    bad(Coefficient { value: constant("3.00"), ..electricity.clone() }, "check `value_unit`");
+    bad(
+        Coefficient { value: constant("3.00"), ..electricity.clone() },
+        "electricity is 0.18 to 0.8 kgce/kWh; found `3`",
+    );
     // Energy of 10.89 MJ/kWh where 8.792 applies.
     let heat = Coefficient {
         heat_value: Some(constant("10.89")),

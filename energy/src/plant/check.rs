@@ -12,7 +12,7 @@ use super::meter::MeterDraft;
 use super::place::{self, PlaceDraft};
 use super::{
     Allocation, CODE_DUPLICATE, CODE_PLANT, CODE_REFERENCE, CODE_UNIT, EnergyKind, Plant, Product,
-    Subject, SubjectKind, Treatment,
+    Subject, SubjectKind, Treatment, physical,
 };
 use crate::id::SubjectId;
 
@@ -158,7 +158,7 @@ const RESERVED_KINDS: &[&str] = &[
 ];
 
 fn kinds(plant: &mut Plant, drafts: Vec<KindDraft>, problems: &mut Problems) {
-    for KindDraft { mut kind, class, id, unit } in drafts {
+    for KindDraft { mut kind, class, id, unit, conversions } in drafts {
         if RESERVED_KINDS.contains(&kind.id.as_str()) {
             let message = format!("an energy kind cannot be called `{}`: figures are", kind.id);
             let help = "choose another `id`, and name its coefficient with `coefficient`";
@@ -184,6 +184,9 @@ fn kinds(plant: &mut Plant, drafts: Vec<KindDraft>, problems: &mut Problems) {
             let problem = id.problem(CODE_REFERENCE, message);
             problems.push(problem.help(format!("known: {}", known.join(", "))));
         }
+        let registry = &plant.coefficients;
+        let wrong = conversions.iter().filter_map(|one| physical::conversion(&kind, one, registry));
+        problems.0.extend(wrong);
         if kind.treatment == Treatment::Annex {
             coefficient_units(plant, &kind, &unit, problems);
         }

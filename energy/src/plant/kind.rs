@@ -1,11 +1,11 @@
-//! Reads `[[energy_kind]]` and the site's `[[coefficient]]` rows. Must never resolve a coefficient.
+//! Reads `[[energy_kind]]`. Must never resolve a coefficient.
 
 use config::{Problems, Spanned, Table};
-use model::Decimal;
+use model::{Decimal, text};
 
-use super::read::{Defaults, id, optional_positive, optional_word, positive, unit, word};
-use super::{CODE_COEFFICIENT, CODE_PLANT, Conversion, EnergyKind, Steam, SteamRule, Treatment};
-use crate::coefficient::{Coefficient, EnergyClass, Registry, Role, Use, ValueUnit, check};
+use super::read::{Defaults, id, optional_positive, optional_word, positive, text_or, unit};
+use super::{CODE_PLANT, Conversion, EnergyKind, Steam, SteamRule, Treatment, physical};
+use crate::coefficient::EnergyClass;
 use crate::id::KindId;
 use crate::number::Number;
 
@@ -15,6 +15,7 @@ pub(super) struct KindDraft {
     pub(super) class: Option<EnergyClass>,
     pub(super) id: Spanned<KindId>,
     pub(super) unit: Spanned<model::Unit>,
+    pub(super) conversions: Vec<Spanned<Conversion>>,
 }
 
 /// Reads one `[[energy_kind]]`.
@@ -33,6 +34,7 @@ pub(super) fn energy_kind(
     let treatment = optional_word(table, "treatment", problems);
     let steam = steam(table, problems);
     let conversions = conversions(table, problems);
+    let stated = conversions.iter().map(|one| one.value.clone()).collect();
     let (id, unit) = (id?, unit?);
     let kind = EnergyKind {
         name: name.map_or_else(|| id.value.to_string(), |name| name.value),
@@ -43,53 +45,53 @@ pub(super) fn energy_kind(
         coefficient: coefficient.map_or_else(|| id.value.to_string(), |found| found.value),
         treatment: treatment.map_or(Treatment::Annex, |found| found.value),
         steam,
-        conversions,
+        conversions: stated,
         id: id.value.clone(),
     };
-    Some(KindDraft { kind, class, id, unit })
-}
-
-fn text_or(
-    table: &mut Table,
-    key: &'static str,
-    default: Option<&String>,
-    problems: &mut Problems,
-) -> Option<String> {
-    match default {
-        Some(default) => Some(table.or(key, default.clone(), problems)),
-        None => table.required(key, problems).map(|found| found.value),
-    }
+    Some(KindDraft { kind, class, id, unit, conversions })
 }
 
 fn steam(table: &mut Table, problems: &mut Problems) -> Option<Steam> {
     let rule = optional_word::<SteamRule>(table, "steam_rule", problems);
+    let has_steam = table.has("steam_kj_per_kg");
+    let steam = optional_positive(table, "steam_kj_per_kg", problems);
+    let feed = optional_positive(table, "feed_kj_per_kg", problems);
+    let rule = rule?;
+    let enthalpy = rule.value == SteamRule::Enthalpy;
+    if enthalpy == has_steam {
+        problems.0.extend(steam.iter().filter_map(physical::steam));
+        problems.0.extend(feed.iter().filter_map(physical::feed_water));
+    } else {
+        let (message, help) = if enthalpy {
+            (
+                text!(
+                    en: "`steam_rule` `enthalpy` needs `steam_kj_per_kg`, the enthalpy of the steam in kJ/kg",
+                    zh: "`steam_rule` 为 `enthalpy` 时须有 `steam_kj_per_kg`，即蒸汽焓值，单位 kJ/kg",
+                ),
+                text!(
+                    en: "add it from a steam table, for the pressure and temperature of delivery",
+                    zh: "请按供汽压力和温度从蒸汽表查取",
+                ),
+            )
+        } else {
+            (
+                text!(
+                    en: "`steam_kj_per_kg` belongs to `steam_rule` `enthalpy` only",
+                    zh: "`steam_kj_per_kg` 仅用于 `steam_rule` 为 `enthalpy` 时",
+                ),
+                text!(en: "remove one of the two", zh: "请删去其一"),
+            )
+        };
+        problems.push(rule.problem(CODE_PLANT, message).help(help));
+    }
     let number = |found: Option<Spanned<Decimal>>| {
         found.map_or_else(Number::zero, |found| Number::from(found.value))
     };
-    let has_steam = table.has("steam_kj_per_kg");
-    let steam_kj_per_kg = number(optional_positive(table, "steam_kj_per_kg", problems));
-    let feed_kj_per_kg = number(optional_positive(table, "feed_kj_per_kg", problems));
-    let rule = rule?;
-    let enthalpy = rule.value == SteamRule::Enthalpy;
-    if enthalpy != has_steam {
-        let (message, help) = if enthalpy {
-            (
-                "`steam_rule` `enthalpy` needs `steam_kj_per_kg`, the enthalpy of the steam in kJ/kg",
-                "add it from a steam table, for the pressure and temperature of delivery",
-            )
-        } else {
-            ("`steam_kj_per_kg` belongs to `steam_rule` `enthalpy` only", "remove one of the two")
-        };
-        problems.push(rule.problem(CODE_PLANT, message).help(help));
-    } else if enthalpy && steam_kj_per_kg <= feed_kj_per_kg {
-        let message = "`feed_kj_per_kg` is not below `steam_kj_per_kg`";
-        let help = "both are in kJ/kg, and steam holds more than the water that it is made of";
-        problems.push(rule.problem(CODE_PLANT, message).help(help));
-    }
+    let (steam_kj_per_kg, feed_kj_per_kg) = (number(steam), number(feed));
     Some(Steam { rule: rule.value, steam_kj_per_kg, feed_kj_per_kg })
 }
 
-fn conversions(table: &mut Table, problems: &mut Problems) -> Vec<Conversion> {
+fn conversions(table: &mut Table, problems: &mut Problems) -> Vec<Spanned<Conversion>> {
     let mut conversions = Vec::new();
     for mut entry in table.tables("conversion", problems) {
         let from = unit(&mut entry, "from", problems);
@@ -97,106 +99,12 @@ fn conversions(table: &mut Table, problems: &mut Problems) -> Vec<Conversion> {
         let factor = positive(&mut entry, "factor", problems);
         entry.finish(problems);
         if let (Some(from), Some(to), Some(factor)) = (from, to, factor) {
-            let factor = Number::from(factor.value);
-            conversions.push(Conversion { from: from.value, to: to.value, factor });
+            conversions.push(factor.map(|factor| Conversion {
+                from: from.value,
+                to: to.value,
+                factor: Number::from(factor),
+            }));
         }
     }
     conversions
-}
-
-/// Reads one `[[coefficient]]`.
-pub(super) fn coefficient(
-    table: &mut Table,
-    defaults: &Defaults,
-    problems: &mut Problems,
-) -> Option<(Table, Coefficient)> {
-    let whole = table.clone();
-    let rule_set = text_or(table, "rule_set", defaults.rule_set.as_ref(), problems);
-    let edition = text_or(table, "edition", defaults.edition.as_ref(), problems);
-    let energy_kind = table.required::<String>("energy_kind", problems);
-    let name = table.or("name", String::new(), problems);
-    let class = optional_word::<EnergyClass>(table, "class", problems);
-    let role = word::<Role>(table, "role", problems);
-    let value = positive(table, "value", problems);
-    let value_unit = optional_word::<ValueUnit>(table, "value_unit", problems);
-    let unit = unit(table, "unit", problems);
-    let heat_value = optional_positive(table, "heat_value", problems);
-    let heat_unit = table.optional::<String>("heat_unit", problems);
-    let region = table.optional::<String>("region", problems);
-    let data_year = table.optional::<u16>("data_year", problems);
-    let notice = table.required::<String>("notice", problems);
-    let coal_rate_kind = optional_word(table, "coal_rate_kind", problems);
-    let valid_from = date(table, "valid_from", problems);
-    let valid_to = date(table, "valid_to", problems);
-    let evidence = word(table, "evidence", problems);
-    let override_reason = table.optional::<String>("override_reason", problems);
-    let note = table.or("note", String::new(), problems);
-    let role = role?;
-    let medium = role.value == Role::Medium;
-    let class = class.map(|class| class.value);
-    let row = Coefficient {
-        rule_set: rule_set?,
-        edition: edition?,
-        energy_kind: energy_kind?.value,
-        zh_name: name,
-        class: class.unwrap_or(if medium { EnergyClass::Medium } else { EnergyClass::Secondary }),
-        value: Number::from(value?.value),
-        value_max: None,
-        value_unit: value_unit.map_or(ValueUnit::Kgce, |found| found.value),
-        unit: unit?.value,
-        heat_value: heat_value.map(|heat| Number::from(heat.value)),
-        heat_value_max: None,
-        heat_unit: heat_unit.map(|unit| unit.value),
-        region: region.map(|region| region.value),
-        data_year: data_year.and_then(|year| i16::try_from(year.value).ok()),
-        notice: notice?.value,
-        coal_rate_kind: coal_rate_kind.map(|kind| kind.value),
-        valid_from,
-        valid_to,
-        evidence: evidence?.value,
-        usage: Use::Resolves,
-        override_reason: override_reason.map(|reason| reason.value),
-        note,
-        place: place(&role),
-        role: role.value,
-        site: true,
-    };
-    Some((whole, row))
-}
-
-fn place<T>(spanned: &Spanned<T>) -> String {
-    let (line, _) = spanned.file.line_column(spanned.span.start);
-    format!("{}:{line}", spanned.file.name)
-}
-
-fn date(
-    table: &mut Table,
-    key: &'static str,
-    problems: &mut Problems,
-) -> Option<jiff::civil::Date> {
-    let found = table.optional::<config::Item>(key, problems)?;
-    let parsed = match &found.value {
-        config::Item::Time(text) | config::Item::Text(text) => text.parse().ok(),
-        _ => None,
-    };
-    if parsed.is_none() {
-        let message = format!(
-            "`{key}`: expected a day such as `2024-01-31`, found {}",
-            found.value.describe()
-        );
-        problems.push(found.problem(CODE_PLANT, message));
-    }
-    parsed
-}
-
-/// The shipped rows with the site's, each checked.
-pub(super) fn registry(rows: Vec<(Table, Coefficient)>, problems: &mut Problems) -> Registry {
-    let shipped = Registry::shipped();
-    for (table, row) in &rows {
-        for wrong in check(row, &shipped) {
-            let help = "compare the row with the document that its `notice` names";
-            problems.push(table.problem(CODE_COEFFICIENT, wrong).help(help));
-        }
-    }
-    shipped.with_site_rows(rows.into_iter().map(|(_, row)| row).collect())
 }

@@ -10,6 +10,7 @@ use model::{Decimal, PlaceInSite, Unit};
 use super::check::{self, Draft, SubjectDraft};
 use super::{
     Allocation, CODE_PLANT, CODE_UNIT, Plant, Product, Share, Subject, SubjectKind, kind, meter,
+    row,
 };
 use crate::coefficient::Registry;
 use crate::id::SubjectId;
@@ -46,10 +47,12 @@ pub(super) fn plant(file: &Arc<SourceFile>) -> Result<Plant, Problems> {
     let mut rows = Vec::new();
     for table in root.tables("coefficient", &mut problems) {
         rows.extend(section(table, &mut problems, |table, problems| {
-            kind::coefficient(table, &defaults, problems)
+            row::coefficient(table, &defaults, &plant.coefficients, problems)
         }));
     }
-    for table in root.tables("energy_kind", &mut problems) {
+    let kinds = root.tables("energy_kind", &mut problems);
+    let kinds_given = kinds.len();
+    for table in kinds {
         draft.kinds.extend(section(table, &mut problems, |table, problems| {
             kind::energy_kind(table, &defaults, problems)
         }));
@@ -66,8 +69,13 @@ pub(super) fn plant(file: &Arc<SourceFile>) -> Result<Plant, Problems> {
         draft.allocations.extend(section(table, &mut problems, allocation));
     }
     root.finish(&mut problems);
-    plant.coefficients = kind::registry(rows, &mut problems);
+    plant.coefficients = row::registry(&rows, &mut problems);
+    // A row whose energy kind could not be read fits none, and that is no fault of the row.
+    let kinds_are_read = draft.kinds.len() == kinds_given;
     check::all(&mut plant, draft, &mut problems);
+    if kinds_are_read {
+        row::fit(&plant, &rows, &mut problems);
+    }
     if problems.is_fatal() {
         return Err(problems);
     }
@@ -180,6 +188,19 @@ fn allocation(table: &mut Table, problems: &mut Problems) -> Option<Spanned<Allo
     }
     let (from, energy_kind) = (from?, energy_kind?.value);
     Some(from.map(|from| Allocation { from, energy_kind, shares }))
+}
+
+/// Takes a text that a default may stand in for.
+pub(super) fn text_or(
+    table: &mut Table,
+    key: &'static str,
+    default: Option<&String>,
+    problems: &mut Problems,
+) -> Option<String> {
+    match default {
+        Some(default) => Some(table.or(key, default.clone(), problems)),
+        None => table.required(key, problems).map(|found| found.value),
+    }
 }
 
 /// Takes a text that must be there and is read as `T`.

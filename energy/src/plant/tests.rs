@@ -163,7 +163,11 @@ fn names_what_is_wrong() {
         "id = \"line-b\"\nkind = \"line\"\n[[subject]]\nid = \"compressor\"\nkind = \"equipment\"\nparent = \"line-b\"\n",
         "`compressor` lies in `line-b` and cannot be allocated to others",
     );
-    bad("value_unit = \"tce\"\n", "", "check `value_unit` and `unit`");
+    bad(
+        "value_unit = \"tce\"\n",
+        "",
+        "found `3`; `3` would fit in tce per 万kWh: write `value_unit = \"tce\"`",
+    );
     bad(
         "coal_rate_kind = \"gross\"",
         "coal_rate_kind = \"net\"",
