@@ -7,8 +7,8 @@ use model::{CommitNumber, Generation, Quality, Sequence, Timestamp, Unit};
 
 use crate::*;
 
-mod forecast;
 mod coefficients;
+mod forecast;
 mod on_site;
 mod partial;
 mod physical;
