@@ -1,7 +1,9 @@
 //! Declared facts: what a clerk or a form says about a subject and a period, read from CSV. Must never hold a reading.
 
+mod flows;
 mod import;
 mod state;
+mod stock;
 
 pub use state::{PriceBase, Status};
 
@@ -27,10 +29,24 @@ words! {
         Purchased "purchased",
         /// Used by a subject inside the enterprise.
         Consumed "consumed",
+        /// Own primary energy (PV, wind, hydro); enters the total.
+        Generated "generated",
         /// Made on site from energy counted already; enters no total.
         Own "own",
+        /// In stock when the period begins; declared alone.
+        OpeningStock "opening_stock",
+        /// In stock when the period ends; declared alone.
+        ClosingStock "closing_stock",
         /// Sold.
         Exported "exported",
+    }
+}
+
+impl Flow {
+    /// Whether it is what is there at an instant, not what flows in a time.
+    #[must_use]
+    pub const fn is_stock(self) -> bool {
+        matches!(self, Self::OpeningStock | Self::ClosingStock)
     }
 }
 
@@ -52,9 +68,9 @@ pub enum Measure {
 /// A text that is not a measure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a measure: expected `purchased:KIND`, `consumed:KIND`, `own:KIND`, \
-     `exported:KIND`, `output:PRODUCT`, `qualified_output:PRODUCT`, `gross_output_value` or \
-     `value_added`"
+    "`{text}` is not a measure: expected `purchased:KIND`, `consumed:KIND`, `generated:KIND`, \
+     `own:KIND`, `opening_stock:KIND`, `closing_stock:KIND`, `exported:KIND`, `output:PRODUCT`, \
+     `qualified_output:PRODUCT`, `gross_output_value` or `value_added`"
 )]
 pub struct MeasureError {
     /// What was given.
@@ -210,6 +226,12 @@ impl Facts {
         measure: &Measure,
         period: Period,
     ) -> Option<Declared<'_>> {
+        if let Measure::Energy(flow, kind) = measure
+            && flow.is_stock()
+        {
+            let facts = self.stock(subject, *flow, kind, period)?;
+            return Some(Declared { facts, months: 1, months_expected: 1 });
+        }
         let facts = self.by_key.get(&(subject.clone(), measure.clone()))?;
         if let Some(facts) = facts.get(&period) {
             return Some(Declared { facts: facts.iter().collect(), months: 1, months_expected: 1 });
@@ -232,7 +254,14 @@ impl Facts {
     /// Whether anything at all was declared for a subject and measure.
     #[must_use]
     pub fn has(&self, subject: &SubjectId, measure: &Measure) -> bool {
-        self.by_key.contains_key(&(subject.clone(), measure.clone()))
+        let has = |measure: Measure| self.by_key.contains_key(&(subject.clone(), measure));
+        match measure {
+            // Either one states the stock of an instant, which is the other one of the period beside it.
+            Measure::Energy(flow, kind) if flow.is_stock() => {
+                stock::FLOWS.iter().any(|flow| has(Measure::Energy(*flow, kind.clone())))
+            }
+            _ => has(measure.clone()),
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 //! coefficients. Must never hold a reading or a fact.
 
 mod check;
+pub(crate) mod flows;
 mod kind;
 mod meter;
+mod nesting;
 mod physical;
 mod place;
 mod read;
@@ -29,6 +31,8 @@ pub(crate) const CODE_COEFFICIENT: &str = "EN-C105";
 const CODE_POINT: &str = "EN-C106";
 const CODE_RESETS: &str = "EN-C107";
 const CODE_PLACE: &str = "EN-C108";
+pub(crate) const CODE_FLOW: &str = "EN-C121";
+const CODE_NESTED: &str = "EN-C122";
 
 words! {
     /// What a subject is.
@@ -55,8 +59,22 @@ words! {
         Sub "sub",
         /// Made on site from energy that is counted already; shown, enters no total.
         Own "own",
+        /// Own primary energy (PV, wind, hydro); enters the total.
+        Generated "generated",
         /// Sold; taken off the total.
         Export "export",
+    }
+}
+
+words! {
+    /// Which of the sources of a kind its export is taken off.
+    ExportSource {
+        /// Own primary energy, such as the surplus of PV.
+        Generated "generated",
+        /// What was made on site from other energy, such as electricity of a CHP plant.
+        Own "own",
+        /// What was bought and sold on.
+        Purchased "purchased",
     }
 }
 
@@ -121,6 +139,11 @@ pub struct EnergyKind {
     pub steam: Option<Steam>,
     /// Factors that the site states between units of different dimensions, such as m³ and t of water.
     pub conversions: Vec<Conversion>,
+    /// What export is taken off, where the plant file states it.
+    pub exported_from: Option<ExportSource>,
+    /// The equipment whose energy it is made from, where the plant file states it; empty where nothing that is counted
+    /// made it, such as recovered waste heat.
+    pub made_by: Option<Vec<SubjectId>>,
 }
 
 /// The steam rule with its numbers.
@@ -160,6 +183,8 @@ pub struct Meter {
     pub role: MeterRole,
     /// The meter that counts this one's energy too.
     pub parent: Option<MeterId>,
+    /// Whether it counts nothing of another meter although its subject lies in a metered one.
+    pub independent: bool,
     /// Unit of the register times the ratio.
     pub unit: Unit,
     /// The reading, in `unit` before the ratio, at which the register starts again from zero.
@@ -199,6 +224,9 @@ pub struct Replacement {
 }
 
 /// A product, made on one line.
+///
+/// A line that makes several divides its energy by `weight` × qualified output: 2 000 t of weight 1 and 500 t of weight 2
+/// get two thirds and one third.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Product {
     /// Its name in files.
@@ -209,6 +237,10 @@ pub struct Product {
     pub unit: Unit,
     /// The line that makes it.
     pub line: SubjectId,
+    /// What one unit of output counts among the products of its line (折合系数); `None` where it is not stated.
+    #[doc(alias = "conversion coefficient")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Number>,
 }
 
 /// A declared key by which the energy of shared equipment is divided.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{CommitNumber, Localized, text};
+use model::{CommitNumber, Language, Localized, text};
 
 use crate::coefficient::{Basis, Resolved, Rule};
 use crate::fact::{Fact, PriceBase, Status};
@@ -45,6 +45,9 @@ pub(crate) struct Term<'a> {
 /// What must be said of a figure that has a value: that it is of a part only, or that little of it was read.
 fn shortfall(complete: bool, coverage: Option<Coverage>) -> Option<Localized> {
     let share = coverage.map_or_else(String::new, |coverage| format!("{} %", coverage.percent()));
+    if !complete && coverage.is_some_and(Coverage::is_full) {
+        return Some(text!(en: "part of its inputs is missing", zh: "部分数据缺失"));
+    }
     if !complete {
         return Some(text!(
             en: "part of its inputs is missing, {share} is there",
@@ -118,14 +121,16 @@ impl Sheet {
                 let short = shortfall(quantity.complete, Some(quantity.coverage));
                 let aside = short.is_some().then(|| put_aside(&quantity.meters));
                 let aside = aside.into_iter().flatten().map(|one| one.to_string().into());
-                short.into_iter().chain(aside).collect()
+                short.into_iter().chain(aside).chain(quantity.doubts.clone()).collect()
             }
             (None, []) => {
                 vec![text!(en: "nothing is known for this period", zh: "该时段无数据")]
             }
             (None, missing) => {
-                let missing = missing.join("; ");
-                vec![text!(en: "unknown: {missing}", zh: "未知：{missing}")]
+                let missing = Localized::join(missing, "; ");
+                let (english, chinese) =
+                    (missing.get(Language::English), missing.get(Language::Chinese));
+                vec![text!(en: "unknown: {english}", zh: "未知：{chinese}")]
             }
         };
         let figure = Figure {
@@ -322,6 +327,39 @@ impl Sheet {
         }
         if let Some(explanation) = self.explanations.get_mut(&figure.name) {
             explanation.figure.notes.clone_from(&figure.notes);
+        }
+    }
+
+    /// Says what a figure with a value lacks.
+    pub(crate) fn lacks(&mut self, figure: &mut Figure, what: &[Localized]) {
+        if what.is_empty() {
+            return;
+        }
+        figure.complete = false;
+        for one in what {
+            self.remark(figure, one.clone());
+        }
+        self.changed(figure);
+    }
+
+    /// Takes the value of a figure away, as what it is made of cannot be true.
+    pub(crate) fn refuse(&mut self, figure: &mut Figure, why: &[Localized]) {
+        if why.is_empty() {
+            return;
+        }
+        figure.value = None;
+        figure.complete = false;
+        figure.notes = why.to_vec();
+        self.changed(figure);
+        if let Some(explanation) = self.explanations.get_mut(&figure.name) {
+            let of = explanation.formula.split(" = ").next().unwrap_or_default();
+            explanation.formula = format!("{of} = –");
+        }
+    }
+
+    fn changed(&mut self, figure: &Figure) {
+        if let Some(explanation) = self.explanations.get_mut(&figure.name) {
+            explanation.figure.clone_from(figure);
         }
     }
 

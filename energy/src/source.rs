@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{CommitNumber, Decimal, PointId, Unit};
+use model::{CommitNumber, Decimal, Localized, PointId, Unit, text};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -143,7 +143,7 @@ pub struct NotCounted {
     /// What it says less what is counted.
     pub difference: Number,
     /// Why it does not count.
-    pub reason: String,
+    pub reason: Localized,
 }
 
 /// A quantity of an energy kind.
@@ -164,7 +164,9 @@ pub struct Quantity {
     /// What does not enter it.
     pub not_counted: Vec<NotCounted>,
     /// What of it is unknown, in words.
-    pub missing: Vec<String>,
+    pub missing: Vec<Localized>,
+    /// What is doubtful in it.
+    pub doubts: Vec<Localized>,
 }
 
 /// A subject that has a quantity of its own, and the meters that stand there.
@@ -186,6 +188,7 @@ impl Quantity {
             declared: Vec::new(),
             not_counted: Vec::new(),
             missing: Vec::new(),
+            doubts: Vec::new(),
         }
     }
 
@@ -202,12 +205,12 @@ impl Quantity {
     }
 
     /// Nothing is known, and why.
-    pub(crate) fn missing(why: String) -> Self {
-        Self { missing: vec![why], ..Self::unknown() }
+    pub(crate) fn missing(why: impl Into<Localized>) -> Self {
+        Self { missing: vec![why.into()], ..Self::unknown() }
     }
 
     /// The sum over subjects or meters; one that is unknown makes it unknown (INV-8).
-    fn sum(quantities: impl IntoIterator<Item = Self>) -> Self {
+    pub(crate) fn sum(quantities: impl IntoIterator<Item = Self>) -> Self {
         let mut unknown = false;
         let each = quantities.into_iter().inspect(|one| unknown |= one.value.is_none());
         let sum = Self::over_time(each.collect::<Vec<_>>());
@@ -236,6 +239,7 @@ impl Quantity {
         self.declared.extend(other.declared);
         self.not_counted.extend(other.not_counted);
         self.missing.extend(other.missing);
+        self.doubts.extend(other.doubts);
         self
     }
 }
@@ -298,7 +302,9 @@ impl Inputs<'_> {
             let role = match flow {
                 Flow::Purchased => meter.role == MeterRole::Incoming,
                 Flow::Consumed => matches!(meter.role, MeterRole::Incoming | MeterRole::Sub),
+                Flow::Generated => meter.role == MeterRole::Generated,
                 Flow::Own => meter.role == MeterRole::Own,
+                Flow::OpeningStock | Flow::ClosingStock => false,
                 Flow::Exported => meter.role == MeterRole::Export,
             };
             role && meter.energy_kind == kind.id && self.plant.is_within(&meter.subject, subject)
@@ -330,8 +336,12 @@ impl Inputs<'_> {
             let missing = known.is_none().then(|| {
                 let found = energy.as_ref().and_then(|energy| energy.found);
                 let found = found.map_or_else(String::new, |found| format!(": {found}"));
-                let begin = format!("no energy of meter `{}`{found}", meter.id);
-                not_used.iter().fold(begin, |text, one| format!("{text}, {one}"))
+                let id = &meter.id;
+                let aside = not_used.iter().fold(found, |text, one| format!("{text}, {one}"));
+                text!(
+                    en: "no energy of meter `{id}`{aside}",
+                    zh: "计量表 `{id}` 无用量{aside}"
+                )
             });
             Quantity {
                 missing: missing.into_iter().collect(),

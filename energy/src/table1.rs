@@ -1,12 +1,13 @@
 //! Table 1 of the platform standard: energy by kind and source, totals on both bases, 万元产值 and 增加值 energy. Must
 //! never print.
 
-use model::{CommitNumber, text};
+use model::{CommitNumber, Localized, text};
 use serde::Serialize;
 
 use crate::coefficient::{Basis, EnergyClass, MissingCoefficient, Rule};
 use crate::fact::{Flow, Measure};
 use crate::figure::{Explanations, Figure};
+use crate::flows::Flows;
 use crate::id::{KindId, SubjectId};
 use crate::index::{Class, Coverage};
 use crate::number::Number;
@@ -15,6 +16,8 @@ use crate::plant::{EnergyKind, SteamRule, Treatment};
 use crate::sheet::{Measured, Sheet, TCE, Term};
 use crate::source::{Inputs, NotCounted, Quantity, SourceError};
 use crate::tce::{BasisChoice, CoefficientUse, Converter, PerBasis};
+
+mod origin;
 
 /// Unit of the money of the statistical forms.
 const MONEY: &str = "万元";
@@ -40,8 +43,10 @@ pub struct Table1 {
     pub rows: Vec<Row>,
     /// Primary, secondary, media.
     pub subtotals: Vec<Subtotal>,
-    /// 综合能耗.
+    /// 综合能耗, with own primary energy.
     pub totals: PerBasis<Figure>,
+    /// The same without own primary energy.
+    pub totals_without_generated: PerBasis<Figure>,
     /// Gross industrial output value.
     pub gross_output_value: Figure,
     /// Industrial value added.
@@ -79,7 +84,7 @@ pub struct Row {
     pub kind: KindId,
     /// Its name.
     pub name: String,
-    /// Purchased, own or exported.
+    /// Purchased, generated, own, in stock or exported.
     pub source: Flow,
     /// Its class.
     pub class: EnergyClass,
@@ -136,31 +141,44 @@ pub fn table1(
     basis: BasisChoice,
 ) -> Result<Table1, SourceError> {
     let plant = inputs.plant;
-    let mut given = Vec::new();
+    let mut flows = Vec::new();
     for kind in &plant.kinds {
-        given.extend(quantities(inputs, kind, period)?);
+        flows.push(inputs.flows(kind, period)?);
     }
-    let counted = given.iter().filter(|(_, flow, _)| *flow != Flow::Own).map(|(kind, ..)| *kind);
+    origin::check(plant, period, &mut flows);
+    let counts = |flows: &&Flows<'_>| flows.given.iter().any(|(flow, _)| *flow != Flow::Own);
+    let counted = flows.iter().filter(counts).map(|flows| flows.kind);
     let converter = Converter::new(plant, counted, period, basis);
     let on =
         PerBasis::of(basis, |basis| Measured { basis, coefficient_set: converter.set_id(basis) });
     let mut sheet = Sheet::new(period, inputs.commit);
-    let rows: Vec<Row> = given
-        .into_iter()
-        .map(|(kind, flow, quantity)| row(&mut sheet, &converter, &on, basis, kind, flow, quantity))
-        .collect();
+    let mut rows = Vec::new();
+    for flows in &flows {
+        for (flow, quantity) in &flows.given {
+            let quantity = quantity.clone();
+            rows.push(row(&mut sheet, &converter, &on, basis, flows.kind, *flow, quantity));
+        }
+    }
     let base = base(period);
-    let totals = per_basis(&on, basis, |on| {
-        sheet.sum(
-            format!("{base}/total/{}", on.basis),
-            TCE,
-            Some(on),
-            &terms(&rows, on.basis, None),
-        )
-    });
-    let subtotals = subtotals(&mut sheet, &rows, &on, basis);
+    let mut total = |name: &str, generated: bool| {
+        per_basis(&on, basis, |on| {
+            let name = format!("{base}/{name}/{}", on.basis);
+            let of = |row: &&Row| generated || !is_generated(row, &flows);
+            let terms = terms(rows.iter().filter(of), on.basis);
+            let mut figure = sheet.sum(name, TCE, Some(on), &terms);
+            judge(&mut sheet, &mut figure, &flows, &terms);
+            figure
+        })
+    };
+    let totals = total("total", true);
+    let totals_without_generated = total("total_without_generated", false);
+    let subtotals = subtotals(&mut sheet, &rows, &flows, &on, basis);
     let gross_output_value = money(&mut sheet, inputs, &Measure::GrossOutputValue);
-    let value_added = money(&mut sheet, inputs, &Measure::ValueAdded);
+    let mut value_added = money(&mut sheet, inputs, &Measure::ValueAdded);
+    let doubtful_money = more_added(&gross_output_value, &value_added);
+    if let Some(note) = &doubtful_money {
+        sheet.remark(&mut value_added, note.clone());
+    }
     let mut intensity = |name: &str, under: &Figure| {
         PerBasis::of(basis, |basis| {
             let over = totals.get(basis).expect("there is a total for each basis asked for");
@@ -168,7 +186,12 @@ pub fn table1(
         })
     };
     let output_value_intensity = intensity("output_value_intensity", &gross_output_value);
-    let value_added_intensity = intensity("value_added_intensity", &value_added);
+    let mut value_added_intensity = intensity("value_added_intensity", &value_added);
+    for figure in value_added_intensity.iter_mut() {
+        if let Some(note) = &doubtful_money {
+            sheet.remark(figure, note.clone());
+        }
+    }
     Ok(Table1 {
         period,
         subject: plant.enterprise.clone(),
@@ -180,6 +203,7 @@ pub fn table1(
         rows,
         subtotals,
         totals,
+        totals_without_generated,
         gross_output_value,
         value_added,
         output_value_intensity,
@@ -201,36 +225,6 @@ pub(crate) fn per_basis<T>(
     PerBasis::of(choice, |basis| {
         make(on.get(basis).expect("what is measured on is made for each basis asked for"))
     })
-}
-
-/// What is used or sold and comes from nowhere.
-fn not_bought(kind: &EnergyKind) -> Quantity {
-    let id = &kind.id;
-    Quantity::missing(format!(
-        "it is used or sold, and no purchase is given: state `purchased:{id}`, 0 where none is \
-         bought, or `own:{id}` where it is made on site"
-    ))
-}
-
-/// The rows of a kind: what it has meters or facts for. A kind that is neither bought nor made is unknown, not zero.
-fn quantities<'a>(
-    inputs: &Inputs<'_>,
-    kind: &'a EnergyKind,
-    period: Period,
-) -> Result<Vec<(&'a EnergyKind, Flow, Quantity)>, SourceError> {
-    let enterprise = &inputs.plant.enterprise;
-    let mut found = Vec::new();
-    for flow in [Flow::Purchased, Flow::Own, Flow::Exported] {
-        if let Some(quantity) = inputs.quantity(enterprise, flow, kind, period)? {
-            found.push((kind, flow, quantity));
-        }
-    }
-    if !found.iter().any(|(_, flow, _)| matches!(flow, Flow::Purchased | Flow::Own)) {
-        let used = !found.is_empty() || inputs.has(enterprise, Flow::Consumed, kind);
-        let quantity = if used { not_bought(kind) } else { Quantity::unknown() };
-        found.insert(0, (kind, Flow::Purchased, quantity));
-    }
-    Ok(found)
 }
 
 fn row(
@@ -280,20 +274,68 @@ fn row(
     }
 }
 
-/// Purchased less exported, of one class or of all.
-fn terms(rows: &[Row], basis: Basis, class: Option<EnergyClass>) -> Vec<Term<'_>> {
-    let of_class = rows.iter().filter(|row| class.is_none_or(|class| row.class == class));
-    of_class
-        .filter_map(|row| {
-            let figure = row.converted.get(basis)?.counted()?;
-            Some(Term { figure, minus: row.source == Flow::Exported })
-        })
-        .collect()
+/// What is added up: exports and what is left in stock are taken off.
+fn terms<'a>(rows: impl Iterator<Item = &'a Row>, basis: Basis) -> Vec<Term<'a>> {
+    rows.filter_map(|row| {
+        let figure = row.converted.get(basis)?.counted()?;
+        let minus = matches!(row.source, Flow::Exported | Flow::ClosingStock);
+        Some(Term { figure, minus })
+    })
+    .collect()
+}
+
+/// Whether a row is own primary energy or taken off it.
+fn is_generated(row: &Row, flows: &[Flows<'_>]) -> bool {
+    let exported = || {
+        let of = flows.iter().find(|flows| flows.kind.id == row.kind);
+        of.is_some_and(|flows| flows.export == Flow::Generated)
+    };
+    row.source == Flow::Generated || (row.source == Flow::Exported && exported())
+}
+
+/// Refuses a total of flows that cannot all be true, and says what is doubtful in another.
+fn judge(sheet: &mut Sheet, total: &mut Figure, flows: &[Flows<'_>], terms: &[Term<'_>]) {
+    let refused: Vec<Localized> = flows.iter().flat_map(|flows| flows.refused.clone()).collect();
+    if !refused.is_empty() {
+        sheet.refuse(total, &refused);
+        return;
+    }
+    if total.exact().is_some_and(|value| *value < Number::zero()) {
+        let less: Vec<&str> =
+            terms.iter().filter(|term| term.minus).map(|term| term.figure.name.as_str()).collect();
+        let less = less.join("`, `");
+        let why = text!(
+            en: "more is taken off than is counted, so that it would be negative: check `{less}`",
+            zh: "扣除量大于计入量，合计将为负数：请核对 `{less}`"
+        );
+        sheet.refuse(total, &[why]);
+        return;
+    }
+    for one in flows {
+        sheet.lacks(total, &one.lacking);
+        for doubt in &one.doubts {
+            sheet.remark(total, doubt.clone());
+        }
+    }
+}
+
+/// Value added is a part of output value.
+fn more_added(output: &Figure, added: &Figure) -> Option<Localized> {
+    let both = output.exact().zip(added.exact());
+    let more = both.is_some_and(|(output, added)| output.is_positive() && added > output);
+    let (output, added) = (output.text(), added.text());
+    (more && output != added).then(|| {
+        text!(
+            en: "value added, {added}, is more than gross output value, {output}: check both",
+            zh: "工业增加值 {added} 大于工业总产值 {output}：请核对"
+        )
+    })
 }
 
 fn subtotals(
     sheet: &mut Sheet,
     rows: &[Row],
+    flows: &[Flows<'_>],
     on: &PerBasis<Measured>,
     choice: BasisChoice,
 ) -> Vec<Subtotal> {
@@ -306,7 +348,13 @@ fn subtotals(
             class,
             tce: per_basis(on, choice, |on| {
                 let name = format!("{base}/subtotal/{class}/{}", on.basis);
-                sheet.sum(name, TCE, Some(on), &terms(rows, on.basis, Some(class)))
+                let of_class = rows.iter().filter(|row| row.class == class);
+                let mut figure = sheet.sum(name, TCE, Some(on), &terms(of_class, on.basis));
+                for one in flows.iter().filter(|flows| flows.kind.class == class) {
+                    sheet.refuse(&mut figure, &one.refused);
+                    sheet.lacks(&mut figure, &one.lacking);
+                }
+                figure
             }),
         })
         .collect()

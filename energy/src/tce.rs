@@ -63,6 +63,10 @@ impl<T> PerBasis<T> {
         }
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.equivalent.iter_mut().chain(&mut self.equal_value)
+    }
+
     /// All that there are.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.equivalent.iter().chain(&self.equal_value)

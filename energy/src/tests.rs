@@ -7,13 +7,17 @@ use model::{CommitNumber, Generation, Quality, Sequence, Timestamp, Unit};
 
 use crate::*;
 
+mod bills;
 mod coefficients;
+mod flows;
 mod forecast;
+mod nested;
 mod on_site;
 mod partial;
 mod physical;
 mod site_rules;
 mod sources;
+mod stock;
 
 fn file(path: &Path) -> std::sync::Arc<SourceFile> {
     let text = std::fs::read_to_string(path).unwrap();

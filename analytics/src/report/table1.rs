@@ -5,6 +5,7 @@
 
 use energy::Figure;
 use energy::coefficient::{Basis, EnergyClass, Evidence, Rule};
+use energy::fact::Flow;
 use energy::source::NotCounted;
 use energy::table1::{Cell as Converted, Row, Table1};
 
@@ -43,6 +44,10 @@ pub fn table1(table: &Table1) -> Grid {
         rows.push(sum_row(class_name(subtotal.class), bases, |basis| subtotal.tce.get(basis)));
     }
     rows.push(sum_row("综合能耗 total", bases, |basis| table.totals.get(basis)));
+    if table.rows.iter().any(|row| row.source == Flow::Generated) {
+        let name = "综合能耗（不含自产一次能源） total without own primary energy";
+        rows.push(sum_row(name, bases, |basis| table.totals_without_generated.get(basis)));
+    }
     rows.extend(value_rows(table));
     let title = format!("表1 能源消耗统计表 Table 1 · {} · {}", named(table), table.period);
     Grid { title, header, rows, notes: notes(table) }

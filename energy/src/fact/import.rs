@@ -6,7 +6,8 @@ use config::csv_table::{self, Columns, Row};
 use config::{Problem, Problems, SourceFile, meant};
 use model::{Localized, Unit, text};
 
-use super::{Fact, Facts, Measure, PriceBase, Status};
+use super::flows::Seen;
+use super::{Fact, Facts, Measure, PriceBase, Status, stock};
 use crate::number::Number;
 use crate::period::Period;
 use crate::plant::Plant;
@@ -30,13 +31,16 @@ const COLUMNS: Columns = Columns {
 pub(super) fn facts(plant: &Plant, files: &[Arc<SourceFile>]) -> Result<Facts, Problems> {
     let mut problems = Problems::default();
     let mut facts = Facts::default();
+    let mut seen = Seen::default();
     for file in files {
         for row in csv_table::read(file, &COLUMNS, &mut problems) {
             if let Some(fact) = fact(plant, &row, &mut problems) {
+                seen.row(plant, &fact, &row, &mut problems);
                 insert(&mut facts, fact, &row, &mut problems);
             }
         }
     }
+    seen.finish(plant, &mut problems);
     if problems.is_fatal() {
         return Err(problems);
     }
@@ -248,7 +252,12 @@ fn unknown(what: &str, found: &str, known: &[&str]) -> Unfit {
 /// A year and one of its months would count the same time twice, and so would the same period twice, unless each is of
 /// another batch. Months at different prices do not add up to a year.
 fn insert(facts: &mut Facts, fact: Fact, row: &Row, problems: &mut Problems) {
+    if let Some(problem) = stock::contradicts(facts, &fact, row) {
+        problems.push(problem);
+        return;
+    }
     let key = (fact.subject.clone(), fact.measure.clone());
+    let is_stock = matches!(fact.measure, Measure::Energy(flow, _) if flow.is_stock());
     let periods = facts.by_key.entry(key).or_default();
     let year = Period::Year(fact.period.year());
     let of_year = || periods.values().flatten().filter(|one| one.period.year() == year.year());
@@ -259,7 +268,8 @@ fn insert(facts: &mut Facts, fact: Fact, row: &Row, problems: &mut Problems) {
         if both_batches {
             return other.batch == fact.batch;
         }
-        same || other.period == year || period == year
+        // The stock of a year and that of its months are of different instants, or the same.
+        same || (!is_stock && (other.period == year || period == year))
     });
     if let Some(other) = twice {
         let (other_period, place) = (other.period, &other.place);

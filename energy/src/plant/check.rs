@@ -14,6 +14,7 @@ use super::{
     Allocation, CODE_DUPLICATE, CODE_PLANT, CODE_REFERENCE, CODE_UNIT, EnergyKind, Plant, Product,
     Subject, SubjectKind, Treatment, physical,
 };
+use super::{flows, nesting};
 use crate::id::SubjectId;
 
 /// All sections, each read, none compared.
@@ -40,11 +41,13 @@ pub(super) fn all(plant: &mut Plant, draft: Draft, problems: &mut Problems) {
     let ids: Vec<Spanned<SubjectId>> =
         draft.subjects.iter().map(|subject| subject.id.clone()).collect();
     subjects(plant, draft.subjects, problems);
-    kinds(plant, draft.kinds, problems);
+    let makers = kinds(plant, draft.kinds, problems);
     meters(plant, &draft.meters, problems);
+    nesting::check(plant, &draft.meters, problems);
     products(plant, draft.products, problems);
     allocations(plant, &draft.allocations, problems);
     nested_lines(plant, &ids, problems);
+    flows::check(plant, &makers, &draft.meters, problems);
 }
 
 /// The energy of a line inside another would be counted in both.
@@ -69,7 +72,7 @@ fn nested_lines(plant: &Plant, places: &[Spanned<SubjectId>], problems: &mut Pro
     }
 }
 
-fn unknown<T: Display>(found: &Spanned<T>, what: &str, known: &[String]) -> Problem {
+pub(super) fn unknown<T: Display>(found: &Spanned<T>, what: &str, known: &[String]) -> Problem {
     let name = found.value.to_string();
     let problem = found.problem(CODE_REFERENCE, format!("there is no {what} `{name}`"));
     if known.is_empty() {
@@ -79,7 +82,7 @@ fn unknown<T: Display>(found: &Spanned<T>, what: &str, known: &[String]) -> Prob
     problem.help(meant(&name, &words, "known here:"))
 }
 
-fn texts<T: Display>(ids: impl Iterator<Item = T>) -> Vec<String> {
+pub(super) fn texts<T: Display>(ids: impl Iterator<Item = T>) -> Vec<String> {
     ids.map(|id| id.to_string()).collect()
 }
 
@@ -150,15 +153,23 @@ const RESERVED_KINDS: &[&str] = &[
     "gross_output_value",
     "output",
     "output_value_intensity",
+    "product",
     "qualified_output",
     "subtotal",
     "total",
+    "total_without_generated",
     "value_added",
     "value_added_intensity",
 ];
 
-fn kinds(plant: &mut Plant, drafts: Vec<KindDraft>, problems: &mut Problems) {
-    for KindDraft { mut kind, class, id, unit, conversions } in drafts {
+/// Fills the plant's kinds, and hands back where the file states what makes which.
+fn kinds(
+    plant: &mut Plant,
+    drafts: Vec<KindDraft>,
+    problems: &mut Problems,
+) -> Vec<Spanned<Vec<SubjectId>>> {
+    let mut makers = Vec::new();
+    for KindDraft { mut kind, class, id, unit, conversions, made_by } in drafts {
         if RESERVED_KINDS.contains(&kind.id.as_str()) {
             let message = format!("an energy kind cannot be called `{}`: figures are", kind.id);
             let help = "choose another `id`, and name its coefficient with `coefficient`";
@@ -190,8 +201,10 @@ fn kinds(plant: &mut Plant, drafts: Vec<KindDraft>, problems: &mut Problems) {
         if kind.treatment == Treatment::Annex {
             coefficient_units(plant, &kind, &unit, problems);
         }
+        makers.extend(made_by);
         plant.kinds.push(kind);
     }
+    makers
 }
 
 /// The kind's unit must convert exactly into that of its coefficient, whichever role.

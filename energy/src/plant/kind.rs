@@ -6,7 +6,7 @@ use model::{Decimal, text};
 use super::read::{Defaults, id, optional_positive, optional_word, positive, text_or, unit};
 use super::{CODE_PLANT, Conversion, EnergyKind, Steam, SteamRule, Treatment, physical};
 use crate::coefficient::EnergyClass;
-use crate::id::KindId;
+use crate::id::{KindId, SubjectId};
 use crate::number::Number;
 
 /// A kind whose class may still have to be found in the coefficient table.
@@ -16,6 +16,7 @@ pub(super) struct KindDraft {
     pub(super) id: Spanned<KindId>,
     pub(super) unit: Spanned<model::Unit>,
     pub(super) conversions: Vec<Spanned<Conversion>>,
+    pub(super) made_by: Option<Spanned<Vec<SubjectId>>>,
 }
 
 /// Reads one `[[energy_kind]]`.
@@ -35,6 +36,8 @@ pub(super) fn energy_kind(
     let steam = steam(table, problems);
     let conversions = conversions(table, problems);
     let stated = conversions.iter().map(|one| one.value.clone()).collect();
+    let exported_from = optional_word(table, "exported_from", problems).map(|found| found.value);
+    let made_by = made_by(table, problems);
     let (id, unit) = (id?, unit?);
     let kind = EnergyKind {
         name: name.map_or_else(|| id.value.to_string(), |name| name.value),
@@ -46,9 +49,23 @@ pub(super) fn energy_kind(
         treatment: treatment.map_or(Treatment::Annex, |found| found.value),
         steam,
         conversions: stated,
+        exported_from,
+        made_by: made_by.as_ref().map(|found| found.value.clone()),
         id: id.value.clone(),
     };
-    Some(KindDraft { kind, class, id, unit, conversions })
+    Some(KindDraft { kind, class, id, unit, conversions, made_by })
+}
+
+fn made_by(table: &mut Table, problems: &mut Problems) -> Option<Spanned<Vec<SubjectId>>> {
+    let names = table.optional::<Vec<String>>("made_by", problems)?;
+    let mut ids = Vec::new();
+    for name in &names.value {
+        match SubjectId::new(name) {
+            Ok(id) => ids.push(id),
+            Err(wrong) => problems.push(names.problem(CODE_PLANT, format!("`made_by`: {wrong}"))),
+        }
+    }
+    Some(names.map(|_| ids))
 }
 
 fn steam(table: &mut Table, problems: &mut Problems) -> Option<Steam> {

@@ -16,6 +16,8 @@ pub(super) struct MeterDraft {
     pub(super) subject: Spanned<SubjectId>,
     pub(super) parent: Option<Spanned<MeterId>>,
     pub(super) unit: Spanned<model::Unit>,
+    /// Whether its role is one that there is.
+    pub(super) has_role: bool,
 }
 
 /// Reads one `[[meter]]`.
@@ -39,6 +41,7 @@ pub(super) fn meter(
     let role = word::<MeterRole>(table, "role", problems);
     let unit = unit(table, "unit", problems);
     let parent = optional_id::<MeterId>(table, "parent", problems);
+    let independent = table.or("independent", false, problems);
     let modulus = optional_positive(table, "modulus", problems).map(|found| found.value);
     let rise = optional_positive(table, "rise_per_hour_max", problems).map(|found| found.value);
     let resets = optional_word::<ResetInterval>(table, "resets", problems)
@@ -47,6 +50,7 @@ pub(super) fn meter(
     let ratios = ratios(table, problems);
     let replacements = replacements(table, problems);
     let (point, energy_kind, unit) = (point?, energy_kind?, unit?);
+    let has_role = role.is_some();
     // A wrong role is said once; the meter is there all the same.
     let role = role.map_or(MeterRole::Sub, |role| role.value);
     let by_point = |point: &Spanned<PointId>| {
@@ -62,6 +66,7 @@ pub(super) fn meter(
         subject: subject.value.clone(),
         role,
         parent: parent.as_ref().map(|parent| parent.value.clone()),
+        independent,
         unit: unit.value,
         modulus,
         rise_per_hour_max: rise,
@@ -70,7 +75,7 @@ pub(super) fn meter(
         ratios,
         replacements,
     };
-    Some(MeterDraft { meter, id, energy_kind, subject, parent, unit })
+    Some(MeterDraft { meter, id, energy_kind, subject, parent, unit, has_role })
 }
 
 fn ratios(table: &mut Table, problems: &mut Problems) -> Vec<RatioChange> {

@@ -163,8 +163,10 @@ fn product(table: &mut Table, problems: &mut Problems) -> Option<Spanned<Product
     let name = table.or("name", String::new(), problems);
     let unit = unit(table, "unit", problems);
     let line = self::id(table, "line", problems);
+    let weight = optional_positive(table, "weight", problems);
+    let weight = weight.map(|weight| Number::from(weight.value));
     let (id, unit, line) = (id?, unit?.value, line?);
-    Some(line.map(|line| Product { id: id.value, name, unit, line }))
+    Some(line.map(|line| Product { id: id.value, name, unit, line, weight }))
 }
 
 fn allocation(table: &mut Table, problems: &mut Problems) -> Option<Spanned<Allocation>> {

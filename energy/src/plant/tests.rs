@@ -147,7 +147,7 @@ fn names_what_is_wrong() {
     bad(
         "role = \"incoming\"",
         "role = \"purchased\"",
-        "`purchased` is not known here: expected one of incoming, sub, own, export",
+        "`purchased` is not known here: expected one of incoming, sub, own, generated, export",
     );
     bad("ct = 80", "ct = 0", "`ct`: expected a number above zero, found `0`");
     bad(

@@ -1,10 +1,13 @@
 //! Which of several statements about one quantity counts: of a meter and a declaration, of a subject and one inside it,
 //! of a month and its year. Must never read a meter.
 
+use model::{Localized, text};
+
 use super::{Inputs, NotCounted, Place, Quantity, SourceError};
 use crate::fact::{Declared, Measure, Source};
 use crate::id::SubjectId;
-use crate::index::Class;
+use crate::index::{Class, Coverage};
+use crate::number::Number;
 use crate::period::{Period, Span};
 use crate::plant::EnergyKind;
 
@@ -124,22 +127,26 @@ impl Inputs<'_> {
             let (below, mut rest): (Vec<Given<'_>>, Vec<_>) =
                 others.partition(|(one, _)| self.plant.is_within(one, id));
             let metered = below.iter().all(|(_, quantity)| quantity.declared.is_empty());
-            if !metered || over.class != Class::Declared {
+            if !metered || !matches!(over.class, Class::Declared | Class::Assumed) {
                 let (measure, upper) = (measure.clone(), id.clone());
                 return Err(SourceError::TwoLevels { measure, period, upper, lower });
             }
             let under = Quantity::sum(below.iter().map(|(_, quantity)| quantity.clone()));
-            let reason = over.declared.iter().find_map(|fact| fact.override_reason.clone());
-            // A declaration stands for what is inside as long as some of that is unknown.
-            let unknown = under.value.is_none() || !over.meters.is_empty();
-            if unknown && reason.is_none() {
-                over.meters.extend(under.meters);
-                over.not_counted.extend(under.not_counted);
-                rest.push((id, over));
-            } else {
-                shown.extend(compare(id, period, &under, &over, reason.as_deref()));
-                rest.extend(if reason.is_some() { vec![(id, over)] } else { below });
+            let choice = choice(&under, &over);
+            let beside = not_counted(id, period, &under, &over, &choice);
+            if choice.counted == Source::Declared {
+                over.not_counted.extend(beside);
+                over.doubts.extend(choice.doubt);
+            } else if over.meters.is_empty() {
+                shown.extend(beside);
+                rest.extend(below);
+                given = rest;
+                continue;
             }
+            // A declaration that stands for the subject's own meter stands for what is inside as well.
+            over.meters.extend(under.meters);
+            over.not_counted.extend(under.not_counted);
+            rest.push((id, over));
             given = rest;
         }
         let mut sum = Quantity::sum(given.into_iter().map(|(_, quantity)| quantity));
@@ -177,10 +184,86 @@ impl Inputs<'_> {
 
 /// A subject that has declarations of other periods alone.
 fn undeclared(measure: &Measure, place: &Place<'_>) -> Quantity {
-    Quantity::missing(format!("`{measure}` of `{}` is declared for other periods", place.subject))
+    let subject = place.subject;
+    Quantity::missing(text!(
+        en: "`{measure}` of `{subject}` is declared for other periods",
+        zh: "`{subject}` 的 `{measure}` 只填报了其他时段"
+    ))
 }
 
-/// Trap 25: metered enters the total, unless the declaration says why it overrides it.
+/// Which of two sources of one quantity counts, and why the other does not.
+struct Choice {
+    counted: Source,
+    /// Why the other is put aside.
+    reason: Localized,
+    /// What is doubtful in the one that counts.
+    doubt: Option<Localized>,
+}
+
+/// How many times a declaration may be what the reading of a part of the time suggests, or the reverse, before it is
+/// doubted: a slip of 10 or of 10 000 is found, a season is not.
+const TIMES_MAX: i64 = 5;
+/// Least slots of a reading that suggests anything: a day of them.
+const SUGGESTING_SLOTS_MIN: u64 = 96;
+
+/// Trap 25: metered enters the total, unless the declaration says why it overrides it, or is complete while the reading
+/// is not: a bill of the month is better than a meter that was read for a day of it.
+///
+/// | metered | declared | counts |
+/// |--|--|--|
+/// | 100, complete | 103 | 100 |
+/// | 100, complete | 103, `override_reason` | 103 |
+/// | 4 for a part | 103, complete | 103 |
+/// | 4 for a part | 8 for a part | 4 |
+/// | 4 for a part | 103, forecast | 4 |
+/// | unknown | 103 | 103 |
+fn choice(metered: &Quantity, declared: &Quantity) -> Choice {
+    let reason = declared.declared.iter().find_map(|fact| fact.override_reason.clone());
+    if let Some(reason) = reason {
+        let reason = text!(en: "overridden: {reason}", zh: "以填报为准：{reason}");
+        return Choice { counted: Source::Declared, reason, doubt: None };
+    }
+    // What is expected stands for nothing that was read.
+    let better = declared.complete && !metered.complete && declared.class != Class::Assumed;
+    if metered.value.is_none() || better {
+        let share = metered.coverage.percent();
+        let reason = text!(
+            en: "read for {share} % of the time alone, while the declaration is of all of it",
+            zh: "仅读到 {share} % 的时段，而填报为全期"
+        );
+        let doubt = doubt(metered, declared);
+        return Choice { counted: Source::Declared, reason, doubt };
+    }
+    let reason = text!(en: "metered, and not overridden", zh: "以计量为准，未写 `override_reason`");
+    Choice { counted: Source::Metered, reason, doubt: None }
+}
+
+/// Whether a declaration of all of the time fits what was read in a part of it.
+fn doubt(metered: &Quantity, declared: &Quantity) -> Option<Localized> {
+    let (part, whole) = metered.value.as_ref().zip(declared.value.as_ref())?;
+    if part > whole {
+        return Some(text!(
+            en: "less than what was read in a part of the time, {part}: check the declaration",
+            zh: "小于部分时段的读数 {part}：请核对填报值"
+        ));
+    }
+    let Coverage { covered, expected } = metered.coverage;
+    if covered < SUGGESTING_SLOTS_MIN || !part.is_positive() {
+        return None;
+    }
+    // part ÷ (covered ÷ expected) against the whole, without a division.
+    let slots = |count: u64| Number::new(i128::from(count), 0);
+    let (suggested, stated) = (part * &slots(expected), whole * &slots(covered));
+    let times = Number::from(TIMES_MAX);
+    (stated > &suggested * &times || suggested > &stated * &times).then(|| {
+        text!(
+            en: "more than {TIMES_MAX} times off what the reading of a part of the time suggests, {part} in {covered} of {expected} quarters of an hour: check the declaration and its unit",
+            zh: "与部分时段读数（{expected} 个刻钟中的 {covered} 个，合计 {part}）推算的用量相差 {TIMES_MAX} 倍以上：请核对填报值及其单位"
+        )
+    })
+}
+
+/// The quantity of a subject that has both a meter and a declaration.
 fn choose(
     subject: &SubjectId,
     period: Period,
@@ -188,29 +271,34 @@ fn choose(
     declared: Option<&Declared<'_>>,
 ) -> Quantity {
     let Some(declared) = declared.map(Quantity::declared) else { return metered };
-    if metered.value.is_none() {
-        let meters = metered.meters;
-        return Quantity { meters, ..declared };
+    let choice = choice(&metered, &declared);
+    let shown = not_counted(subject, period, &metered, &declared, &choice);
+    match choice.counted {
+        Source::Metered => Quantity { not_counted: shown, ..metered },
+        Source::Declared => Quantity {
+            meters: metered.meters,
+            doubts: choice.doubt.into_iter().collect(),
+            not_counted: shown,
+            ..declared
+        },
     }
-    let reason = declared.declared.iter().find_map(|fact| fact.override_reason.clone());
-    let shown = compare(subject, period, &metered, &declared, reason.as_deref());
-    let counted = if reason.is_some() { declared } else { metered };
-    Quantity { not_counted: shown.into_iter().collect(), ..counted }
 }
 
 /// The source that does not count, with its difference from the one that does.
-fn compare(
+fn not_counted(
     subject: &SubjectId,
     period: Period,
     metered: &Quantity,
     declared: &Quantity,
-    override_reason: Option<&str>,
-) -> Option<NotCounted> {
-    let (source, counted, other, reason) = match override_reason {
-        None => (Source::Declared, metered, declared, "metered, and not overridden".to_owned()),
-        Some(reason) => (Source::Metered, declared, metered, format!("overridden: {reason}")),
+    choice: &Choice,
+) -> Vec<NotCounted> {
+    let (source, counted, other) = match choice.counted {
+        Source::Metered => (Source::Declared, metered, declared),
+        Source::Declared => (Source::Metered, declared, metered),
     };
-    let (counted, value) = (counted.value.as_ref()?, other.value.clone()?);
-    let difference = &value - counted;
-    Some(NotCounted { source, subject: subject.clone(), period, value, difference, reason })
+    let Some((counted, value)) = counted.value.as_ref().zip(other.value.clone()) else {
+        return Vec::new();
+    };
+    let (subject, difference, reason) = (subject.clone(), &value - counted, choice.reason.clone());
+    vec![NotCounted { source, subject, period, value, difference, reason }]
 }

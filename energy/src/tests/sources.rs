@@ -5,7 +5,9 @@ use super::*;
 fn with_second_meter(subject: &str) -> String {
     METERED.to_owned()
         + "[[meter]]\nid = \"second\"\npoint = \"acme/second\"\nenergy_kind = \"electricity\"\n"
-        + &format!("role = \"incoming\"\nunit = \"kWh\"\nsubject = \"{subject}\"\n")
+        + &format!(
+            "role = \"incoming\"\nunit = \"kWh\"\nsubject = \"{subject}\"\nindependent = true\n"
+        )
 }
 
 fn quantity(scenario: &Scenario, period: &str) -> Figure {
