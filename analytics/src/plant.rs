@@ -7,7 +7,7 @@ use config::{Problem, Problems, SourceFile};
 use contract::Cancel;
 use energy::plant::Plant;
 use energy::{BasisChoice, Facts, Inputs, Meters, Period, SourceError, Table1};
-use model::{CommitNumber, DictionaryHash};
+use model::{CommitNumber, DictionaryHash, Localized, text};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -143,6 +143,23 @@ fn hash_of<'a>(files: impl Iterator<Item = &'a Arc<SourceFile>>) -> PlantHash {
     PlantHash(hash.finalize().into())
 }
 
+/// What to do about a file that is not text in UTF-8. What Excel on a Chinese Windows calls CSV is GBK, and what it calls
+/// Unicode text is UTF-16.
+fn not_text(path: &Path) -> Localized {
+    let is_csv = path.extension().is_some_and(|one| one.eq_ignore_ascii_case("csv"));
+    if is_csv {
+        text!(
+            en: "in Excel choose *File > Save As* and the type *CSV UTF-8 (comma delimited)*, not *CSV* and not *Unicode Text*",
+            zh: "请在 Excel 中选“文件 > 另存为”，类型选“CSV UTF-8（逗号分隔）”，不要选“CSV”或“Unicode 文本”",
+        )
+    } else {
+        text!(
+            en: "save it as UTF-8: in the editor choose *Save As* and the encoding UTF-8",
+            zh: "请在编辑器中选“另存为”，编码选 UTF-8",
+        )
+    }
+}
+
 fn read(
     path: &Path,
     bytes_max: u64,
@@ -150,15 +167,11 @@ fn read(
     help: &str,
 ) -> Result<Arc<SourceFile>, Problems> {
     let name = path.display().to_string();
-    let problem = |text: String, help: &str| Problems(vec![Problem::new(code, text).help(help)]);
+    let problem =
+        |text: String, help: Localized| Problems(vec![Problem::new(code, text).help(help)]);
     let text = config::read_text(path, bytes_max).map_err(|e| match e.kind() {
-        // What Excel on a Chinese Windows calls CSV is GBK.
-        std::io::ErrorKind::InvalidData => problem(
-            format!("`{name}`: {e}"),
-            "save it as UTF-8; in Excel as *CSV UTF-8 (comma delimited)* (CSV UTF-8（逗号分隔）), \
-             not as plain CSV",
-        ),
-        _ => problem(format!("cannot read `{name}`: {e}"), &config::read_help(&e, help)),
+        std::io::ErrorKind::InvalidData => problem(format!("`{name}`: {e}"), not_text(path)),
+        _ => problem(format!("cannot read `{name}`: {e}"), config::read_help(&e, help).into()),
     })?;
     Ok(SourceFile::new(&name, text))
 }

@@ -28,21 +28,54 @@ pub fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
         let text = format!("it is longer than {} KiB: is it the right file?", bytes_max / 1024);
         return Err(Error::new(ErrorKind::FileTooLarge, text));
     }
+    if let Some(what) = other_format(&bytes) {
+        return Err(Error::new(ErrorKind::InvalidData, what));
+    }
     String::from_utf8(bytes).map_err(|e| {
         let text = not_utf8(e.as_bytes(), e.utf8_error().valid_up_to());
         Error::new(ErrorKind::InvalidData, text)
     })
 }
 
+/// What a file is that is no text, or one in UTF-16, by its first bytes.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    let begins = |start: &[u8]| bytes.starts_with(start);
+    if begins(b"PK\x03\x04") {
+        Some("it is an Excel workbook (.xlsx) or another zip file, not text")
+    } else if begins(&[0xd0, 0xcf, 0x11, 0xe0]) {
+        Some("it is an Excel workbook of the old form (.xls), not text")
+    } else if begins(&[0xff, 0xfe]) || begins(&[0xfe, 0xff]) || bytes.contains(&0) {
+        Some("it is UTF-16, not UTF-8 text")
+    } else {
+        None
+    }
+}
+
 /// Where a text ceases to be UTF-8, and what it probably is.
 fn not_utf8(bytes: &[u8], first: usize) -> String {
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return "it is UTF-16, not UTF-8 text".to_owned();
-    }
     let (before, rest) = bytes.split_at(first.min(bytes.len()));
     let line = before.split(|byte| *byte == b'\n').count();
     let byte = rest.first().copied().unwrap_or_default();
-    format!("it is not UTF-8 text: line {line} has the byte 0x{byte:02x}, which fits no letter")
+    let gbk = if is_gbk(rest) { " there; it is probably GBK" } else { "" };
+    format!(
+        "it is not UTF-8 text: line {line} has the byte 0x{byte:02x}, which fits no letter{gbk}"
+    )
+}
+
+/// Whether the bytes are pairs as in GBK, wherever they are not ASCII: what Excel on a Chinese Windows saves as CSV.
+fn is_gbk(bytes: &[u8]) -> bool {
+    let mut rest = bytes.iter();
+    while let Some(first) = rest.next() {
+        let second = || rest.clone().next().copied().unwrap_or_default();
+        if first.is_ascii() {
+            continue;
+        }
+        if !(0x81..=0xfe).contains(first) || !(0x40..=0xfe).contains(&second()) {
+            return false;
+        }
+        rest.next();
+    }
+    true
 }
 
 /// What to do about a file that [`read_text`] could not read; `other_file` is how to name another one.
@@ -98,6 +131,13 @@ mod tests {
         check_bytes(&[0xfe, 0xff, 0, b'['], "it is UTF-16, not UTF-8 text");
         // GBK, and a letter that is cut at the end.
         check_bytes(b"a = 1\n\n# \xb5\xe7\n", "it is not UTF-8 text: line 3 has the byte 0xb5");
+        check_bytes(
+            b"# \xb5\xe7\xc1\xa6 1,\n",
+            "it is not UTF-8 text: line 1 has the byte 0xb5, which fits no letter there; it is probably GBK",
+        );
+        check_bytes(b"a\0b\0", "it is UTF-16");
+        check_bytes(b"PK\x03\x04...", "it is an Excel workbook (.xlsx)");
+        check_bytes(b"\xd0\xcf\x11\xe0", "it is an Excel workbook of the old form");
         check_bytes(b"# \xe4\xb8", "it is not UTF-8 text: line 1 has the byte 0xe4");
         let check = |path: &Path, expected: &str| {
             let error = read_text(path, TEXT_BYTES_MAX).unwrap_err().to_string();

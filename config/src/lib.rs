@@ -17,7 +17,7 @@ mod value;
 
 pub use broker_url::{BrokerUrl, BrokerUrlFault, without_credentials};
 pub use file::{TEXT_BYTES_MAX, read_help, read_text};
-pub use problem::{Problem, Problems, SourceFile};
+pub use problem::{CellPlace, Problem, Problems, SourceFile};
 pub use secret::{Secret, SecretError, read_secret};
-pub use table::{Spanned, Table, meant, nearest};
+pub use table::{Spanned, Table, meant, nearest, suggested};
 pub use value::{ByteSize, FromToml, Item, written};

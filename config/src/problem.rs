@@ -15,12 +15,57 @@ pub struct SourceFile {
     pub name: String,
     /// Its text.
     pub text: String,
+    /// Of a workbook's sheet, whose text was made of its cells: where each of them begins, in the order of the text.
+    pub cells: Vec<CellPlace>,
+}
+
+/// Where a cell of a sheet begins in the text that stands for the sheet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellPlace {
+    /// The first byte.
+    pub start: usize,
+    /// The cell as the spreadsheet program names it, `Sheet1!C5`.
+    pub name: String,
 }
 
 impl SourceFile {
     /// A file of this name and text.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), text: text.into() })
+        Self::of_cells(name, text, Vec::new())
+    }
+
+    /// A text that stands for a sheet of the workbook `name`.
+    pub fn of_cells(
+        name: impl Into<String>,
+        text: impl Into<String>,
+        cells: Vec<CellPlace>,
+    ) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), text: text.into(), cells })
+    }
+
+    /// The cell that a byte belongs to, where the file is a sheet.
+    #[must_use]
+    pub fn cell(&self, offset: usize) -> Option<&str> {
+        let after = self.cells.partition_point(|cell| cell.start <= offset);
+        Some(self.cells.get(after.checked_sub(1)?)?.name.as_str())
+    }
+
+    /// `file:line:column`, or `file sheet!cell`.
+    #[must_use]
+    pub fn place(&self, offset: usize) -> String {
+        let (line, column) = self.line_column(offset);
+        self.cell(offset).map_or_else(
+            || format!("{}:{line}:{column}", self.name),
+            |cell| format!("{} {cell}", self.name),
+        )
+    }
+
+    /// `file:line`, or `file sheet!cell`.
+    #[must_use]
+    pub fn row_place(&self, offset: usize) -> String {
+        let line = self.line_column(offset).0;
+        self.cell(offset)
+            .map_or_else(|| format!("{}:{line}", self.name), |cell| format!("{} {cell}", self.name))
     }
 
     /// The text as it may be shown: names and passwords in URLs, what stands behind their `?` or `#`, and the values of
@@ -105,8 +150,7 @@ impl Problem {
     pub fn place(&self) -> Option<String> {
         let file = self.file.as_ref()?;
         let Some(span) = &self.span else { return Some(file.name.clone()) };
-        let (line, column) = file.line_column(span.start);
-        Some(format!("{}:{line}:{column}", file.name))
+        Some(file.place(span.start))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::Localized;
+use model::{Localized, text};
 use toml::de::DeTable;
 
 use crate::problem::{Problem, Problems, SourceFile};
@@ -295,6 +295,15 @@ pub fn meant(word: &str, known: &[&str], these_are: &str) -> String {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("{these_are} {}", quoted(known)),
     }
+}
+
+/// As [`meant`], in both languages.
+#[must_use]
+pub fn suggested(word: &str, known: &[&str], these_are: &Localized) -> Localized {
+    let Some(near) = nearest(word, known) else {
+        return Localized::join([these_are, &Localized::from(quoted(known))], " ");
+    };
+    text!(en: "did you mean `{near}`?", zh: "是否指 `{near}`？")
 }
 
 /// The known word that is at most two edits away (one for words of up to four letters, none for those of one or two).

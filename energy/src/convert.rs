@@ -15,7 +15,14 @@ pub fn factor(from: Unit, to: Unit) -> Option<Number> {
     if from == to {
         return Some(Number::from(1));
     }
-    let normal = |unit| matches!(unit, Unit::NormalCubicMetre | Unit::NormalCubicMetrePerHour);
+    let normal = |unit| {
+        matches!(
+            unit,
+            Unit::NormalCubicMetre
+                | Unit::TenThousandNormalCubicMetres
+                | Unit::NormalCubicMetrePerHour
+        )
+    };
     if from.dimension() != to.dimension()
         || normal(from) != normal(to)
         || from.dimension() == Dimension::Temperature

@@ -1,9 +1,12 @@
 //! Declared facts: what a clerk or a form says about a subject and a period, read from CSV. Must never hold a reading.
 
+mod doubts;
 mod flows;
 mod import;
 mod state;
 mod stock;
+mod units;
+mod words;
 
 pub use state::{PriceBase, Status};
 

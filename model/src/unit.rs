@@ -39,6 +39,8 @@ pub enum Dimension {
     Time,
     Speed,
     Count,
+    Length,
+    Area,
 }
 
 macro_rules! units {
@@ -122,6 +124,79 @@ units! {
     RevolutionPerMinute "rpm" Speed 1 e 0;
     MillimetrePerMinute "mm/min" Speed 1 e 0;
     Piece "pcs" Count 1 e 0;
+    Item "件" Count 1 e 0;
+    SetOf "套" Count 1 e 0;
+    Machine "台" Count 1 e 0;
+    Vehicle "辆" Count 1 e 0;
+    Each "个" Count 1 e 0;
+    TenThousandItems "万件" Count 1 e 4;
+    TenThousandSets "万套" Count 1 e 4;
+    TenThousandMachines "万台" Count 1 e 4;
+    TenThousandEach "万个" Count 1 e 4;
+    Metre "m" Length 1 e 0;
+    Kilometre "km" Length 1 e 3;
+    TenThousandMetres "万m" Length 1 e 4;
+    SquareMetre "m2" Area 1 e 0;
+    TenThousandSquareMetres "万m2" Area 1 e 4;
+    TenThousandTonnes "万t" Mass 1 e 7;
+    TenThousandNormalCubicMetres "万Nm3" Volume 1 e 4;
+    TenThousandGigajoules "万GJ" Energy 1 e 13;
+}
+
+/// What people write for a symbol, in files that they fill in. Powers of ten (`万`) stand before either.
+const WORDS: &[(&str, &str)] = &[
+    ("千瓦时", "kWh"),
+    ("度", "kWh"),
+    ("兆瓦时", "MWh"),
+    ("焦耳", "J"),
+    ("千焦", "kJ"),
+    ("兆焦", "MJ"),
+    ("吉焦", "GJ"),
+    ("百万千焦", "GJ"),
+    ("立方米", "m3"),
+    ("立方", "m3"),
+    ("方", "m3"),
+    ("m³", "m3"),
+    ("㎥", "m3"),
+    ("标准立方米", "Nm3"),
+    ("标立方米", "Nm3"),
+    ("标方", "Nm3"),
+    ("Nm³", "Nm3"),
+    ("升", "L"),
+    ("千克", "kg"),
+    ("公斤", "kg"),
+    ("吨", "t"),
+    ("平方米", "m2"),
+    ("m²", "m2"),
+    ("㎡", "m2"),
+    ("米", "m"),
+    ("千米", "km"),
+    ("公里", "km"),
+    ("只", "个"),
+];
+
+impl Unit {
+    /// The unit that a person means who fills in a file: its symbol, or its Chinese name, also with `³` for `3` and in
+    /// full-width characters.
+    ///
+    /// `万千瓦时` → `万kWh`; `m³` → `m3`; `吨` → `t`
+    #[must_use]
+    pub fn written(text: &str) -> Option<Self> {
+        let plain = |c: char| match c {
+            '\u{FF01}'..='\u{FF5E}' => {
+                u32::from(c).checked_sub(0xFEE0).and_then(char::from_u32).unwrap_or(c)
+            }
+            other => other,
+        };
+        let text: String = text.trim().chars().map(plain).collect();
+        let symbol =
+            |text: &str| WORDS.iter().find(|(word, _)| *word == text).map(|(_, symbol)| *symbol);
+        let in_ten_thousands = || Some(format!("万{}", symbol(text.strip_prefix('万')?)?));
+        text.parse()
+            .ok()
+            .or_else(|| symbol(&text)?.parse().ok())
+            .or_else(|| in_ten_thousands()?.parse().ok())
+    }
 }
 
 impl FromStr for Unit {
@@ -172,6 +247,35 @@ mod tests {
         for text in ["", "KWH", "kwh", "kWh ", "m³", "degC"] {
             let error = text.parse::<Unit>().unwrap_err();
             assert_eq!(error.to_string(), format!("`{text}` is not a unit"));
+        }
+    }
+
+    #[test]
+    fn words_of_people_are_units() {
+        let check =
+            |text: &str, expected: Unit| assert_eq!(Unit::written(text), Some(expected), "{text}");
+        check("kWh", Unit::KilowattHour);
+        check("千瓦时", Unit::KilowattHour);
+        check("万千瓦时", Unit::TenThousandKilowattHours);
+        check("万度", Unit::TenThousandKilowattHours);
+        check("m³", Unit::CubicMetre);
+        check("万立方米", Unit::TenThousandCubicMetres);
+        check("万m³", Unit::TenThousandCubicMetres);
+        check("万标方", Unit::TenThousandNormalCubicMetres);
+        check(" 吨 ", Unit::Tonne);
+        check("万吨", Unit::TenThousandTonnes);
+        check("ｔ", Unit::Tonne);
+        check("百万千焦", Unit::Gigajoule);
+        check("m²", Unit::SquareMetre);
+        check("台", Unit::Machine);
+        check("件", Unit::Item);
+        check("万件", Unit::TenThousandItems);
+        for text in ["", "万", "万万kWh", "千吨", "KWH", "亿元", "标煤"] {
+            assert_eq!(Unit::written(text), None, "{text}");
+        }
+        for (word, symbol) in WORDS {
+            assert!(symbol.parse::<Unit>().is_ok(), "{word}");
+            assert!(word.parse::<Unit>().is_err(), "{word}");
         }
     }
 

@@ -27,4 +27,5 @@ mod rescued;
 mod steel_year;
 mod survival;
 mod trials_on_lake;
+mod typed_files;
 mod whole_line;

@@ -36,11 +36,13 @@ const COLUMNS: Columns = Columns {
         "valid_to",
         "note",
     ],
+    aliases: &[],
 };
 
 const RULE_SET_COLUMNS: Columns = Columns {
     required: &["rule_set", "edition", "kj_per_kgce", "year_rule"],
     optional: &["kj_per_kgoe", "note"],
+    aliases: &[],
 };
 
 /// Reads the table of rule sets.

@@ -235,8 +235,8 @@ fn a_table_with_faults_names_each_line() {
         found,
         [
             "EN-C301 c.csv:3:1: expected 12 fields as in the first line, found 10; a field that is left blank keeps its comma",
-            "EN-C201 c.csv:2:1: `zh_name` is blank; every row needs it",
-            "EN-C201 c.csv:4:1: `unit`: `stone` is not a unit",
+            "EN-C201 c.csv:2:18: `zh_name` is blank; every row needs it",
+            "EN-C201 c.csv:4:48: `unit`: `stone` is not a unit",
         ]
     );
 }

@@ -1,30 +1,55 @@
-//! Reads declared facts from CSV and checks them against the plant. Must never decide which source enters a total.
+//! Reads declared facts from rows and checks them against the plant.
 
 use std::sync::Arc;
 
 use config::csv_table::{self, Columns, Row};
-use config::{Problem, Problems, SourceFile, meant};
-use model::{Localized, Unit, text};
+use config::{Problems, SourceFile};
+use model::text;
 
 use super::flows::Seen;
-use super::{Fact, Facts, Measure, PriceBase, Status, stock};
+use super::units::factor;
+use super::{Fact, Facts, Measure, PriceBase, Status, doubts, stock, words};
+use crate::id::SubjectId;
 use crate::number::Number;
 use crate::period::Period;
 use crate::plant::Plant;
 
 const CODE_FIELD: &str = "EN-C303";
-const CODE_REFERENCE: &str = "EN-C304";
-const CODE_UNIT: &str = "EN-C305";
+pub(super) const CODE_REFERENCE: &str = "EN-C304";
 const CODE_TWICE: &str = "EN-C306";
 const CODE_PRICES: &str = "EN-C307";
-const CODE_NOTE: &str = "EN-C308";
-/// The money of the statistical forms, and what one yuan is of it.
-const MONEY: &str = "万元";
-const YUAN: &str = "元";
 
-const COLUMNS: Columns = Columns {
+pub(super) const COLUMNS: Columns = Columns {
     required: &["subject", "period", "measure", "value", "unit"],
     optional: &["note", "source", "override_reason", "status", "price_base", "batch"],
+    aliases: &[
+        ("对象", "subject"),
+        ("主体", "subject"),
+        ("统计对象", "subject"),
+        ("期间", "period"),
+        ("时期", "period"),
+        ("年月", "period"),
+        ("年份", "period"),
+        ("月份", "period"),
+        ("指标", "measure"),
+        ("指标名称", "measure"),
+        ("数值", "value"),
+        ("数量", "value"),
+        ("单位", "unit"),
+        ("计量单位", "unit"),
+        ("备注", "note"),
+        ("说明", "note"),
+        ("来源", "source"),
+        ("数据来源", "source"),
+        ("采用理由", "override_reason"),
+        ("替代理由", "override_reason"),
+        ("状态", "status"),
+        ("数据状态", "status"),
+        ("价格基准", "price_base"),
+        ("价格", "price_base"),
+        ("批次", "batch"),
+        ("批号", "batch"),
+    ],
 };
 
 /// Reads all files.
@@ -32,11 +57,13 @@ pub(super) fn facts(plant: &Plant, files: &[Arc<SourceFile>]) -> Result<Facts, P
     let mut problems = Problems::default();
     let mut facts = Facts::default();
     let mut seen = Seen::default();
+    let mut rows = Vec::new();
     for file in files {
         for row in csv_table::read(file, &COLUMNS, &mut problems) {
             if let Some(fact) = fact(plant, &row, &mut problems) {
                 seen.row(plant, &fact, &row, &mut problems);
                 insert(&mut facts, fact, &row, &mut problems);
+                rows.push(row);
             }
         }
     }
@@ -44,6 +71,8 @@ pub(super) fn facts(plant: &Plant, files: &[Arc<SourceFile>]) -> Result<Facts, P
     if problems.is_fatal() {
         return Err(problems);
     }
+    doubts::slips(&mut facts);
+    doubts::unused(plant, &facts, &rows, &mut problems);
     facts.warnings = problems;
     Ok(facts)
 }
@@ -52,37 +81,25 @@ fn fact(plant: &Plant, row: &Row, problems: &mut Problems) -> Option<Fact> {
     for column in COLUMNS.required {
         row.required(CODE_FIELD, column, problems);
     }
-    let subject = row.parse(CODE_FIELD, "subject", problems);
-    let period = row.parse::<Period>(CODE_FIELD, "period", problems);
-    let measure = row.parse(CODE_FIELD, "measure", problems);
-    let value = row.parse::<Number>(CODE_FIELD, "value", problems);
+    let subject = subject(plant, row, problems);
+    let period = period(row, problems);
+    let measure = measure(plant, row, problems);
+    let value = value(row, problems);
     let (subject, period, measure, value) = (subject?, period?, measure?, value?);
-    if plant.subject(&subject).is_none() {
-        let known: Vec<_> = plant.subjects.iter().map(|one| one.id.as_str()).collect();
-        let problem = row.problem(CODE_REFERENCE, format!("there is no subject `{subject}`"));
-        problems.push(problem.help(meant(subject.as_str(), &known, "known here:")));
-        return None;
-    }
-    let other = match period {
-        Period::Year(_) | Period::Month(..) => None,
-        Period::Day(_) => Some("the day"),
-        Period::Days(..) => Some("the range"),
-    };
-    if let Some(what) = other {
-        let message = format!("`period`: expected a year or a month, found {what} `{period}`");
-        problems.push(row.problem(CODE_FIELD, message));
-        return None;
-    }
     if value < Number::zero() && measure != Measure::ValueAdded {
-        let message = format!("`value`: expected a number not below zero, found `{value}`");
-        problems.push(row.problem(CODE_FIELD, message));
+        let message = text!(
+            en: "`value`: expected a number not below zero, found `{value}`",
+            zh: "`value`：应为不小于零的数，实为 `{value}`",
+        );
+        problems.push(row.problem_in("value", CODE_FIELD, message));
         return None;
     }
     let unit = row.get("unit")?;
     let factor = match factor(plant, &measure, unit) {
         Ok(factor) => factor,
-        Err(problem) => {
-            problems.push(problem.at_row(row));
+        Err(unfit) => {
+            let column = if unit_is_meant(unfit.code) { "unit" } else { "measure" };
+            problems.push(row.problem_in(column, unfit.code, unfit.message).help(unfit.help));
             return None;
         }
     };
@@ -107,8 +124,90 @@ fn fact(plant: &Plant, row: &Row, problems: &mut Problems) -> Option<Fact> {
         remarks: Vec::new(),
         place: row.place(),
     };
-    fact.remarks.extend(said_in_note(&fact, row, is_money, problems));
+    doubts::note(&mut fact, row, is_money, problems);
     Some(fact)
+}
+
+fn unit_is_meant(code: &str) -> bool {
+    code != CODE_REFERENCE
+}
+
+fn subject(plant: &Plant, row: &Row, problems: &mut Problems) -> Option<SubjectId> {
+    let written = row.get("subject")?;
+    let found = words::subject(plant, written);
+    if found.is_none() {
+        let mut known: Vec<&str> = plant.subjects.iter().map(|one| one.id.as_str()).collect();
+        if !written.is_ascii() {
+            known.extend(plant.subjects.iter().map(|one| one.name.as_str()));
+        }
+        let message = text!(
+            en: "there is no subject `{written}`",
+            zh: "没有对象 `{written}`",
+        );
+        let known_here = text!(en: "known here:", zh: "已有：");
+        let help = config::suggested(written, &known, &known_here);
+        problems.push(row.problem_in("subject", CODE_REFERENCE, message).help(help));
+    }
+    found
+}
+
+fn period(row: &Row, problems: &mut Problems) -> Option<Period> {
+    let written = row.get("period")?;
+    let message = match words::period(written) {
+        Some(period @ (Period::Year(_) | Period::Month(..))) => return Some(period),
+        Some(period @ Period::Day(_)) => text!(
+            en: "`period`: expected a year or a month, found the day `{period}`",
+            zh: "`period`：应为年或月，实为日期 `{period}`",
+        ),
+        Some(period) => text!(
+            en: "`period`: expected a year or a month, found the range `{period}`",
+            zh: "`period`：应为年或月，实为时段 `{period}`",
+        ),
+        None => text!(
+            en: "`period`: `{written}` is not a period",
+            zh: "`period`：`{written}` 不是有效的期间",
+        ),
+    };
+    let help = words::period_help(written);
+    problems.push(row.problem_in("period", CODE_FIELD, message).help(help));
+    None
+}
+
+fn measure(plant: &Plant, row: &Row, problems: &mut Problems) -> Option<Measure> {
+    let written = row.get("measure")?;
+    let found = words::measure(plant, written);
+    if found.is_none() {
+        let wrong = super::MeasureError { text: written.to_owned() }.to_string();
+        let message = text!(
+            en: "`measure`: {wrong}",
+            zh: "`measure`：`{written}` 不是有效的指标：应为 `外购:品种`、`消费:品种`、`自发:品种`、`自产:品种`、`期初库存:品种`、`期末库存:品种`、`外供:品种`、`产量:产品`、`合格品产量:产品`、`工业总产值` 或 `工业增加值`",
+        );
+        let problem = row.problem_in("measure", CODE_FIELD, message);
+        problems.push(match words::measure_meant(plant, written) {
+            Some(near) => {
+                problem.help(text!(en: "did you mean `{near}`?", zh: "是否指 `{near}`？"))
+            }
+            None => problem,
+        });
+    }
+    found
+}
+
+fn value(row: &Row, problems: &mut Problems) -> Option<Number> {
+    let written = row.get("value")?;
+    let found = words::number(written);
+    if found.is_none() {
+        let message = text!(
+            en: "`value`: `{written}` is not a decimal number: expected digits with at most one point, e.g. `1200.5`",
+            zh: "`value`：`{written}` 不是十进制数：应为数字，最多一个小数点，例如 `1200.5`",
+        );
+        let problem = row.problem_in("value", CODE_FIELD, message);
+        problems.push(match words::number_help(written) {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+    found
 }
 
 /// A column that says nothing of other measures is filled for one of them.
@@ -132,121 +231,7 @@ fn belongs(
         zh: "`{column}` 只用于{zh}，`{measure}` 不是",
     );
     let help = text!(en: "leave it blank in this row", zh: "本行请留空");
-    problems.push(row.problem(CODE_FIELD, message).help(help));
-}
-
-/// A note that says what only a column can say: it changes no figure, so it is told and stands beside the figure.
-fn said_in_note(
-    fact: &Fact,
-    row: &Row,
-    is_money: bool,
-    problems: &mut Problems,
-) -> Option<Localized> {
-    let note = fact.note.as_deref()?;
-    let lower = note.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let forecast = says(&["预计", "预测", "forecast"]) && row.get("status").is_none();
-    let prices = is_money
-        && row.get("price_base").is_none()
-        && says(&["不变价", "当年价", "现价", "constant price", "current price"]);
-    let (column, value) = match (forecast, prices) {
-        (true, _) => ("status", "forecast".to_owned()),
-        (false, true) => ("price_base", price_base_of(note).to_string()),
-        (false, false) => return None,
-    };
-    let message = text!(
-        en: "the note says `{note}`, and the column `{column}` is blank: the value counts like any other",
-        zh: "备注写有 `{note}`，但“{column}”列为空：该值按普通数据处理",
-    );
-    let help = text!(
-        en: "write `{value}` in the column `{column}`",
-        zh: "请在“{column}”列填写 `{value}`",
-    );
-    problems.push(row.problem(CODE_NOTE, message).help(help).warning());
-    Some(text!(
-        en: "a note on it says `{note}`, which the column `{column}` does not state",
-        zh: "其备注写有 `{note}`，而“{column}”列未注明",
-    ))
-}
-
-/// The price base that a note names: the year in it, if there is one.
-fn price_base_of(note: &str) -> PriceBase {
-    let is_digit = |c: char| c.is_ascii_digit();
-    let year = note.split(|c| !is_digit(c)).find(|digits| digits.len() == 4);
-    let year = year.filter(|_| !note.contains("当年价") && !note.contains("现价"));
-    year.and_then(|year| year.parse().ok()).map_or(PriceBase::Current, PriceBase::Constant)
-}
-
-/// Why a measure cannot be counted in a unit.
-struct Unfit {
-    code: &'static str,
-    message: String,
-    help: Option<String>,
-}
-
-impl Unfit {
-    fn at_row(self, row: &Row) -> Problem {
-        let problem = row.problem(self.code, self.message);
-        match self.help {
-            Some(help) => problem.help(help),
-            None => problem,
-        }
-    }
-}
-
-/// How many of the measure's own unit one `unit` is.
-fn factor(plant: &Plant, measure: &Measure, unit: &str) -> Result<Number, Unfit> {
-    let own = match measure {
-        Measure::Energy(_, id) => {
-            let Some(kind) = plant.kind(id) else {
-                let known: Vec<_> = plant.kinds.iter().map(|kind| kind.id.as_str()).collect();
-                return Err(unknown("energy kind", id.as_str(), &known));
-            };
-            let factor = unit.parse().ok().and_then(|unit| kind.factor_from(unit));
-            return factor.ok_or_else(|| unfit(measure, kind.unit.symbol(), unit));
-        }
-        Measure::Output(id) | Measure::QualifiedOutput(id) => {
-            let found = plant.products.iter().find(|product| product.id == *id);
-            let known: Vec<_> = plant.products.iter().map(|product| product.id.as_str()).collect();
-            found.ok_or_else(|| unknown("product", id.as_str(), &known))?.unit
-        }
-        Measure::GrossOutputValue | Measure::ValueAdded => {
-            return match unit {
-                MONEY => Ok(Number::from(1)),
-                YUAN => Ok(Number::new(1, -4)),
-                _ => Err(unfit(measure, MONEY, unit)),
-            };
-        }
-    };
-    let found = unit.parse::<Unit>().ok().and_then(|unit| crate::convert::factor(unit, own));
-    found.ok_or_else(|| unfit(measure, own.symbol(), unit))
-}
-
-fn unfit(measure: &Measure, own: &str, found: &str) -> Unfit {
-    Unfit {
-        code: CODE_UNIT,
-        message: format!(
-            "`unit`: `{measure}` is counted in `{own}`, and `{found}` does not convert exactly into it"
-        ),
-        help: Some(match measure {
-            Measure::Energy(..) => format!(
-                "give it in `{own}`, or state a `conversion` for this energy kind in the plant file"
-            ),
-            _ => format!("give it in `{own}`"),
-        }),
-    }
-}
-
-fn unknown(what: &str, found: &str, known: &[&str]) -> Unfit {
-    Unfit {
-        code: CODE_REFERENCE,
-        message: format!("there is no {what} `{found}` in the plant file"),
-        help: Some(if known.is_empty() {
-            format!("it has no {what}")
-        } else {
-            meant(found, known, "known here:")
-        }),
-    }
+    problems.push(row.problem_in(column, CODE_FIELD, message).help(help));
 }
 
 /// A year and one of its months would count the same time twice, and so would the same period twice, unless each is of

@@ -241,7 +241,10 @@ pub(super) fn unit(
     problems: &mut Problems,
 ) -> Option<Spanned<Unit>> {
     let text = table.required::<String>(key, problems)?;
-    parsed(text, key, CODE_UNIT, problems)
+    match Unit::written(&text.value) {
+        Some(unit) => Some(text.map(|_| unit)),
+        None => parsed(text, key, CODE_UNIT, problems),
+    }
 }
 
 /// Takes a decimal above zero.

@@ -87,7 +87,12 @@ fn months_that_are_expected_make_the_year_partly_a_forecast() {
 fn a_note_that_a_column_should_state_stands_beside_the_figure() {
     let facts = "acme,2027,purchased:electricity,900,万kWh,预计,,\n\
                  acme,2027,gross_output_value,30000,万元,2020年不变价,,\n";
+    let (_, class, base, note) = intensity(&table(facts, "2027"));
+    assert_eq!((class, base.as_deref()), (Some(Class::Assumed), Some("2020")));
+    assert!(note.contains("forecast") && note.contains("at constant prices of 2020"), "{note}");
+    let facts = "acme,2027,purchased:electricity,900,万kWh,初步预计,,\n\
+                 acme,2027,gross_output_value,30000,万元,按2020年不变价,,\n";
     let (.., note) = intensity(&table(facts, "2027"));
-    assert!(note.contains("says `预计`, which the column `status` does not state"), "{note}");
-    assert!(note.contains("says `2020年不变价`, which the column `price_base`"), "{note}");
+    assert!(note.contains("says `初步预计`, which the column `status` does not state"), "{note}");
+    assert!(note.contains("says `按2020年不变价`, which the column `price_base`"), "{note}");
 }
