@@ -23,6 +23,8 @@
 //! offset = 0                        # added after scaling; 0 unless stated
 //! resolution = 0.01                 # the smallest real step: values are rounded to it and held exactly
 //! modulus = "unknown"               # counters: the reading after which it starts again from 0
+//! min = 0                           # the smallest and the largest plausible value, in the unit; what is outside is
+//! max = 1000000                     # delivered as Uncertain and is no energy. [`PlausibleRange::of`] says what holds unless stated
 //! source = "manual"                 # who says so …
 //! unverified = true                 # … and that no document opened by us confirmed it
 //! poll = "1min"                       # how often it is read, where that differs from the device's `poll`
@@ -31,13 +33,16 @@
 //! ```
 //!
 //! Problem codes: GW-C039 poll interval, GW-C040 no such profile, GW-C041 no points, GW-C042 metric, GW-C043 unit,
-//! GW-C044 kind, GW-C045 modulus, GW-C046 scale or resolution, GW-C047 source, GW-C048 protocol section, GW-C049 file, GW-C050 states.
+//! GW-C044 kind, GW-C045 modulus, GW-C046 scale or resolution, GW-C047 source, GW-C048 protocol section, GW-C049 file, GW-C050 states,
+//! GW-C053 plausible range.
 
 mod embedded;
 mod library;
 mod load;
 mod profile;
+mod range;
 
 pub use library::Library;
 pub use load::{POLL_INTERVALS, load};
 pub use profile::{DeviceProfile, PointSource, ProfilePoint};
+pub use range::PlausibleRange;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use config::{FromToml, Item, Problems, SourceFile, Spanned, Table, nearest, written};
 use model::dictionary::{NAME_CHARS_MAX, STATES_MAX};
 use model::unit::Dimension;
-use model::{Decimal, PointKind, PointState, Unit};
+use model::{Decimal, PointKind, PointState, Unit, text};
 
 use crate::profile::{DeviceProfile, PointSource, ProfilePoint};
+use crate::range::PlausibleRange;
 
 /// Shortest and longest interval at which a point can be read.
 pub const POLL_INTERVALS: RangeInclusive<Duration> =
@@ -113,6 +114,12 @@ fn point(
         }
     }
     let offset = table.or("offset", Decimal::ZERO, problems);
+    let counts_down = scale.as_ref().is_some_and(|scale| scale.value.mantissa < 0);
+    let known = metric.as_ref().zip(unit.as_ref()).zip(kind.as_ref());
+    let certain = known.map(|((metric, unit), kind)| {
+        PlausibleRange::of(&metric.value, unit.value, kind.value, counts_down)
+    });
+    let range = range_of(&mut table, metric.as_ref(), certain.unwrap_or_default(), problems);
     let source = table.optional::<String>("source", problems);
     let unverified = table.or("unverified", false, problems);
     check_source(&table, source.as_ref(), unverified, sources, problems);
@@ -130,6 +137,7 @@ fn point(
         offset,
         resolution: resolution.map(|resolution| resolution.value),
         modulus,
+        range,
         states,
         source: source.map(|source| source.value),
         unverified,
@@ -257,6 +265,39 @@ fn modulus_of(
             None
         }
     }
+}
+
+/// `min` and `max`, each in the place of what is certain without it.
+fn range_of(
+    table: &mut Table,
+    metric: Option<&Spanned<String>>,
+    certain: PlausibleRange,
+    problems: &mut Problems,
+) -> PlausibleRange {
+    let min = table.optional::<Decimal>("min", problems);
+    let max = table.optional::<Decimal>("max", problems);
+    if min.is_none() && max.is_none() {
+        return certain;
+    }
+    let stated = |key: &Option<Spanned<Decimal>>| key.as_ref().map(|key| key.value);
+    let range = PlausibleRange {
+        min: stated(&min).or(certain.min),
+        max: stated(&max).or(certain.max),
+        or_zero: false,
+    };
+    let crossed = range.min.zip(range.max).filter(|(low, high)| low.is_above(*high));
+    if let Some(((low, high), key)) = crossed.zip(max.as_ref().or(min.as_ref())) {
+        let metric = metric.map_or("", |metric| metric.value.as_str());
+        let message = text!(
+            en: "plausible range of `{metric}`: expected `min` below `max`, found {low} and {high}",
+            zh: "`{metric}` 的合理范围：`min` 应小于 `max`，实为 {low} 和 {high}"
+        );
+        problems.push(key.problem("GW-C053", message).help(text!(
+            en: "state both `min` and `max`, in the unit of the point",
+            zh: "请同时写明 `min` 和 `max`，采用该测点的单位"
+        )));
+    }
+    range
 }
 
 /// The `[[point.states]]` of an enumeration.

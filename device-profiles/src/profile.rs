@@ -6,6 +6,8 @@ use std::time::Duration;
 use config::{SourceFile, Table};
 use model::{Decimal, PointKind, PointState, Unit};
 
+use crate::range::PlausibleRange;
+
 /// What a make and model offers: its points, and how each is to be read.
 #[doc(alias = "device template")]
 #[derive(Debug, Clone)]
@@ -54,6 +56,8 @@ pub struct ProfilePoint {
     pub resolution: Option<Decimal>,
     /// For a counter: the reading at which it starts again from zero, in the unit.
     pub modulus: Option<Decimal>,
+    /// The values that are plausible, in the unit: as stated, else what follows from metric and unit.
+    pub range: PlausibleRange,
     /// What the values of an enumeration mean.
     pub states: Vec<PointState>,
     /// Which of the profile's sources says so.

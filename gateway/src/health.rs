@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use driver::{Fault, Observer};
 use model::host::Clock;
+use model::{Language, Localized};
 
 use crate::status::DeviceStatus;
 
@@ -14,6 +15,11 @@ use crate::status::DeviceStatus;
 pub struct HealthBoard {
     clock: std::sync::Arc<dyn Clock>,
     devices: Mutex<BTreeMap<String, Health>>,
+}
+
+/// The Chinese wording, where there is one.
+fn chinese(message: &Localized) -> Option<String> {
+    message.has(Language::Chinese).then(|| message.get(Language::Chinese).to_owned())
 }
 
 /// How one device does.
@@ -41,7 +47,8 @@ impl HealthBoard {
             let mut status = health.status.clone();
             if let (None, Some(partly)) = (&status.code, &health.partly) {
                 status.code = Some(partly.code.to_owned());
-                status.message = Some(partly.message.clone());
+                status.message = Some(partly.message.to_string());
+                status.message_zh = chinese(&partly.message);
             }
             (id.clone(), status)
         };
@@ -64,7 +71,7 @@ impl Observer for HealthBoard {
             health.answering = Some(true);
             health.since_ms = self.clock.now().as_millis();
             health.code = None;
-            health.message = None;
+            (health.message, health.message_zh) = (None, None);
             tracing::info!(device, "device answers");
         }
     }
@@ -80,7 +87,8 @@ impl Observer for HealthBoard {
         }
         health.answering = Some(false);
         health.code = Some(fault.code.to_owned());
-        health.message = Some(fault.message);
+        health.message = Some(fault.message.to_string());
+        health.message_zh = chinese(&fault.message);
     }
 
     fn partly(&self, device: &str, fault: Option<Fault>) {

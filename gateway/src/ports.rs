@@ -84,7 +84,7 @@ impl PortTask {
                 "port `{}` {failure}; it is started again. Please report this with the log",
                 self.name
             );
-            self.health.failed(device, Fault { code: CODE_PORT, message });
+            self.health.failed(device, Fault::new(CODE_PORT, message));
         }
         let now = self.link.clock.now();
         let bad = |point: &PointIndex| {

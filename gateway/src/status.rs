@@ -72,6 +72,9 @@ pub struct PointCounts {
     pub bad: u64,
     /// Without a sample in this run.
     pub unread: u64,
+    /// Of the Uncertain ones those that are not plausible, or of a device that seems to be read in the wrong way.
+    #[serde(default)]
+    pub implausible: u64,
 }
 
 impl PointCounts {
@@ -101,6 +104,9 @@ pub struct DeviceStatus {
     pub code: Option<String>,
     /// What is wrong and what to do next, while something is.
     pub message: Option<String>,
+    /// The same in Chinese, where it is translated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_zh: Option<String>,
     /// Its points.
     #[serde(default)]
     pub points: PointCounts,
@@ -118,6 +124,9 @@ pub struct PointStatus {
     pub value: Option<String>,
     /// Its unit.
     pub unit: String,
+    /// Whether the value is a binary float: its last digits say nothing then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_float: bool,
     /// Its quality; `None` before the first sample.
     pub quality: Option<String>,
     /// Source time of the last sample, milliseconds since the epoch.

@@ -101,6 +101,7 @@ impl StatusView {
                 .and_then(|sample| sample.value.as_ref())
                 .map(|value| in_text(value, point.value_type)),
             unit: point.unit.to_string(),
+            is_float: point.value_type == ValueType::Float,
             quality: sample.map(|sample| sample.quality.to_string()),
             source_time_ms: sample.map(|sample| sample.source_time.as_millis()),
             durable_source_time_ms: durable.map(Timestamp::as_millis),
@@ -180,6 +181,9 @@ fn counted<'a>(table: &'a PointTable, last: &LastSamples, points_max: usize) -> 
     counted
 }
 
+/// Qualities of values that cannot be right, and of those beside them that may not be.
+const IMPLAUSIBLE: [Quality; 2] =
+    [Quality::UNCERTAIN_ENGINEERING_UNITS_EXCEEDED, Quality::UNCERTAIN_CONFIGURATION_ERROR];
 /// Ranks of points that are not Good.
 const RANKS: usize = 3;
 
@@ -202,6 +206,8 @@ impl PointCounts {
             Some(_) => self.uncertain += 1,
             None => self.good += 1,
         }
+        let is_implausible = quality.is_some_and(|quality| IMPLAUSIBLE.contains(&quality));
+        self.implausible += u64::from(is_implausible);
     }
 }
 

@@ -39,6 +39,8 @@ pub enum ConcernKind {
     Clock,
     /// Devices do not answer, or answer without one usable value.
     Device,
+    /// Devices give values that cannot be right; none of them becomes energy.
+    Implausible,
     /// Readings were lost or refused since the start.
     Lost,
 }
@@ -79,6 +81,16 @@ pub(crate) fn concerns(status: &GatewayStatus, resend_after: Duration) -> Vec<Co
     }
     if let Some(text) = useless(status) {
         push(ConcernKind::Device, text);
+    }
+    let implausible = status.devices.iter().filter(|(_, device)| device.points.implausible > 0);
+    let implausible: Vec<&str> = implausible.map(|(name, _)| name.as_str()).collect();
+    if !implausible.is_empty() {
+        let (count, all) = (implausible.len(), status.devices.len());
+        let text = format!(
+            "{count} of {all} devices give values that are not plausible, which are no energy: {}",
+            listed(&implausible)
+        );
+        push(ConcernKind::Implausible, text);
     }
     if !status.clock.is_plausible {
         let text = "the host's clock cannot be right: set it; what is read until then has a wrong time and is flagged";

@@ -64,6 +64,23 @@ impl Decimal {
         Some(Self { mantissa, exponent })
     }
 
+    /// Whether it is the larger one of the two.
+    #[must_use]
+    pub fn is_above(self, other: Self) -> bool {
+        let (one, other) = (self.normalized(), other.normalized());
+        let exponent = one.exponent.min(other.exponent);
+        // At most 19 digits and 36 more: when one does not fit, it is farther from 0 than the other can be.
+        let at = |number: Self| {
+            let digits = u32::try_from(i16::from(number.exponent) - i16::from(exponent)).ok()?;
+            i128::from(number.mantissa).checked_mul(10_i128.checked_pow(digits)?)
+        };
+        match (at(one), at(other)) {
+            (Some(one), Some(other)) => one > other,
+            (None, _) => one.mantissa > 0,
+            (_, None) => other.mantissa < 0,
+        }
+    }
+
     /// The mantissa that the same number has at `exponent`; `None` when digits would be lost or do not fit.
     #[must_use]
     pub fn mantissa_at(self, exponent: i8) -> Option<i64> {
@@ -205,6 +222,27 @@ mod tests {
         check("1e18", 0, Some(1_000_000_000_000_000_000));
         check("1e18", -1, None);
         check("0", 18, Some(0));
+    }
+
+    #[test]
+    fn is_above_what_is_smaller_however_far_apart() {
+        let decimal = |text: &str| text.parse::<Decimal>().unwrap();
+        let ascending = [
+            "-9223372036854775807e18",
+            "-1e18",
+            "-0.000000000000000001",
+            "0",
+            "0.9999",
+            "1",
+            "9223372036854775807e-18",
+            "9223372036854775807e18",
+        ];
+        for (at, one) in ascending.iter().enumerate() {
+            for (beside, other) in ascending.iter().enumerate() {
+                assert_eq!(decimal(one).is_above(decimal(other)), at > beside, "{one} {other}");
+            }
+        }
+        assert!(!decimal("1.0").is_above(decimal("1")));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod id;
 pub mod localized;
 pub mod quality;
 pub mod record;
+pub mod rounded;
 pub mod sample;
 pub mod text;
 pub mod time;

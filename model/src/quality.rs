@@ -48,6 +48,10 @@ codes! {
     GOOD_OVERFLOW = 0x0000_0480, "GoodOverflow";
     /// The value may be used with a doubt.
     UNCERTAIN = 0x4000_0000, "Uncertain";
+    /// The value is outside of what is plausible for its point.
+    UNCERTAIN_ENGINEERING_UNITS_EXCEEDED = 0x4094_0000, "UncertainEngineeringUnitsExceeded";
+    /// Other values of the device show that it is read in another way than it is configured.
+    UNCERTAIN_CONFIGURATION_ERROR = 0x420F_0000, "UncertainConfigurationError";
     /// The last value that could be read; the link is gone.
     UNCERTAIN_LAST_USABLE_VALUE = 0x4090_0000, "UncertainLastUsableValue";
     /// No value, for no more precise reason.

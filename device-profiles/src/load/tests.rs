@@ -160,3 +160,38 @@ fn any_text_gives_problems_and_never_a_panic() {
         assert!(problems.is_fatal(), "{text:?}");
     }
 }
+
+#[test]
+fn a_plausible_range_is_stated_or_follows_from_metric_and_unit() {
+    let range = |keys: &str| {
+        let text = GOOD.replace("register = 72", &format!("register = 72\n{keys}"));
+        let mut problems = Problems::default();
+        let profile = load("eastron/sdm630", &SourceFile::new("p.toml", text), &mut problems);
+        let profile = profile.unwrap_or_else(|| panic!("{problems}"));
+        profile.points.first().unwrap().range.to_string()
+    };
+    assert_eq!(range(""), "0 to 1000000000000");
+    assert_eq!(range("max = 999999.99"), "0 to 999999.99");
+    assert_eq!(range("min = -5"), "-5 to 1000000000000");
+    assert_eq!(range("min = 5\nmax = 5.0"), "5 to 5.0");
+    assert_eq!(range("scale = -1"), "-1000000000000 to 0");
+    let problem = |keys: &str| problems_of("register = 72", &format!("register = 72\n{keys}"));
+    let help = "state both `min` and `max`, in the unit of the point";
+    assert_eq!(
+        problem("min = 2\nmax = 1"),
+        format!(
+            "GW-C053 p.toml:19:7: plausible range of `e_import`: expected `min` below `max`, found 2 and 1; {help}"
+        )
+    );
+    assert_eq!(
+        problem("max = -1"),
+        format!(
+            "GW-C053 p.toml:18:7: plausible range of `e_import`: expected `min` below `max`, found 0 and -1; {help}"
+        )
+    );
+    assert!(
+        problem("min = \"low\"").starts_with("C003 p.toml:18:7"),
+        "{}",
+        problem("min = \"low\"")
+    );
+}

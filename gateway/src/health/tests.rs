@@ -43,7 +43,7 @@ impl tracing::Subscriber for Lines {
 }
 
 fn fault(code: &'static str) -> Fault {
-    Fault { code, message: format!("meter: {code}") }
+    Fault::new(code, format!("meter: {code}"))
 }
 
 fn board() -> HealthBoard {

@@ -30,6 +30,7 @@ fn long() -> GatewayStatus {
         point: "x".repeat(1_000),
         value: None,
         unit: "kWh".to_owned(),
+        is_float: false,
         quality: None,
         source_time_ms: None,
         durable_source_time_ms: None,

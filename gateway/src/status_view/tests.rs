@@ -63,6 +63,7 @@ fn of_100_000_points_the_worst_are_shown_and_all_are_counted() {
         uncertain,
         bad,
         unread,
+        implausible: 0,
     };
     let found = counted(&table, &last, POINTS_SHOWN_MAX);
     assert_eq!(found.all, counts(100_000, 1, 2, 1));
@@ -79,6 +80,21 @@ fn of_100_000_points_the_worst_are_shown_and_all_are_counted() {
     assert_eq!(found.shown, [1_500, 50_000, 99_999].map(PointIndex));
     // All of them, where so many are asked for.
     assert_eq!(counted(&table, &last, usize::MAX).shown.len(), 100_000);
+}
+
+#[test]
+fn what_cannot_be_right_is_counted_apart() {
+    let implausible =
+        [Quality::UNCERTAIN_ENGINEERING_UNITS_EXCEEDED, Quality::UNCERTAIN_CONFIGURATION_ERROR];
+    let last = last(&[
+        (7, Some(implausible[0])),
+        (8, Some(implausible[1])),
+        (9, Some(Quality::UNCERTAIN)),
+    ]);
+    let table = table();
+    let found = counted(&table, &last, POINTS_SHOWN_MAX);
+    assert_eq!((found.all.uncertain, found.all.implausible), (3, 2));
+    assert_eq!(found.of_devices[0].1.implausible, 2);
 }
 
 #[test]

@@ -112,7 +112,14 @@ fn a_device_that_answers_without_one_usable_value_is_told() {
 
     let device = |good, uncertain, bad, unread| DeviceStatus {
         answering: Some(true),
-        points: PointCounts { all: good + uncertain + bad + unread, good, uncertain, bad, unread },
+        points: PointCounts {
+            all: good + uncertain + bad + unread,
+            good,
+            uncertain,
+            bad,
+            unread,
+            implausible: 0,
+        },
         first_bad: (bad > 0).then(|| "BadNodeIdUnknown".to_owned()),
         ..DeviceStatus::default()
     };
@@ -144,6 +151,20 @@ fn a_device_that_answers_without_one_usable_value_is_told() {
     };
     let words = "7 of 8 devices answer, but none of their points is Good: d0, d1, d2, d3, d4 and 2 more; `d0`: Bad";
     check(many, &[(ConcernKind::Device, words)]);
+}
+
+/// Trial O1: a meter that is read in the wrong byte order was healthy.
+#[test]
+fn a_device_with_values_that_cannot_be_right_is_told() {
+    use crate::status::PointCounts;
+
+    let wrong = |status: &mut GatewayStatus| {
+        let points = PointCounts { all: 9, uncertain: 9, implausible: 7, ..PointCounts::default() };
+        let device = DeviceStatus { answering: Some(true), points, ..DeviceStatus::default() };
+        status.devices.insert("m".to_owned(), device);
+    };
+    let words = "1 of 1 devices give values that are not plausible, which are no energy: m";
+    check(wrong, &[(ConcernKind::Implausible, words)]);
 }
 
 /// Of several destinations each is named for what it is: a centre that commits nothing was not, while another one was away

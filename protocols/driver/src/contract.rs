@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use config::{Problems, Spanned, Table};
 use device_profiles::{DeviceProfile, ProfilePoint};
 use model::host::Clock;
-use model::{Cursor, PointIndex, Sample, Timestamp, ValueType};
+use model::{Cursor, Localized, PointIndex, Sample, Timestamp, ValueType};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -121,7 +121,14 @@ pub struct Fault {
     /// Stable code, `GW-M101`.
     pub code: &'static str,
     /// What happened, in the user's words, with the next step.
-    pub message: String,
+    pub message: Localized,
+}
+
+impl Fault {
+    /// A fault of this code.
+    pub fn new(code: &'static str, message: impl Into<Localized>) -> Self {
+        Self { code, message: message.into() }
+    }
 }
 
 /// Hears how the devices do. Called per request: must be cheap and must not block.

@@ -1,6 +1,8 @@
 //! Where a value of a device stands and how it is coded there, read from the keys of a profile's point. Must never know
 //! a device's unit id, nor ask for anything.
 
+use std::fmt::{self, Write as _};
+
 use config::{FromToml, Item, Problem, Problems, Spanned, Table};
 
 use crate::settings::ProfileOptions;
@@ -42,6 +44,16 @@ impl Area {
             Self::Discrete => 2,
             Self::Holding => 3,
             Self::Input => 4,
+        }
+    }
+
+    /// The other area of registers, or of bits.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Coil => Self::Discrete,
+            Self::Discrete => Self::Coil,
+            Self::Holding => Self::Input,
+            Self::Input => Self::Holding,
         }
     }
 
@@ -132,7 +144,30 @@ pub(crate) struct Order {
     bytes: u8,
 }
 
+impl fmt::Display for Order {
+    /// `CDAB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letter = |place: usize| char::from(b"ABCDEFGH".get(place).copied().unwrap_or(b'?'));
+        self.places().try_for_each(|place| f.write_char(letter(place)))
+    }
+}
+
 impl Order {
+    /// The four orders of a 32-bit value in which its words and their bytes are swapped or not.
+    pub(crate) const COMMON32: [Self; 4] = [
+        Self { places: [0, 1, 2, 3, 4, 5, 6, 7], bytes: 4 },
+        Self { places: [2, 3, 0, 1, 4, 5, 6, 7], bytes: 4 },
+        Self { places: [1, 0, 3, 2, 4, 5, 6, 7], bytes: 4 },
+        Self { places: [3, 2, 1, 0, 4, 5, 6, 7], bytes: 4 },
+    ];
+    /// The same of a 64-bit value.
+    pub(crate) const COMMON64: [Self; 4] = [
+        Self { places: [0, 1, 2, 3, 4, 5, 6, 7], bytes: 8 },
+        Self { places: [6, 7, 4, 5, 2, 3, 0, 1], bytes: 8 },
+        Self { places: [1, 0, 3, 2, 5, 4, 7, 6], bytes: 8 },
+        Self { places: [7, 6, 5, 4, 3, 2, 1, 0], bytes: 8 },
+    ];
+
     /// Most significant byte first.
     pub(crate) const fn big_endian(bytes: u8) -> Self {
         Self { places: [0, 1, 2, 3, 4, 5, 6, 7], bytes }
@@ -160,7 +195,8 @@ impl FromToml for Order {
             8 => 8,
             _ => return Err(item.describe()),
         };
-        let mut places = [0_u8; 8];
+        // Those that a shorter value has not are the same of each order, so that orders can be compared.
+        let mut places = [0, 1, 2, 3, 4, 5, 6, 7];
         let mut seen = 0_u8;
         for (place, letter) in places.iter_mut().zip(text.bytes()) {
             let byte = letter.wrapping_sub(b'A');

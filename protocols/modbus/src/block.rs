@@ -40,6 +40,10 @@ pub(crate) struct Block {
     pub(crate) news: News,
     /// Whether it brought values.
     pub(crate) gave: bool,
+    /// Whether one of its values was not plausible.
+    pub(crate) is_implausible: bool,
+    /// The registers that came last, by request.
+    pub(crate) heard: Vec<(Request, Vec<u16>)>,
     /// Why the first of its values that came could not be used.
     pub(crate) unusable: Option<Fault>,
     /// In this round the device refused a part of it that was not refused for its addresses.
@@ -204,6 +208,8 @@ impl Block {
             interval,
             news: News::NotAsked,
             gave: false,
+            is_implausible: false,
+            heard: Vec::new(),
             unusable: None,
             is_busy: false,
             blamed: 0,

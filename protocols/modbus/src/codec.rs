@@ -28,9 +28,10 @@ impl Form {
     }
 }
 
-/// Largest number that a float register can mean, whatever its unit: all energy that is used in the world in a year is
-/// 6e20 J.
-const MEASURABLE_MAX: f64 = 1e21;
+/// Smallest and largest number other than 0 that a float register can mean, whatever its unit: below the first lies
+/// nothing that a meter tells from 0, and all energy that is used in the world in a year is 6e20 J. In another byte order
+/// every second float is smaller than the one or larger than the other.
+const MEASURABLE: std::ops::RangeInclusive<f64> = 1e-20..=1e21;
 /// Bytes of a text that are shown when it is none.
 const TEXT_BYTES_SHOWN: usize = 8;
 
@@ -121,16 +122,24 @@ fn number(
     let out_of_range = |found: String| Unusable::OutOfRange { found };
     let integer = |raw: i64| {
         let value = scaling.of_integer(raw).map_err(|_| out_of_range(raw.to_string()))?;
-        Ok((value, Quality::GOOD))
+        let quality = scaling.quality_of(&value);
+        Ok((value, quality))
     };
-    let float = |raw: f64, subnormal: bool| {
+    let float = |raw: f64| {
         if !raw.is_finite() {
             return Err(Unusable::Absent);
         }
-        let measurable = !subnormal && raw.abs() <= MEASURABLE_MAX;
-        let quality = if measurable { Quality::GOOD } else { Quality::UNCERTAIN };
         // There is no negative zero of any quantity; adding zero gives the positive one.
-        let value = scaling.of_float(raw + 0.0).map_err(|_| out_of_range(format!("{raw:e}")))?;
+        let raw = raw + 0.0;
+        let value = scaling.of_float(raw).map_err(|_| out_of_range(format!("{raw:e}")))?;
+        let is_zero = raw.to_bits() == 0;
+        let quality = if is_zero || MEASURABLE.contains(&raw.abs()) {
+            scaling.quality_of(&value)
+        } else if scaling.is_limited() {
+            Quality::UNCERTAIN_ENGINEERING_UNITS_EXCEEDED
+        } else {
+            Quality::UNCERTAIN
+        };
         Ok((value, quality))
     };
     #[expect(
@@ -143,20 +152,14 @@ fn number(
         DataType::I16 => integer(i64::from(bits as u16 as i16)),
         DataType::I32 => integer(i64::from(bits as u32 as i32)),
         DataType::U64 => integer(i64::try_from(bits).map_err(|_| out_of_range(bits.to_string()))?),
-        DataType::F32 => {
-            let raw = f32::from_bits(bits as u32);
-            float(f64::from(raw), raw.is_subnormal())
-        }
-        DataType::F64 => {
-            let raw = f64::from_bits(bits);
-            float(raw, raw.is_subnormal())
-        }
+        DataType::F32 => float(f64::from(f32::from_bits(bits as u32))),
+        DataType::F64 => float(f64::from_bits(bits)),
         DataType::Bool | DataType::Text => Err(Unusable::TooFew),
     }
 }
 
 /// The bytes of the value put in their order, as the lowest bits of a number.
-fn gather(words: &[u16], address: &Address) -> u64 {
+pub(crate) fn gather(words: &[u16], address: &Address) -> u64 {
     let bytes = address.order.bytes();
     let wire = words.iter().flat_map(|word| word.to_be_bytes());
     wire.zip(address.order.places()).fold(0, |bits, (byte, place)| {

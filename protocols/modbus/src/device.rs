@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use driver::{Breaker, Outcome, Polled, Round};
+use driver::{Breaker, Fault, Outcome, Polled, Round};
 use model::host::Clock;
 use model::{Quality, Sample, Timestamp};
 
@@ -13,8 +13,10 @@ use crate::block::{Block, News, push_bad};
 use crate::client::{Client, Unit};
 use crate::error::Disposition;
 use crate::fault;
+use crate::plausibility::Meaning;
 use crate::reader::{Failure, Progress, Reader};
 use crate::request::{Limits, Point, Request, plan, probes};
+use crate::suspicion::Suspicion;
 
 /// A device and what is known of it.
 #[derive(Clone)]
@@ -32,6 +34,7 @@ pub(crate) struct Device {
     /// Whether it answered at its last poll; false before the first.
     answering: bool,
     breaker: Breaker,
+    suspicion: Suspicion,
 }
 
 impl Device {
@@ -42,6 +45,7 @@ impl Device {
         points: &[(Point, Duration)],
         limits: &Limits,
         request_gap: Duration,
+        meaning: Meaning,
     ) -> Self {
         let mut intervals: Vec<Duration> = points.iter().map(|(_, interval)| *interval).collect();
         intervals.sort_unstable();
@@ -56,6 +60,7 @@ impl Device {
             request_gap,
             answering: false,
             breaker: Breaker::default(),
+            suspicion: Suspicion::new(meaning),
         };
         let mut ordered = Vec::with_capacity(points.len());
         for interval in intervals {
@@ -96,7 +101,7 @@ impl Device {
 
     /// Says what is wrong with a device that answers: what was refused counts until it is asked again and given, in
     /// whichever poll group it is; so does a value that cannot be used.
-    fn tell_refusals(&self, left_out: bool, round: &Round<'_, Client>) {
+    fn tell_refusals(&self, meant: Option<Fault>, left_out: bool, round: &Round<'_, Client>) {
         if self.blocks.iter().any(Block::is_silent_in_part) {
             // That was said, and is what comes first.
             return;
@@ -109,7 +114,9 @@ impl Device {
             _ => None,
         });
         let shared = || self.is_shared(round).then(|| fault::shared(&self.place(round)));
-        let told = refused
+        // Of registers that are not its own, some may be refused.
+        let told = meant
+            .or(refused)
             .or_else(|| self.blocks.iter().find_map(|block| block.unusable.clone()))
             .or_else(shared);
         let known = !left_out && !self.blocks.iter().any(|b| matches!(b.news, News::NotAsked));
@@ -242,6 +249,7 @@ impl Polled for Device {
             return Outcome::Rested;
         }
         let interval = round.interval;
+        let first_sample = round.samples.len();
         let first = self.first_block(interval);
         let suspects = |block: &Block| block.suspects(&self.points).collect::<Vec<_>>();
         let avoid: Vec<Request> = self.blocks.iter().flat_map(suspects).collect();
@@ -285,9 +293,12 @@ impl Polled for Device {
             }
         }
         let progress = reader.progress;
+        let samples = round.samples.get_mut(first_sample..).unwrap_or_default();
+        let parts = (&*self.points, self.blocks.as_slice());
+        let meant = self.suspicion.judge(&self.id, parts, samples, clock.monotonic());
         match &progress.failure {
             Some(failure) => self.tell_failure(failure, progress.alive, round),
-            None => self.tell_refusals(progress.left_out, round),
+            None => self.tell_refusals(meant, progress.left_out, round),
         }
         self.conclude(&progress, round, started)
     }

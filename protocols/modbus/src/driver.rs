@@ -18,6 +18,7 @@ use crate::address::{Address, DataType};
 use crate::client::Client;
 use crate::codec::Form;
 use crate::device::Device;
+use crate::plausibility::Meaning;
 use crate::request::Point;
 use crate::settings::{DeviceKeys, PortSettings, ProfileOptions, device_keys};
 
@@ -68,6 +69,12 @@ fn plan(port: PortSpec, problems: &mut Problems) -> Option<Plan> {
             &points,
             &options.limits,
             options.request_gap,
+            Meaning {
+                profile: Arc::clone(&spec.profile),
+                order32: options.order(DataType::F32),
+                order64: options.order(DataType::F64),
+                address_base: options.address_base,
+            },
         );
         summary.extend(device.requests().map(|(request, interval)| {
             format!("{}: {request} every {}", device.id, config::written(interval))
@@ -176,7 +183,9 @@ fn points_of(
         let help = "remove `history` from this device, or from the point in its profile";
         problems.push(spec.id.problem(CODE_HISTORY, message).help(help));
     }
-    let point = |point: &driver::PointSpec, problems: &mut Problems| {
+    // The wanted points stand in the order of the profile.
+    let mut places = spec.profile.points.iter();
+    let mut point = |point: &driver::PointSpec, problems: &mut Problems| {
         let profile = &point.profile;
         let address = Address::read(profile.address.clone(), &profile.metric, options, problems)?;
         let form = match address.data_type {
@@ -189,7 +198,9 @@ fn points_of(
             }
         };
         check_no_scale(profile, &form, problems);
-        Some((Point { index: point.index, address, form }, point.poll))
+        let at = places.position(|known| Arc::ptr_eq(known, profile));
+        let at = at.and_then(|at| u16::try_from(at).ok()).unwrap_or(u16::MAX);
+        Some((Point { index: point.index, address, form, at }, point.poll))
     };
     spec.points.iter().filter_map(|wanted| point(wanted, problems)).collect()
 }

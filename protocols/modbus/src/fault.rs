@@ -9,6 +9,10 @@ use crate::error::{LinkError, Refusal, RequestError};
 use crate::request::Request;
 use crate::wire::Framing;
 
+mod meaning;
+
+pub(crate) use meaning::{blank, implausible};
+
 /// Whom a fault is about.
 pub(crate) struct Place<'a> {
     pub(crate) device: &'a str,
@@ -118,7 +122,7 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
             ("GW-M103", format!("{who}: bytes came that are no Modbus reply: {why}. {likely}"))
         }
     };
-    Fault { code, message }
+    Fault::new(code, message)
 }
 
 /// The fault of a device that another master asks, too.
@@ -129,7 +133,7 @@ pub(crate) fn shared(place: &Place<'_>) -> Fault {
          for. Values that may be the other one's are Bad. Only one master may talk on a line: end the other one, or give it \
          the values from here"
     );
-    Fault { code: "GW-M108", message }
+    Fault::new("GW-M108", message)
 }
 
 const SILENT_DEVICE: &str = "Likely: 1. another id is set at the device   2. it is off, or A and B are swapped at its terminals";
@@ -213,7 +217,7 @@ pub(crate) fn unusable(device: &str, address: &Address, why: &Unusable) -> Fault
         Unusable::Absent | Unusable::TooFew => "gives no value".to_owned(),
     };
     let message = format!("{device}: {area} register {start} ({data_type}) {what}");
-    Fault { code: "GW-M205", message }
+    Fault::new("GW-M205", message)
 }
 
 /// The fault of a device that refuses an address; `gives_others`: other points of it have values.
@@ -241,5 +245,5 @@ pub(crate) fn refused(
     let message = format!(
         "{device} refused {area} register {start}: {refusal} (function {function}, count {count}). {next}"
     );
-    Fault { code: "GW-M204", message }
+    Fault::new("GW-M204", message)
 }

@@ -85,7 +85,9 @@ mod exchange;
 mod habits;
 mod link;
 mod noise;
+mod plausibility;
 mod reader;
+mod suspicion;
 
 mod error;
 mod fault;

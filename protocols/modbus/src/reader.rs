@@ -87,6 +87,8 @@ impl Reader<'_, '_> {
         let now = self.now();
         block.news = News::NothingRefused;
         (block.gave, block.unusable, block.is_busy) = (false, None, false);
+        block.is_implausible = false;
+        block.heard.clear();
         let is_due = block.lesson.is_none_or(|lesson| now >= lesson.forget_at);
         let mut known = std::mem::take(&mut block.parts);
         let is_whole = known.len() == 1 && known.iter().all(|part| part.refused.is_none());
@@ -406,6 +408,7 @@ impl Reader<'_, '_> {
         answers: &[(Request, Vec<u16>)],
     ) -> Vec<Sample> {
         block.gave = true;
+        block.heard.extend_from_slice(answers);
         let now = self.round.link.clock.now();
         let mut samples = Vec::with_capacity(run.len());
         for point in run {
@@ -416,7 +419,10 @@ impl Reader<'_, '_> {
             });
             let decoded = decode(words.unwrap_or_default(), address, &point.form);
             let sample = match decoded {
-                Ok((value, quality)) => Sample::new(point.index, now, now, quality, value),
+                Ok((value, quality)) => {
+                    block.is_implausible |= !quality.is_good();
+                    Sample::new(point.index, now, now, quality, value)
+                }
                 Err(unusable) => {
                     if block.unusable.is_none() && unusable != Unusable::Absent {
                         block.unusable = Some(fault::unusable(self.device, address, &unusable));

@@ -56,6 +56,8 @@ pub(crate) struct Point {
     pub(crate) address: Address,
     /// From raw to its values.
     pub(crate) form: Form,
+    /// Its place in the profile.
+    pub(crate) at: u16,
 }
 
 /// One question to a device.

@@ -64,6 +64,13 @@ impl Content {
         }
     }
 
+    /// The quality of a value that the server calls good: Uncertain where it is not plausible for its point.
+    fn judged(&self, value: &Value, quality: Quality) -> Quality {
+        let (Self::Integer(scaling) | Self::Float(scaling)) = self else { return quality };
+        let judged = scaling.quality_of(value);
+        if judged.is_good() { quality } else { judged }
+    }
+
     /// What is expected, for people.
     pub(crate) fn expected(&self) -> &'static str {
         match self {
@@ -152,8 +159,11 @@ impl PointCodec {
         } else {
             match self.element_of(value.value.as_ref()).and_then(|found| self.value(found)) {
                 Ok((value, whole)) => {
-                    let cut = !whole && quality.is_good();
-                    let quality = if cut { Quality::UNCERTAIN } else { quality };
+                    let quality = match quality.is_good() {
+                        true if !whole => Quality::UNCERTAIN,
+                        true => self.content.judged(&value, quality),
+                        false => quality,
+                    };
                     Sample::new(self.point, source_time, gateway_time, quality, value)
                 }
                 Err(quality) => {

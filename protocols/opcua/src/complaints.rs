@@ -153,7 +153,7 @@ impl Device {
                 "{}; further points with this code are not named here, the status counts them",
                 fault.message
             );
-            self.news.push(Fault { code: fault.code, message });
+            self.news.push(Fault::new(fault.code, message));
         }
     }
 
@@ -183,7 +183,7 @@ impl Device {
             more => format!("; and {more} more points"),
         };
         let message = format!("{}{also}{rest}", first.message);
-        Some(Fault { code: first.code, message })
+        Some(Fault::new(first.code, message))
     }
 
     fn report(&mut self, index: usize, now: Duration) -> Option<Report> {
@@ -197,7 +197,7 @@ impl Device {
         // The observer tells of another code, with the message that is shown then.
         let code = |fault: &Option<Fault>| fault.as_ref().map(|fault| fault.code);
         if let Some(told) = shown.as_ref().filter(|_| code(&shown) != code(&self.shown)) {
-            hidden.retain(|fault| !told.message.contains(&fault.message));
+            hidden.retain(|fault| !told.message.contains(&*fault.message));
         }
         let standing = &self.standing;
         let stands = |code: &str| standing.values().any(|standing| standing.fault.code == code);
@@ -232,7 +232,7 @@ mod tests {
     fn changed(device: usize, shown: Option<(&PointError, &str)>) -> Report {
         let shown = shown.map(|(error, more)| {
             let Fault { code, message } = error.fault();
-            Fault { code, message: message + more }
+            Fault::new(code, message.to_string() + more)
         });
         Report { device, shown, changed: true, hidden: Vec::new() }
     }

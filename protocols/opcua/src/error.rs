@@ -102,7 +102,7 @@ impl SessionError {
     }
 
     pub(crate) fn fault(&self) -> Fault {
-        Fault { code: self.code(), message: self.to_string() }
+        Fault::new(self.code(), self.to_string())
     }
 }
 
@@ -225,6 +225,6 @@ impl PointError {
             Self::Disputed { .. } | Self::SlowRead { .. } => "GW-O137",
             Self::Deadband { .. } => "GW-O138",
         };
-        Fault { code, message: self.to_string() }
+        Fault::new(code, self.to_string())
     }
 }

@@ -28,6 +28,8 @@ pub const EXIT_TASK: u8 = 13;
 pub const EXIT_NO_ANSWER: u8 = 14;
 /// The host's clock cannot be right.
 pub const EXIT_CLOCK: u8 = 15;
+/// Devices give values that are not plausible.
+pub const EXIT_IMPLAUSIBLE: u8 = 16;
 
 /// For `--help`.
 pub(super) const EXIT_CODES: &str = "\
@@ -46,7 +48,8 @@ Exit codes (several things wrong: the worst; the text lists all)｜退出码（�
   12  readings were lost or refused since the start｜12  启动以来有读数丢失或被拒
   13  a task failed and does not run; `run`: the keeper of the spool failed, start it again｜13  有任务失败停止；`run`：缓存任务失败，请重新启动
   14  no gateway runs on this spool, or it does not answer｜14  此缓存上没有运行中的网关，或其无应答
-  15  the host's clock cannot be right: readings have a wrong time and are flagged｜15  主机时钟明显有误：读数时间错误并已标记";
+  15  the host's clock cannot be right: readings have a wrong time and are flagged｜15  主机时钟明显有误：读数时间错误并已标记
+  16  devices give values that are not plausible｜16  有设备数值不合理";
 
 #[cfg(test)]
 mod tests {

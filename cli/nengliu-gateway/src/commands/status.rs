@@ -13,8 +13,8 @@ use program::{OutputError, print, print_line, show_error, show_words};
 
 use super::run::{disk_exit, start_error};
 use super::{
-    EXIT_ACCESS, EXIT_CLOCK, EXIT_CONFIG, EXIT_FAILED, EXIT_LOST, EXIT_NO_ACK, EXIT_NO_ANSWER,
-    EXIT_OK, EXIT_PARTIAL, EXIT_TASK, EXIT_UPLINK, output,
+    EXIT_ACCESS, EXIT_CLOCK, EXIT_CONFIG, EXIT_FAILED, EXIT_IMPLAUSIBLE, EXIT_LOST, EXIT_NO_ACK,
+    EXIT_NO_ANSWER, EXIT_OK, EXIT_PARTIAL, EXIT_TASK, EXIT_UPLINK, output,
 };
 
 pub(super) async fn status(path: &Path, json: bool, all: bool) -> u8 {
@@ -154,6 +154,7 @@ fn exit_code(status: &GatewayStatus) -> u8 {
         ConcernKind::Halted | ConcernKind::NoAck => EXIT_NO_ACK,
         ConcernKind::Clock => EXIT_CLOCK,
         ConcernKind::Device => EXIT_PARTIAL,
+        ConcernKind::Implausible => EXIT_IMPLAUSIBLE,
         ConcernKind::Lost => EXIT_LOST,
     }
 }

@@ -40,6 +40,7 @@ fn form(data_type: DataType) -> Form {
         offset: Decimal::ZERO,
         resolution: None,
         modulus: None,
+        range: device_profiles::PlausibleRange::default(),
         states: Vec::new(),
         source: None,
         unverified: true,

@@ -17,6 +17,7 @@ fn point(index: u32, area: Area, start: u16, data_type: DataType) -> Point {
         offset: Decimal::ZERO,
         resolution: None,
         modulus: None,
+        range: device_profiles::PlausibleRange::default(),
         states: Vec::new(),
         source: None,
         unverified: true,
@@ -37,6 +38,7 @@ fn point(index: u32, area: Area, start: u16, data_type: DataType) -> Point {
             absent: Absent::default(),
         },
         form: Form::Number(Scaling::new(&profile, RawKind::Integer).unwrap()),
+        at: 0,
     }
 }
 

@@ -410,7 +410,7 @@ async fn what_a_device_lacks_is_told_as_that() {
         running.next().await;
         let told = running.heard.parts.lock().unwrap().clone();
         let messages = told.iter().filter_map(|(_, fault)| fault.as_ref());
-        let messages: Vec<&str> = messages.map(|fault| fault.message.as_str()).collect();
+        let messages: Vec<&str> = messages.map(|fault| &*fault.message).collect();
         assert!(messages.iter().any(|message| message.contains(expected)), "{messages:?}");
         assert!(messages.iter().all(|message| !message.contains("swapped")), "{messages:?}");
         assert_eq!(running.heard.codes_of("meter"), [""; 0], "it answers");

@@ -38,6 +38,7 @@ fn profile_point(resolution: Option<&str>) -> ProfilePoint {
         offset: Decimal::ZERO,
         resolution: resolution.map(|text| text.parse().unwrap()),
         modulus: None,
+        range: device_profiles::PlausibleRange::default(),
         states: Vec::new(),
         source: None,
         unverified: false,

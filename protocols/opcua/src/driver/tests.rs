@@ -35,6 +35,7 @@ fn port(port: &str, device: &str, point: &str) -> PortSpec {
         offset: Decimal::ZERO,
         resolution: Some("0.01".parse().unwrap()),
         modulus: None,
+        range: device_profiles::PlausibleRange::default(),
         states: Vec::new(),
         source: None,
         unverified: false,

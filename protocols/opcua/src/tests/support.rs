@@ -50,7 +50,10 @@ impl Observer for Heard {
         self.faults.lock().unwrap().push((device.to_owned(), fault));
     }
     fn partly(&self, device: &str, fault: Option<Fault>) {
-        self.all_parts.lock().unwrap().extend(fault.as_ref().map(|fault| fault.message.clone()));
+        self.all_parts
+            .lock()
+            .unwrap()
+            .extend(fault.as_ref().map(|fault| fault.message.to_string()));
         self.parts.lock().unwrap().insert(device.to_owned(), fault);
     }
     fn late(&self, _: &str) {}

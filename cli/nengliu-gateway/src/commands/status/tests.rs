@@ -46,6 +46,7 @@ fn healthy() -> GatewayStatus {
         point: format!("acme/nb-1/main-meter/{metric}"),
         value: Some(value.to_owned()),
         unit: unit.to_owned(),
+        is_float: false,
         quality: Some("Good".to_owned()),
         source_time_ms: Some(3_599_000),
         durable_source_time_ms: Some(3_599_000),
@@ -60,6 +61,7 @@ fn healthy() -> GatewayStatus {
         late: 0,
         code: None,
         message: None,
+        message_zh: None,
         points: PointCounts::default(),
         first_bad: None,
     };
@@ -226,6 +228,31 @@ fn what_a_device_sends_does_not_steer_the_terminal() {
     assert_eq!(json["points"][0]["value"], text, "programs get all of it");
 }
 
+/// O14: floats had 40 digits, and the unit of a power factor was `1`.
+#[test]
+fn a_float_has_the_digits_that_say_something() {
+    let mut status = healthy();
+    let check = |status: &mut GatewayStatus, value: &str, is_float, unit: &str, expected: &str| {
+        let point = &mut status.points[0];
+        (point.value, point.is_float) = (Some(value.to_owned()), is_float);
+        point.unit = unit.to_owned();
+        let shown = words::one_point(point, status.now_ms);
+        let found = shown.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
+        assert!(found.starts_with(expected), "{found}");
+    };
+    check(&mut status, "231.89999389648438", true, "V", "231.9 V Good");
+    check(
+        &mut status,
+        "0.0000000000000000000000000000000016972257634912516",
+        true,
+        "V",
+        "1.697226e-33 V Good",
+    );
+    check(&mut status, "-7726137725499824000000000000000000000", true, "W", "-7.726138e36 W Good");
+    check(&mut status, "0.9350000023841858", true, "1", "0.935 Good");
+    check(&mut status, "123456789.123", false, "kWh", "123456789.123 kWh Good");
+}
+
 #[test]
 fn no_line_is_longer_than_the_terminal_is_wide() {
     for columns in [80, 100] {
@@ -255,6 +282,7 @@ fn each_kind_of_concern_has_an_exit_code() {
     check(ConcernKind::NoAck, "", EXIT_NO_ACK);
     check(ConcernKind::Clock, "", EXIT_CLOCK);
     check(ConcernKind::Device, "", EXIT_PARTIAL);
+    check(ConcernKind::Implausible, "", EXIT_IMPLAUSIBLE);
     check(ConcernKind::Lost, "", EXIT_LOST);
 }
 
@@ -264,8 +292,14 @@ fn more_points_and_devices_than_fit_a_screen_are_counted() {
     let mut status = healthy();
     let point = status.points.remove(0);
     status.points = vec![point; 200];
-    status.point_counts =
-        PointCounts { all: 100_000, good: 99_000, uncertain: 300, bad: 500, unread: 200 };
+    status.point_counts = PointCounts {
+        all: 100_000,
+        good: 99_000,
+        uncertain: 300,
+        bad: 500,
+        unread: 200,
+        implausible: 0,
+    };
     let device = DeviceStatus {
         code: Some("GW-M101".to_owned()),
         message: Some("no answer".to_owned()),

@@ -6,6 +6,7 @@ use gateway::GatewayStatus;
 use gateway::status::{ClockStatus, DeviceStatus, PointStatus, SpoolStatus, UplinkStatus};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use model::rounded::rounded;
 
 /// Space before the second line of what does not fit one.
 const HANGING_INDENT: usize = 4;
@@ -154,13 +155,21 @@ fn cut(value: &str) -> String {
 }
 
 fn point(point: &PointStatus, name_columns: usize, now_ms: i64) -> String {
-    let value = point.value.as_deref().map_or_else(|| "—".to_owned(), cut);
-    let quality = point.quality.as_deref().unwrap_or("no sample yet");
+    let value = match point.value.as_deref() {
+        None => "—".to_owned(),
+        Some(value) if point.is_float => value.parse().map_or_else(|_| cut(value), rounded),
+        Some(value) => cut(value),
+    };
+    let unit = if point.unit == "1" { "" } else { &*point.unit };
+    let quality = match point.quality.as_deref() {
+        None => "no sample yet",
+        Some("UncertainEngineeringUnitsExceeded") => "Uncertain: not plausible",
+        Some("UncertainConfigurationError") => "Uncertain: doubted",
+        Some(quality) => quality,
+    };
     let age = point.source_time_ms.map_or_else(String::new, |at| age(now_ms - at));
-    let mut text = format!(
-        "  {:<name_columns$} {value:>14} {:<6} {quality:<9} {age:>7}",
-        point.point, point.unit
-    );
+    let mut text =
+        format!("  {:<name_columns$} {value:>14} {unit:<6} {quality:<9} {age:>7}", point.point);
     if let Some(mark) = point.history_mark_ms {
         write!(text, "   history up to {}", local_time(mark)).expect("a String takes all");
     }
