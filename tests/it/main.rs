@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod commissioning;
 mod damaged_lake;
 mod delivery;
 mod figures_from_files;
