@@ -5,6 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use contract::{DictionaryUse, Readings, StoreError};
 use model::{CommitNumber, Decimal, DictionaryHash, Place, ValueType};
 
+/// Names of points that are suggested for one that is not there.
+const NEAR_MAX: usize = 3;
+
 /// What every point of a store is and was.
 #[derive(Debug, Default)]
 pub(crate) struct Meanings {
@@ -72,6 +75,23 @@ impl Meanings {
     /// Whether some gateway ever announced this point.
     pub(crate) fn knows(&self, point: &str) -> bool {
         self.moduli.contains_key(point)
+    }
+
+    /// Names of points that are most like one that nobody announced, the nearest first.
+    pub(crate) fn near(&self, point: &str) -> Vec<String> {
+        let known: Vec<&str> = self.moduli.keys().map(String::as_str).collect();
+        let slip = config::nearest(point, &known);
+        let levels: BTreeSet<&str> = point.split('/').skip(1).collect();
+        let last = point.rsplit('/').next();
+        let alike = |name: &str| {
+            let shared = name.split('/').skip(1).filter(|level| levels.contains(level)).count();
+            shared + usize::from(name.rsplit('/').next() == last)
+        };
+        let mut near: Vec<(usize, &str)> =
+            known.iter().map(|name| (alike(name), *name)).filter(|(alike, _)| *alike > 0).collect();
+        near.sort_unstable_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(other.1)));
+        let rest = near.into_iter().map(|(_, name)| name).filter(|name| Some(*name) != slip);
+        slip.into_iter().chain(rest).take(NEAR_MAX).map(str::to_owned).collect()
     }
 
     /// The modulus that was stated last: a correction of it says what the register always was.

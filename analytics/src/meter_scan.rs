@@ -6,7 +6,7 @@ use std::ops::Range;
 use arrow_array::Array;
 use contract::column;
 use energy::plant::Meter;
-use energy::{Index, IndexBuilder, Reading, ReadingsError, Span};
+use energy::{Finished, IndexBuilder, Learned, Reading, ReadingsError, Span};
 use model::{Decimal, Generation, Quality, Sequence, Timestamp, Unit};
 
 use crate::columns::{Columns, count, quality_of};
@@ -38,6 +38,8 @@ pub(crate) struct MeterScan<'a> {
     /// The power of ten of its readings, once there is one.
     exponent: Option<i8>,
     finer: Option<i8>,
+    /// What a first pass over the same rows found.
+    learned: Option<Learned>,
     builder: Option<IndexBuilder<'a>>,
     /// Why there is none.
     failed: Option<ReadingsError>,
@@ -80,6 +82,7 @@ impl<'a> MeterScan<'a> {
             span,
             exponent: None,
             finer: None,
+            learned: None,
             builder: None,
             failed: None,
             out_of_scale: false,
@@ -97,6 +100,15 @@ impl<'a> MeterScan<'a> {
     /// With readings at this power of ten.
     pub(crate) fn at_exponent(self, exponent: i8) -> Self {
         Self { exponent: Some(exponent), ..self }
+    }
+
+    /// Over rows that were taken before, with what was found in them.
+    pub(crate) fn knowing(self, exponent: Option<i8>, learned: Learned) -> Self {
+        Self { exponent, learned: Some(learned), ..self }
+    }
+
+    pub(crate) fn exponent(&self) -> Option<i8> {
+        self.exponent
     }
 
     pub(crate) fn meter(&self) -> &'a Meter {
@@ -194,7 +206,13 @@ impl<'a> MeterScan<'a> {
                 self.modulus,
             );
             match made {
-                Ok(builder) => self.builder = Some(builder.counting_in(self.span)),
+                Ok(builder) => {
+                    let builder = builder.counting_in(self.span);
+                    self.builder = Some(match self.learned.take() {
+                        Some(learned) => builder.knowing(learned),
+                        None => builder,
+                    });
+                }
                 Err(error) => self.failed = Some(error),
             }
         }
@@ -212,8 +230,8 @@ impl<'a> MeterScan<'a> {
         self.last = Some((time, mantissa));
     }
 
-    /// The index of all that was taken.
-    pub(crate) fn finish(mut self) -> Result<Result<Index, ReadingsError>, ReadError> {
+    /// The index of all that was taken, or what must be known when it is taken again.
+    pub(crate) fn finish(mut self) -> Result<Result<Finished, ReadingsError>, ReadError> {
         let named = || (self.meter.id.to_string(), self.meter.point.value.clone());
         if self.out_of_scale {
             let (meter, point) = named();

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::readings::{Metered, ReadError, StoreView};
 
 /// What a plant file and what was declared about the plant are known by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct PlantHash([u8; 32]);
 
 /// A plant and what was declared about it.
@@ -88,11 +88,11 @@ impl PlantFiles {
         Ok(Self { plant, facts, path: path.to_owned(), hash })
     }
 
-    /// The validated meters for one period; none without a store.
+    /// The validated meters for one period; none without a store. A meter whose point no gateway ever announced has no
+    /// index, and the reason is kept with the others': a wrong name must not look like missing readings.
     ///
     /// # Errors
-    /// A meter whose point no gateway ever announced is an error, as is one whose point holds texts: a wrong name must not
-    /// look like missing readings.
+    /// A meter whose point holds texts is an error.
     pub fn metered(
         &self,
         store: Option<&StoreView>,
@@ -100,21 +100,26 @@ impl PlantFiles {
         cancel: &Cancel,
     ) -> Result<Metered, FiguresError> {
         let Some(store) = store else { return Ok(Metered::default()) };
-        let unknown = self.plant.check_points(|point| store.knows(point));
-        if unknown.is_fatal() {
-            if let Some((hash, fault)) = store.lacks_dictionary() {
-                return Err(FiguresError::NoDictionary { hash, fault });
-            }
-            return Err(FiguresError::UnknownPoints(unknown));
+        let unknown =
+            self.plant.check_points(|point| store.knows(point), |point| store.near(point));
+        if unknown.is_fatal()
+            && let Some((hash, fault)) = store.lacks_dictionary()
+        {
+            return Err(FiguresError::NoDictionary { hash, fault });
         }
         let no_meters = self.plant.check_values(|point| store.other_than_numbers(point));
         if no_meters.is_fatal() {
             return Err(FiguresError::UnknownPoints(no_meters));
         }
-        Ok(store.meters(&self.plant, period.span(&self.plant.time_zone), cancel)?)
+        let metered = store.meters(&self.plant, period.span(&self.plant.time_zone), cancel)?;
+        let absent = self.plant.never_read(|point| store.knows(point));
+        Ok(Metered { meters: metered.meters.without(absent), never_read: unknown, ..metered })
     }
 
     /// Table 1 for one period, for whoever wants it as such; see [`crate::FigureService`] for figures of all kinds.
+    ///
+    /// # Errors
+    /// Here a meter whose point no gateway ever announced is an error.
     pub fn table1(
         &self,
         store: Option<&StoreView>,
@@ -122,6 +127,9 @@ impl PlantFiles {
         basis: BasisChoice,
     ) -> Result<Table1, FiguresError> {
         let metered = self.metered(store, period, &Cancel::default())?;
+        if metered.never_read.is_fatal() {
+            return Err(FiguresError::UnknownPoints(metered.never_read));
+        }
         let commit = store.map(StoreView::commit);
         Ok(energy::table1(&self.inputs(&metered.meters, commit), period, basis)?)
     }

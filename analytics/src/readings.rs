@@ -15,8 +15,8 @@ use config::Problems;
 use contract::{
     BoxedRows, Cancel, Cost, DamagedRange, Points, Readings, Request, RowChoice, StoreError, column,
 };
-use energy::plant::{Meter, Plant};
-use energy::{Index, Meters, ReadingsError, Span};
+use energy::plant::{INTERPOLATION_MAX_MOST, Meter, Plant};
+use energy::{Finished, Index, Meters, ReadingsError, Span};
 use model::topic::LivePath;
 use model::{CommitNumber, DictionaryHash, PointId, Timestamp};
 use thiserror::Error;
@@ -28,7 +28,7 @@ use crate::meter_scan::{MeterScan, Settled};
 /// How far before and after a period readings are taken at first.
 const MARGIN_NEAR_US: i64 = 24 * 3_600 * 1_000_000;
 /// How far they are taken where the near margin does not tell enough.
-const MARGIN_WIDE_US: i64 = 40 * MARGIN_NEAR_US;
+const MARGIN_WIDE_US: i64 = INTERPOLATION_MAX_MOST.as_secs().cast_signed() * 1_000_000;
 
 /// Batches that may be read before they are needed.
 const BATCHES_AHEAD: usize = 4;
@@ -79,6 +79,8 @@ pub struct Metered {
     pub meters: Meters,
     /// What was wanted and could not be read.
     pub damaged: Vec<DamagedRange>,
+    /// The meters whose point no gateway ever announced: each costs the figures it is in.
+    pub never_read: Problems,
     /// What was read.
     pub cost: Cost,
     /// Rows that were looked at.
@@ -119,6 +121,11 @@ impl StoreView {
     #[must_use]
     pub fn knows(&self, point: &PointId) -> bool {
         self.meanings.knows(point.as_str())
+    }
+
+    /// Names of points like one that nobody announced, the nearest first.
+    pub(crate) fn near(&self, point: &PointId) -> Vec<String> {
+        self.meanings.near(point.as_str())
     }
 
     /// What a point holds that never held numbers.
@@ -170,8 +177,17 @@ impl StoreView {
                 } else if wider.get(at).copied().unwrap_or(false) {
                     again.push(self.begin(plant, scan.meter(), span));
                 } else {
+                    let (meter, exponent) = (scan.meter(), scan.exponent());
                     match scan.finish()? {
-                        Ok(index) => indexes.push(index),
+                        Ok(Finished::Index(index)) => indexes.push(*index),
+                        // A jump or an event that does not fit: what is further out may tell more about it.
+                        Ok(Finished::Again(_)) if margin == MARGIN_NEAR_US => {
+                            again.push(self.begin(plant, meter, span));
+                        }
+                        Ok(Finished::Again(learned)) => {
+                            let scan = self.begin(plant, meter, span);
+                            again.push(scan.knowing(exponent, learned));
+                        }
                         Err(error) => wrong.push(error),
                     }
                 }

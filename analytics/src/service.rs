@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use config::Problems;
+use config::{Problem, Problems};
 use contract::{Cancel, DamagedRange, Readings};
 use energy::{BasisChoice, Explanations, Period};
 use model::CommitNumber;
@@ -93,6 +93,8 @@ impl FigureService {
         let figures = kind.compute(&plant.inputs(&metered.meters, commit), period, basis)?;
         let damaged = metered.damaged.clone();
         let mut warnings = plant.plant.check_resets(&metered.meters);
+        let never_read = metered.never_read.0.iter().cloned();
+        warnings.append(Problems(never_read.map(Problem::warning).collect()));
         if let Some(view) = &view {
             warnings.append(view.check_places(&plant.plant));
         }

@@ -21,6 +21,7 @@ mod scale;
 mod services;
 mod slots;
 mod standing;
+mod wrong;
 
 use crate::query::{QueryFormat, query};
 use crate::readings::StoreView;

@@ -9,17 +9,25 @@ use crate::id::MeterId;
 use crate::number::Number;
 use crate::period::Span;
 use crate::plant::Meter;
+use crate::put_aside::{PutAside, Runs};
 use crate::readings::{MeterReadings, ReadingCounts, ReadingsError, Register};
-use crate::validate::{Knot, OpenGap, Step, interpolate};
+use crate::validate::{Knot, Step, interpolate};
 
 mod builder;
+mod cadence;
+mod events;
 mod falls;
 mod found;
+mod gap;
+pub(crate) mod plausible;
 mod segment;
 
-pub use builder::{IndexBuilder, NotUsed};
+pub use builder::{Finished, IndexBuilder, Learned, NotUsed};
+pub use events::{EventFinding, Shown, Verdict};
 pub use falls::DailyFalls;
 pub use found::ReadingsFound;
+pub use gap::{GapCause, OpenGap};
+pub use plausible::{Bound, BoundSource, OWN_RATE_TIMES, QUARTERS_MIN};
 pub use segment::Segment;
 
 /// Length of a slot.
@@ -200,6 +208,11 @@ pub struct Index {
     interpolation_max_micros: i64,
     counts: ReadingCounts,
     not_used: Vec<NotUsed>,
+    put_aside: Runs,
+    findings: Vec<EventFinding>,
+    bound: Option<Bound>,
+    /// Longest time between two readings for what lies between to be covered, of a register that is read seldom.
+    seldom_max_micros: Option<i64>,
     knots: Vec<Knot>,
 }
 
@@ -235,17 +248,25 @@ impl Index {
         }
         let mut sorted = readings.readings.clone();
         sorted.sort_by_key(|reading| reading.time);
-        let mut builder = IndexBuilder::new(
-            meter,
-            interpolation_max_micros,
-            readings.exponent,
-            readings.modulus,
-        )?
-        .keeping_all();
-        for reading in sorted {
-            builder.push(reading);
+        let begin = || {
+            let (exponent, modulus) = (readings.exponent, readings.modulus);
+            IndexBuilder::new(meter, interpolation_max_micros, exponent, modulus)
+        };
+        let of = |builder: IndexBuilder<'_>| {
+            let mut builder = builder.keeping_all();
+            for reading in &sorted {
+                builder.push(*reading);
+            }
+            builder.finish()
+        };
+        let learned = match of(begin()?) {
+            Finished::Index(index) => return Ok(*index),
+            Finished::Again(learned) => learned,
+        };
+        match of(begin()?.knowing(learned)) {
+            Finished::Index(index) => Ok(*index),
+            Finished::Again(_) => unreachable!("what is known is not learned again"),
         }
-        Ok(builder.finish())
     }
 
     /// Whose index it is.
@@ -285,6 +306,24 @@ impl Index {
         &self.not_used
     }
 
+    /// Readings that are no energy and reach into a time, by runs.
+    #[must_use]
+    pub fn put_aside(&self, span: Span) -> Vec<PutAside> {
+        self.put_aside.within(span).cloned().collect()
+    }
+
+    /// Replacements of a time that the readings do not fit where they were typed.
+    #[must_use]
+    pub fn findings(&self, span: Span) -> Vec<EventFinding> {
+        self.findings.iter().filter(|one| one.touches(span)).cloned().collect()
+    }
+
+    /// The most that its energy can rise in an hour, as it was stated or found; a step beyond it is an open gap.
+    #[must_use]
+    pub fn bound(&self) -> Option<&Bound> {
+        self.bound.as_ref()
+    }
+
     /// Digits of energy as a number in the meter's unit.
     #[must_use]
     pub fn number(&self, digits: i128) -> Number {
@@ -302,7 +341,9 @@ impl Index {
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         let Inside { open_gaps, rollover, estimated: ratio_estimated, resets, unread_us, .. } =
             self.inside(span);
-        let covered = count(slots.iter().filter(|slot| slot.energy.is_some()).count());
+        let is_covered =
+            |slot: &&Slot| slot.energy.is_some() || self.is_covered_seldom(slot.from, span.to);
+        let covered = count(slots.iter().filter(is_covered).count());
         // Rounded up: what is not full is never shown as full.
         let unread_slots = unread_us.unsigned_abs().div_ceil(SLOT_MICROS.unsigned_abs());
         let covered = covered.saturating_sub(unread_slots);
@@ -443,15 +484,15 @@ impl Index {
     fn inside(&self, span: Span) -> Inside {
         let first = self.knots.partition_point(|knot| knot.time <= span.from).max(1);
         let mut found = Inside::default();
-        let Some(mut before) = self.knots.get(first - 1).map(|knot| knot.time) else {
+        let Some(mut before) = self.knots.get(first - 1) else {
             return found;
         };
         for knot in self.knots.get(first..).unwrap_or_default() {
-            if before >= span.to {
+            if before.time >= span.to {
                 break;
             }
             match knot.step {
-                Step::Unknown => found.open_gaps.push(OpenGap { from: before, to: knot.time }),
+                Step::Unknown => found.open_gaps.push(self.gap(before, knot)),
                 Step::Rollover => found.rollover = true,
                 Step::Rise => {}
             }
@@ -461,7 +502,7 @@ impl Index {
                 found.resets += 1;
                 found.unread_us = found.unread_us.saturating_add(unread_us);
             }
-            before = knot.time;
+            before = knot;
         }
         found
     }

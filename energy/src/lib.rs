@@ -15,6 +15,7 @@ mod made;
 pub mod number;
 pub mod period;
 pub mod plant;
+pub mod put_aside;
 pub mod readings;
 pub mod resets;
 mod serial;
@@ -28,16 +29,19 @@ mod validate;
 pub use coefficient::{Basis, Coefficient, MissingCoefficient, Registry, Resolved};
 pub use fact::{Fact, Facts};
 pub use figure::{Explanation, Explanations, Figure, FigureValue, explain};
-pub use index::{Class, Coverage, Index, IndexBuilder, NotUsed, PeriodEnergy, Segment, Slot};
+pub use index::{
+    Bound, BoundSource, Class, Coverage, EventFinding, Finished, GapCause, Index, IndexBuilder,
+    Learned, NotUsed, OpenGap, PeriodEnergy, Segment, Slot,
+};
 pub use number::{Number, Ratio};
 pub use period::{Period, Span};
 pub use plant::Plant;
+pub use put_aside::{Aside, PutAside};
 pub use readings::{MeterReadings, Reading, ReadingsError};
 pub use source::{Inputs, Meters, SourceError};
 pub use table1::{Table1, table1};
 pub use tce::{BasisChoice, PerBasis};
 pub use unit_product::{UnitProduct, unit_product};
-pub use validate::OpenGap;
 
 #[cfg(test)]
 mod tests;

@@ -50,6 +50,14 @@ pub struct Span {
     pub to: Timestamp,
 }
 
+/// A time as people of the plant read it, to the second where it has seconds: `2026-11-28 19:29:39`.
+#[must_use]
+pub fn local_text(at: Timestamp, zone: &TimeZone) -> String {
+    let Some(local) = crate::resets::local(at, zone) else { return at.to_string() };
+    let format = if at.0 % 60_000_000 == 0 { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d %H:%M:%S" };
+    local.strftime(format).to_string()
+}
+
 impl Period {
     /// The days from `first` up to, but not including, `after`: a year, a month or a day where they are one.
     ///
@@ -107,6 +115,25 @@ impl Period {
         });
         let inside = starts.take_while(|day| *day < after);
         inside.map(|day| Self::Month(day.year(), day.month())).collect()
+    }
+}
+
+impl Span {
+    /// The beginnings of months inside it, without its own ends.
+    #[must_use]
+    pub(crate) fn months_begin(self, zone: &TimeZone) -> Vec<Timestamp> {
+        let mut found = Vec::new();
+        let mut day = crate::resets::local(self.from, zone).map(|from| from.date());
+        while let Some(next) = day.and_then(|day| day.last_of_month().tomorrow().ok()) {
+            let Ok(begin) = next.to_zoned(zone.clone()) else { break };
+            let begin = Timestamp(begin.timestamp().as_microsecond());
+            if begin >= self.to {
+                break;
+            }
+            found.push(begin);
+            day = Some(next);
+        }
+        found
     }
 }
 

@@ -10,10 +10,13 @@ mod physical;
 mod place;
 mod read;
 mod row;
+mod strike;
+
+pub use read::INTERPOLATION_MAX_MOST;
 
 use config::{Problem, Problems, SourceFile, Spanned};
 use jiff::tz::TimeZone;
-use model::{Decimal, PlaceInSite, PointId, Timestamp, Unit};
+use model::{Decimal, Localized, PlaceInSite, PointId, Timestamp, Unit, text};
 use serde::Serialize;
 
 use crate::coefficient::{EnergyClass, Registry, words};
@@ -199,6 +202,21 @@ pub struct Meter {
     pub ratios: Vec<RatioChange>,
     /// Replacements, sorted by time.
     pub replacements: Vec<Replacement>,
+    /// Times whose readings are put aside.
+    pub strikes: Vec<Strike>,
+}
+
+/// Readings of a time that are put aside, as a `[[strike]]` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Strike {
+    /// First instant.
+    #[serde(serialize_with = "crate::serial::text")]
+    pub from: Timestamp,
+    /// First instant after it.
+    #[serde(serialize_with = "crate::serial::text")]
+    pub to: Timestamp,
+    /// Why.
+    pub reason: String,
 }
 
 /// A ratio and when it began.
@@ -305,11 +323,15 @@ impl Plant {
         read::plant(file)
     }
 
-    /// The meters whose point `known` does not know, as problems in their places.
+    /// The meters whose point `known` does not know, as problems in their places, with the names of points that are `near`.
     #[must_use]
-    pub fn check_points(&self, known: impl Fn(&PointId) -> bool) -> Problems {
+    pub fn check_points(
+        &self,
+        known: impl Fn(&PointId) -> bool,
+        near: impl Fn(&PointId) -> Vec<String>,
+    ) -> Problems {
         let unknown = self.meters.iter().filter(|meter| !known(&meter.point.value));
-        Problems(unknown.map(unknown_point).collect())
+        Problems(unknown.map(|meter| unknown_point(meter, &near(&meter.point.value))).collect())
     }
 
     /// The meters whose point holds `other` than numbers, as problems in their places.
@@ -324,6 +346,13 @@ impl Plant {
             Some(point.problem(CODE_POINT, message).help(help))
         });
         Problems(wrong.collect())
+    }
+
+    /// The meters whose point `known` does not know, each with the reason why it has no energy.
+    #[must_use]
+    pub fn never_read(&self, known: impl Fn(&PointId) -> bool) -> Vec<(MeterId, Localized)> {
+        let unknown = self.meters.iter().filter(|meter| !known(&meter.point.value));
+        unknown.map(|meter| (meter.id.clone(), never_read(meter))).collect()
     }
 
     /// Names each meter once whose register falls to near zero at the same time on several days, which leaves an open gap
@@ -381,12 +410,29 @@ impl Plant {
     }
 }
 
-fn unknown_point(meter: &Meter) -> Problem {
-    let point = &meter.point;
-    let message = format!("meter `{}`: no point `{}` has been read so far", meter.id, point.value);
-    point
-        .problem(CODE_POINT, message)
-        .help("compare with the points of the gateway (`nengliu-gateway status`), or wait for its first samples")
+/// Why a meter has no readings: nobody ever announced its point.
+fn never_read(meter: &Meter) -> Localized {
+    let (id, point) = (&meter.id, &meter.point.value);
+    text!(
+        en: "meter `{id}`: no point `{point}` has been read so far",
+        zh: "计量表 `{id}`：尚未读到测点 `{point}`",
+    )
+}
+
+fn unknown_point(meter: &Meter, near: &[String]) -> Problem {
+    let help = if near.is_empty() {
+        text!(
+            en: "compare with the points of the gateway (`nengliu-gateway status`), or wait for its first samples",
+            zh: "请与网关的测点核对（`nengliu-gateway status`），或等待其首次采样",
+        )
+    } else {
+        let names = near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        text!(
+            en: "read so far are, the nearest first: {names}; correct `point`, or wait for its first samples",
+            zh: "已读到的相近测点：{names}；请更正 `point`，或等待其首次采样",
+        )
+    };
+    meter.point.problem(CODE_POINT, never_read(meter)).help(help)
 }
 
 fn daily_falls(meter: &Meter, falls: &DailyFalls, zone: &TimeZone) -> Problem {

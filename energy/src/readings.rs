@@ -5,9 +5,10 @@ use model::{Decimal, Generation, Quality, Sequence, Timestamp, Unit};
 use thiserror::Error;
 
 use crate::id::MeterId;
+use crate::index::plausible::Limit;
 use crate::plant::{Meter, RatioChange, Replacement};
 use crate::resets::Resets;
-use crate::validate::Step;
+use crate::validate::{HOUR_MICROS, ROLLOVER_PART, Step};
 
 /// Powers of ten between the finest and the coarsest number of one meter: a mantissa of 64 bits times this many fits the
 /// integers of 128.
@@ -102,6 +103,10 @@ pub struct ReadingCounts {
     pub unusable: u64,
     /// Good readings that are off the register's way and come back to it: dips to zero, spikes.
     pub untrusted: u64,
+    /// Good readings below zero, which no counter shows.
+    pub below_zero: u64,
+    /// Good readings that the plant file strikes out.
+    pub struck: u64,
 }
 
 /// A register: how its readings become energy. All numbers are whole, at [`Register::raw_exponent`] before the ratio
@@ -113,6 +118,8 @@ pub(crate) struct Register {
     pub(crate) modulus: Option<i128>,
     /// Most rise per hour, after the ratio.
     pub(crate) rise_per_hour_max: Option<i128>,
+    /// A bound from its own rates, where none is stated and a first pass over its readings showed that it is needed.
+    pub(crate) limit: Option<Limit>,
     pub(crate) ratios: Vec<(Option<Timestamp>, i128)>,
     /// (when, last index of the old meter, first of the new).
     pub(crate) replacements: Vec<(Timestamp, i128, i128)>,
@@ -174,6 +181,7 @@ impl Register {
                 .map(|one| Some((one.at, raw_at(one.old_final)?, raw_at(one.new_initial)?)))
                 .collect::<Option<_>>()?,
             resets: None,
+            limit: None,
         })
     }
 
@@ -186,6 +194,31 @@ impl Register {
     pub(crate) fn ratio_at(&self, time: Timestamp) -> i128 {
         let in_force = self.ratios.iter().rev().find(|(from, _)| from.is_none_or(|f| f <= time));
         in_force.or(self.ratios.first()).map_or(1, |(_, ratio)| *ratio)
+    }
+
+    /// Whether the bound that is stated or that its own rates gave, where there is one, allows a rise; one unit of the
+    /// register is always allowed, since a slow register steps at once.
+    pub(crate) fn allows(&self, rise: i128, from: Timestamp, micros: i128) -> bool {
+        let ratio = self.ratio_at(from);
+        let Some(bound) = self.rise_per_hour_max else {
+            let micros = i64::try_from(micros).unwrap_or(i64::MAX);
+            return self.limit.is_none_or(|limit| limit.allows(rise, ratio, micros));
+        };
+        let energy = (rise - 1).max(0).saturating_mul(ratio);
+        energy.saturating_mul(HOUR_MICROS) <= bound.saturating_mul(micros)
+    }
+
+    /// By how much the register rose from one index to a later one, through its modulus where that is likely; `None` where
+    /// it fell.
+    pub(crate) fn rise(&self, from: i128, to: i128) -> Option<i128> {
+        let direct = to - from;
+        if direct >= 0 {
+            return Some(direct);
+        }
+        let modulus = self.modulus.filter(|modulus| from < *modulus && to >= 0)?;
+        let through = modulus + direct;
+        let small = self.rise_per_hour_max.is_some() || through <= modulus / ROLLOVER_PART;
+        small.then_some(through)
     }
 
     /// What the register shows where an index between two readings has been interpolated through its modulus.

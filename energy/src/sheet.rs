@@ -116,12 +116,12 @@ impl Sheet {
 
     /// A quantity straight from meters and facts.
     pub(crate) fn quantity(&mut self, name: String, unit: &str, quantity: Quantity) -> Figure {
-        let notes = match (&quantity.value, quantity.missing.as_slice()) {
+        let mut notes = match (&quantity.value, quantity.missing.as_slice()) {
             (Some(_), _) => {
                 let short = shortfall(quantity.complete, Some(quantity.coverage));
                 let aside = short.is_some().then(|| put_aside(&quantity.meters));
                 let aside = aside.into_iter().flatten().map(|one| one.to_string().into());
-                short.into_iter().chain(aside).chain(quantity.doubts.clone()).collect()
+                short.into_iter().chain(aside).collect()
             }
             (None, []) => {
                 vec![text!(en: "nothing is known for this period", zh: "该时段无数据")]
@@ -133,6 +133,7 @@ impl Sheet {
                 vec![text!(en: "unknown: {english}", zh: "未知：{chinese}")]
             }
         };
+        notes.extend(quantity.doubts.iter().cloned());
         let figure = Figure {
             value: quantity.value.clone().map(FigureValue::Exact),
             notes,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{CommitNumber, Decimal, Localized, PointId, Unit, text};
+use model::{CommitNumber, Decimal, Localized, PointId, Unit};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -11,14 +11,17 @@ use levels::Wanted;
 
 use crate::fact::{Declared, Fact, Facts, Flow, Measure, Source};
 use crate::id::{MeterId, SubjectId};
-use crate::index::{Class, Coverage, Index, NotUsed, PeriodEnergy, Segment};
+use crate::index::{Bound, Class, Coverage, EventFinding, Index, NotUsed, PeriodEnergy, Segment};
 use crate::number::Number;
 use crate::period::{Period, Span};
 use crate::plant::{EnergyKind, Meter, MeterRole, Plant, RatioChange, Replacement};
+use crate::put_aside::PutAside;
 use crate::readings::{MeterReadings, ReadingsError};
 use crate::resets::ResetInterval;
 
 mod levels;
+mod metered;
+mod months;
 
 /// Everything figures are made of.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +40,8 @@ pub struct Inputs<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Meters {
     indexes: BTreeMap<MeterId, Index>,
+    /// Meters without an index, and why.
+    absent: BTreeMap<MeterId, Localized>,
 }
 
 impl Meters {
@@ -65,7 +70,14 @@ impl Meters {
     /// Of indexes that were built one by one.
     #[must_use]
     pub fn of(indexes: impl IntoIterator<Item = Index>) -> Self {
-        Self { indexes: indexes.into_iter().map(|one| (one.meter().clone(), one)).collect() }
+        let indexes = indexes.into_iter().map(|one| (one.meter().clone(), one)).collect();
+        Self { indexes, ..Self::default() }
+    }
+
+    /// With the reasons why some meters have no index; each costs the figures it is in, and no others.
+    #[must_use]
+    pub fn without(self, absent: impl IntoIterator<Item = (MeterId, Localized)>) -> Self {
+        Self { absent: absent.into_iter().collect(), ..self }
     }
 
     /// The index of a meter, where readings were given.
@@ -108,9 +120,11 @@ pub struct MeterPart {
     /// The reading at which its register starts again from zero, in its unit before the ratio, as the plant file or the
     /// device profile states it.
     pub modulus: Option<Number>,
-    /// The most that its energy can rise in an hour, in its unit after the ratio; without it, only what is taken back is
-    /// known to be a spike.
+    /// The most that its energy can rise in an hour, in its unit after the ratio, as the plant file states it.
     pub rise_per_hour_max: Option<Decimal>,
+    /// The bound that its steps were compared with: the one that is stated, or one from its own rates. A step beyond it is an
+    /// open gap.
+    pub bound: Option<Bound>,
     /// How often its register is set back to zero, as the plant file states it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resets: Option<ResetInterval>,
@@ -127,6 +141,12 @@ pub struct MeterPart {
     /// Readings of that time that were not used for their quality.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_used: Vec<NotUsed>,
+    /// Good readings of that time that are no energy: dips, spikes, values below zero, and what was struck out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub put_aside: Vec<PutAside>,
+    /// Replacements that the readings do not fit where they were typed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<EventFinding>,
 }
 
 /// A source that does not enter the total.
@@ -324,55 +344,4 @@ impl Inputs<'_> {
             })
             .collect()
     }
-
-    /// The sum of meters.
-    fn metered(&self, kind: &EnergyKind, meters: &[&Meter], span: Span) -> Quantity {
-        Quantity::sum(meters.iter().map(|meter| {
-            let index = self.meters.index(&meter.id);
-            let energy = index.map(|index| index.energy(span));
-            let factor = kind.factor_from(meter.unit).unwrap_or_else(Number::zero);
-            let known = energy.as_ref().and_then(|energy| energy.energy.as_ref());
-            let not_used = index.map(|index| index.not_used().to_vec()).unwrap_or_default();
-            let missing = known.is_none().then(|| {
-                let found = energy.as_ref().and_then(|energy| energy.found);
-                let found = found.map_or_else(String::new, |found| format!(": {found}"));
-                let id = &meter.id;
-                let aside = not_used.iter().fold(found, |text, one| format!("{text}, {one}"));
-                text!(
-                    en: "no energy of meter `{id}`{aside}",
-                    zh: "计量表 `{id}` 无用量{aside}"
-                )
-            });
-            Quantity {
-                missing: missing.into_iter().collect(),
-                value: known.map(|energy| energy * &factor),
-                class: energy.as_ref().map_or(Class::Metered, |energy| energy.class),
-                complete: energy.as_ref().is_some_and(|energy| energy.complete),
-                coverage: energy
-                    .as_ref()
-                    .map_or(Coverage { covered: 0, expected: 1 }, |energy| energy.coverage),
-                meters: vec![MeterPart {
-                    meter: meter.id.clone(),
-                    point: meter.point.value.clone(),
-                    unit: meter.unit,
-                    ratios: meter.ratios.clone(),
-                    modulus: index.map_or(meter.modulus.map(Number::from), Index::modulus),
-                    rise_per_hour_max: meter.rise_per_hour_max,
-                    resets: meter.resets.as_ref().map(|resets| resets.interval),
-                    replacements: replacements_in(meter, span),
-                    segments: index.map(|index| index.segments(span)).unwrap_or_default(),
-                    span,
-                    factor,
-                    energy,
-                    not_used,
-                }],
-                ..Quantity::unknown()
-            }
-        }))
-    }
-}
-
-fn replacements_in(meter: &Meter, span: Span) -> Vec<Replacement> {
-    let inside = |one: &&Replacement| span.from <= one.at && one.at <= span.to;
-    meter.replacements.iter().filter(inside).copied().collect()
 }

@@ -6,19 +6,21 @@
 //! by the ends of its runs in each slot.
 
 use model::Timestamp;
-use serde::Serialize;
 
-use crate::index::{NEIGHBOURS_MAX_MICROS, SLOT_MICROS};
+use crate::index::NEIGHBOURS_MAX_MICROS;
+use crate::put_aside::{Aside, PutAside, Runs};
 use crate::readings::Register;
 use crate::resets::{Crossing, Reset};
+
+pub(crate) mod merge;
 
 /// Over how many changes of the register a return to its way is looked for, after a reading that does not follow. A
 /// register that stands still, at zero for days, uses none of them up.
 const LOOK_AHEAD_MAX: usize = 4096;
 /// Without a physical bound, a fall counts as a rollover only if the rise through the modulus is at most this part of
 /// it.
-const ROLLOVER_PART: i128 = 10;
-const HOUR_MICROS: i128 = 3_600_000_000;
+pub(crate) const ROLLOVER_PART: i128 = 10;
+pub(crate) const HOUR_MICROS: i128 = 3_600_000_000;
 
 /// Readings that are walked over at a time.
 const CHUNK_POINTS: usize = 8 * LOOK_AHEAD_MAX;
@@ -57,17 +59,8 @@ pub(crate) struct Knot {
     pub(crate) estimated: bool,
     /// The register was set back to zero here: the time before it, in microseconds, that no reading covers.
     pub(crate) reset: Option<i64>,
-}
-
-/// Energy that is unknown between two readings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct OpenGap {
-    /// The last trusted reading.
-    #[serde(serialize_with = "crate::serial::text")]
-    pub from: Timestamp,
-    /// The first reading of another way.
-    #[serde(serialize_with = "crate::serial::text")]
-    pub to: Timestamp,
+    /// The register rose by more than is plausible: the step is unknown although the register went up.
+    pub(crate) implausible: bool,
 }
 
 /// What readings of one register came to.
@@ -77,6 +70,8 @@ pub(crate) struct Walked {
     pub(crate) knots: Vec<Knot>,
     /// Readings that were put aside.
     pub(crate) untrusted: u64,
+    /// The same, by runs.
+    pub(crate) put_aside: Runs,
 }
 
 /// Validates readings that come in the order of time, one for each time.
@@ -141,7 +136,7 @@ impl Walker {
         let replaced = |at: Timestamp| first.0 <= at && at <= point.0;
         first.1 == last.1
             && last.1 == point.1
-            && slot_of(first.0) == slot_of(point.0)
+            && merge::slot_of(first.0) == merge::slot_of(point.0)
             && !register.replacements.iter().any(|one| replaced(one.0))
     }
 
@@ -158,9 +153,9 @@ impl Walker {
     }
 
     fn advance(&mut self, register: &Register, interpolation_max_micros: i64, last: bool) {
-        let Walked { knots, untrusted } = std::mem::take(&mut self.walked);
+        let walked = std::mem::take(&mut self.walked);
         let reset_due = self.reset_due;
-        let mut way = Way { register, interpolation_max_micros, reset_due, knots, untrusted };
+        let mut way = Way { register, interpolation_max_micros, reset_due, walked };
         let mut done = 0;
         let newest = self.points.last().map(|point| point.0);
         while let Some(&(at, old_final, new_initial)) =
@@ -171,10 +166,21 @@ impl Walker {
             }
             let rest = self.points.get(done..).unwrap_or_default();
             let before = rest.partition_point(|(time, _)| *time < at);
-            let of_old = self.dropped.get(done..done + before).unwrap_or_default();
-            way.walk(rest.get(..before).unwrap_or_default(), of_old, true);
-            if !way.knots.is_empty() {
+            let old = rest.get(..before).unwrap_or_default();
+            let newest_old = old.last().copied().or_else(|| way.last());
+            if newest_old.is_some_and(|newest| at.micros_since(newest.0) > interpolation_max_micros)
+            {
+                // Typed for a time long after, it tells nothing about these readings.
+                way.walk(old, self.dropped.get(done..done + before).unwrap_or_default(), true);
                 way.close((at, old_final));
+            } else if newest_old.is_some() {
+                // The final index is on the old meter's way: what lies below or above it until then was put aside by it.
+                let mut of_old = old.to_vec();
+                of_old.push((at, old_final));
+                let mut dropped =
+                    self.dropped.get(done..done + before).unwrap_or_default().to_vec();
+                dropped.push(0);
+                way.walk(&of_old, &dropped, true);
             }
             way.begin((at, new_initial));
             // At the very instant the event is the authority, not a reading of either meter.
@@ -187,64 +193,24 @@ impl Walker {
         self.points.drain(..done);
         self.dropped.drain(..done);
         self.changes = self.points.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
-        let Way { knots, untrusted, reset_due, .. } = way;
-        self.reset_due = reset_due;
-        self.walked = Walked { knots, untrusted };
+        self.reset_due = way.reset_due;
+        self.walked = way.walked;
         if !self.keep_all {
-            self.merge();
+            self.merged = merge::merge(&mut self.walked.knots, self.merged, last);
         }
     }
-
-    /// Joins the rises inside a slot: its borders are interpolated between its first and its last knot and those of the
-    /// slots beside it.
-    fn merge(&mut self) {
-        let knots = &mut self.walked.knots;
-        let from = self.merged.max(1);
-        let mut kept = from;
-        for at in from..knots.len() {
-            let (before, knot) = (knots[kept - 1], knots[at]);
-            match knots.get_mut(at + 1) {
-                Some(next) if joins(&before, &knot, next) => next.rise += knot.rise,
-                _ => {
-                    knots[kept] = knot;
-                    kept += 1;
-                }
-            }
-        }
-        knots.truncate(kept);
-        // The last one may still be joined by what comes after it.
-        self.merged = kept.saturating_sub(1);
-    }
-}
-
-fn slot_of(time: Timestamp) -> i64 {
-    time.0.div_euclid(SLOT_MICROS)
-}
-
-/// Whether a knot between two others of its slot tells nothing that they do not.
-fn joins(before: &Knot, knot: &Knot, next: &Knot) -> bool {
-    let plain = |one: &Knot| {
-        let goes_on = one.raw == one.raw_before && one.reset.is_none();
-        one.step == Step::Rise && !one.estimated && goes_on
-    };
-    slot_of(before.time) == slot_of(next.time)
-        && plain(knot)
-        && plain(next)
-        && !before.estimated
-        && knot.ratio == next.ratio
 }
 
 struct Way<'a> {
     register: &'a Register,
     interpolation_max_micros: i64,
     reset_due: Option<Timestamp>,
-    knots: Vec<Knot>,
-    untrusted: u64,
+    walked: Walked,
 }
 
 impl Way<'_> {
     fn last(&self) -> Option<Point> {
-        self.knots.last().map(|knot| (knot.time, knot.raw))
+        self.walked.knots.last().map(|knot| (knot.time, knot.raw))
     }
 
     /// Goes over the readings of one meter, from the last knot on, and says how many it is done with: all, or those whose
@@ -268,7 +234,7 @@ impl Way<'_> {
                 Next::Follow(step, rise) => self.push(point, step, rise),
                 Next::Skip(count) => {
                     let skipped = dropped.get(at..at + count).unwrap_or_default();
-                    self.untrusted += skipped.iter().map(|more| 1 + u64::from(*more)).sum::<u64>();
+                    self.skip(last, points.get(at..at + count).unwrap_or_default(), skipped);
                     at += count;
                     continue;
                 }
@@ -278,6 +244,15 @@ impl Way<'_> {
             at += 1;
         }
         at
+    }
+
+    /// Puts readings aside that are off the way.
+    fn skip(&mut self, last: Point, points: &[Point], dropped: &[u32]) {
+        let readings = dropped.iter().map(|more| 1 + u64::from(*more)).sum::<u64>();
+        self.walked.untrusted += readings;
+        let (Some(first), Some(newest)) = (points.first(), points.last()) else { return };
+        let why = if first.1 < last.1 { Aside::RoseAgain } else { Aside::FellAgain };
+        self.walked.put_aside.add(PutAside { from: first.0, to: newest.0, readings, why });
     }
 
     /// What becomes of a reading: R1, R4, R4b, R6, R13. `fall` is the first of the later ones that is below the one
@@ -295,7 +270,7 @@ impl Way<'_> {
             // Without a bound a dip near the modulus looks like a rollover: a return to the old way tells them apart.
             Some(Reached::Rollover(_)) if unbounded => later,
             // And a spike looks like a rise: what is taken back at once was none.
-            Some(Reached::Rise(rise)) if unbounded => {
+            Some(Reached::Rise(rise)) if unbounded && !self.is_far_event(last, point) => {
                 let spike =
                     fall.and_then(|fall| self.spike_before_return(last, point, later, fall));
                 return spike.map_or(Next::Follow(Step::Rise, rise), Next::Skip);
@@ -334,21 +309,13 @@ impl Way<'_> {
         if direct >= 0 {
             return self.plausible(direct, from.0, micros).then_some(Reached::Rise(direct));
         }
-        let modulus = self.register.modulus?;
-        if from.1 >= modulus || to.1 < 0 {
-            return None;
-        }
-        let through = modulus + direct;
-        let small = self.register.rise_per_hour_max.is_some() || through <= modulus / ROLLOVER_PART;
-        (small && self.plausible(through, from.0, micros)).then_some(Reached::Rollover(through))
+        let through = self.register.rise(from.1, to.1)?;
+        self.plausible(through, from.0, micros).then_some(Reached::Rollover(through))
     }
 
-    /// Whether the physical bound, where there is one, allows a rise; one unit of the register is always allowed, since
-    /// a slow register steps at once.
+    /// Whether the bound, where there is one, allows a rise.
     fn plausible(&self, rise: i128, from: Timestamp, micros: i128) -> bool {
-        let Some(bound) = self.register.rise_per_hour_max else { return true };
-        let energy = (rise - 1).max(0).saturating_mul(self.register.ratio_at(from));
-        energy.saturating_mul(HOUR_MICROS) <= bound.saturating_mul(micros)
+        self.register.allows(rise, from, micros)
     }
 
     /// How many readings, `first` being the first, are off the way that a later one is back on. It must be back on the
@@ -426,7 +393,7 @@ impl Way<'_> {
 
     /// Starts a way, at the first reading or with a new meter.
     fn begin(&mut self, point: Point) {
-        match self.knots.last_mut() {
+        match self.walked.knots.last_mut() {
             Some(knot) if knot.time == point.0 => knot.raw = point.1,
             _ => self.push(point, Step::Unknown, 0),
         }
@@ -441,12 +408,18 @@ impl Way<'_> {
         }
     }
 
+    /// Whether the way ends at an index that was typed for a time long before a reading.
+    fn is_far_event(&self, last: Point, point: Point) -> bool {
+        point.0.micros_since(last.0) > self.interpolation_max_micros
+            && self.register.replacements.iter().any(|event| event.0 == last.0)
+    }
+
     /// The register was set back to zero on its way to a reading. What it counted between its last reading and the reset
     /// no reading tells: it is not counted. Between neighbours that is named with the figure; after a longer time without
     /// readings it is an open gap.
     fn reset(&mut self, point: Point, reset: Reset) {
         self.reset_due = Some(reset.due);
-        let Some(&last) = self.knots.last() else { return self.begin(point) };
+        let Some(&last) = self.walked.knots.last() else { return self.begin(point) };
         let mut unread = 0;
         if reset.at > last.time {
             let near = point.0.micros_since(last.time) <= NEIGHBOURS_MAX_MICROS;
@@ -456,7 +429,7 @@ impl Way<'_> {
             let step = if near { Step::Rise } else { Step::Unknown };
             self.push((reset.at, last.raw), step, 0);
         }
-        if let Some(knot) = self.knots.last_mut() {
+        if let Some(knot) = self.walked.knots.last_mut() {
             (knot.raw, knot.reset) = (0, Some(unread));
             knot.estimated |= last.time < reset.at && reset.at < point.0;
         }
@@ -467,7 +440,7 @@ impl Way<'_> {
 
     /// Adds a knot, and one at each change of ratio on the way to it.
     fn push(&mut self, point: Point, step: Step, rise: i128) {
-        let Some(&last) = self.knots.last() else {
+        let Some(&last) = self.walked.knots.last() else {
             let ratio = self.register.ratio_at(point.0);
             let knot = Knot {
                 time: point.0,
@@ -479,14 +452,15 @@ impl Way<'_> {
                 ratio,
                 estimated: false,
                 reset: None,
+                implausible: false,
             };
-            self.knots.push(knot);
+            self.walked.knots.push(knot);
             return;
         };
         let steps = if step == Step::Unknown { None } else { self.steps(last, point, step, rise) };
         match steps {
-            Some(steps) => self.knots.extend(steps),
-            None => self.knots.push(Knot {
+            Some(steps) => self.walked.knots.extend(steps),
+            None => self.walked.knots.push(Knot {
                 time: point.0,
                 raw: point.1,
                 raw_before: point.1,
@@ -495,6 +469,7 @@ impl Way<'_> {
                 ratio: self.register.ratio_at(point.0),
                 estimated: false,
                 reset: None,
+                implausible: false,
                 ..last
             }),
         }
@@ -565,8 +540,19 @@ fn following(from: Knot, to: Point, step: Step, rise: i128, register: &Register)
     let ratio = register.ratio_at(from.time);
     let value = from.value.checked_add(rise.checked_mul(ratio)?)?;
     let (time, raw) = to;
-    let (estimated, reset) = (false, None);
-    Some(Knot { time, raw, raw_before: raw, value, step, rise, ratio, estimated, reset })
+    let (estimated, reset, implausible) = (false, None, false);
+    Some(Knot {
+        time,
+        raw,
+        raw_before: raw,
+        value,
+        step,
+        rise,
+        ratio,
+        estimated,
+        reset,
+        implausible,
+    })
 }
 
 /// The part of `rise` that belongs before `at`: the *index* at that time by linear interpolation, rounded to the

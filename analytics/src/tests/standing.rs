@@ -50,13 +50,17 @@ fn a_stop_of_more_than_three_days_over_the_end_of_a_month_leaves_both_months_com
     assert!(!found.complete, "{found:?}");
 }
 
-/// A history of one reading an hour gives the energy of the whole day. No slot of 15 minutes has a reading at both borders,
-/// so none is covered; what the subscription adds covers them.
+/// A history of one reading an hour gives the energy of the whole day and covers it. No slot of 15 minutes has a reading at
+/// both borders, so none has energy of its own; what the subscription adds gives them theirs.
 #[test]
 fn an_hourly_history_gives_the_energy_of_the_day_and_the_subscription_its_slots() {
     let hourly: Vec<(i64, Option<i64>)> =
         (-24..=48).map(|at| (YEAR_START.0 + at * DAY / 24, Some(100_000 + at * 100))).collect();
-    check(std::slice::from_ref(&hourly), "2018-01-01", ("24", "0.0", true));
+    check(std::slice::from_ref(&hourly), "2018-01-01", ("24", "100.0", true));
+    // An hour that is missing is not covered.
+    let mut less = hourly.clone();
+    less.remove(24 + 12);
+    check(&[less], "2018-01-01", ("24", "91.6", true));
     let quarter = |at: i64| (YEAR_START.0 + at * SLOT_US + 11 * SECOND, Some(100_000 + at * 25));
     let subscribed: Vec<(i64, Option<i64>)> =
         (-96..=192).filter(|at| at % 4 != 0).map(quarter).collect();

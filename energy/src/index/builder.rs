@@ -7,12 +7,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use model::{Decimal, Quality};
+use model::{Decimal, Quality, Timestamp};
 use serde::Serialize;
 
-use super::Index;
+use super::events::{EventFinding, Events};
+use super::plausible::{Limit, refuse, refused};
+use super::{Index, cadence};
 use crate::period::Span;
 use crate::plant::Meter;
+use crate::put_aside::{Aside, Runs};
 use crate::readings::{Reading, ReadingCounts, ReadingsError, Register, power_of};
 use crate::validate::Walker;
 
@@ -53,7 +56,32 @@ pub struct IndexBuilder<'a> {
     others: Vec<i64>,
     counts: ReadingCounts,
     not_used: BTreeMap<u32, u64>,
+    /// Good readings that were never walked over: struck out, or below zero.
+    aside: Runs,
+    /// The newest reading that was used came after the newest one that was not.
+    used_since_aside: bool,
+    events: Events,
+    /// What a first pass over the same readings found.
+    learned: Option<Learned>,
     walker: Walker,
+}
+
+/// What became of the readings of a meter.
+#[derive(Debug)]
+pub enum Finished {
+    /// Its index.
+    Index(Box<Index>),
+    /// The readings contradict a replacement in the plant file, or the register rose by more than is plausible: the same
+    /// readings must be taken again by [`IndexBuilder::knowing`].
+    Again(Learned),
+}
+
+/// What all readings of a meter say together and each alone cannot: its bound, and where its replacements fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Learned {
+    limit: Option<Limit>,
+    replacements: Vec<(Timestamp, i128, i128)>,
+    findings: Vec<EventFinding>,
 }
 
 impl<'a> IndexBuilder<'a> {
@@ -72,6 +100,10 @@ impl<'a> IndexBuilder<'a> {
             .ok_or_else(|| ReadingsError::Digits { meter: meter.id.clone() })?;
         Ok(Self {
             meter,
+            events: Events::of(&register),
+            learned: None,
+            aside: Runs::default(),
+            used_since_aside: true,
             register,
             interpolation_max_micros,
             power,
@@ -90,6 +122,14 @@ impl<'a> IndexBuilder<'a> {
         Self { span: Some(span), ..self }
     }
 
+    /// With what a first pass over the same readings found.
+    #[must_use]
+    pub fn knowing(mut self, learned: Learned) -> Self {
+        self.register.replacements.clone_from(&learned.replacements);
+        self.register.limit = learned.limit;
+        Self { learned: Some(learned), events: Events::default(), ..self }
+    }
+
     /// Keeps every knot, so that the energy of any time can be asked for, not only that of whole slots.
     #[must_use]
     pub(crate) fn keeping_all(self) -> Self {
@@ -103,6 +143,16 @@ impl<'a> IndexBuilder<'a> {
             self.put_aside(&reading);
             return;
         }
+        if let Some(why) = self.is_no_energy(&reading) {
+            match why {
+                Aside::Struck(_) => self.counts.struck += 1,
+                _ => self.counts.below_zero += 1,
+            }
+            let goes_on = !std::mem::take(&mut self.used_since_aside);
+            self.aside.extend(reading.time, goes_on, why);
+            return;
+        }
+        self.used_since_aside = true;
         match self.newest {
             Some(newest) if newest.time == reading.time => {
                 // R8: generation, then sequence. The digits make the order total, whatever the caller hands in.
@@ -124,6 +174,16 @@ impl<'a> IndexBuilder<'a> {
                 self.newest = Some(reading);
             }
         }
+    }
+
+    /// Why a Good reading cannot count, whatever the others are: it was struck out, or no counter shows it.
+    fn is_no_energy(&self, reading: &Reading) -> Option<Aside> {
+        let mut strikes = self.meter.strikes.iter();
+        if let Some(strike) = strikes.find(|one| one.from <= reading.time && reading.time < one.to)
+        {
+            return Some(Aside::Struck(strike.reason.clone()));
+        }
+        (reading.mantissa < 0).then_some(Aside::BelowZero)
     }
 
     /// Counts readings that were not handed over, since they have no value.
@@ -157,28 +217,50 @@ impl<'a> IndexBuilder<'a> {
             }
         }
         let point = (winner.time, i128::from(winner.mantissa) * self.power);
+        self.events.push(point);
         self.walker.push(point, &self.register, self.interpolation_max_micros);
     }
 
     /// There are no more readings.
     #[must_use]
-    pub fn finish(mut self) -> Index {
+    pub fn finish(mut self) -> Finished {
         self.settle();
-        let walked = self.walker.finish(&self.register, self.interpolation_max_micros);
+        let mut walked = self.walker.finish(&self.register, self.interpolation_max_micros);
+        let Learned { limit, findings, .. } = if let Some(learned) = self.learned {
+            learned
+        } else {
+            let limit = Limit::of(&walked.knots, &self.register, self.meter.unit);
+            let decided = self.events.decide(&self.register, limit.as_ref());
+            let (replacements, findings) = (decided.replacements, decided.findings);
+            let learned = Learned { limit, replacements, findings };
+            let is_refused = |limit: &Limit| !refused(&walked.knots, limit).is_empty();
+            if !learned.findings.is_empty() || limit.as_ref().is_some_and(is_refused) {
+                return Finished::Again(learned);
+            }
+            learned
+        };
+        if let Some(limit) = &limit {
+            let refused = refused(&walked.knots, limit);
+            refuse(&mut walked.knots, refused);
+        }
         self.counts.untrusted = walked.untrusted;
         self.counts.used -= walked.untrusted;
         let not_used = self
             .not_used
             .into_iter()
             .map(|(code, readings)| NotUsed { quality: Quality(code).to_string(), readings });
-        Index {
+        Finished::Index(Box::new(Index {
             meter: self.meter.id.clone(),
             unit: self.meter.unit,
+            bound: limit.map(|limit| limit.bound(&self.register)),
             register: self.register,
             interpolation_max_micros: self.interpolation_max_micros,
             counts: self.counts,
             not_used: not_used.collect(),
+            put_aside: self.aside.and(walked.put_aside),
+            findings,
+            seldom_max_micros: cadence::seldom(&walked.knots),
             knots: walked.knots,
-        }
+        }))
     }
 }

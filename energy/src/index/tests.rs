@@ -8,6 +8,9 @@ use super::*;
 use crate::plant::Plant;
 use crate::readings::Reading;
 
+mod cadence;
+mod events;
+mod plausible;
 mod resets;
 mod segments;
 mod spikes;
@@ -52,6 +55,30 @@ fn index_of(lines: &str, exponent: i8, readings: Vec<Reading>) -> Index {
     let readings =
         MeterReadings { meter: id, exponent, unit: Unit::KilowattHour, modulus: None, readings };
     Index::build(&meter, THREE_DAYS, &readings).unwrap()
+}
+
+/// The index that is built reading by reading, as analytics does.
+fn streamed_of(meter: &Meter, readings: &[Reading]) -> Index {
+    let begin = || IndexBuilder::new(meter, THREE_DAYS, 0, None).unwrap();
+    let of = |mut builder: IndexBuilder<'_>| {
+        for reading in readings {
+            builder.push(*reading);
+        }
+        builder.finish()
+    };
+    let learned = match of(begin()) {
+        Finished::Index(index) => return *index,
+        Finished::Again(learned) => learned,
+    };
+    match of(begin().knowing(learned)) {
+        Finished::Index(index) => *index,
+        Finished::Again(learned) => panic!("learned twice: {learned:?}"),
+    }
+}
+
+/// The times of the open gaps.
+fn between(energy: &PeriodEnergy) -> Vec<(Timestamp, Timestamp)> {
+    energy.open_gaps.iter().map(|gap| (gap.from, gap.to)).collect()
 }
 
 /// Readings 15 minutes apart, from 10:00 on.

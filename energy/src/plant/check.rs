@@ -10,6 +10,7 @@ use model::{PlaceInSite, Unit};
 use super::kind::KindDraft;
 use super::meter::MeterDraft;
 use super::place::{self, PlaceDraft};
+use super::strike::{self, StrikeDraft};
 use super::{
     Allocation, CODE_DUPLICATE, CODE_PLANT, CODE_REFERENCE, CODE_UNIT, EnergyKind, Plant, Product,
     Subject, SubjectKind, Treatment, physical,
@@ -25,6 +26,7 @@ pub(super) struct Draft {
     pub(super) meters: Vec<MeterDraft>,
     pub(super) products: Vec<Spanned<Product>>,
     pub(super) allocations: Vec<Spanned<Allocation>>,
+    pub(super) strikes: Vec<StrikeDraft>,
 }
 
 /// A subject whose references are not checked yet.
@@ -44,6 +46,7 @@ pub(super) fn all(plant: &mut Plant, draft: Draft, problems: &mut Problems) {
     let makers = kinds(plant, draft.kinds, problems);
     meters(plant, &draft.meters, problems);
     nesting::check(plant, &draft.meters, problems);
+    strike::check(plant, draft.strikes, problems);
     products(plant, draft.products, problems);
     allocations(plant, &draft.allocations, problems);
     nested_lines(plant, &ids, problems);

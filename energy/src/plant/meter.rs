@@ -74,6 +74,7 @@ pub(super) fn meter(
         accept_uncertain,
         ratios,
         replacements,
+        strikes: Vec::new(),
     };
     Some(MeterDraft { meter, id, energy_kind, subject, parent, unit, has_role })
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use config::{Problems, SourceFile, Spanned, Table, meant};
 use jiff::tz::TimeZone;
-use model::{Decimal, PlaceInSite, Unit};
+use model::{Decimal, PlaceInSite, Unit, text};
 
 use super::check::{self, Draft, SubjectDraft};
 use super::{
     Allocation, CODE_PLANT, CODE_UNIT, Plant, Product, Share, Subject, SubjectKind, kind, meter,
-    row,
+    row, strike,
 };
 use crate::coefficient::Registry;
 use crate::id::SubjectId;
@@ -18,6 +18,9 @@ use crate::number::Number;
 
 /// Three days: what the acceptance rules of the national online monitoring give for a repair before filling by hand.
 const INTERPOLATION_MAX: Duration = Duration::from_hours(3 * 24);
+
+/// The longest gap that may be interpolated over: further away from a period readings are not looked at.
+pub const INTERPOLATION_MAX_MOST: Duration = Duration::from_hours(40 * 24);
 
 /// What `[plant]` says and other sections take as their default.
 pub(super) struct Defaults {
@@ -68,6 +71,11 @@ pub(super) fn plant(file: &Arc<SourceFile>) -> Result<Plant, Problems> {
     for table in root.tables("allocation", &mut problems) {
         draft.allocations.extend(section(table, &mut problems, allocation));
     }
+    for table in root.tables("strike", &mut problems) {
+        draft.strikes.extend(section(table, &mut problems, |table, problems| {
+            strike::strike(table, &defaults, problems)
+        }));
+    }
     root.finish(&mut problems);
     plant.coefficients = row::registry(&rows, &mut problems);
     // A row whose energy kind could not be read fits none, and that is no fault of the row.
@@ -93,6 +101,21 @@ fn section<T>(
     found
 }
 
+fn interpolation_max(table: &mut Table, problems: &mut Problems) -> Duration {
+    let Some(found) = table.optional::<Duration>("interpolation_max", problems) else {
+        return INTERPOLATION_MAX;
+    };
+    if found.value > INTERPOLATION_MAX_MOST {
+        let days = INTERPOLATION_MAX_MOST.as_secs() / 86_400;
+        let message = text!(
+            en: "`interpolation_max`: expected at most {days} days: readings further from a period are not looked at",
+            zh: "`interpolation_max`：最长 {days} 天，距时段更远的读数不参与计算",
+        );
+        problems.push(found.problem(CODE_PLANT, message));
+    }
+    found.value
+}
+
 fn header(table: &mut Table, problems: &mut Problems) -> Option<(Plant, Defaults)> {
     let name = table.or("name", String::new(), problems);
     let enterprise = id::<SubjectId>(table, "enterprise", problems);
@@ -102,7 +125,7 @@ fn header(table: &mut Table, problems: &mut Problems) -> Option<(Plant, Defaults
     let fact_files = table.or("facts", Vec::new(), problems);
     let rule_set = table.optional("rule_set", problems).map(|found| found.value);
     let edition = table.optional("edition", problems).map(|found| found.value);
-    let gap = table.or("interpolation_max", INTERPOLATION_MAX, problems);
+    let gap = interpolation_max(table, problems);
     let zone = zone.and_then(|zone| time_zone(&zone, problems));
     let (enterprise, time_zone) = (enterprise?.value, zone?);
     let plant = Plant {

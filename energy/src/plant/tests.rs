@@ -108,7 +108,7 @@ fn reads_a_whole_plant() {
 #[test]
 fn a_point_that_nobody_read_is_named_in_its_place() {
     let plant = read(GOOD).unwrap();
-    let problems = plant.check_points(|point| point.as_str().ends_with("water"));
+    let problems = plant.check_points(|point| point.as_str().ends_with("water"), |_| Vec::new());
     assert_eq!(problems.0.len(), 1);
     assert_eq!(problems.0[0].place().as_deref(), Some("plant.toml:32:9"));
 }
@@ -273,4 +273,48 @@ fn a_subject_has_the_path_of_the_devices_at_its_place() {
         "kind = \"site\"\nplace = \"machining\"",
         "EN-C101 plant.toml:25:9: `place`: an enterprise or site has no place inside a site",
     );
+}
+
+const STRIKE: &str = "[[strike]]\nmeter = \"main\"\nfrom = 2024-03-10T10:00:00\nto = 2024-03-10T11:00:00+08:00\nreason = \"wrong address\"\n";
+
+#[test]
+fn readings_of_a_time_are_struck_out() {
+    let plant = read(&format!("{GOOD}{STRIKE}")).map_err(|problems| problems.to_string()).unwrap();
+    let [strike] = plant.meters[0].strikes.as_slice() else { panic!("one strike") };
+    // A time without an offset is one of the plant's zone.
+    assert_eq!(strike.to.micros_since(strike.from), 3_600_000_000);
+    assert_eq!(strike.reason, "wrong address");
+    assert!(plant.meters[1].strikes.is_empty());
+    let by_point = STRIKE.replace("meter = \"main\"", "point = \"acme/nb-1/line-a/water\"");
+    let plant =
+        read(&format!("{GOOD}{by_point}")).map_err(|problems| problems.to_string()).unwrap();
+    assert_eq!(plant.meters[1].strikes.len(), 1);
+}
+
+#[test]
+fn a_strike_that_cannot_be_is_named() {
+    let bad = |from: &str, to: &str, expected: &str| {
+        assert_eq!(STRIKE.matches(from).count(), 1, "{from}");
+        let text = format!("{GOOD}{}", STRIKE.replace(from, to));
+        let problems = read(&text).map(|_| ()).unwrap_err().to_string();
+        assert!(problems.contains(expected), "expected `{expected}`, found:\n{problems}");
+    };
+    bad("meter = \"main\"", "meter = \"mian\"", "there is no meter `mian`; did you mean `main`?");
+    bad(
+        "meter = \"main\"",
+        "point = \"acme/nb-1/main/e_inport\"",
+        "did you mean `acme/nb-1/main/e_import`?",
+    );
+    bad("meter = \"main\"\n", "", "a strike names either `meter` or `point`");
+    bad("reason = \"wrong address\"\n", "", "`strike[1].reason` is missing");
+    bad("\"wrong address\"", "\" \"", "`reason` is empty");
+    bad("T11:00:00+08:00", "T10:00:00", "`to` is not after `from`");
+    bad("2024-03-10T10:00:00", "\"yesterday\"", "found the text `yesterday`");
+}
+
+/// What lies further from a period than this is not read.
+#[test]
+fn a_gap_beyond_what_is_read_is_refused() {
+    bad("\"24h\"", "\"961h\"", "`interpolation_max`: expected at most 40 days");
+    assert!(read(&GOOD.replace("\"24h\"", "\"960h\"")).is_ok());
 }

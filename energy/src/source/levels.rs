@@ -3,6 +3,7 @@
 
 use model::{Localized, text};
 
+use super::months::Months;
 use super::{Inputs, NotCounted, Place, Quantity, SourceError};
 use crate::fact::{Declared, Measure, Source};
 use crate::id::SubjectId;
@@ -61,25 +62,37 @@ impl Inputs<'_> {
         let Wanted { measure, period, .. } = wanted;
         let mut parts = Vec::new();
         let mut run: Option<Span> = None;
+        let mut run_months = 0;
+        let mut months = Months::default();
         for month in period.months() {
             let declared = |place: &Place<'_>| self.facts.declared(place.subject, measure, month);
             let span = month.span(&self.plant.time_zone);
             if places.iter().all(|place| declared(place).is_none()) {
                 let from = run.map_or(span.from, |run| run.from);
                 run = Some(Span { from, to: span.to });
+                run_months += 1;
                 continue;
             }
             if let Some(run) = run.take() {
-                parts.push(self.in_run(wanted, places, run)?);
+                let part = self.in_run(wanted, places, run)?;
+                months.add(std::mem::take(&mut run_months), &part, run, &self.plant.time_zone);
+                parts.push(part);
             }
             let month = Wanted { period: month, ..wanted };
             let given = places.iter().map(|place| (place.subject, self.at(month, place)));
-            parts.push(self.one_level(measure, month.period, given.collect())?);
+            let part = self.one_level(measure, month.period, given.collect())?;
+            months.add(1, &part, span, &self.plant.time_zone);
+            parts.push(part);
         }
         if let Some(run) = run {
-            parts.push(self.in_run(wanted, places, run)?);
+            let part = self.in_run(wanted, places, run)?;
+            months.add(run_months, &part, run, &self.plant.time_zone);
+            parts.push(part);
         }
-        Ok(Quantity::over_time(parts))
+        let mut quantity = Quantity::over_time(parts);
+        quantity.coverage = months.coverage;
+        quantity.doubts.extend(months.note());
+        Ok(quantity)
     }
 
     /// Months of which none was declared.

@@ -2,11 +2,12 @@
 
 use contract::Cancel;
 use energy::coefficient::{Role, Rule};
-use energy::index::Border;
+use energy::index::{Border, OWN_RATE_TIMES, Shown, Verdict};
 use energy::plant::{EnergyKind, Plant};
 use energy::source::MeterPart;
 use energy::{
-    Basis, Class, Coefficient, Explanation, Explanations, MissingCoefficient, Number, Segment,
+    Aside, Basis, BoundSource, Class, Coefficient, EventFinding, Explanation, Explanations,
+    GapCause, MissingCoefficient, Number, PutAside, Segment,
 };
 use model::Timestamp;
 use serde_json::json;
@@ -124,6 +125,9 @@ fn in_words(one: &Explanation) -> String {
     }
     for part in &one.meters {
         line(format!("  meter        {}", meter(part)));
+        if let Some(bound) = bound(part) {
+            line(format!("    {bound}"));
+        }
         for event in events(part) {
             line(format!("    {event}"));
         }
@@ -230,11 +234,80 @@ fn events(part: &MeterPart) -> Vec<String> {
     }));
     let gaps = part.energy.iter().flat_map(|energy| &energy.open_gaps);
     events.extend(gaps.map(|gap| {
-        (gap.from, format!("open gap from {} to {}: no energy is known", gap.from, gap.to))
+        let why = match gap.cause {
+            GapCause::Fell => "the register fell",
+            GapCause::Implausible => "the register rose by more than is plausible",
+            GapCause::Unclear => "how much the register counted is not clear",
+        };
+        let text = format!(
+            "open gap from {} to {}: no energy is known; {why}, from {} to {}",
+            gap.from, gap.to, gap.from_reading, gap.to_reading
+        );
+        (gap.from, text)
     }));
+    events.extend(part.put_aside.iter().map(|run| (run.from, aside(run))));
+    events.extend(part.findings.iter().map(|one| (one.typed, finding(one))));
     // A replacement comes before the run that it begins.
     events.sort_by_key(|(at, text)| (*at, !text.starts_with("replaced")));
     events.into_iter().map(|(_, text)| text).collect()
+}
+
+/// `10 readings from … to … put aside: the register fell again`
+fn aside(run: &PutAside) -> String {
+    let why = match &run.why {
+        Aside::RoseAgain => "the register rose again",
+        Aside::FellAgain => "the register fell again",
+        Aside::BelowZero => "no counter is below zero",
+        Aside::Struck(reason) => return format!("{}: struck out, {reason}", readings(run)),
+    };
+    format!("{}: {why}", readings(run))
+}
+
+fn readings(run: &PutAside) -> String {
+    match run.readings {
+        1 => format!("1 reading at {} put aside", run.from),
+        many => format!("{many} readings from {} to {} put aside", run.from, run.to),
+    }
+}
+
+/// What became of a replacement that the readings do not fit where it was typed.
+fn finding(one: &EventFinding) -> String {
+    let typed = format!(
+        "replacement typed for {} (the old meter ended at {}, the new one began at {})",
+        one.typed, one.old_final, one.new_initial
+    );
+    let shown = |side: &Option<Shown>| {
+        side.as_ref().map_or_else(
+            || "no reading".to_owned(),
+            |shown| format!("{} at {}", shown.value, shown.at),
+        )
+    };
+    let (before, after) = (shown(&one.before), shown(&one.after));
+    match (one.verdict, one.placed) {
+        (Verdict::Placed, Some(placed)) => {
+            format!("{typed} counts at {placed}: it fits only between {before} and {after}")
+        }
+        (Verdict::NotApplied, _) => {
+            format!("{typed} is not applied: the register goes on without it, {before}, {after}")
+        }
+        _ => format!("{typed} contradicts the readings {before} and {after}: open gap"),
+    }
+}
+
+/// The bound that steps of the register were compared with, and where it comes from.
+fn bound(part: &MeterPart) -> Option<String> {
+    let bound = part.bound.as_ref()?;
+    let why = match (bound.source, &bound.own_rate) {
+        (BoundSource::Stated, _) => "as the plant file states".to_owned(),
+        (BoundSource::OwnRates, Some(own)) => {
+            format!("{OWN_RATE_TIMES} times {own}, what it reaches in three quarters of an hour")
+        }
+        (BoundSource::Floor, Some(own)) => {
+            format!("the least bound; it reaches {own} in three quarters of an hour")
+        }
+        _ => "as for any meter: too few readings for a bound of its own".to_owned(),
+    };
+    Some(format!("energy up to {} {} in an hour ({why})", bound.per_hour, part.unit))
 }
 
 /// `(end − start + rollovers × modulus) × ratio = energy`.

@@ -34,11 +34,7 @@ fn counter(zone: &str, days: (&str, &str), every: i64, late: i64) -> Vec<Reading
 fn index_in(zone: &str, lines: &str, readings: &[Reading]) -> (Plant, Index) {
     let plant = plant(zone, lines);
     let meter = &plant.meters[0];
-    let mut builder = IndexBuilder::new(meter, THREE_DAYS, 0, None).unwrap();
-    for one in readings {
-        builder.push(*one);
-    }
-    let streamed = builder.finish();
+    let streamed = streamed_of(meter, readings);
     let readings = MeterReadings {
         meter: meter.id.clone(),
         exponent: 0,
@@ -126,7 +122,7 @@ fn a_pause_over_midnight_leaves_an_open_gap_in_the_old_day_and_none_in_the_new_o
     assert_eq!(text(&old).as_deref(), Some("1200"));
     assert!(!old.complete);
     let midnight = time("2024-03-10 00:00");
-    assert_eq!(old.open_gaps, [OpenGap { from, to: midnight }]);
+    assert_eq!(between(&old), [(from, midnight)]);
     let new = day(&index, CHINA, "2024-03-10");
     assert_eq!(text(&new).as_deref(), Some("1425"));
     // It ends with a reset of its own, 15 minutes after its last reading.
@@ -152,7 +148,7 @@ fn a_higher_reading_after_midnight_is_no_plain_rise() {
     let energy = index.energy(span);
     assert_eq!((text(&energy).as_deref(), energy.complete), (Some("31"), false));
     let midnight = time("2024-03-10 00:00");
-    assert_eq!(energy.open_gaps, [OpenGap { from: time("2024-03-09 20:00"), to: midnight }]);
+    assert_eq!(between(&energy), [(time("2024-03-09 20:00"), midnight)]);
     // A register that is never set back, whatever its plant file says, is not counted whole.
     let wrong: Vec<Reading> =
         readings.iter().map(|one| Reading { mantissa: one.mantissa + 100_000, ..*one }).collect();

@@ -7,12 +7,7 @@ const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
 fn streamed(lines: &str, readings: &[Reading]) -> Index {
-    let meter = meter(lines);
-    let mut builder = IndexBuilder::new(&meter, THREE_DAYS, 0, None).unwrap();
-    for reading in readings {
-        builder.push(*reading);
-    }
-    builder.finish()
+    streamed_of(&meter(lines), readings)
 }
 
 /// Readings each `every` seconds from an hour before the day on until an hour after it.

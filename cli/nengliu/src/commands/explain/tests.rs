@@ -137,3 +137,59 @@ fn the_readings_of_a_day_without_energy_are_named() {
          2017-12-31T15:00:00.000000Z, the first one after is at 2018-01-01T17:00:00.000000Z",
     );
 }
+
+/// Readings that were put aside were counted and not named.
+#[test]
+fn what_was_put_aside_is_listed_with_its_reason() {
+    let shown = |quarter: i64| match quarter {
+        40..44 => 9_999_999,
+        60 => -5,
+        70 => 0,
+        _ => 1_000 + quarter,
+    };
+    let strike = "\n[[strike]]\nmeter = \"main\"\nfrom = 2018-01-01T20:00:00\nto = 2018-01-01T20:30:00\nreason = \"wrong address\"\n";
+    let text = words(strike, &whole_day(shown));
+    has(&text, "table1/2018-01-01/electricity/quantity = 96 kWh");
+    has(
+        &text,
+        "4 readings from 2018-01-01T02:00:00.000000Z to 2018-01-01T02:45:00.000000Z put aside: the register fell again",
+    );
+    has(&text, "1 reading at 2018-01-01T07:00:00.000000Z put aside: no counter is below zero");
+    has(&text, "1 reading at 2018-01-01T09:30:00.000000Z put aside: the register rose again");
+    has(
+        &text,
+        "2 readings from 2018-01-01T12:00:00.000000Z to 2018-01-01T12:15:00.000000Z put aside: struck out, wrong address",
+    );
+}
+
+/// The bound that steps were compared with is printed, and the readings on both sides of what is beyond it.
+#[test]
+fn a_jump_is_printed_with_its_readings_and_the_bound() {
+    let jump = |quarter: i64| 810_000 + quarter * 15 + if quarter > 40 { 800_000 } else { 0 };
+    let text = words("", &whole_day(jump));
+    has(
+        &text,
+        "energy up to 1200 kWh in an hour (20 times 60, what it reaches in three quarters of an hour)",
+    );
+    has(
+        &text,
+        "open gap from 2018-01-01T02:00:00.000000Z to 2018-01-01T02:15:00.000000Z: no energy is known; the register rose by \
+         more than is plausible, from 810600 to 1610615",
+    );
+    assert!(text.contains("state `rise_per_hour_max`"), "{text}");
+    let text = words("rise_per_hour_max = 100\n", &whole_day(|quarter| quarter));
+    has(&text, "energy up to 100 kWh in an hour (as the plant file states)");
+}
+
+#[test]
+fn a_replacement_that_does_not_fit_is_printed_with_the_readings() {
+    let event = "[[meter.replacement]]\nat = 2018-01-01T10:07:00+08:00\nold_final = 912345\nnew_initial = 12\n";
+    let text = words(event, &whole_day(|quarter| 810_000 + quarter * 15));
+    has(&text, "table1/2018-01-01/electricity/quantity = 1440 kWh");
+    has(
+        &text,
+        "replacement typed for 2018-01-01T02:07:00.000000Z (the old meter ended at 912345, the new one began at 12) is not \
+         applied: the register goes on without it, 810600 at 2018-01-01T02:00:00.000000Z, 810615 at 2018-01-01T02:15:00.000000Z",
+    );
+    assert!(!text.contains("replaced at"), "{text}");
+}
