@@ -59,6 +59,16 @@ impl Flows<'_> {
         Some(bought + opening - self.amount(Flow::ClosingStock)?)
     }
 
+    /// What counts at the kind's own coefficient and stays inside: without what was made, and without its export.
+    pub(crate) fn counted_inside(&self) -> Option<Number> {
+        let inside = self.bought_and_used()? + self.amount(Flow::Generated)?;
+        Some(if self.export == Flow::Own {
+            inside
+        } else {
+            inside - self.amount(Flow::Exported)?
+        })
+    }
+
     /// The energy that is there to make others of: bought or generated, whatever of it is exported.
     pub(crate) fn brought_in(&self) -> Option<Number> {
         Some(self.bought_and_used()? + self.amount(Flow::Generated)?)

@@ -4,10 +4,14 @@
 //! A boiler uses 1 200 t of coal and makes 6 000 t of steam; a line that uses 1 500 t of the steam carries 300 t of
 //! coal.
 
+mod supply;
+
 use crate::fact::{Flow, Measure};
 use crate::id::SubjectId;
 use crate::plant::{EnergyKind, MeterRole, SubjectKind};
 use crate::source::Inputs;
+
+pub(crate) use supply::{Division, Finder, SHARE_DIGITS, Supply};
 
 /// What made a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -331,6 +331,23 @@ impl Sheet {
         }
     }
 
+    /// A part of a figure, in its unit and as well known as it is.
+    pub(crate) fn part(
+        &mut self,
+        name: String,
+        of: &Figure,
+        value: Option<Number>,
+        formula: String,
+    ) -> Figure {
+        let figure = Figure {
+            name,
+            complete: of.complete && value.is_some(),
+            value: value.map(FigureValue::Exact),
+            ..of.clone()
+        };
+        self.explained(figure, formula, vec![of.name.clone()])
+    }
+
     /// Says what a figure with a value lacks.
     pub(crate) fn lacks(&mut self, figure: &mut Figure, what: &[Localized]) {
         if what.is_empty() {

@@ -1,23 +1,27 @@
 //! Unit-product energy (单位产品综合能耗): the energy of each line with its share of shared equipment, per qualified product.
 //! What the lines do not use is shown, so that lines and the rest are the enterprise. Must never divide by all output.
 
-use model::{CommitNumber, Localized, text};
+use model::{CommitNumber, text};
 use serde::Serialize;
 
 use crate::coefficient::MissingCoefficient;
-use crate::fact::{Flow, Measure};
+use crate::fact::Flow;
 use crate::figure::{Explanations, Figure};
 use crate::id::{KindId, ProductId, SubjectId};
-use crate::number::{Number, portion};
+use crate::number::Number;
 use crate::period::Period;
-use crate::plant::{Allocation, EnergyKind, Product, Subject};
+use crate::plant::EnergyKind;
 use crate::sheet::{Measured, Sheet, TCE, Term};
-use crate::source::{Inputs, Quantity, SourceError};
-use crate::table1::{Cell, declared, per_basis, table1};
-use crate::tce::{BasisChoice, CoefficientUse, Converter, PerBasis};
+use crate::source::{Inputs, SourceError};
+use crate::table1::{Cell, per_basis, table1};
+use crate::tce::{BasisChoice, Converter, PerBasis};
 
-/// Digits after the point to which a share that is no finite decimal is rounded; shares still sum to the whole.
-const SHARE_DIGITS: u32 = 12;
+mod making;
+mod products;
+mod uses;
+
+use making::Making;
+use uses::Counted;
 
 /// Unit-product energy of all lines in one period.
 #[derive(Debug, Clone, Serialize)]
@@ -54,8 +58,11 @@ pub struct Line {
     pub kinds: Vec<LineKind>,
     /// Its energy.
     pub tce: PerBasis<Figure>,
-    /// What it makes, where it makes something.
+    /// What it makes, where that is one product.
     pub product: Option<LineProduct>,
+    /// What it makes, where those are several: its energy is divided among them by `weight` × qualified output.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub products: Vec<ProductPart>,
 }
 
 /// One energy kind of a line.
@@ -69,8 +76,14 @@ pub struct LineKind {
     pub own: Option<Figure>,
     /// Its shares of shared equipment.
     pub allocated: Vec<Figure>,
-    /// Both.
+    /// Its shares of what was used to make other kinds that it uses, such as the coal of own steam.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<Figure>,
+    /// All of these.
     pub quantity: Figure,
+    /// What of it was bought or generated, where the rest was made on site: this is converted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Figure>,
     /// In coal equivalent; absent for a kind that is made on site alone.
     pub converted: PerBasis<Cell>,
     /// Per qualified product.
@@ -92,6 +105,18 @@ pub struct LineProduct {
     pub energy_per_product: PerBasis<Figure>,
 }
 
+/// One of several products of a line.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProductPart {
+    /// The product, with its energy per qualified product.
+    #[serde(flatten)]
+    pub product: LineProduct,
+    /// Its part of the energy of the line; the parts sum to it exactly.
+    pub energy: PerBasis<Figure>,
+    /// Each kind per qualified product.
+    pub kinds: Vec<Figure>,
+}
+
 /// Computes unit-product energy.
 ///
 /// # Errors
@@ -106,12 +131,11 @@ pub fn unit_product(
 ) -> Result<UnitProduct, SourceError> {
     let enterprise = table1(inputs, period, basis)?;
     let plant = inputs.plant;
-    let mut rows: Vec<(&Subject, Vec<LineUse<'_>>)> = Vec::new();
-    for line in plant.lines() {
-        rows.push((line, line_uses(inputs, line, period)?));
-    }
-    let used = || rows.iter().flat_map(|(_, uses)| uses).filter(|one| one.origin.converts());
-    let made = used().any(|one| one.origin == Origin::Both);
+    let rows = uses::find(inputs, period)?;
+    let used = || rows.iter().flat_map(|(_, uses)| uses);
+    let converted = || used().filter(|one| one.counted != Counted::Nothing);
+    let made =
+        used().any(|one| matches!(one.counted, Counted::Part(..)) || !one.remarks.is_empty());
     let purchased = enterprise.rows.iter().filter(|row| row.source != Flow::Own);
     // The same kinds as Table 1 and the same set id, unless a line uses a kind that the enterprise does not buy.
     let kinds: Vec<&EnergyKind> = plant
@@ -119,7 +143,7 @@ pub fn unit_product(
         .iter()
         .filter(|kind| {
             purchased.clone().any(|row| row.kind == kind.id)
-                || used().any(|one| one.kind.id == kind.id)
+                || converted().any(|one| one.kind.id == kind.id)
         })
         .collect();
     let converter = Converter::new(plant, kinds, period, basis);
@@ -167,223 +191,4 @@ pub fn unit_product(
 
 fn base(period: Period) -> String {
     format!("unit-product/{period}")
-}
-
-/// What a line uses of one kind.
-struct LineUse<'a> {
-    kind: &'a EnergyKind,
-    own: Option<Quantity>,
-    /// Shared equipment, its quantity, and the line's part of it.
-    allocated: Vec<(&'a Allocation, Quantity, Option<Number>)>,
-    origin: Origin,
-}
-
-/// Where the enterprise has a kind from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    /// It is bought.
-    Bought,
-    /// It is made on site, and is in the fuel that made it already (energy-consumed media, own steam).
-    Made,
-    /// Both; of what a line uses nobody knows which.
-    Both,
-}
-
-impl Origin {
-    /// Where the kind of a line is from. A purchase that is stated as zero is none; an unknown one is one.
-    fn of(inputs: &Inputs<'_>, kind: &EnergyKind, period: Period) -> Result<Self, SourceError> {
-        let enterprise = &inputs.plant.enterprise;
-        if !inputs.has(enterprise, Flow::Own, kind) {
-            return Ok(Self::Bought);
-        }
-        let bought = inputs.quantity(enterprise, Flow::Purchased, kind, period)?;
-        let none = bought.is_none_or(|bought| bought.value.is_some_and(|value| value.is_zero()));
-        Ok(if none { Self::Made } else { Self::Both })
-    }
-
-    /// Whether it counts in coal equivalent.
-    fn converts(self) -> bool {
-        self != Self::Made
-    }
-
-    fn remark(self) -> Option<Localized> {
-        match self {
-            Self::Bought => None,
-            Self::Made => Some(text!(
-                en: "made on site: physical use only, its energy is in the fuel that made it",
-                zh: "自产：只列实物量，其能耗已计入生产它的燃料",
-            )),
-            Self::Both => Some(text!(
-                en: "bought and made on site: all of it counts at its coefficient, and what was lost in making it stays undistributed",
-                zh: "外购与自产并存：全部按其系数折标，自产损失列入未分摊",
-            )),
-        }
-    }
-}
-
-fn line_uses<'a>(
-    inputs: &Inputs<'a>,
-    line: &Subject,
-    period: Period,
-) -> Result<Vec<LineUse<'a>>, SourceError> {
-    let mut uses = Vec::new();
-    for kind in &inputs.plant.kinds {
-        let own = inputs.quantity(&line.id, Flow::Consumed, kind, period)?;
-        let mut allocated = Vec::new();
-        let keys = inputs.plant.allocations.iter().filter(|key| key.energy_kind == kind.id);
-        for key in keys.filter(|key| key.shares.iter().any(|share| share.to == line.id)) {
-            let whole = inputs.quantity(&key.from, Flow::Consumed, kind, period)?;
-            let whole = whole.unwrap_or_else(Quantity::unknown);
-            let part = whole.value.as_ref().and_then(|value| share(key, &line.id, value));
-            allocated.push((key, whole, part));
-        }
-        if own.is_some() || !allocated.is_empty() {
-            let origin = Origin::of(inputs, kind, period)?;
-            uses.push(LineUse { kind, own, allocated, origin });
-        }
-    }
-    Ok(uses)
-}
-
-/// A line's part of a quantity: the difference of running totals, so that all parts sum to the whole exactly.
-fn share(key: &Allocation, line: &SubjectId, quantity: &Number) -> Option<Number> {
-    let whole: Number = key.shares.iter().map(|share| &share.weight).sum();
-    let digits = SHARE_DIGITS.max(quantity.places());
-    let mut running = Number::zero();
-    let mut before = Number::zero();
-    let mut part = Number::zero();
-    for share in &key.shares {
-        running = &running + &share.weight;
-        let upto = portion(quantity, &running, &whole, digits)?;
-        if share.to == *line {
-            part = part + (&upto - &before);
-        }
-        before = upto;
-    }
-    Some(part)
-}
-
-struct Making<'a> {
-    inputs: &'a Inputs<'a>,
-    converter: &'a Converter,
-    on: &'a PerBasis<Measured>,
-    basis: BasisChoice,
-    sheet: &'a mut Sheet,
-}
-
-impl Making<'_> {
-    fn line(&mut self, line: &Subject, uses: Vec<LineUse<'_>>) -> Line {
-        let base = format!("{}/{}", base(self.sheet.period), line.id);
-        let product = self.inputs.plant.products.iter().find(|product| product.line == line.id);
-        let outputs = product.map(|product| self.outputs(&base, line, product));
-        let qualified = outputs.as_ref().map(|(qualified, _)| qualified.clone());
-        let kinds: Vec<LineKind> =
-            uses.into_iter().map(|one| self.kind(&base, line, one, qualified.as_ref())).collect();
-        let tce = per_basis(self.on, self.basis, |on| {
-            let terms: Vec<Term<'_>> = kinds
-                .iter()
-                .filter_map(|kind| {
-                    let figure = kind.converted.get(on.basis)?.counted()?;
-                    Some(Term { figure, minus: false })
-                })
-                .collect();
-            self.sheet.sum(format!("{base}/energy/{}", on.basis), TCE, Some(on), &terms)
-        });
-        let product = product.zip(outputs).map(|(product, (qualified_output, output))| {
-            let energy_per_product = per_basis(self.on, self.basis, |on| {
-                let over = tce.get(on.basis).expect("each basis asked for has a total");
-                self.sheet.quotient(format!("{base}/{}", on.basis), over, &qualified_output)
-            });
-            LineProduct {
-                product: product.id.clone(),
-                name: product.name.clone(),
-                qualified_output,
-                output,
-                energy_per_product,
-            }
-        });
-        Line { line: line.id.clone(), name: line.name.clone(), kinds, tce, product }
-    }
-
-    fn outputs(&mut self, base: &str, line: &Subject, product: &Product) -> (Figure, Figure) {
-        let mut one = |measure: Measure, name: &str| {
-            let name = format!("{base}/{name}");
-            declared(self.sheet, self.inputs, &line.id, &measure, name, product.unit.symbol())
-        };
-        let qualified = one(Measure::QualifiedOutput(product.id.clone()), "qualified_output");
-        (qualified, one(Measure::Output(product.id.clone()), "output"))
-    }
-
-    fn kind(
-        &mut self,
-        base: &str,
-        line: &Subject,
-        one: LineUse<'_>,
-        qualified: Option<&Figure>,
-    ) -> LineKind {
-        let kind = one.kind;
-        let unit = kind.unit.symbol();
-        let base = format!("{base}/{}", kind.id);
-        let own = one.own.map(|own| self.sheet.quantity(format!("{base}/own"), unit, own));
-        let allocated: Vec<Figure> = one
-            .allocated
-            .into_iter()
-            .map(|(key, whole, part)| self.allocated(&base, line, kind, key, whole, part))
-            .collect();
-        let terms: Vec<Term<'_>> =
-            own.iter().chain(&allocated).map(|figure| Term { figure, minus: false }).collect();
-        let mut quantity = self.sheet.sum(format!("{base}/quantity"), unit, None, &terms);
-        let converted = if one.origin.converts() {
-            per_basis(self.on, self.basis, |on| {
-                let coefficient = self.converter.get(&kind.id, on.basis);
-                let tce = self.converter.tce(kind, on.basis, quantity.exact());
-                let name = format!("{base}/{}", on.basis);
-                let tce = self.sheet.converted(name, &quantity, on, tce, coefficient);
-                let tce_per_unit = self.converter.tce_per_unit(kind, on.basis);
-                Cell { coefficient: coefficient.map(CoefficientUse::from), tce_per_unit, tce }
-            })
-        } else {
-            PerBasis { equivalent: None, equal_value: None }
-        };
-        if let Some(note) = one.origin.remark() {
-            self.sheet.remark(&mut quantity, note);
-        }
-        let per_product =
-            qualified.map(|under| self.sheet.quotient(base.clone(), &quantity, under));
-        LineKind {
-            kind: kind.id.clone(),
-            name: kind.name.clone(),
-            own,
-            allocated,
-            quantity,
-            converted,
-            per_product,
-        }
-    }
-
-    fn allocated(
-        &mut self,
-        base: &str,
-        line: &Subject,
-        kind: &EnergyKind,
-        key: &Allocation,
-        whole: Quantity,
-        part: Option<Number>,
-    ) -> Figure {
-        let all: Number = key.shares.iter().map(|share| &share.weight).sum();
-        let mine: Number =
-            key.shares.iter().filter(|share| share.to == line.id).map(|share| &share.weight).sum();
-        let unit = kind.unit.symbol();
-        let text = |value: Option<&Number>| value.map_or_else(|| "–".to_owned(), Number::to_string);
-        let formula = format!(
-            "{} {unit} of `{}` × {mine} ÷ {all} = {} {unit}",
-            text(whole.value.as_ref()),
-            key.from,
-            text(part.as_ref())
-        );
-        let name = format!("{base}/allocated/{}", key.from);
-        let figure = self.sheet.quantity(name, unit, Quantity { value: part, ..whole });
-        self.sheet.formula(&figure.name, formula);
-        figure
-    }
 }

@@ -68,12 +68,14 @@ fn line_rows(line: &Line, products: &UnitProduct) -> Vec<Vec<Cell>> {
         let name = format!("综合能耗 ({})", basis_name(*basis));
         rows.extend(figure.map(|figure| figure_row(&line.name, &name, figure)));
     }
-    if let Some(product) = &line.product {
+    let parts = line.products.iter().map(|part| &part.product);
+    for product in line.product.iter().chain(parts) {
         let name = format!("合格产量 qualified output: {}", product.name);
         rows.push(figure_row(&line.name, &name, &product.qualified_output));
         for basis in products.basis.bases() {
             let figure = product.energy_per_product.get(*basis);
-            let name = format!("单位产品综合能耗 ({})", basis_name(*basis));
+            let of = if line.products.is_empty() { String::new() } else { format!("{} ", product.name) };
+            let name = format!("{of}单位产品综合能耗 ({})", basis_name(*basis));
             rows.extend(figure.map(|figure| figure_row(&line.name, &name, figure)));
         }
     }

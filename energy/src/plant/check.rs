@@ -322,14 +322,6 @@ fn products(plant: &mut Plant, drafts: Vec<Spanned<Product>>, problems: &mut Pro
         } else if plant.subject(&line.value).is_none() {
             let known = texts(plant.subjects.iter().map(|subject| &subject.id));
             problems.push(unknown(&line, "subject", &known));
-        } else if let Some(other) = plant.products.iter().find(|one| one.line == line.value) {
-            let message = format!(
-                "line `{}` makes product `{}` already: one line has one product until energy is \
-                 divided among products",
-                line.value, other.id
-            );
-            let help = "give this product a line of its own";
-            problems.push(line.problem(CODE_PLANT, message).help(help));
         }
         plant.products.push(draft.value);
     }
