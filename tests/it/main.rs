@@ -12,6 +12,7 @@ mod damaged_lake;
 mod delivery;
 mod figures_from_files;
 mod first_steps;
+mod flows;
 mod health;
 mod hostile_peers;
 mod kills;

@@ -74,7 +74,8 @@ fn line_rows(line: &Line, products: &UnitProduct) -> Vec<Vec<Cell>> {
         rows.push(figure_row(&line.name, &name, &product.qualified_output));
         for basis in products.basis.bases() {
             let figure = product.energy_per_product.get(*basis);
-            let of = if line.products.is_empty() { String::new() } else { format!("{} ", product.name) };
+            let of =
+                if line.products.is_empty() { String::new() } else { format!("{} ", product.name) };
             let name = format!("{of}单位产品综合能耗 ({})", basis_name(*basis));
             rows.extend(figure.map(|figure| figure_row(&line.name, &name, figure)));
         }

@@ -8,9 +8,10 @@ use config::csv_table::Row;
 use model::{Localized, text};
 
 use super::{Fact, Facts, Flow, Measure, PriceBase};
+use crate::id::SubjectId;
 use crate::number::Number;
 use crate::period::Period;
-use crate::plant::Plant;
+use crate::plant::{EnergyKind, MeterRole, Plant};
 
 const CODE_NOTE: &str = "EN-C308";
 const CODE_UNUSED: &str = "EN-C309";
@@ -101,7 +102,7 @@ pub(super) fn unused(plant: &Plant, facts: &Facts, rows: &[Row], problems: &mut 
     }
     for by_period in facts.by_key.values() {
         let Some(fact) = by_period.values().flatten().next() else { continue };
-        let Some(help) = why_unused(plant, fact) else { continue };
+        let Some(help) = why_unused(plant, facts, fact) else { continue };
         let Some(row) = first.get(&fact.place) else { continue };
         let (measure, subject, count) =
             (&fact.measure, &fact.subject, by_period.values().flatten().count());
@@ -114,7 +115,7 @@ pub(super) fn unused(plant: &Plant, facts: &Facts, rows: &[Row], problems: &mut 
 }
 
 /// Where a measure of a subject would count, when it does not; `None` when a figure is made from it.
-fn why_unused(plant: &Plant, fact: &Fact) -> Option<Localized> {
+fn why_unused(plant: &Plant, facts: &Facts, fact: &Fact) -> Option<Localized> {
     let subject = &fact.subject;
     match &fact.measure {
         Measure::GrossOutputValue | Measure::ValueAdded => {
@@ -142,15 +143,26 @@ fn why_unused(plant: &Plant, fact: &Fact) -> Option<Localized> {
                 .allocations
                 .iter()
                 .any(|key| key.energy_kind == *kind && plant.is_within(subject, &key.from));
-            (!in_line && !shared).then(|| {
+            let makes = plant.kinds.iter().any(|made| is_maker(plant, facts, made, subject));
+            (!in_line && !shared && !makes).then(|| {
                 text!(
-                    en: "what is used counts for lines and for equipment that is shared among them; the total is made from `purchased:{kind}`",
-                    zh: "消费量只用于产线和参与分摊的公用设备；综合能耗按 `purchased:{kind}`（外购）计算",
+                    en: "what is used counts for lines, for equipment that is shared among them, and for what makes another kind (`made_by`); the total is made from `purchased:{kind}`",
+                    zh: "消费量只用于产线、参与分摊的公用设备和生产其他能源的设备（`made_by`）；综合能耗按 `purchased:{kind}`（外购）计算",
                 )
             })
         }
         Measure::Energy(..) => None,
     }
+}
+
+/// Whether a subject is, or lies in, what makes a kind.
+fn is_maker(plant: &Plant, facts: &Facts, made: &EnergyKind, subject: &SubjectId) -> bool {
+    let stated = made.made_by.iter().flatten().any(|maker| plant.is_within(subject, maker));
+    let own = Measure::Energy(Flow::Own, made.id.clone());
+    let metered = plant.meters.iter().any(|meter| {
+        (&meter.subject, meter.role) == (subject, MeterRole::Own) && meter.energy_kind == made.id
+    });
+    stated || metered || facts.has(subject, &own)
 }
 
 /// A value of another size than those of other periods.
