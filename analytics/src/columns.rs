@@ -140,9 +140,11 @@ pub(crate) struct WholeRows<'a> {
     value: &'a PrimitiveArray<Float64Type>,
     text: &'a StringArray,
     unit: Words<'a>,
+    quality: Words<'a>,
     status: &'a PrimitiveArray<Int64Type>,
     mantissa: &'a PrimitiveArray<Int64Type>,
     exponent: &'a PrimitiveArray<Int32Type>,
+    flags: &'a PrimitiveArray<Int32Type>,
     generation: &'a PrimitiveArray<Int64Type>,
     seq: &'a PrimitiveArray<Int64Type>,
     commit: &'a PrimitiveArray<Int64Type>,
@@ -153,10 +155,18 @@ pub(crate) struct WholeRows<'a> {
 pub(crate) struct Row<'a> {
     pub(crate) source_time: Timestamp,
     pub(crate) gateway_time: Timestamp,
-    pub(crate) quality: Quality,
-    /// Exact decimal text, or the text itself.
+    /// The number: exact where there is a decimal.
     pub(crate) value: Option<String>,
+    /// The decimal that it is, where it is one.
+    pub(crate) exact: Option<Decimal>,
+    /// The text, where the value is one.
+    pub(crate) text: Option<&'a str>,
     pub(crate) unit: &'a str,
+    /// `Good`, `Uncertain` or `Bad`.
+    pub(crate) word: &'a str,
+    /// The OPC UA status code.
+    pub(crate) status: i64,
+    pub(crate) flags: i32,
     pub(crate) generation: Generation,
     pub(crate) sequence: Sequence,
     pub(crate) commit: CommitNumber,
@@ -171,9 +181,11 @@ impl<'a> WholeRows<'a> {
             value: columns.doubles(column::VALUE)?,
             text: columns.texts(column::TEXT)?,
             unit: columns.words(column::UNIT)?,
+            quality: columns.words(column::QUALITY)?,
             status: columns.longs(column::STATUS)?,
             mantissa: columns.longs(column::MANTISSA)?,
             exponent: columns.integers(column::EXPONENT)?,
+            flags: columns.integers(column::FLAGS)?,
             generation: columns.longs(column::GENERATION)?,
             seq: columns.longs(column::SEQ)?,
             commit: columns.longs(column::COMMIT)?,
@@ -182,27 +194,31 @@ impl<'a> WholeRows<'a> {
     }
 
     pub(crate) fn row(&self, at: usize) -> Row<'a> {
+        let exact = self.exact(at);
+        let double = || self.value.is_valid(at).then(|| self.value.value(at));
         Row {
             source_time: Timestamp(self.ts.value(at)),
             gateway_time: Timestamp(self.gateway_ts.value(at)),
-            quality: quality_of(self.status.value(at)),
-            value: self.value_of(at),
+            value: match exact {
+                Some(exact) => Some(exact.to_string()),
+                // What is no number of JSON is none here either.
+                None => double().filter(|value| value.is_finite()).map(|value| value.to_string()),
+            },
+            exact,
+            text: self.text.is_valid(at).then(|| self.text.value(at)),
             unit: self.unit.get(at),
+            word: self.quality.get(at),
+            status: self.status.value(at),
+            flags: self.flags.value(at),
             generation: Generation(count(self.generation.value(at))),
             sequence: Sequence(count(self.seq.value(at))),
             commit: CommitNumber(count(self.commit.value(at))),
         }
     }
 
-    fn value_of(&self, at: usize) -> Option<String> {
-        if self.mantissa.is_valid(at) {
-            let exponent = i8::try_from(self.exponent.value(at)).ok()?;
-            return Some(Decimal { mantissa: self.mantissa.value(at), exponent }.to_string());
-        }
-        if self.text.is_valid(at) {
-            return Some(self.text.value(at).to_owned());
-        }
-        self.value.is_valid(at).then(|| self.value.value(at).to_string())
+    fn exact(&self, at: usize) -> Option<Decimal> {
+        let mantissa = self.mantissa.is_valid(at).then(|| self.mantissa.value(at))?;
+        Some(Decimal { mantissa, exponent: i8::try_from(self.exponent.value(at)).ok()? })
     }
 }
 

@@ -9,7 +9,9 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::take::take;
+use contract::readings::{column, schema};
 use contract::{DamagedRange, Readings, Request, RowChoice, StoreError};
+use model::Timestamp;
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
@@ -30,11 +32,22 @@ pub enum QueryFormat {
     Csv,
     /// One JSON object a line.
     Json,
-    /// A Parquet file with the columns of the contract.
+    /// A Parquet file.
     Parquet,
-    /// An Arrow IPC stream with the columns of the contract: polars, pandas and `DuckDB` read it from a pipe.
+    /// An Arrow IPC stream: polars, pandas and `DuckDB` read it from a pipe.
     Arrow,
 }
+
+/// The columns of a query in every format. With every row of a time (`RowChoice::All`) all columns of the lake are written.
+pub const COLUMNS: [&str; 7] = [
+    column::POINT,
+    column::TS,
+    column::VALUE,
+    column::TEXT,
+    column::UNIT,
+    column::QUALITY,
+    column::STATUS,
+];
 
 /// Why a query gave nothing.
 #[derive(Debug, Error)]
@@ -68,10 +81,9 @@ pub struct Queried {
 /// Writes samples in the order (point, source time) as they are read.
 ///
 /// # Shape
-/// CSV and JSON: `point`, `time` (ISO 8601, UTC), `value` (exact decimal text; empty or null for a Bad sample), `unit` (as
-/// the gateway stated it with that sample), `quality` (OPC UA name); with every row of a time (`RowChoice::All`) also
-/// `gateway_time`, `generation`, `sequence`, `commit`. Parquet and Arrow: the columns of [`contract::readings::schema`],
-/// words as text.
+/// [`COLUMNS`] in every format, or all of [`contract::readings::schema`] with `RowChoice::All`. In CSV and JSON times are ISO
+/// 8601 in UTC, and `value` is the exact decimal (a number in JSON); empty or null where there is none. In Parquet and
+/// Arrow `value` is the nearest double, words are texts.
 pub fn query(
     readings: &dyn Readings,
     request: &Request,
@@ -80,15 +92,23 @@ pub fn query(
 ) -> Result<Queried, QueryError> {
     let newest = readings.commit_number();
     let as_of = Some(request.as_of.unwrap_or(newest).min(newest));
-    let request = Request { as_of, columns: Vec::new(), ..request.clone() };
+    let columns = match request.choice {
+        RowChoice::All => column::ALL.to_vec(),
+        RowChoice::Chosen => COLUMNS.to_vec(),
+    };
+    // The exact decimal is made of two columns that may not be wanted themselves.
+    let read = match format {
+        QueryFormat::Csv | QueryFormat::Json => Vec::new(),
+        QueryFormat::Parquet | QueryFormat::Arrow => columns.clone(),
+    };
+    let request = Request { as_of, columns: read, ..request.clone() };
     let mut rows = readings.rows(&request).map_err(QueryError::Store)?;
-    let all = request.choice == RowChoice::All;
-    let mut sink = Sink::begin(format, all, out)?;
+    let mut sink = Sink::begin(format, columns, out)?;
     let mut queried = Queried::default();
     for batch in rows.by_ref() {
         let batch = batch.map_err(QueryError::Store)?;
         queried.rows += batch.num_rows();
-        sink.write(&batch, all)?;
+        sink.write(&batch)?;
     }
     sink.end()?;
     queried.damaged = rows.damaged();
@@ -96,7 +116,12 @@ pub fn query(
 }
 
 /// Where samples go.
-enum Sink<'a> {
+struct Sink<'a> {
+    columns: Vec<&'static str>,
+    target: Target<'a>,
+}
+
+enum Target<'a> {
     Csv(Box<csv::Writer<&'a mut Out<'a>>>),
     Json(&'a mut Out<'a>),
     Parquet(Box<ArrowWriter<&'a mut Out<'a>>>),
@@ -104,78 +129,85 @@ enum Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    fn begin(format: QueryFormat, all: bool, out: &'a mut Out<'a>) -> Result<Self, QueryError> {
-        match format {
-            QueryFormat::Json => Ok(Self::Json(out)),
+    fn begin(
+        format: QueryFormat,
+        columns: Vec<&'static str>,
+        out: &'a mut Out<'a>,
+    ) -> Result<Self, QueryError> {
+        let target = match format {
+            QueryFormat::Json => Target::Json(out),
             QueryFormat::Csv => {
                 let mut csv = csv::Writer::from_writer(out);
-                let more = all.then_some(["gateway_time", "generation", "sequence", "commit"]);
-                let header = ["point", "time", "value", "unit", "quality"];
-                csv.write_record(header.into_iter().chain(more.into_iter().flatten()))
-                    .map_err(|error| QueryError::Write(io_of(error)))?;
+                csv.write_record(&columns).map_err(|error| QueryError::Write(io_of(error)))?;
                 csv.flush().map_err(QueryError::Write)?;
-                Ok(Self::Csv(Box::new(csv)))
+                Target::Csv(Box::new(csv))
             }
             QueryFormat::Arrow => {
-                let writer = StreamWriter::try_new(out, &plain_schema());
-                Ok(Self::Arrow(Box::new(writer.map_err(QueryError::Arrow)?)))
+                let writer = StreamWriter::try_new(out, &plain_schema(&columns));
+                Target::Arrow(Box::new(writer.map_err(QueryError::Arrow)?))
             }
             QueryFormat::Parquet => {
                 let properties = WriterProperties::builder()
                     .set_max_row_group_row_count(Some(PARQUET_GROUP_ROWS))
                     .build();
-                let writer = ArrowWriter::try_new(out, plain_schema(), Some(properties));
-                Ok(Self::Parquet(Box::new(writer.map_err(QueryError::Parquet)?)))
+                let writer = ArrowWriter::try_new(out, plain_schema(&columns), Some(properties));
+                Target::Parquet(Box::new(writer.map_err(QueryError::Parquet)?))
             }
-        }
+        };
+        Ok(Self { columns, target })
     }
 
-    fn write(&mut self, batch: &RecordBatch, all: bool) -> Result<(), QueryError> {
-        match self {
-            Self::Parquet(writer) => {
-                let batch = plain(batch).map_err(QueryError::Arrow)?;
-                return writer.write(&batch).map_err(QueryError::Parquet);
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+        let columns = &self.columns;
+        match &mut self.target {
+            Target::Parquet(writer) => {
+                let batch = plain(batch, columns).map_err(QueryError::Arrow)?;
+                writer.write(&batch).map_err(QueryError::Parquet)
             }
-            Self::Arrow(writer) => {
-                let batch = plain(batch).map_err(QueryError::Arrow)?;
+            Target::Arrow(writer) => {
+                let batch = plain(batch, columns).map_err(QueryError::Arrow)?;
                 writer.write(&batch).map_err(QueryError::Arrow)?;
-                return writer.flush().map_err(QueryError::Arrow);
+                writer.flush().map_err(QueryError::Arrow)
             }
-            Self::Csv(_) | Self::Json(_) => {}
-        }
-        let rows = WholeRows::new(batch)?;
-        for (point, range) in rows.columns.points() {
-            for at in range {
-                let row = rows.row(at);
-                let written = match self {
-                    Self::Csv(csv) => write_csv(csv, point, &row, all),
-                    Self::Json(out) => write_json(*out, point, &row, all),
-                    Self::Parquet(_) | Self::Arrow(_) => Ok(()),
-                };
-                written.map_err(QueryError::Write)?;
+            // Whoever reads sees each batch when it is there.
+            Target::Csv(csv) => {
+                each_row(batch, |point, row| write_csv(csv, columns, point, row))?;
+                csv.flush().map_err(QueryError::Write)
             }
-        }
-        // Whoever reads sees each batch when it is there.
-        match self {
-            Self::Csv(csv) => csv.flush().map_err(QueryError::Write),
-            Self::Json(out) => out.flush().map_err(QueryError::Write),
-            Self::Parquet(_) | Self::Arrow(_) => Ok(()),
+            Target::Json(out) => {
+                each_row(batch, |point, row| write_json(*out, columns, point, row))?;
+                out.flush().map_err(QueryError::Write)
+            }
         }
     }
 
     fn end(self) -> Result<(), QueryError> {
-        match self {
-            Self::Csv(_) | Self::Json(_) => Ok(()),
-            Self::Parquet(writer) => writer.close().map(|_| ()).map_err(QueryError::Parquet),
-            Self::Arrow(mut writer) => writer.finish().map_err(QueryError::Arrow),
+        match self.target {
+            Target::Csv(_) | Target::Json(_) => Ok(()),
+            Target::Parquet(writer) => writer.close().map(|_| ()).map_err(QueryError::Parquet),
+            Target::Arrow(mut writer) => writer.finish().map_err(QueryError::Arrow),
         }
     }
 }
 
-/// The columns of the contract with words as texts, as every reader of files knows them.
-fn plain_schema() -> SchemaRef {
-    let schema = contract::readings::schema();
-    let fields = schema.fields().iter().map(|field| match field.data_type() {
+fn each_row(
+    batch: &RecordBatch,
+    mut write: impl FnMut(&str, &Row<'_>) -> std::io::Result<()>,
+) -> Result<(), QueryError> {
+    let rows = WholeRows::new(batch)?;
+    for (point, range) in rows.columns.points() {
+        for at in range {
+            write(point, &rows.row(at)).map_err(QueryError::Write)?;
+        }
+    }
+    Ok(())
+}
+
+/// These columns of the contract with words as texts, as every reader of files knows them.
+fn plain_schema(columns: &[&str]) -> SchemaRef {
+    let schema = schema();
+    let wanted = schema.fields().iter().filter(|field| columns.contains(&field.name().as_str()));
+    let fields = wanted.map(|field| match field.data_type() {
         DataType::Dictionary(..) => {
             Arc::new(Field::new(field.name(), DataType::Utf8, field.is_nullable()))
         }
@@ -184,34 +216,82 @@ fn plain_schema() -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-fn plain(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().map(|column| match column.as_any_dictionary_opt() {
+/// A batch of exactly these columns with words as texts.
+fn plain(batch: &RecordBatch, columns: &[&str]) -> Result<RecordBatch, ArrowError> {
+    let columns_of = batch.columns().iter().map(|column| match column.as_any_dictionary_opt() {
         Some(words) => take(words.values(), words.keys(), None),
         None => Ok(Arc::clone(column)),
     });
-    RecordBatch::try_new(plain_schema(), columns.collect::<Result<Vec<ArrayRef>, _>>()?)
+    RecordBatch::try_new(plain_schema(columns), columns_of.collect::<Result<Vec<ArrayRef>, _>>()?)
+}
+
+/// One value of a row.
+enum Cell<'a> {
+    Text(std::borrow::Cow<'a, str>),
+    /// Digits as they are.
+    Number(String),
+    None,
+}
+
+fn field<'a>(name: &str, point: &'a str, row: &Row<'a>) -> Cell<'a> {
+    let number = |number: Option<String>| number.map_or(Cell::None, Cell::Number);
+    let time = |time: Timestamp| Cell::Text(time.to_string().into());
+    match name {
+        column::POINT => Cell::Text(point.into()),
+        column::TS => time(row.source_time),
+        column::GATEWAY_TS => time(row.gateway_time),
+        column::VALUE => number(row.value.clone()),
+        column::TEXT => row.text.map_or(Cell::None, |text| Cell::Text(text.into())),
+        column::UNIT => Cell::Text(row.unit.into()),
+        column::QUALITY => Cell::Text(row.word.into()),
+        column::STATUS => number(Some(row.status.to_string())),
+        column::MANTISSA => number(row.exact.map(|exact| exact.mantissa.to_string())),
+        column::EXPONENT => number(row.exact.map(|exact| exact.exponent.to_string())),
+        column::FLAGS => number(Some(row.flags.to_string())),
+        column::GENERATION => number(Some(row.generation.0.to_string())),
+        column::SEQ => number(Some(row.sequence.0.to_string())),
+        column::COMMIT => number(Some(row.commit.0.to_string())),
+        _ => Cell::None,
+    }
 }
 
 fn write_csv(
     csv: &mut csv::Writer<&mut Out<'_>>,
+    columns: &[&'static str],
     point: &str,
     row: &Row<'_>,
-    all: bool,
 ) -> std::io::Result<()> {
-    let mut record = vec![
-        point.to_owned(),
-        row.source_time.to_string(),
-        row.value.clone().unwrap_or_default(),
-        row.unit.to_owned(),
-        row.quality.to_string(),
-    ];
-    if all {
-        record.push(row.gateway_time.to_string());
-        record.extend(
-            [row.generation.0, row.sequence.0, row.commit.0].map(|count| count.to_string()),
-        );
+    for name in columns {
+        let written = match field(name, point, row) {
+            Cell::Text(text) => csv.write_field(text.as_bytes()),
+            Cell::Number(digits) => csv.write_field(digits),
+            Cell::None => csv.write_field(""),
+        };
+        written.map_err(io_of)?;
     }
-    csv.write_record(record).map_err(io_of)
+    csv.write_record(None::<&[u8]>).map_err(io_of)
+}
+
+fn write_json(
+    out: &mut Out<'_>,
+    columns: &[&'static str],
+    point: &str,
+    row: &Row<'_>,
+) -> std::io::Result<()> {
+    let mut line = String::from("{");
+    for (at, name) in columns.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        let value = match field(name, point, row) {
+            Cell::Text(text) => serde_json::to_string(&text)?,
+            Cell::Number(digits) => digits,
+            Cell::None => "null".to_owned(),
+        };
+        for part in [comma, "\"", name, "\":", &value] {
+            line.push_str(part);
+        }
+    }
+    line.push_str("}\n");
+    out.write_all(line.as_bytes())
 }
 
 /// What went wrong below, as it was: that a pipe is closed is no error to its user.
@@ -220,21 +300,4 @@ fn io_of(error: csv::Error) -> std::io::Error {
         csv::ErrorKind::Io(error) => error,
         other => std::io::Error::other(format!("{other:?}")),
     }
-}
-
-fn write_json(out: &mut Out<'_>, point: &str, row: &Row<'_>, all: bool) -> std::io::Result<()> {
-    let mut object = serde_json::json!({
-        "point": point,
-        "time": row.source_time.to_string(),
-        "value": row.value,
-        "unit": row.unit,
-        "quality": row.quality.to_string(),
-    });
-    if all && let Some(object) = object.as_object_mut() {
-        object.insert("gateway_time".to_owned(), row.gateway_time.to_string().into());
-        object.insert("generation".to_owned(), row.generation.0.into());
-        object.insert("sequence".to_owned(), row.sequence.0.into());
-        object.insert("commit".to_owned(), row.commit.0.into());
-    }
-    writeln!(out, "{object}")
 }

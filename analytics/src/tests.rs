@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use config::SourceFile;
-use contract::conformance::plant::{Plant as Source, rows_of};
+use contract::conformance::plant::Plant as Source;
 use contract::memory::MemoryStore;
-use contract::{Cancel, Points, Readings, Request, RowChoice, Store};
+use contract::{Cancel, Points, Readings, Request, RowChoice, Store, column};
 use energy::plant::Plant;
 use energy::{BasisChoice, Facts, Figure, Inputs, Meters, Period};
 use model::dictionary::DisplayName;
@@ -107,14 +107,14 @@ fn of_two_values_for_one_time_the_later_sequence_is_read_and_both_stay() {
     let store = store_of(&[vec![(1_000_000, Some(100))], vec![(1_000_000, Some(250))]]);
     let readings = store.readings();
     let by_rule = csv(readings.as_ref(), &Request::default());
-    assert_eq!(by_rule, ["acme/nb-1/main/e_import,1970-01-01T00:00:01.000000Z,2.50,kWh,Good"]);
+    assert_eq!(by_rule, ["acme/nb-1/main/e_import,1970-01-01T00:00:01.000000Z,2.50,,kWh,Good,0"]);
     let all = Request { choice: RowChoice::All, ..Request::default() };
     assert_eq!(csv(readings.as_ref(), &all).len(), 2);
     assert_eq!(crate::soundness::rows_sharing_identity(readings.as_ref()).unwrap(), 0);
     let as_of = Request { as_of: Some(CommitNumber(1)), ..Request::default() };
     assert_eq!(
         csv(readings.as_ref(), &as_of),
-        ["acme/nb-1/main/e_import,1970-01-01T00:00:01.000000Z,1.00,kWh,Good"]
+        ["acme/nb-1/main/e_import,1970-01-01T00:00:01.000000Z,1.00,,kWh,Good,0"]
     );
 }
 
@@ -138,47 +138,62 @@ fn a_query_takes_a_prefix_and_a_half_open_time() {
     let span = Request { from: Some(Timestamp(2)), to: Some(Timestamp(3)), ..Request::default() };
     assert_eq!(
         csv(readings.as_ref(), &span),
-        ["acme/nb-1/main/e_import,1970-01-01T00:00:00.000002Z,0.02,kWh,Good"]
+        ["acme/nb-1/main/e_import,1970-01-01T00:00:00.000002Z,0.02,,kWh,Good,0"]
     );
     let bad = Request { from: Some(Timestamp(3)), ..Request::default() };
     assert_eq!(
         csv(readings.as_ref(), &bad),
-        ["acme/nb-1/main/e_import,1970-01-01T00:00:00.000003Z,,kWh,BadTimeout"]
+        ["acme/nb-1/main/e_import,1970-01-01T00:00:00.000003Z,,,kWh,Bad,2148139008"]
     );
 }
 
+/// First use, O7: three shapes of one thing. Every format has the same columns and the same rows.
 #[test]
-fn parquet_arrow_and_json_hold_the_same_rows() {
-    let store = store_of(&[vec![(1, Some(1)), (2, Some(2))]]);
+fn every_format_has_the_same_columns_and_rows() {
+    let store = store_of(&[vec![(1, Some(1)), (2, Some(250)), (3, None)], vec![(2, Some(300))]]);
     let readings = store.readings();
-    let written = |format| {
-        let mut out = Vec::new();
-        let queried = query(readings.as_ref(), &Request::default(), format, &mut out).unwrap();
-        assert_eq!(queried.rows, 2);
-        out
-    };
-    let parquet = bytes_of(written(QueryFormat::Parquet));
-    let rows = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(parquet, 100);
-    let from_parquet: Vec<_> = rows.unwrap().map(Result::unwrap).collect();
-    let arrow = std::io::Cursor::new(written(QueryFormat::Arrow));
-    let stream = arrow_ipc::reader::StreamReader::try_new(arrow, None).unwrap();
-    let from_arrow: Vec<_> = stream.map(Result::unwrap).collect();
-    assert_eq!(from_parquet[0].columns(), from_arrow[0].columns());
-    let values = from_parquet[0].column_by_name("value").unwrap();
-    let values = values.as_primitive::<arrow_array::types::Float64Type>();
-    assert_eq!(values.iter().collect::<Vec<_>>(), [Some(0.01), Some(0.02)]);
-    let expected = rows_of(readings.as_ref(), &Request::default());
-    let mantissas = from_arrow[0].column_by_name("mantissa").unwrap();
-    let mantissas = mantissas.as_primitive::<arrow_array::types::Int64Type>();
-    let found: Vec<_> = mantissas.iter().map(|one| one.map(|one| (one, -2))).collect();
-    assert_eq!(found, expected.iter().map(|row| row.decimal).collect::<Vec<_>>());
     let all = Request { choice: RowChoice::All, ..Request::default() };
-    let mut json = Vec::new();
-    query(readings.as_ref(), &all, QueryFormat::Json, &mut json).unwrap();
-    let first = json.split(|byte| *byte == b'\n').next().unwrap();
-    let first: serde_json::Value = serde_json::from_slice(first).unwrap();
-    assert_eq!(first["value"], "0.01");
-    assert_eq!(first["sequence"], 1);
+    for (request, columns, rows) in
+        [(Request::default(), crate::query::COLUMNS.to_vec(), 3), (all, column::ALL.to_vec(), 4)]
+    {
+        let written = |format| {
+            let mut out = Vec::new();
+            let queried = query(readings.as_ref(), &request, format, &mut out).unwrap();
+            assert_eq!(queried.rows, rows);
+            out
+        };
+        let parquet = bytes_of(written(QueryFormat::Parquet));
+        let parquet = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(parquet, 100);
+        let from_parquet: Vec<_> = parquet.unwrap().map(Result::unwrap).collect();
+        let arrow = std::io::Cursor::new(written(QueryFormat::Arrow));
+        let stream = arrow_ipc::reader::StreamReader::try_new(arrow, None).unwrap();
+        let from_arrow: Vec<_> = stream.map(Result::unwrap).collect();
+        assert_eq!(from_parquet[0].columns(), from_arrow[0].columns());
+        let schema = from_arrow[0].schema();
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, columns);
+        let values = from_parquet[0].column_by_name("value").unwrap();
+        let values: Vec<_> =
+            values.as_primitive::<arrow_array::types::Float64Type>().iter().collect();
+
+        let csv = String::from_utf8(written(QueryFormat::Csv)).unwrap();
+        assert_eq!(csv.lines().next().unwrap(), columns.join(","));
+        let json = String::from_utf8(written(QueryFormat::Json)).unwrap();
+        let objects: Vec<serde_json::Value> =
+            json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for (object, value) in objects.iter().zip(&values) {
+            assert_eq!(object["value"].as_f64(), *value, "{object}");
+            assert_eq!(object.as_object().unwrap().len(), columns.len());
+        }
+        let places = columns.iter().map(|name| json.find(&format!("\"{name}\":")).unwrap());
+        assert!(places.is_sorted(), "in the order of the columns");
+        // A decimal with all its digits, as the register has them.
+        assert!(
+            json.contains("\"value\":3.00,") && csv.contains(",3.00,,kWh,Good,0"),
+            "{json}{csv}"
+        );
+        assert!(json.contains("\"value\":null,\"text\":null"), "{json}");
+    }
 }
 
 fn bytes_of(bytes: Vec<u8>) -> bytes::Bytes {

@@ -9,20 +9,32 @@ pub(crate) const LINES_MAX: u32 = 10;
 pub(crate) const WINDOW: Duration = Duration::from_mins(1);
 
 /// Counts the lines of one kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Damper {
+    lines_max: u32,
     began: Option<Duration>,
     lines: u32,
     held_back: u64,
 }
 
+impl Default for Damper {
+    fn default() -> Self {
+        Self::of(LINES_MAX)
+    }
+}
+
 impl Damper {
+    /// One that lets so many lines through within [`WINDOW`].
+    pub(crate) fn of(lines_max: u32) -> Self {
+        Self { lines_max, began: None, lines: 0, held_back: 0 }
+    }
+
     /// Whether a line is told, and then how many were not told since the last one.
     pub(crate) fn tells(&mut self, now: Duration) -> Option<u64> {
         if self.began.is_none_or(|began| now.saturating_sub(began) >= WINDOW) {
             (self.began, self.lines) = (Some(now), 0);
         }
-        if self.lines >= LINES_MAX {
+        if self.lines >= self.lines_max {
             self.held_back = self.held_back.saturating_add(1);
             return None;
         }

@@ -108,16 +108,69 @@ fn runs_with(settings: &Path) -> bool {
     })
 }
 
+/// First use, O11: a demo that was stopped early accused itself, with exit code 1.
 #[test]
-fn a_demo_that_ends_before_its_month_is_there_says_that_the_time_was_too_short() {
+fn a_demo_that_is_stopped_early_says_so_and_compares_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(program("nengliu").unwrap());
-    command.args(["demo", "--for", "0s", "--json", "--folder"]).arg(folder.path().join("demo"));
+    let mut command = demo_in(folder.path());
+    command.args(["--for", "0s", "--json"]);
     let mut demo = Process::start("demo", &command, folder.path()).unwrap();
-    assert_eq!(demo.wait(DEMO_ENDS_WITHIN).unwrap().code(), Some(1));
+    assert_eq!(demo.wait(DEMO_ENDS_WITHIN).unwrap().code(), Some(0));
     let said = demo.errors().unwrap();
-    assert!(said.contains("EN-D003") && said.contains("--for"), "{said}");
-    assert!(!said.contains("fault of the program"), "{said}");
+    assert!(
+        said.contains("stopped before the history") && said.contains("no comparison"),
+        "{said}"
+    );
+    assert!(!said.contains("fault of the program") && !said.contains("EN-D"), "{said}");
+    let outcome = demo.output().unwrap();
+    let outcome: Value = serde_json::from_str(outcome.lines().last().unwrap()).unwrap();
+    assert_eq!((&outcome["month_complete"], &outcome["samples_lost"]), (&false.into(), &0.into()));
+}
+
+/// First use, O11 (Ctrl-C) and O3 (a second demo emptied the folder of the one that runs).
+#[test]
+fn a_second_demo_is_refused_and_the_first_one_goes_on_until_ctrl_c() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = Process::start("demo", &demo_in(folder.path()), folder.path()).unwrap();
+    demo.wait_until("the plant", SOON, |demo| Ok(demo.output()?.contains("plant started")))
+        .unwrap();
+    let files = || files_below(&folder.path().join("demo"));
+    let before = files();
+    let second = demo_in(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(6), "{said}");
+    assert!(said.contains("EN-D004") && said.contains("process "), "{said}");
+    assert!(said.contains("--folder demo2"), "{said}");
+    let after = files();
+    assert!(before.iter().all(|file| after.contains(file)), "{before:?} {after:?}");
+    // A live value is where the demo says, for a program that is not ours.
+    let told = demo.errors().unwrap();
+    let (_, line) = told.split_once("mosquitto_sub -p ").unwrap();
+    let tcp_port = line.split_whitespace().next().unwrap();
+    let heard = Command::new("mosquitto_sub")
+        .args(["-p", tcp_port, "-t", "v1/#", "-C", "1", "-W", "20"])
+        .output()
+        .unwrap();
+    assert!(heard.status.success(), "{heard:?}");
+    demo.signal(nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(demo.wait(DEMO_ENDS_WITHIN).unwrap().code(), Some(0));
+    let printed = demo.output().unwrap();
+    let compared = printed.contains("the plant says");
+    assert_ne!(compared, printed.contains("no comparison"), "{printed}");
+    // The table of points was renewed to the end.
+    assert!(folder.path().join("demo/lake/_nengliu/points.parquet").is_file());
+}
+
+fn demo_in(folder: &Path) -> Command {
+    let mut command = Command::new(program("nengliu").unwrap());
+    command.args(["demo", "--folder"]).arg(folder.join("demo"));
+    command
+}
+
+fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+    // What a merge of the lake replaces is of no interest here.
+    let names = ["gateway.toml", "plant.toml", "facts.csv", "lake/_nengliu/lock", "spool"];
+    names.into_iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()
 }
 
 #[test]

@@ -125,7 +125,14 @@ async fn every_filter_finds_its_rows_in_deltalake_and_duckdb() {
     assert!(report["files"].as_array().unwrap().len() > 5);
     for (case, found) in cases.iter().zip(report["filtered"].as_array().unwrap()) {
         let (column, operator, value, expected) = case;
-        assert_eq!(found, &json!([expected, expected, expected]), "{column} {operator} {value}");
+        assert_eq!(found, &json!(vec![*expected; 5]), "{column} {operator} {value}");
+    }
+    // First use, O7: no column said what it is.
+    assert!(report["description"].as_str().unwrap().contains("docs/lake.md"), "{report}");
+    let comments = report["comments"].as_object().unwrap();
+    assert_eq!(comments.len(), report["columns"].as_object().unwrap().len());
+    for (column, comment) in comments {
+        assert!(comment.as_str().is_some_and(|comment| comment.len() > 20), "{column}: {comment}");
     }
     assert_eq!(report["glob"], json!([COMMITS * 5, COMMITS * 5]));
     check_exported(folder.path());
@@ -136,16 +143,18 @@ fn check_exported(lake: &Path) {
     let file = lake.with_extension("parquet");
     let (lake, file) = (lake.to_str().unwrap(), file.to_str().unwrap());
     let energy = "acme/nb-1/main/energy";
-    let words = ["query", energy, "--lake", lake, "--format", "parquet", "--output", file];
-    let ran = run("nengliu", words).unwrap();
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let found = readers::read_parquet(Path::new(file)).unwrap();
-    fs::remove_file(file).unwrap();
-    assert_eq!(found["rows"], COMMITS, "{found}");
-    // The register stands at 1 kWh, 2 kWh, and so on.
-    let sum = i32::try_from(COMMITS * (COMMITS + 1) / 2).unwrap();
-    assert_eq!(found["value"].as_f64(), Some(f64::from(sum)));
-    assert_eq!(found["columns"].as_array().unwrap().len(), 14, "{found}");
+    for (more, columns) in [(None, 7), (Some("--all"), 14)] {
+        let words = ["query", energy, "--lake", lake, "--format", "parquet", "--output", file];
+        let ran = run("nengliu", words.into_iter().chain(more)).unwrap();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let found = readers::read_parquet(Path::new(file)).unwrap();
+        fs::remove_file(file).unwrap();
+        assert_eq!(found["rows"], COMMITS, "{found}");
+        // The register stands at 1 kWh, 2 kWh, and so on.
+        let sum = i32::try_from(COMMITS * (COMMITS + 1) / 2).unwrap();
+        assert_eq!(found["value"].as_f64(), Some(f64::from(sum)));
+        assert_eq!(found["columns"].as_array().unwrap().len(), columns, "{found}");
+    }
 }
 
 /// What the newest description of a table says of a property.

@@ -16,6 +16,7 @@ mod flows;
 mod health;
 mod hostile_peers;
 mod kills;
+mod lake_page;
 mod lake_readers;
 mod live_topics;
 mod modbus_meters;

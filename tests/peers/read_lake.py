@@ -10,6 +10,7 @@ import datetime
 import json
 
 import duckdb
+import polars
 import pyarrow
 import pyarrow.compute
 import pyarrow.dataset
@@ -22,7 +23,7 @@ def plain(value):
 
 
 def filtered(table, column, operator, text):
-    """How many rows three readers find: two of deltalake, one of DuckDB over the data set that deltalake prunes."""
+    """How many rows five readers find: two of deltalake, DuckDB over the data set that deltalake prunes, pandas, polars."""
     value = json.loads(text)
     if column in ("ts", "gateway_ts"):
         value = datetime.datetime.fromisoformat(value)
@@ -34,7 +35,11 @@ def filtered(table, column, operator, text):
     literal = f"TIMESTAMP '{value.isoformat()}'" if column in ("ts", "gateway_ts") else repr(value)
     builder = QueryBuilder().register("lake", table)
     rows = pyarrow.table(builder.execute(f"SELECT count(*) AS n FROM lake WHERE {column} {operator} {literal}").read_all())
-    return [by_frame, by_duckdb, rows["n"][0].as_py()]
+    by_pandas = len(table.to_pandas(filters=[(column, operator, value)], columns=["point"]))
+    compare = {"=": "__eq__", "<": "__lt__", "<=": "__le__", ">": "__gt__", ">=": "__ge__"}[operator]
+    condition = getattr(polars.col(column), compare)(value)
+    by_polars = polars.scan_delta(table).filter(condition).select(polars.len()).collect().item()
+    return [by_frame, by_duckdb, rows["n"][0].as_py(), by_pandas, by_polars]
 
 
 def main():
@@ -63,6 +68,8 @@ def main():
         "files": table.file_uris(),
         "rows": rows.num_rows,
         "columns": {field.name: str(field.type) for field in rows.schema},
+        "description": table.metadata().description,
+        "comments": {field.name: field.metadata.get("comment") for field in table.schema().fields},
         "transactions": {app: table.transaction_version(app) for app in args.transaction},
         "sums": {name: plain(pyarrow.compute.sum(rows[name]).as_py()) for name in numeric},
     }

@@ -89,7 +89,7 @@ fn a_unit_that_was_changed_and_changed_back_is_printed_as_it_was() {
         .map(|(dictionary, at)| (Arc::clone(dictionary), vec![(at, Some(Value::Decimal(at)))]))
         .collect();
     let lines = csv(store_of_frames(&frames).readings().as_ref(), &Request::default());
-    let units: Vec<&str> = lines.iter().map(|line| line.split(',').nth(3).unwrap()).collect();
+    let units: Vec<&str> = lines.iter().map(|line| line.split(',').nth(4).unwrap()).collect();
     assert_eq!(units, ["kWh", "MWh", "kWh"]);
 }
 

@@ -25,6 +25,8 @@ enum Command {
     Kpi(KpiArgs),
     /// Show where one figure comes from.｜说明一个数字的来历
     Explain(ExplainArgs),
+    /// List the points of the lake: unit, kind, first and last reading, place, name.｜列出数据湖中的测点：单位、类型、首个和最新读数、位置、名称
+    Points(PointsArgs),
     /// Print samples.｜查询采样值
     Query(QueryArgs),
     /// List damaged files of the lake, and list, show and drop frames that could not be read.｜隔离区：列出损坏的文件，列出、查看、删除无法读取的数据帧
@@ -229,18 +231,37 @@ pub(crate) struct ExplainArgs {
     pub(crate) source: SourceArgs,
 }
 
+/// `nengliu points`.
+#[derive(Debug, Args)]
+pub(crate) struct PointsArgs {
+    /// Words that are in the id, name, place or unit of a point; `*` stands for anything; all points when left out.｜测点 id、名称、位置或单位中的词，`*` 代表任意字符；省略则全部
+    pub(crate) pattern: Vec<String>,
+    /// Print one JSON object.｜输出一个 JSON 对象
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The settings of the centre; the lake, and the plant file for the time zone, are taken from them.｜中心的配置文件；数据湖以及工厂文件（用其时区）取自其中
+    #[arg(short, long)]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder of the lake; `lake` in this folder when it is not named here or in the settings.｜数据湖文件夹；此处和配置中都未给出时为当前文件夹下的 `lake`
+    #[arg(long)]
+    pub(crate) lake: Option<PathBuf>,
+}
+
 /// `nengliu query`.
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// Points whose id begins with one of these; all when left out.｜点位 id 的前缀；省略则全部
+    /// Points whose id begins with one of these (`nengliu points` lists them); all when left out.｜测点 id 的前缀（用 `nengliu points` 列出）；省略则全部
     pub(crate) points: Vec<String>,
-    /// Source time, first that is wanted: 2018-01-01T00:00:00+09:00.｜源时间起点（含）：2018-01-01T00:00:00+09:00
+    /// Source time, first that is wanted: a day `2026-10-01`, a month, a year or a time `2026-10-01T08:00` in the time zone of the plant file (without one, of this host), or a time with its offset.｜源时间起点（含）：日期 `2026-10-01`、月、年或时间 `2026-10-01T08:00`，按工厂文件的时区（没有则按本机时区）；也可写带时差的时间
     #[arg(long)]
     pub(crate) from: Option<String>,
-    /// Source time, first that is no longer wanted; later than `--from`.｜源时间终点（不含），晚于 `--from`
+    /// Source time, first that is no longer wanted; later than `--from`: October is `--from 2026-10 --to 2026-11`.｜源时间终点（不含），晚于 `--from`：十月即 `--from 2026-10 --to 2026-11`
     #[arg(long)]
     pub(crate) to: Option<String>,
-    /// Every row, also those that the reader's rule passes over.｜所有行，包括读取规则略过的行
+    /// The plant file, for its time zone; taken from the settings when it is not named here.｜工厂文件，用其时区；省略时取自配置
+    #[arg(long)]
+    pub(crate) plant: Option<PathBuf>,
+    /// Every row, also those that the reader's rule passes over, with all columns of the lake.｜所有行，包括读取规则略过的行，并输出数据湖的全部列
     #[arg(long)]
     pub(crate) all: bool,
     /// How the samples are written.｜输出格式
@@ -280,6 +301,9 @@ impl Cli {
             Command::Kpi(args) => commands::blocking(move || commands::kpi::kpi(&args)).await,
             Command::Explain(args) => {
                 commands::blocking(move || commands::explain::explain(&args)).await
+            }
+            Command::Points(args) => {
+                commands::blocking(move || commands::points::points(&args)).await
             }
             Command::Query(args) => commands::blocking(move || commands::query::query(&args)).await,
             Command::Quarantine(args) => {

@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod kpi;
 mod lake_error;
 mod output;
+pub(crate) mod points;
 pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod serve;

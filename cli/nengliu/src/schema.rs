@@ -7,6 +7,9 @@ pub const KPI: &str = "nengliu.kpi.v1";
 /// Of `nengliu explain --json`.
 pub const EXPLAIN: &str = "nengliu.explain.v1";
 
+/// Of `nengliu points --json`.
+pub const POINTS: &str = "nengliu.points.v1";
+
 /// Figures with the name and version of their form.
 #[must_use]
 pub fn kpi(figures: Value) -> Value {
@@ -17,6 +20,12 @@ pub fn kpi(figures: Value) -> Value {
 #[must_use]
 pub fn explain(explanation: Value) -> Value {
     named(EXPLAIN, explanation)
+}
+
+/// Points with the name and version of their form.
+#[must_use]
+pub fn points(points: Value) -> Value {
+    named(POINTS, points)
 }
 
 fn named(schema: &str, fields: Value) -> Value {

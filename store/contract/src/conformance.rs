@@ -5,6 +5,7 @@
 mod damaged;
 mod drafts;
 pub mod plant;
+mod points;
 mod reading;
 
 use std::sync::Arc;
@@ -72,6 +73,8 @@ pub async fn run(make: Make<'_>) {
         reading::the_last_rows_are_the_last_of_all_rows,
         reading::many_points_and_commits_come_sorted_once_each,
         reading::a_cancelled_stream_ends,
+        points::first_and_last_readings_are_those_of_all_rows,
+        points::points_are_described_by_the_newest_dictionary_of_their_device,
     );
 }
 

@@ -12,6 +12,7 @@ pub mod draft;
 pub mod error;
 #[cfg(feature = "conformance")]
 pub mod memory;
+pub mod points;
 pub mod readings;
 pub mod store;
 
@@ -19,6 +20,7 @@ pub use book::{DictionaryUse, LogBook, Plan};
 pub use damage::{DamagedPart, LostFrames, LostRows, StoreDamage};
 pub use draft::{AdmittedFrame, CommitDraft, Committed, LogKey, Watermark, WatermarkMove};
 pub use error::{DraftError, DraftFault, StoreError};
+pub use points::{Described, FirstAndLast, PointTimes, StoredPoint, stored_points};
 pub use readings::{
     BoxedRows, Cancel, Cost, DamagedRange, Points, Readings, Request, RowChoice, Rows, column,
 };

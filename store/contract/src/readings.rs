@@ -17,6 +17,7 @@ use crate::book::DictionaryUse;
 use crate::damage::LostFrames;
 use crate::draft::{LogKey, Watermark};
 use crate::error::StoreError;
+use crate::points::{PointTimes, TIMES_COLUMNS, times_of_rows};
 use crate::store::Dictionaries;
 
 /// Names of the columns, in their order.
@@ -36,6 +37,10 @@ pub mod column {
     pub const GENERATION: &str = "generation";
     pub const SEQ: &str = "seq";
     pub const COMMIT: &str = "commit";
+    pub const ALL: [&str; 14] = [
+        POINT, TS, GATEWAY_TS, VALUE, TEXT, UNIT, QUALITY, STATUS, MANTISSA, EXPONENT, FLAGS,
+        GENERATION, SEQ, COMMIT,
+    ];
 }
 
 /// The columns of a row, in order.
@@ -289,6 +294,14 @@ pub trait Readings: Send + Sync {
     fn rows(&self, request: &Request) -> Result<BoxedRows, StoreError>;
     /// The last row of each point that passes the request, by the reader's rule.
     fn last_rows(&self, request: &Request) -> Result<BoxedRows, StoreError>;
+    /// First and last reading of each point. Reads every row, unless an engine keeps them. A cancelled call returns what it
+    /// has found so far.
+    fn point_times(&self, cancel: &Cancel) -> Result<PointTimes, StoreError> {
+        let columns = TIMES_COLUMNS.to_vec();
+        let (choice, cancel) = (RowChoice::All, cancel.clone());
+        let request = Request { choice, columns, cancel, ..Request::default() };
+        times_of_rows(&mut self.rows(&request)?)
+    }
     /// The newest version of the same store.
     fn renewed(&self) -> Result<Arc<dyn Readings>, StoreError>;
 }

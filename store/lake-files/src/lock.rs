@@ -104,6 +104,11 @@ pub mod place {
         own(dir).join("head")
     }
 
+    /// The table of the points.
+    pub fn points(dir: &Path) -> PathBuf {
+        own(dir).join("points.parquet")
+    }
+
     /// The folder of the dictionaries.
     pub fn dictionaries(dir: &Path) -> PathBuf {
         own(dir).join("dictionaries")

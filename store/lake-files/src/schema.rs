@@ -77,6 +77,45 @@ pub fn schema_with_words() -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
+/// What the table says of itself, to whoever opens it (`description` of the Delta protocol).
+pub const DESCRIPTION: &str = "Nengliu readings, one row for each sample. `value` in `unit` is what most queries want, \
+     `quality` says whether it may be used; units, names and places of points are in _nengliu/points.parquet; \
+     docs/lake.md has queries. \
+     能流读数，每个采样一行：`value` 为数值，`unit` 为单位，`quality` 为质量；测点的名称、位置与单位见 _nengliu/points.parquet";
+
+/// What a column means, for whoever opens the table (`comment` in the metadata of a Delta column).
+fn comment(name: &str) -> &'static str {
+    match name {
+        column::POINT => "point id, joins with _nengliu/points.parquet; 测点标识",
+        column::TS => "source time: when the device had this value, UTC; 源时间",
+        column::GATEWAY_TS => "when the gateway received the value, UTC; 网关接收时间",
+        column::VALUE => {
+            "value in `unit`: of a decimal the nearest double, of a boolean 0 or 1; null for text and for Bad quality; 数值"
+        }
+        column::TEXT => "value of a text point, at most 1024 bytes; null for all others; 文本值",
+        column::UNIT => "unit of `value` in this row, UCUM style, 1 for none; 单位",
+        column::QUALITY => "Good, Uncertain (use with care) or Bad (there is no value); 质量",
+        column::STATUS => "OPC UA status code, 0 is Good; OPC UA 状态码",
+        column::MANTISSA => {
+            "exact value = mantissa × 10^exponent, in `unit`; null where the value is not a decimal; 精确值的尾数"
+        }
+        column::EXPONENT => "power of ten of `mantissa`; 精确值的十进制指数",
+        column::FLAGS => {
+            "bit 0: read back from the memory of the device, bit 1: gateway clock not synchronised; 标志位"
+        }
+        column::GENERATION => {
+            "number of the gateway's log; of two rows with the same point and ts the higher one counts; 日志代次"
+        }
+        column::SEQ => {
+            "sequence of the frame in its log; with the same generation the higher one counts; 帧序号"
+        }
+        column::COMMIT => {
+            "ingest commit that brought the row; commit <= N is the lake as of commit N; 入库提交号"
+        }
+        _ => "",
+    }
+}
+
 /// The same columns as the table's metadata holds them (Delta protocol, "Schema Serialization Format").
 pub fn delta_schema() -> String {
     let delta_type = |arrow: &DataType| match arrow {
@@ -94,9 +133,22 @@ pub fn delta_schema() -> String {
                 "name": field.name(),
                 "type": delta_type(field.data_type()),
                 "nullable": field.is_nullable(),
-                "metadata": {},
+                "metadata": { "comment": comment(field.name()) },
             })
         })
         .collect();
     serde_json::json!({ "type": "struct", "fields": fields }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_says_what_it_is() {
+        for field in schema().fields() {
+            let comment = comment(field.name());
+            assert!(comment.contains("; ") && !comment.is_ascii(), "{}: {comment}", field.name());
+        }
+    }
 }

@@ -302,7 +302,7 @@ fn metadata_batch(metadata: &Metadata) -> RecordBatch {
     let columns = vec![
         texts([metadata.id.as_str()]),
         texts([Metadata::NAME]),
-        new_null_array(&DataType::Utf8, 1),
+        texts([metadata.description.as_str()]),
         Arc::new(format),
         texts([metadata.schema.as_str()]),
         Arc::new(no_partitions.finish()),
@@ -382,6 +382,7 @@ fn apply(state: &mut LogState, batch: &RecordBatch) -> Option<()> {
             Action::Metadata(Metadata {
                 id: text(metadata, "id", row)?.to_owned(),
                 created_ms: long(metadata, "createdTime", row)?,
+                description: text(metadata, "description", row).unwrap_or_default().to_owned(),
                 schema: text(metadata, "schemaString", row)?.to_owned(),
                 configuration: map(metadata, "configuration", row)?,
             })

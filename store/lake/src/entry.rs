@@ -71,6 +71,8 @@ pub(crate) struct Metadata {
     /// The identity of the table.
     pub(crate) id: String,
     pub(crate) created_ms: i64,
+    /// For people; empty in tables of programs that wrote none.
+    pub(crate) description: String,
     pub(crate) schema: String,
     pub(crate) configuration: BTreeMap<String, String>,
 }
@@ -235,6 +237,7 @@ fn json_of(action: &Action) -> Value {
         Action::Metadata(metadata) => json!({ "metaData": {
             "id": metadata.id,
             "name": Metadata::NAME,
+            "description": metadata.description,
             "format": { "provider": "parquet", "options": {} },
             "schemaString": metadata.schema,
             "partitionColumns": [],
@@ -299,6 +302,7 @@ fn action_of(value: &Value) -> Option<Action> {
         return Some(Action::Metadata(Metadata {
             id: text(&metadata["id"])?,
             created_ms: metadata["createdTime"].as_i64()?,
+            description: text(&metadata["description"]).unwrap_or_default(),
             schema: text(&metadata["schemaString"])?,
             configuration: map(&metadata["configuration"])?,
         }));

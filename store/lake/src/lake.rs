@@ -26,7 +26,7 @@ use crate::history::History;
 use crate::lock::{WriterLock, place};
 use crate::log::LogState;
 use crate::maintain::Merge;
-use crate::open::{Recovered, claim, create, properties, recover};
+use crate::open::{Recovered, claim, create, metadata, recover};
 use crate::quarantine::{self, Look, Quarantine};
 use crate::snapshot::{quarantined, read_book};
 use crate::suspects::Suspects;
@@ -227,14 +227,13 @@ impl Lake {
         }
     }
 
-    /// Lets the table say what the options say: other programs heed its retention.
+    /// Lets the table say what the options say, since other programs follow its retention, and what its columns mean.
     async fn renew_properties(&mut self) -> Result<(), LakeError> {
-        let wanted = properties(&self.options);
-        let mut metadata = self.known().await?.state.metadata.clone();
-        if metadata.configuration == wanted {
+        let known = self.known().await?.state.metadata.clone();
+        let metadata = metadata(&self.options, known.id.clone(), known.created_ms);
+        if metadata == known {
             return Ok(());
         }
-        metadata.configuration = wanted;
         self.enter(vec![Action::Metadata(metadata)], Operation::Properties, |_| {}).await
     }
 

@@ -9,6 +9,7 @@
 //! <dir>/_nengliu/head                       version and seal of the newest entry
 //! <dir>/_nengliu/damaged.json               data files in quarantine; not there when there are none
 //! <dir>/_nengliu/dictionaries/              <hash>.json, what the point indexes of frames mean
+//! <dir>/_nengliu/points.parquet             the points with their descriptions, first and last readings; made again if missing
 //! <dir>/_nengliu/set-aside/                 what stood where a link to a live file belongs, and was none
 //! ```
 //!
@@ -36,22 +37,23 @@ mod append;
 mod chain;
 mod check;
 mod checkpoint;
-mod dictionaries;
 mod entry;
 mod head;
 mod history;
 mod log;
 mod open;
 mod ordered;
+pub mod points;
 mod readings;
 mod store;
-mod suspects;
-mod view;
 
 #[cfg(test)]
 mod tests;
 
-use lake_files::{disk, facts, file, lock, merge, quarantine, regular, rows, verified};
+use lake_files::{
+    dictionaries, disk, facts, file, lock, merge, quarantine, regular, rows, suspects, verified,
+    view,
+};
 
 pub use contract::{
     AdmittedFrame, CommitDraft, Committed, DictionaryUse, DraftError, DraftFault, LogKey,
@@ -64,5 +66,6 @@ pub use lake_files::{
     Damage, LakeError, RowGroup, Selection, Unnamed, damage, error, schema, selection,
 };
 pub use maintain::Maintained;
+pub use points::PointsTable;
 pub use snapshot::{FileRows, LiveFile, OpenFile, Scan, Snapshot};
 pub use suspects::Suspects;

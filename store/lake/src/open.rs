@@ -31,7 +31,7 @@ use crate::history::History;
 use crate::lake::{CHECKPOINT_COMMITS, LakeOptions};
 use crate::lock::{WriterLock, place};
 use crate::log::LogState;
-use crate::schema::{LAYOUT, LAYOUT_PROPERTY, STATISTICS, delta_schema};
+use crate::schema::{DESCRIPTION, LAYOUT, LAYOUT_PROPERTY, STATISTICS, delta_schema};
 use crate::verified::wrong_length;
 use crate::{Damage, LakeError, Unnamed, regular, view};
 
@@ -115,7 +115,7 @@ fn sync_names(disk: &dyn Disk, dir: &Path) -> Result<(), LakeError> {
 }
 
 /// The properties of the table under these options.
-pub(crate) fn properties(options: &LakeOptions) -> BTreeMap<String, String> {
+fn properties(options: &LakeOptions) -> BTreeMap<String, String> {
     let interval = format!("interval {} seconds", options.keep.age.as_secs());
     let checkpoints = CHECKPOINT_COMMITS.to_string();
     // `delta.setTransactionRetentionDuration` stays unset: it would let the watermark of a quiet gateway expire.
@@ -131,16 +131,17 @@ pub(crate) fn properties(options: &LakeOptions) -> BTreeMap<String, String> {
     .into()
 }
 
+/// What the table says of itself under these options.
+pub(crate) fn metadata(options: &LakeOptions, id: String, created_ms: i64) -> Metadata {
+    let (description, schema) = (DESCRIPTION.to_owned(), delta_schema());
+    Metadata { id, created_ms, description, schema, configuration: properties(options) }
+}
+
 /// Makes an empty table.
 pub(crate) fn create(options: &LakeOptions, dir: &Path) -> Result<(), LakeError> {
     let now = options.clock.now();
     let id = new_id(options, dir);
-    let metadata = Metadata {
-        id: id.clone(),
-        created_ms: now.as_millis(),
-        schema: delta_schema(),
-        configuration: properties(options),
-    };
+    let metadata = metadata(options, id.clone(), now.as_millis());
     let actions = [
         Action::Protocol { reader: READER_VERSION, writer: WRITER_VERSION },
         Action::Metadata(metadata),

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use contract::{
-    BoxedRows, Cost, DamagedRange, Dictionaries, DictionaryUse, LogKey, Points, Readings, Request,
-    RowChoice, Rows, StoreError, Watermark, column,
+    BoxedRows, Cancel, Cost, DamagedRange, Dictionaries, DictionaryUse, LogKey, PointTimes, Points,
+    Readings, Request, RowChoice, Rows, StoreError, Watermark, column,
 };
 use model::{CommitNumber, DictionaryHash};
 
-use crate::dictionaries;
 use crate::ordered::OrderedRows;
 use crate::snapshot::Snapshot;
+use crate::{dictionaries, points};
 
 impl Readings for Snapshot {
     fn commit_number(&self) -> CommitNumber {
@@ -41,6 +41,10 @@ impl Readings for Snapshot {
 
     fn last_rows(&self, request: &Request) -> Result<BoxedRows, StoreError> {
         Ok(Box::new(LastRows::new(self, request)))
+    }
+
+    fn point_times(&self, cancel: &Cancel) -> Result<PointTimes, StoreError> {
+        Ok(points::times_of(self, cancel))
     }
 
     fn renewed(&self) -> Result<Arc<dyn Readings>, StoreError> {

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use contract::{DictionaryUse, LogBook, LogKey, LostFrames, Watermark};
+use contract::{DamagedRange, DictionaryUse, LogBook, LogKey, LostFrames, Watermark};
 use model::{CommitNumber, Dictionary, DictionaryHash, Timestamp};
 use parquet::arrow::arrow_reader::RowSelection;
 
 use crate::chain::{self, Chain, Doubt};
 use crate::damage::{Damage, LogNames, frames_of};
 use crate::dictionaries::{self, KeptDictionaries};
+use crate::entry::Seal;
 use crate::facts::FileFacts;
 use crate::log::LogState;
 use crate::open::bad_files;
@@ -212,6 +213,11 @@ impl Snapshot {
         &self.chain.state.metadata.id
     }
 
+    /// Of the log entry of this version.
+    pub(crate) fn seal(&self) -> Seal {
+        self.chain.state.seal
+    }
+
     /// How far each log is durable.
     pub fn watermarks(&self) -> &BTreeMap<LogKey, Watermark> {
         &self.book.logs
@@ -306,9 +312,26 @@ impl LiveFile {
         frames_of(&self.facts, &self.names)
     }
 
+    /// The oldest commit that it has rows of.
+    pub(crate) fn first_commit(&self) -> CommitNumber {
+        CommitNumber(self.facts.extent.commit.0)
+    }
+
     /// The newest commit that it has rows of.
     pub(crate) fn last_commit(&self) -> CommitNumber {
         CommitNumber(self.facts.extent.commit.1)
+    }
+
+    /// That none of its rows can be read.
+    pub(crate) fn range(&self, what: &str) -> DamagedRange {
+        let (first, last) = self.points();
+        DamagedRange {
+            points: (first.to_owned(), last.to_owned()),
+            times: self.times(),
+            rows: Some(self.rows()),
+            frames: self.frames(),
+            reason: format!("`{}`: {what}", self.path.display()),
+        }
     }
 
     /// That its rows make no sense.

@@ -107,12 +107,12 @@ fn figures_that_cannot_be_made() {
     kpi("a period that does not exist", "kpi table1 --plant plant.toml --period 2023-13");
     kpi("a lake that is not there", "kpi table1 --plant plant.toml --lake lake --period 2023");
     kpi("the quarantine of a folder that is no lake", "quarantine --lake . list");
-    kpi("a time without its offset", "query --to 2026-01-02");
+    kpi("a day that does not exist", "query --to 2026-02-30");
     kpi(
         "times in the wrong order",
         "query --from 2026-01-02T00:00:00+08:00 --to 2026-01-01T00:00:00+08:00",
     );
-    kpi("samples of a plant", "query --plant plant.toml");
+    kpi("the day of a plant that is not there", "query --from 2026-01-02 --plant none.toml");
     kpi("a figure that does not exist", "explain table1/2023/sum --plant plant.toml");
     kpi("a name that no figure has", "explain total --plant plant.toml");
     told.finish();

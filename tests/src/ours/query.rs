@@ -16,7 +16,7 @@ pub struct Sample {
     pub time: String,
     /// Exact decimal; empty for a Bad sample.
     pub value: String,
-    /// OPC UA name.
+    /// `Good`, `Uncertain` or `Bad`.
     pub quality: String,
     /// Generation and sequence, of `--all`.
     pub from: Option<(u64, u64)>,
@@ -61,8 +61,8 @@ fn read(lake: &Path, more: &[&str]) -> Result<Vec<Sample>> {
     let column = |headers: &csv::StringRecord, name: &str| headers.iter().position(|h| h == name);
     let headers = reader.headers().context("`query` prints CSV")?.clone();
     let at = |name: &str| column(&headers, name).with_context(|| format!("no column `{name}`"));
-    let (point, time, value, quality) = (at("point")?, at("time")?, at("value")?, at("quality")?);
-    let identity = column(&headers, "generation").zip(column(&headers, "sequence"));
+    let (point, time, value, quality) = (at("point")?, at("ts")?, at("value")?, at("quality")?);
+    let identity = column(&headers, "generation").zip(column(&headers, "seq"));
     let sample = |row: csv::StringRecord| -> Result<Sample> {
         let text = |at: usize| row.get(at).unwrap_or_default().to_owned();
         let number = |at: usize| text(at).parse::<u64>().context("a count is a number");

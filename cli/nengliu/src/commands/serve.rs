@@ -1,6 +1,7 @@
 //! `nengliu serve`: broker, ingest and lake, and figures on a timer.
 
 mod figures;
+pub(super) mod points;
 mod room;
 mod tasks;
 mod watch;
@@ -75,6 +76,10 @@ pub async fn serve_on(config: Option<&Path>, host: IngestHost) -> u8 {
             watch::Watched { status: status.clone(), tasks: shown.clone(), free_bytes_min };
         watch::watch(watched, lake.clone(), Arc::clone(&clock), until.clone())
     }));
+    let (lake, told, until) = (settings.lake.clone(), suspects.clone(), ended.clone());
+    let points = tokio::spawn(tasks.clone().keep_alive("points", ended.clone(), move || {
+        points::keep(lake.clone(), told.clone(), points::EVERY, until.clone())
+    }));
     let figures = settings.analytics.map(|analytics| {
         let (analytics, lake, until) = (Arc::new(analytics), settings.lake, stop.clone());
         tokio::spawn(tasks.keep_alive("figures", stop.clone(), move || {
@@ -92,8 +97,10 @@ pub async fn serve_on(config: Option<&Path>, host: IngestHost) -> u8 {
     stop.cancel();
     ingest.stopped().await;
     ended.cancel();
-    if let Err(e) = watch.await {
-        tracing::debug!(error = %e, "the last status was not written");
+    for task in [watch, points] {
+        if let Err(e) = task.await {
+            tracing::debug!(error = %e, "a task did not end in order");
+        }
     }
     if let Some(task) = figures {
         task.abort();

@@ -7,6 +7,7 @@ use analytics::{FigureService, FiguresError, PlantFiles, ReadError};
 use config::Problems;
 use contract::{DamagedRange, Readings};
 use energy::MissingCoefficient;
+use jiff::tz::TimeZone;
 use lake::Snapshot;
 use model::CommitNumber;
 use program::render_problems;
@@ -34,6 +35,15 @@ pub(super) fn snapshot(folder: &Path, as_of: Option<u64>) -> Result<Snapshot, u8
         return Err(exit::CONFIG);
     }
     Ok(snapshot)
+}
+
+/// The time zone of a plant file.
+pub(super) fn time_zone(plant: &Path) -> Result<TimeZone, u8> {
+    let plant = PlantFiles::load(plant).map_err(|problems| {
+        program::tell!("{}", render_problems(&problems));
+        exit::CONFIG
+    })?;
+    Ok(plant.plant.time_zone)
 }
 
 /// The plant with its facts, and its figures from the lake where one was named.

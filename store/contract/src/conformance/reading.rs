@@ -187,7 +187,7 @@ fn small(number: u64) -> i64 {
 }
 
 /// Rows of five points over three days, in commits that overlap in time; what was committed, in the order of the table.
-async fn scattered(engine: &mut dyn Engine) -> (Arc<dyn Readings>, Vec<Wanted>) {
+pub(super) async fn scattered(engine: &mut dyn Engine) -> (Arc<dyn Readings>, Vec<Wanted>) {
     let names = ["a/e", "a/f", "b", "b/e", "c/e"];
     let plant = Plant::new("gw-1", 1, &names.map(|name| (name, DECIMAL)));
     let mut store = engine.open().await;

@@ -10,6 +10,7 @@ mod layout;
 mod log_end;
 mod maintenance;
 mod model_test;
+mod points;
 #[cfg(target_os = "linux")]
 mod power_cuts;
 mod quarantine;

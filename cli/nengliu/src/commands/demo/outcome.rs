@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use energy::Table1;
 use energy::fact::Flow;
+use model::{Language, Localized, text};
 use serde::Serialize;
 use serde_json::{Value, json};
 use simulator::Expected;
 
 /// The sum of a demo.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Outcome {
     /// Samples appended to the spool.
     pub(super) samples_read: u64,
@@ -101,12 +102,35 @@ impl Outcome {
         object
     }
 
+    /// Why the figures are not compared: the demo was stopped before they could be complete, which is nobody's fault.
+    pub(super) fn stopped_early(&self) -> Option<Localized> {
+        if self.verdict() != Verdict::TooShort {
+            return None;
+        }
+        let (read, committed) = (self.samples_read, self.samples_committed);
+        Some(if self.frames_waiting > 0 {
+            text!(
+                en: "stopped before everything was committed ({committed} of {read} samples): no comparison",
+                zh: "在全部数据入库之前停止（{read} 个采样中已入库 {committed} 个）：不作对照"
+            )
+        } else {
+            text!(
+                en: "stopped before the history of the month was read back ({read} samples so far): no comparison",
+                zh: "在回读完当月历史数据之前停止（已读 {read} 个采样）：不作对照"
+            )
+        })
+    }
+
     /// A few lines.
-    pub(super) fn in_words(&self) -> String {
+    pub(super) fn in_words(&self, language: Language) -> String {
         let mut text = format!(
             "samples read {}, committed {}, lost {}, duplicates {}\n",
             self.samples_read, self.samples_committed, self.samples_lost, self.duplicates
         );
+        if let Some(early) = self.stopped_early() {
+            writeln!(text, "{}", early.get(language)).expect("writing to a String does not fail");
+            return text;
+        }
         for row in &self.table1 {
             let Compared { name, source, unit, computed, expected } = row;
             let computed = computed.as_deref().unwrap_or("—");
@@ -143,6 +167,22 @@ mod tests {
             duplicates: 0,
             table1: vec![row],
         }
+    }
+
+    /// First use, O11: figures that could not be there yet were set beside those of the plant.
+    #[test]
+    fn a_demo_that_is_stopped_early_compares_nothing() {
+        let mut outcome = good();
+        let compared = outcome.in_words(Language::English);
+        assert!(compared.contains("5 kWh, the plant says 5"), "{compared}");
+        outcome.month_complete = false;
+        let early = outcome.in_words(Language::English);
+        assert!(early.contains("stopped before the history") && early.contains("9 samples"));
+        assert!(early.contains("no comparison") && !early.contains("plant says"), "{early}");
+        (outcome.frames_waiting, outcome.samples_committed) = (2, 7);
+        let early = outcome.in_words(Language::Chinese);
+        assert!(early.contains("9 个采样中已入库 7 个"), "{early}");
+        assert_eq!(Outcome::default().verdict(), Verdict::TooShort, "before anything was read");
     }
 
     #[test]

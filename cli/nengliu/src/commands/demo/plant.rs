@@ -10,11 +10,12 @@ use analytics::{FiguresError, PlantFiles, StoreView};
 use config::Secret;
 use energy::{BasisChoice, Period, Table1};
 use ingest::Ingest;
-use lake::Snapshot;
-use model::GatewayId;
+use lake::{Snapshot, Suspects};
 use model::host::{Clock, Entropy};
+use model::{GatewayId, text};
 use program::{SystemClock, SystemEntropy, render_problems};
 use simulator::{Month, Running, Simulation, SimulationConfig, SimulatorError, write_demo_files};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::edge::{self, Edge, EdgeError};
@@ -27,6 +28,9 @@ use crate::settings::{BrokerSettings, Settings};
 /// How long the end waits for the last commit ack.
 const LAST_ACK_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Time between two renewals of the `points` table: a demo does not run for long.
+const POINTS_EVERY: Duration = Duration::from_secs(5);
+
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DemoError {
@@ -38,6 +42,8 @@ pub(super) enum DemoError {
     },
     #[error("the folder `{}` holds files that are not of a demo", path.display())]
     ForeignFolder { path: PathBuf },
+    #[error("`{}` is in use by process {holder}", path.display())]
+    InUse { path: PathBuf, holder: String },
     #[error("the simulated plant does not start")]
     Simulator(#[from] SimulatorError),
     #[error("the centre does not start")]
@@ -55,6 +61,20 @@ pub(super) enum DemoError {
 impl DemoError {
     /// Shows it and returns the exit code.
     pub(super) fn show(&self) -> u8 {
+        if let Self::InUse { path, holder } = self {
+            let path = path.display();
+            let words = text!(
+                en: "a demo, or a program on its files, runs in `{path}` already (process {holder}); nothing was changed",
+                zh: "`{path}` 中已有演示程序或使用其文件的程序在运行（进程 {holder}）；未做任何改动"
+            );
+            let help = text!(
+                en: "stop it first, or use another folder: `nengliu demo --folder demo2`",
+                zh: "先停止它，或使用另一个文件夹：`nengliu demo --folder demo2`"
+            );
+            let language = program::language();
+            program::show_words("EN-D004", words.get(language), help.get(language));
+            return exit::ACCESS;
+        }
         let help = match self {
             Self::ForeignFolder { .. } | Self::Folder { .. } => "name another folder with --folder",
             Self::Centre(e) => return e.show(),
@@ -74,6 +94,8 @@ pub(super) struct DemoPlant {
     simulation: Running,
     ingest: Ingest,
     stop_ingest: CancellationToken,
+    stop_points: CancellationToken,
+    points: JoinHandle<()>,
     gateway: Edge,
     plant: PlantFiles,
     lake: PathBuf,
@@ -103,6 +125,10 @@ impl DemoPlant {
         let ingest = serve::start(&settings, serve::host(), stop_ingest.clone())
             .await
             .map_err(DemoError::Centre)?;
+        let stop_points = CancellationToken::new();
+        let (lake, until) = (settings.lake.clone(), stop_points.clone());
+        let points =
+            tokio::spawn(serve::points::keep(lake, Suspects::default(), POINTS_EVERY, until));
         let uplink = format!("mqtt://127.0.0.1:{}", ingest.tcp_port().unwrap_or_default());
         let files = write_demo_files(&args.folder, &simulation, &uplink)?;
         let plant =
@@ -114,12 +140,19 @@ impl DemoPlant {
             simulation,
             ingest,
             stop_ingest,
+            stop_points,
+            points,
             gateway,
             plant,
             lake: settings.lake,
             month,
             period,
         })
+    }
+
+    /// The port of its broker.
+    pub(super) fn tcp_port(&self) -> u16 {
+        self.ingest.tcp_port().unwrap_or_default()
     }
 
     /// The last complete month.
@@ -159,11 +192,15 @@ impl DemoPlant {
 
     /// Stops reading, waits at most [`LAST_ACK_TIMEOUT`] for the last commit ack, stops the rest and sums up.
     pub(super) async fn stop(self) -> Result<Outcome, DemoError> {
-        let Self { simulation, ingest, stop_ingest, gateway, plant, lake, month, period } = self;
+        let Self { simulation, ingest, gateway, plant, lake, month, period, .. } = self;
         let status = gateway.stop(LAST_ACK_TIMEOUT).await?;
-        stop_ingest.cancel();
+        self.stop_ingest.cancel();
         let commits = ingest.commits();
         ingest.stopped().await;
+        self.stop_points.cancel();
+        if let Err(e) = self.points.await {
+            tracing::warn!(error = %e, "the table of points is not up to date");
+        }
         let samples_committed = commits.borrow().rows;
         let expected = simulator::expected(simulation.plant(), month);
         simulation.stop().await;

@@ -25,7 +25,7 @@ const COMPARED_BYTES: usize = 64 << 10;
 const ASIDE_MAX: u32 = 1_000;
 
 /// Puts a link to a file into the view, in the place of whatever is there.
-pub(crate) fn show(dir: &Path, name: &str) -> io::Result<()> {
+pub fn show(dir: &Path, name: &str) -> io::Result<()> {
     let (link, target) = (dir.join(name), Path::new(place::DATA).join(name));
     if fs::read_link(&link).is_ok_and(|found| found == target) {
         return Ok(());
@@ -35,7 +35,7 @@ pub(crate) fn show(dir: &Path, name: &str) -> io::Result<()> {
 }
 
 /// Takes a file out of the view.
-pub(crate) fn hide(dir: &Path, name: &str) -> io::Result<()> {
+pub fn hide(dir: &Path, name: &str) -> io::Result<()> {
     let link = dir.join(name);
     match fs::symlink_metadata(&link) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -49,7 +49,7 @@ pub(crate) fn hide(dir: &Path, name: &str) -> io::Result<()> {
 }
 
 /// Makes the view that of these files. Names the Parquet files beside them that are not ours.
-pub(crate) fn renew<'a>(dir: &Path, live: impl Iterator<Item = &'a String>) -> io::Result<()> {
+pub fn renew<'a>(dir: &Path, live: impl Iterator<Item = &'a String>) -> io::Result<()> {
     let live: BTreeSet<&str> = live.map(String::as_str).collect();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();

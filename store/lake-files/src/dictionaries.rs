@@ -16,13 +16,13 @@ use crate::lock::place;
 use crate::{LakeError, regular};
 
 /// Where the dictionary of that hash is kept.
-pub(crate) fn path(dir: &Path, hash: DictionaryHash) -> PathBuf {
+pub fn path(dir: &Path, hash: DictionaryHash) -> PathBuf {
     place::dictionaries(dir).join(format!("{hash}.json"))
 }
 
 /// Keeps `dictionary`, durable when this returns. One that is there already is written anew: an earlier call may have
 /// failed to sync its name, and a second sync of the same name proves nothing.
-pub(crate) fn put(
+pub fn put(
     disk: &dyn Disk,
     dir: &Path,
     dictionary: &Dictionary,
@@ -37,7 +37,7 @@ pub(crate) fn put(
 }
 
 /// The dictionary of that hash, where it is kept.
-pub(crate) fn get(dir: &Path, hash: DictionaryHash) -> Result<Option<Dictionary>, LakeError> {
+pub fn get(dir: &Path, hash: DictionaryHash) -> Result<Option<Dictionary>, LakeError> {
     let path = path(dir, hash);
     let Some(json) = regular::if_there(regular::read(&path))? else { return Ok(None) };
     read(&path, &json).map(|(dictionary, _)| Some(dictionary))
@@ -53,7 +53,7 @@ pub struct KeptDictionaries {
 }
 
 /// All that are kept. One that is missing, though rows of the table follow it, is damage.
-pub(crate) fn all(dir: &Path, book: &LogBook) -> Result<KeptDictionaries, LakeError> {
+pub fn all(dir: &Path, book: &LogBook) -> Result<KeptDictionaries, LakeError> {
     let mut kept = found(dir)?;
     let used: BTreeSet<DictionaryHash> =
         book.dictionary_uses().into_iter().map(|used| used.dictionary).collect();
@@ -96,7 +96,7 @@ fn found(dir: &Path) -> Result<KeptDictionaries, LakeError> {
 }
 
 /// What is wrong with the dictionary of that hash.
-pub(crate) fn fault(dir: &Path, hash: DictionaryHash) -> Option<Damage> {
+pub fn fault(dir: &Path, hash: DictionaryHash) -> Option<Damage> {
     match get(dir, hash) {
         Ok(Some(_)) => None,
         Ok(None) => Some(Damage::of_file(path(dir, hash), "the file is missing")),

@@ -29,7 +29,7 @@ impl Suspects {
     }
 
     /// Tells of a data file of the lake in `dir`.
-    pub(crate) fn tell(&self, dir: &Path, path: &Path) {
+    pub fn tell(&self, dir: &Path, path: &Path) {
         let name = path.strip_prefix(place::data(dir)).ok().and_then(Path::to_str);
         let Some(name) = name else { return };
         let mut names = self.names();
@@ -40,22 +40,22 @@ impl Suspects {
     }
 
     /// The next one.
-    pub(crate) fn take(&self) -> Option<String> {
+    pub fn take(&self) -> Option<String> {
         self.names().pop_first()
     }
 
     /// Whether there is one.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.names().is_empty()
     }
 
     /// Ends a [`Self::told`] that waits, or the next one.
-    pub(crate) fn wake(&self) {
+    pub fn wake(&self) {
         self.0.new.notify_one();
     }
 
     /// Ends when there is something to do.
-    pub(crate) async fn told(&self) {
+    pub async fn told(&self) {
         self.0.new.notified().await;
     }
 }
