@@ -9,10 +9,11 @@ use model::{Localized, text};
 
 use crate::coefficient::EnergyClass;
 use crate::fact::Flow;
+use crate::id::SubjectId;
 use crate::made::Makers;
 use crate::number::Number;
 use crate::period::Period;
-use crate::plant::{EnergyKind, ExportSource};
+use crate::plant::{EnergyKind, ExportSource, Subject, SubjectKind};
 use crate::source::{Inputs, Quantity, SourceError};
 
 /// The flows of a kind that have a row in Table 1, in its order.
@@ -121,12 +122,18 @@ impl Inputs<'_> {
             ));
         }
         if positive(Flow::Generated)
-            && !is_electricity(kind)
+            && !kind.is_one_of(&["electricity"])
             && kind.class == EnergyClass::Secondary
         {
             doubts.push(text!(
                 en: "`generated:{id}` counts as own primary energy; what was made of other energy, as in a boiler, is `own:{id}`",
                 zh: "`generated:{id}` 按自产一次能源计入；由其他能源转换而来（如锅炉产汽）的应写 `own:{id}`"
+            ));
+        }
+        if let Some(maker) = self.burns_and_buys(kind) {
+            doubts.push(text!(
+                en: "`purchased:{id}` stands at `{maker}`, which uses a fuel: what it makes of it is `own:{id}`, and is counted already",
+                zh: "`purchased:{id}` 填在使用燃料的 `{maker}` 上：由燃料自产的应写 `own:{id}`，它已计入燃料"
             ));
         }
         let makes = kind.class != EnergyClass::Medium && positive(Flow::Own);
@@ -137,6 +144,20 @@ impl Inputs<'_> {
             ));
         }
         flows.doubts = doubts;
+    }
+}
+
+impl Inputs<'_> {
+    /// Equipment that burns a fuel and is said to buy the steam or heat that it may well make.
+    fn burns_and_buys(&self, kind: &EnergyKind) -> Option<&SubjectId> {
+        if !kind.is_one_of(&["steam", "heat"]) {
+            return None;
+        }
+        let fuels = || self.plant.kinds.iter().filter(|one| one.class == EnergyClass::Primary);
+        let equipment = |one: &&Subject| one.kind == SubjectKind::Equipment;
+        let burns = |one: &Subject| fuels().any(|fuel| self.has(&one.id, Flow::Consumed, fuel));
+        let mut found = self.plant.subjects.iter().filter(equipment).filter(|one| burns(one));
+        found.find(|one| self.has(&one.id, Flow::Purchased, kind)).map(|one| &one.id)
     }
 }
 
@@ -156,9 +177,11 @@ impl Flows<'_> {
     }
 }
 
-/// Whether it is converted as electricity, which sun, wind and water give as such.
-fn is_electricity(kind: &EnergyKind) -> bool {
-    kind.coefficient.split('_').next() == Some("electricity")
+impl EnergyKind {
+    /// Whether it is converted as one of these, in whatever state: `steam_low_pressure` is `steam`.
+    fn is_one_of(&self, names: &[&str]) -> bool {
+        self.coefficient.split('_').next().is_some_and(|name| names.contains(&name))
+    }
 }
 
 /// Why the flows of a kind cannot all be true.
@@ -177,6 +200,14 @@ fn refusals(flows: &Flows<'_>) -> Vec<Localized> {
         return refused;
     }
     let made = if source == Flow::Purchased { Some(outside.clone()) } else { flows.amount(source) };
+    let partly = flows.quantity(source).is_some_and(|quantity| !quantity.complete);
+    if partly && made.as_ref().is_some_and(|made| exported > *made) {
+        refused.push(text!(
+            en: "`exported:{id}` is {exported} {unit}, and of `{source}:{id}` that it is taken off a part is missing",
+            zh: "`exported:{id}` 为 {exported} {unit}，而其来源 `{source}:{id}` 部分缺失"
+        ));
+        return refused;
+    }
     if let Some(made) = made.filter(|made| exported > *made) {
         refused.push(text!(
             en: "`exported:{id}` is {exported} {unit}, more than `{source}:{id}` that it is taken off, {made} {unit}: state `generated:{id}` for PV, wind or hydro power, `own:{id}` for what was made of other energy, and `exported_from` where there are several",

@@ -19,6 +19,7 @@ use crate::put_aside::PutAside;
 use crate::readings::{MeterReadings, ReadingsError};
 use crate::resets::ResetInterval;
 
+mod behind;
 mod levels;
 mod metered;
 mod months;

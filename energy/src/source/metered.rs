@@ -61,7 +61,12 @@ impl Inputs<'_> {
                     put_aside: index.map(|index| index.put_aside(span)).unwrap_or_default(),
                     findings: index.map(|index| index.findings(span)).unwrap_or_default(),
                 }],
-                doubts: index.map(|index| notes(index, span, zone)).unwrap_or_default(),
+                doubts: index
+                    .map(|index| notes(index, span, zone))
+                    .into_iter()
+                    .flatten()
+                    .chain(self.behind(kind, meter, span))
+                    .collect(),
                 ..Quantity::unknown()
             }
         }))

@@ -193,6 +193,12 @@ fn a_medium_is_no_primary_energy_and_steam_is_doubtful() {
     let rows = ["purchased:raw_coal,1200,t", "purchased:steam,0,t", "generated:steam,6000,t"];
     let (figure, _) = totals(&steam, &rows);
     assert!(figure.note().unwrap().contains("what was made of other energy, as in a boiler"));
+    let boiler = "[[subject]]\nid = \"boiler\"\nkind = \"equipment\"\n";
+    let facts = "acme,2023,purchased:raw_coal,1200,t,,\nboiler,2023,consumed:raw_coal,1200,t,,\n\
+                 boiler,2023,purchased:steam,6000,t,,\n";
+    let table = total(&declared(&format!("{steam}{boiler}"), facts), "2023");
+    let note = table.totals.equivalent.unwrap().note().unwrap();
+    assert!(note.contains("stands at `boiler`, which uses a fuel"), "{note}");
     let (figure, _) = totals(&plant(&[ELECTRICITY]), &["generated:electricity,100,万kWh"]);
     assert!(figure.note().unwrap().contains("no purchase of it is given"));
 }

@@ -82,6 +82,35 @@ fn a_sub_meter_of_the_enterprise_itself_is_doubtful() {
     assert!(warnings.contains("no line or equipment gets its energy"), "{warnings}");
 }
 
+/// The readings of a main meter and of two lines behind it in kWh over 31 days, and what is said of the main one's.
+fn said(main: i64, lines: [i64; 2]) -> String {
+    let plant = good(&[
+        ("main", "acme", "incoming", ""),
+        ("a", "line-a", "sub", "parent = \"main\""),
+        ("o", "oven", "sub", "parent = \"main\""),
+    ]);
+    let readings = |at: usize, energy: i64| {
+        let shown = [("2018-01-01 00:00", 0), ("2018-02-01 00:00", energy * 100)];
+        readings_of(&plant, at, &shown)
+    };
+    let all = [readings(0, main), readings(1, lines[0]), readings(2, lines[1])];
+    let meters = Meters::build(&plant, &all).unwrap();
+    let scenario =
+        Scenario { plant, facts: Facts::default(), meters, expected: serde_json::Value::Null };
+    let figure = total(&scenario, "2018-01").rows[0].quantity.clone();
+    assert_eq!(number(&figure), main.to_string());
+    figure.note().map(|note| note.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn meters_that_count_more_than_the_one_before_them_are_named() {
+    assert!(!said(1_000, [500, 540]).contains("behind it"));
+    let note = said(1_000, [500, 560]);
+    assert!(note.contains("those behind it, `a`, `o`, count 1060 kWh"), "{note}");
+    // The ratio of the main meter was typed ten times too small.
+    assert!(said(100, [500, 300]).contains("meter `main` counts 100 kWh"));
+}
+
 /// The trial's two meters: the same energy once.
 #[test]
 fn a_line_behind_the_main_meter_is_counted_once() {
