@@ -7,6 +7,7 @@
 mod check;
 mod heat;
 mod import;
+mod partly;
 mod plausible;
 mod resolve;
 
@@ -24,7 +25,7 @@ pub(crate) use check::{Fault, check};
 pub use heat::HEAT_VALUE_DIGITS;
 pub(crate) use heat::{FromHeat, from_heat};
 pub(crate) use plausible::bounds;
-pub use resolve::{Key, MissingCoefficient, Request, Resolved, Rule};
+pub use resolve::{Key, MissingCoefficient, Part, Request, Resolved, Rule};
 
 /// Kilojoules in one kilogram of coal equivalent, 7000 × 4.1868, as GB/T 2589-2020 counts.
 pub const KJ_PER_KGCE: &str = "29307.6";

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use model::{CommitNumber, Language, Localized, text};
 
-use crate::coefficient::{Basis, Resolved, Rule};
+use crate::coefficient::{Basis, Rule};
 use crate::fact::{Fact, PriceBase, Status};
 use crate::figure::{Explanation, Explanations, Figure, FigureValue};
 use crate::index::{Class, Coverage, NotUsed};
 use crate::number::{Number, Ratio};
 use crate::period::Period;
 use crate::source::{MeterPart, Quantity};
+use crate::tce::Conversion;
 
 /// The unit of coal equivalent in all tables.
 pub(crate) const TCE: &str = "tce";
@@ -168,24 +169,21 @@ impl Sheet {
         }
     }
 
-    /// A quantity converted: `converted` is its tonnes and the formula, `None` when the coefficient is missing.
+    /// A quantity converted.
     pub(crate) fn converted(
         &mut self,
         name: String,
         from: &Figure,
         on: &Measured,
-        converted: Option<(Number, String)>,
-        coefficient: Option<&Resolved>,
+        conversion: &Conversion,
     ) -> Figure {
-        let notes = match coefficient.map(|used| &used.rule) {
-            None => vec![text!(en: "the coefficient is missing", zh: "缺少折标系数")],
-            Some(Rule::Excluded) => {
-                vec![text!(en: "not converted by the site's rule", zh: "按本单位规则不折标")]
-            }
-            Some(_) => from.notes.clone(),
-        };
-        let (value, formula) = match converted {
-            Some((value, formula)) => (Some(FigureValue::Exact(value)), formula),
+        // Of what is not converted, nothing can be missing.
+        let excluded = conversion.used.iter().any(|used| used.rule == Rule::Excluded);
+        let lacking = conversion.used.is_empty() && !conversion.notes.is_empty();
+        let of_quantity = if excluded || lacking { &[][..] } else { &from.notes[..] };
+        let notes: Vec<Localized> = of_quantity.iter().chain(&conversion.notes).cloned().collect();
+        let (value, formula) = match &conversion.tce {
+            Some((value, formula)) => (Some(FigureValue::Exact(value.clone())), formula.clone()),
             None => (None, Localized::join(&notes, "; ").to_string()),
         };
         let figure = Figure {
@@ -197,9 +195,10 @@ impl Sheet {
             ..self.covered(name, TCE, from.coverage, from.class)
         };
         let mut figure = self.explained(figure, formula, vec![from.name.clone()]);
+        self.carried.insert(figure.name.clone(), conversion.carried.clone());
         self.carry(&mut figure, &[from]);
         if let Some(explanation) = self.explanations.get_mut(&figure.name) {
-            explanation.coefficients = coefficient.cloned().into_iter().collect();
+            explanation.coefficients.clone_from(&conversion.used);
         }
         figure
     }

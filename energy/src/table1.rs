@@ -145,10 +145,10 @@ pub fn table1(
     for kind in &plant.kinds {
         flows.push(inputs.flows(kind, period)?);
     }
-    origin::check(plant, period, &mut flows);
+    origin::check(inputs, period, &mut flows);
     let counts = |flows: &&Flows<'_>| flows.given.iter().any(|(flow, _)| *flow != Flow::Own);
     let counted = flows.iter().filter(counts).map(|flows| flows.kind);
-    let converter = Converter::new(plant, counted, period, basis);
+    let converter = Converter::new(inputs, counted, period, basis);
     let on =
         PerBasis::of(basis, |basis| Measured { basis, coefficient_set: converter.set_id(basis) });
     let mut sheet = Sheet::new(period, inputs.commit);
@@ -229,7 +229,7 @@ pub(crate) fn per_basis<T>(
 
 fn row(
     sheet: &mut Sheet,
-    converter: &Converter,
+    converter: &Converter<'_>,
     on: &PerBasis<Measured>,
     choice: BasisChoice,
     kind: &EnergyKind,
@@ -254,12 +254,11 @@ fn row(
         PerBasis { equivalent: None, equal_value: None }
     } else {
         per_basis(on, choice, |on| {
-            let coefficient = converter.get(&kind.id, on.basis);
-            let tce = converter.tce(kind, on.basis, figure.exact());
+            let within = |part| converter.flow(flow, kind, part);
+            let made = converter.convert(kind, on.basis, figure.exact(), &within);
             let name = format!("{name}/{}", on.basis);
-            let tce = sheet.converted(name, &figure, on, tce, coefficient);
-            let tce_per_unit = converter.tce_per_unit(kind, on.basis);
-            Cell { coefficient: coefficient.map(CoefficientUse::from), tce_per_unit, tce }
+            let tce = sheet.converted(name, &figure, on, &made);
+            Cell { coefficient: made.printed, tce_per_unit: made.tce_per_unit, tce }
         })
     };
     Row {

@@ -9,6 +9,7 @@ use crate::*;
 
 mod bills;
 mod coefficients;
+mod dated;
 mod flows;
 mod forecast;
 mod made;

@@ -14,7 +14,7 @@ use crate::plant::EnergyKind;
 use crate::sheet::{Measured, Sheet, TCE, Term};
 use crate::source::{Inputs, SourceError};
 use crate::table1::{Cell, per_basis, table1};
-use crate::tce::{BasisChoice, Converter, PerBasis};
+use crate::tce::{BasisChoice, Converter, KindCoefficient, PerBasis};
 
 mod making;
 mod products;
@@ -40,6 +40,8 @@ pub struct UnitProduct {
     pub undistributed: PerBasis<Figure>,
     /// The enterprise's total, as in Table 1.
     pub totals: PerBasis<Figure>,
+    /// The coefficients that the lines' energy was converted by.
+    pub coefficients: Vec<KindCoefficient>,
     /// Coefficients that are needed and not there.
     pub missing_coefficients: Vec<MissingCoefficient>,
     /// What stands behind each figure.
@@ -146,7 +148,7 @@ pub fn unit_product(
                 || converted().any(|one| one.kind.id == kind.id)
         })
         .collect();
-    let converter = Converter::new(plant, kinds, period, basis);
+    let converter = Converter::new(inputs, kinds.iter().copied(), period, basis);
     let on =
         PerBasis::of(basis, |basis| Measured { basis, coefficient_set: converter.set_id(basis) });
     let mut sheet = Sheet::new(period, inputs.commit);
@@ -184,11 +186,25 @@ pub fn unit_product(
         lines,
         undistributed,
         totals: enterprise.totals,
-        missing_coefficients: converter.missing(),
+        coefficients: converter.coefficients(kinds.iter().copied(), basis),
+        missing_coefficients: missing(enterprise.missing_coefficients, converter.missing()),
         explanations: sheet.explanations,
     })
 }
 
 fn base(period: Period) -> String {
     format!("unit-product/{period}")
+}
+
+fn missing(
+    of_enterprise: Vec<MissingCoefficient>,
+    of_lines: Vec<MissingCoefficient>,
+) -> Vec<MissingCoefficient> {
+    let mut all = of_enterprise;
+    for one in of_lines {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all
 }

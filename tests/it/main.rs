@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod coefficient_files;
 mod commissioning;
 mod damaged_lake;
 mod delivery;

@@ -143,6 +143,7 @@ fn coefficient(row: &Row, basis: Basis) -> Option<String> {
         format!("{} {}: {} kgce/{}", row.name, basis_name(basis), used.kgce_per_unit, used.unit);
     match &used.rule {
         Rule::Row => {}
+        Rule::Mean => text.push_str(", 加权平均 mean of"),
         Rule::SingleValue => text.push_str(", 单一值 single_value: the one value of both bases"),
         Rule::Enthalpy { steam_kj_per_kg, feed_kj_per_kg } => {
             let enthalpy = format!(

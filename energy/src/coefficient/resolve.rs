@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::civil::Date;
-use model::Unit;
+use model::{Language, Localized, Unit, text};
 use serde::Serialize;
 
+use super::partly::{InPart, differences, wanted_batch};
 use super::{Basis, Coefficient, EnergyClass, Registry, Role, Use, YearRule, check};
 use crate::number::Number;
 use crate::period::Period;
@@ -46,9 +46,19 @@ pub struct MissingCoefficient {
     /// What was looked for.
     pub key: Key,
     /// Why nothing was found.
-    pub reason: String,
+    pub reason: Localized,
     /// What to add to `plant.toml`, or to take out of it.
     pub add: String,
+}
+
+impl MissingCoefficient {
+    /// The whole message.
+    #[must_use]
+    pub fn message(&self) -> Localized {
+        let Self { key, reason, .. } = self;
+        let (english, chinese) = (reason.get(Language::English), reason.get(Language::Chinese));
+        text!(en: "no coefficient for {key}: {english}", zh: "缺少折标系数（{key}）：{chinese}")
+    }
 }
 
 /// What a coefficient is needed for.
@@ -62,8 +72,10 @@ pub struct Request<'a> {
     pub energy_kind: &'a str,
     /// The plant's region.
     pub region: &'a str,
-    /// The period of the figure.
+    /// The days on which it must hold.
     pub period: Period,
+    /// The batch of the quantity, where it is of one.
+    pub batch: Option<&'a str>,
 }
 
 /// How a coefficient was found.
@@ -81,8 +93,24 @@ pub enum Rule {
         /// Enthalpy of the feed water, kJ/kg; zero when gross.
         feed_kj_per_kg: Number,
     },
+    /// The mean of several rows, each applied to its own part of the quantity; rounded, and multiplied with nothing.
+    Mean,
     /// The site's rule set does not convert this kind.
     Excluded,
+}
+
+/// The part of a quantity that a coefficient was applied to, where there are several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Its days.
+    pub period: Period,
+    /// Its batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
+    /// How much, in `unit`.
+    pub quantity: Number,
+    /// The unit of the energy kind.
+    pub unit: Unit,
 }
 
 /// A coefficient ready to be multiplied with.
@@ -104,13 +132,37 @@ pub struct Resolved {
     /// The factors that the site states between units of the kind, such as m³ and t of water.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conversions: Vec<Conversion>,
+    /// The part of the quantity it was applied to; `None` for all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 impl Resolved {
+    pub(super) fn of_row(basis: Basis, rule: Rule, row: Arc<Coefficient>) -> Self {
+        Self {
+            basis,
+            kgce_per_unit: row.kgce_per_unit(),
+            unit: row.unit,
+            rule,
+            class: row.class,
+            rows: vec![row],
+            conversions: Vec::new(),
+            part: None,
+        }
+    }
+
     /// Not converted, by the site's rule.
     pub(crate) fn excluded(basis: Basis, unit: Unit, class: EnergyClass) -> Self {
-        let (rule, kgce_per_unit) = (Rule::Excluded, Number::zero());
-        Self { basis, kgce_per_unit, unit, rule, class, rows: Vec::new(), conversions: Vec::new() }
+        Self {
+            basis,
+            kgce_per_unit: Number::zero(),
+            unit,
+            rule: Rule::Excluded,
+            class,
+            rows: Vec::new(),
+            conversions: Vec::new(),
+            part: None,
+        }
     }
 
     /// Everything beside the rows that changes a figure, as one line.
@@ -143,34 +195,13 @@ impl Registry {
         request: &Request<'_>,
         basis: Basis,
     ) -> Result<Resolved, Box<MissingCoefficient>> {
-        let roles: &[(Role, Rule)] = match basis {
-            Basis::Equivalent => &[(Role::Equivalent, Rule::Row), (Role::Medium, Rule::Row)],
-            Basis::EqualValue if needs_own_equal_value(request.energy_kind) => {
-                &[(Role::EqualValue, Rule::Row)]
-            }
-            Basis::EqualValue => &[
-                (Role::EqualValue, Rule::Row),
-                (Role::Equivalent, Rule::SingleValue),
-                (Role::Medium, Rule::SingleValue),
-            ],
-        };
         let mut missing = None;
-        for (role, rule) in roles {
+        for (role, rule) in roles(request.energy_kind, basis) {
             let key = self.key(request, *role);
-            match self.row(&key, request.period) {
-                Ok(row) => {
-                    return Ok(Resolved {
-                        basis,
-                        kgce_per_unit: row.kgce_per_unit(),
-                        unit: row.unit,
-                        rule: rule.clone(),
-                        class: row.class,
-                        rows: vec![row],
-                        conversions: Vec::new(),
-                    });
-                }
-                Err(no_row) if missing.is_none() || no_row.some_fit() => {
-                    let enough = no_row.some_fit();
+            match self.row(&key, request) {
+                Ok(row) => return Ok(Resolved::of_row(basis, rule.clone(), row)),
+                Err(no_row) if missing.is_none() || no_row.decides() => {
+                    let enough = no_row.decides();
                     missing = Some((key, no_row));
                     if enough {
                         break;
@@ -197,9 +228,10 @@ impl Registry {
             Basis::Equivalent => Role::Equivalent,
             Basis::EqualValue => Role::EqualValue,
         };
-        let reason = "the steam rule is `contract`, the value agreed with the supplier; the plant \
-                      file has none, and the edition's own is not taken instead";
-        let reason = reason.to_owned();
+        let reason = text!(
+            en: "the steam rule is `contract`, the value agreed with the supplier; the plant file has none, and the edition's own is not taken instead",
+            zh: "蒸汽规则为 `contract`，即与供方商定的数值；工厂文件中没有，且不以版本自带值代替",
+        );
         Err(Box::new(self.missing(self.key(request, role), NoRow::Unfit { reason })))
     }
 
@@ -215,7 +247,11 @@ impl Registry {
             .map(|factor| &factor * &heat.kgce_per_unit);
         let Some(per_kj) = per_kj else {
             let key = self.key(&Request { energy_kind: "heat", ..*request }, Role::Equivalent);
-            let reason = format!("its row is per {}, expected per MJ or GJ", heat.unit);
+            let unit = heat.unit;
+            let reason = text!(
+                en: "its row is per {unit}, expected per MJ or GJ",
+                zh: "其单位为 {unit}，应为 MJ 或 GJ",
+            );
             return Err(Box::new(self.missing(key, NoRow::Unfit { reason })));
         };
         Ok(Resolved {
@@ -230,7 +266,7 @@ impl Registry {
         })
     }
 
-    fn key(&self, request: &Request<'_>, role: Role) -> Key {
+    pub(super) fn key(&self, request: &Request<'_>, role: Role) -> Key {
         let year = request.period.year();
         let set = self.rule_set(request.rule_set, request.edition);
         let data_year = match (role, set.map(|set| set.year_rule)) {
@@ -247,29 +283,41 @@ impl Registry {
         }
     }
 
-    /// The one row of a key.
-    fn row(&self, key: &Key, period: Period) -> Result<Arc<Coefficient>, NoRow> {
-        let fits = |row: &&Arc<Coefficient>| {
-            same_kind(row, key)
-                && row.region.as_ref().is_none_or(|region| *region == key.region)
-                && row.data_year.is_none_or(|year| year == key.data_year)
-                && holds(row, period.days())
-                && (row.site || row.usage == Use::Resolves)
+    /// The rows of the site that a key asks for, whether or not they fit.
+    pub(super) fn site_rows(&self, key: &Key) -> Vec<&Arc<Coefficient>> {
+        self.rows.iter().filter(|row| row.site && same_kind(row, key)).collect()
+    }
+
+    /// The one row of a key. Where the site has rows, one of them must fit: the shipped one is never taken in the place of one
+    /// that fits in part (INV-8).
+    fn row(&self, key: &Key, request: &Request<'_>) -> Result<Arc<Coefficient>, NoRow> {
+        let site = self.site_rows(key);
+        let fits =
+            |row: &Coefficient, batch| differences(row, key, request.period, batch).is_empty();
+        let found: Vec<&Arc<Coefficient>> = if site.is_empty() {
+            let shipped = self
+                .rows
+                .iter()
+                .filter(|row| row.usage == Use::Resolves && same_kind(row, key) && fits(row, None));
+            shipped.collect()
+        } else {
+            let batch = wanted_batch(&site, request);
+            site.iter().copied().filter(|row| fits(row, batch)).collect()
         };
-        let mut found: Vec<_> = self.rows.iter().filter(fits).collect();
-        if found.iter().any(|row| row.site) {
-            found.retain(|row| row.site);
-        }
         match found.as_slice() {
-            [] => Err(NoRow::None { reason: self.others(key) }),
+            [] if site.is_empty() => Err(NoRow::None { reason: self.others(key) }),
+            [] => Err(NoRow::Part(self.in_part(key, request))),
             [row] => match &row.value_max {
                 None => Ok(Arc::clone(row)),
-                Some(max) => Err(NoRow::Unfit {
-                    reason: format!(
-                        "`{}` prints a range, {} to {max} {}/{}; a range never resolves by itself",
-                        row.notice, row.value, row.value_unit, row.unit
-                    ),
-                }),
+                Some(max) => {
+                    let Coefficient { notice, value, value_unit, unit, .. } = row.as_ref();
+                    Err(NoRow::Unfit {
+                        reason: text!(
+                            en: "`{notice}` prints a range, {value} to {max} {value_unit}/{unit}; a range never resolves by itself",
+                            zh: "`{notice}` 给出的是范围 {value} 至 {max} {value_unit}/{unit}，须由本单位取定",
+                        ),
+                    })
+                }
             },
             several => {
                 let places = several.iter().map(|row| row.place.clone()).collect();
@@ -279,7 +327,7 @@ impl Registry {
     }
 
     /// What exists beside the key, so that nobody wonders why it is not taken.
-    fn others(&self, key: &Key) -> String {
+    fn others(&self, key: &Key) -> Localized {
         let mut others: Vec<String> = self
             .rows
             .iter()
@@ -289,26 +337,34 @@ impl Registry {
                 let year = row.data_year.map_or_else(|| "any".to_owned(), |year| year.to_string());
                 let reference =
                     if row.usage == Use::Reference { ", for reference only" } else { "" };
-                let from = row.valid_from.map(|day| format!(", from {day}")).unwrap_or_default();
-                let to = row.valid_to.map(|day| format!(", until {day}")).unwrap_or_default();
-                format!("region `{region}`, data year `{year}`{from}{to}{reference}")
+                format!("region `{region}`, data year `{year}`{reference}")
             })
             .collect();
         others.dedup();
+        let others = others.join("; ");
         if others.is_empty() {
-            "no row has this rule set, edition, kind and role, and none is shipped as a default"
-                .to_owned()
+            text!(
+                en: "no row has this rule set, edition, kind and role, and none is shipped as a default",
+                zh: "没有该规则集、版本、品种和类别的数据，也没有自带默认值",
+            )
         } else {
-            format!("rows exist for {}; another row is never taken instead", others.join("; "))
+            text!(
+                en: "rows exist for {others}; another row is never taken instead",
+                zh: "已有：{others}；不会以其他行代替",
+            )
         }
     }
 
     fn missing(&self, key: Key, no_row: NoRow) -> MissingCoefficient {
-        let reason = match no_row {
-            NoRow::None { reason } | NoRow::Unfit { reason } => reason,
+        let (reason, keys) = match no_row {
+            NoRow::None { reason } | NoRow::Unfit { reason } => (reason, String::new()),
+            NoRow::Part(part) => (part.reason, part.keys),
             NoRow::Several { places } => {
                 let places = places.join(" and ");
-                let reason = format!("more than one row fits: {places}");
+                let reason = text!(
+                    en: "more than one row fits: {places}",
+                    zh: "有多行符合：{places}",
+                );
                 let add = format!("# keep one of the rows {places}, and take the others out\n");
                 return MissingCoefficient { key, reason, add };
             }
@@ -323,7 +379,7 @@ impl Registry {
         };
         let add = format!(
             "# add to the plant file, with the value that your authority states\n[[coefficient]]\nrule_set = \"{}\"\nedition = \"{}\"\nenergy_kind = \"{}\"\nrole = \"{}\"\n\
-             {dated}value = …  # kgce per {unit}\nunit = \"{unit}\"\n\
+             {dated}{keys}value = …  # kgce per {unit}\nunit = \"{unit}\"\n\
              notice = \"…\"  # authority, document, date\nevidence = \"printed\"\n",
             key.rule_set, key.edition, key.energy_kind, key.role
         );
@@ -331,19 +387,35 @@ impl Registry {
     }
 }
 
+/// The roles that a kind is looked for in on a basis, in their order, and by which rule.
+pub(super) fn roles(energy_kind: &str, basis: Basis) -> &'static [(Role, Rule)] {
+    match basis {
+        Basis::Equivalent => &[(Role::Equivalent, Rule::Row), (Role::Medium, Rule::Row)],
+        Basis::EqualValue if needs_own_equal_value(energy_kind) => &[(Role::EqualValue, Rule::Row)],
+        Basis::EqualValue => &[
+            (Role::EqualValue, Rule::Row),
+            (Role::Equivalent, Rule::SingleValue),
+            (Role::Medium, Rule::SingleValue),
+        ],
+    }
+}
+
 /// Why a key has no one row.
 enum NoRow {
     /// No row fits.
-    None { reason: String },
+    None { reason: Localized },
+    /// The site has rows, and none of them fits whole.
+    Part(InPart),
     /// One fits, and cannot be used.
-    Unfit { reason: String },
+    Unfit { reason: Localized },
     /// More than one fits.
     Several { places: Vec<String> },
 }
 
 impl NoRow {
-    /// A range or two rows that fit are worth more to the reader than "none".
-    fn some_fit(&self) -> bool {
+    /// A range, two rows that fit or one that fits in part are worth more to the reader than "none", and no other role is
+    /// looked for.
+    fn decides(&self) -> bool {
         !matches!(self, Self::None { .. })
     }
 }
@@ -353,10 +425,4 @@ fn same_kind(row: &Coefficient, key: &Key) -> bool {
         && row.edition == key.edition
         && row.energy_kind == key.energy_kind
         && row.role == key.role
-}
-
-/// Whether a row holds on every day of a period.
-fn holds(row: &Coefficient, (first, after): (Date, Date)) -> bool {
-    row.valid_from.is_none_or(|from| from <= first)
-        && row.valid_to.is_none_or(|to| after <= to.tomorrow().unwrap_or(to))
 }

@@ -7,7 +7,7 @@ use crate::period::Period;
 
 fn request(edition: &'static str, energy_kind: &'static str) -> Request<'static> {
     let period: Period = "2023".parse().unwrap();
-    Request { rule_set: "GB/T 2589", edition, energy_kind, region: "CN", period }
+    Request { rule_set: "GB/T 2589", edition, energy_kind, region: "CN", period, batch: None }
 }
 
 fn site_row(energy_kind: &str, role: Role, value: &str, unit: Unit) -> Coefficient {
@@ -144,9 +144,13 @@ fn a_row_that_does_not_hold_any_more_says_so() {
     let registry = Registry::shipped().with_site_rows(vec![row]);
     let missing = registry.resolve(&request("2020", "electricity"), Basis::EqualValue).unwrap_err();
     assert_eq!(
-        missing.reason,
-        "rows exist for region `CN`, data year `2022`, from 2023-01-01, until 2023-12-30; another \
-         row is never taken instead"
+        &*missing.reason,
+        "no row of the plant file fits 2023: `plant.toml:1`: `valid_to` is 2023-12-30, before 2023-12-31"
+    );
+    assert!(
+        missing.add.contains("valid_from = 2023-01-01\nvalid_to = 2023-12-31\n"),
+        "{}",
+        missing.add
     );
 }
 

@@ -74,7 +74,7 @@ impl Supply {
 pub(crate) struct Finder<'a> {
     inputs: &'a Inputs<'a>,
     period: Period,
-    equivalent: Converter,
+    equivalent: Converter<'a>,
     /// Of each kind of which there is an own quantity above zero, or an unknown one.
     made: Vec<Made<'a>>,
 }
@@ -92,7 +92,7 @@ struct Made<'a> {
 impl<'a> Finder<'a> {
     pub(crate) fn new(inputs: &'a Inputs<'a>, period: Period) -> Result<Self, SourceError> {
         let plant: &'a Plant = inputs.plant;
-        let equivalent = Converter::new(plant, &plant.kinds, period, BasisChoice::Equivalent);
+        let equivalent = Converter::new(inputs, &plant.kinds, period, BasisChoice::Equivalent);
         let mut finder = Self { inputs, period, equivalent, made: Vec::new() };
         for kind in &plant.kinds {
             if !inputs.has(&plant.enterprise, Flow::Own, kind) {
@@ -122,7 +122,7 @@ impl<'a> Finder<'a> {
     }
 
     fn tce(&self, kind: &EnergyKind, amount: &Number) -> Option<Number> {
-        self.equivalent.tce(kind, Basis::Equivalent, Some(amount)).map(|(tce, _)| tce)
+        self.equivalent.roughly(kind, Basis::Equivalent, amount)
     }
 
     fn used(

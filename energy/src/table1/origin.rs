@@ -10,15 +10,16 @@ use crate::fact::Flow;
 use crate::flows::Flows;
 use crate::number::Number;
 use crate::period::Period;
-use crate::plant::{EnergyKind, Plant};
+use crate::plant::EnergyKind;
+use crate::source::Inputs;
 use crate::tce::{BasisChoice, Converter};
 
 /// Compares each own quantity with the heat content of the other kinds that were bought or generated.
-pub(super) fn check(plant: &Plant, period: Period, flows: &mut [Flows<'_>]) {
-    let converter = Converter::new(plant, &plant.kinds, period, BasisChoice::Equivalent);
-    let tce = |kind: &EnergyKind, amount: &Number| {
-        converter.tce(kind, Basis::Equivalent, Some(amount)).map(|(tce, _)| tce)
-    };
+pub(super) fn check(inputs: &Inputs<'_>, period: Period, flows: &mut [Flows<'_>]) {
+    let kinds = &inputs.plant.kinds;
+    let converter = Converter::new(inputs, kinds, period, BasisChoice::Equivalent);
+    let tce =
+        |kind: &EnergyKind, amount: &Number| converter.roughly(kind, Basis::Equivalent, amount);
     let made = |flows: &Flows<'_>| {
         let amount = flows.amount(Flow::Own)?;
         // What made a medium, water of a well above all, holds none of its heat.

@@ -2,7 +2,7 @@
 
 use model::{Localized, text};
 
-use super::uses::{Allocated, Counted, LineUse, Through};
+use super::uses::{self, Allocated, Counted, LineUse, Through};
 use super::{Line, LineKind, LineProduct, base};
 use crate::fact::Measure;
 use crate::figure::Figure;
@@ -11,11 +11,11 @@ use crate::plant::{EnergyKind, Product, Subject};
 use crate::sheet::{Measured, Sheet, TCE, Term};
 use crate::source::{Inputs, Quantity};
 use crate::table1::{Cell, declared, per_basis};
-use crate::tce::{BasisChoice, CoefficientUse, Converter, PerBasis};
+use crate::tce::{BasisChoice, Converter, PerBasis};
 
 pub(super) struct Making<'a> {
     pub(super) inputs: &'a Inputs<'a>,
-    pub(super) converter: &'a Converter,
+    pub(super) converter: &'a Converter<'a>,
     pub(super) on: &'a PerBasis<Measured>,
     pub(super) basis: BasisChoice,
     pub(super) sheet: &'a mut Sheet,
@@ -136,11 +136,11 @@ impl Making<'_> {
         let mut quantity = self.sheet.sum(format!("{base}/quantity"), unit, None, &terms);
         let (counted, converted) = match one.counted {
             Counted::Nothing => (None, PerBasis { equivalent: None, equal_value: None }),
-            Counted::All => (None, self.converted(&base, kind, &quantity)),
+            Counted::All => (None, self.converted(&base, line, kind, &quantity)),
             Counted::Part(amount, formula) => {
                 let name = format!("{base}/counted");
                 let part = self.sheet.part(name, &quantity, amount, formula);
-                let converted = self.converted(&base, kind, &part);
+                let converted = self.converted(&base, line, kind, &part);
                 (Some(part), converted)
             }
         };
@@ -162,14 +162,19 @@ impl Making<'_> {
         }
     }
 
-    fn converted(&mut self, base: &str, kind: &EnergyKind, quantity: &Figure) -> PerBasis<Cell> {
+    fn converted(
+        &mut self,
+        base: &str,
+        line: &Subject,
+        kind: &EnergyKind,
+        quantity: &Figure,
+    ) -> PerBasis<Cell> {
         per_basis(self.on, self.basis, |on| {
-            let coefficient = self.converter.get(&kind.id, on.basis);
-            let tce = self.converter.tce(kind, on.basis, quantity.exact());
+            let within = |part| uses::counted(self.inputs, line, kind, part);
+            let made = self.converter.convert(kind, on.basis, quantity.exact(), &within);
             let name = format!("{base}/{}", on.basis);
-            let tce = self.sheet.converted(name, quantity, on, tce, coefficient);
-            let tce_per_unit = self.converter.tce_per_unit(kind, on.basis);
-            Cell { coefficient: coefficient.map(CoefficientUse::from), tce_per_unit, tce }
+            let tce = self.sheet.converted(name, quantity, on, &made);
+            Cell { coefficient: made.printed, tce_per_unit: made.tce_per_unit, tce }
         })
     }
 

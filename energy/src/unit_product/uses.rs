@@ -107,6 +107,27 @@ pub(super) fn find<'a>(inputs: &'a Inputs<'a>, period: Period) -> Result<Uses<'a
     Ok(uses)
 }
 
+/// How much of a kind counts at its own coefficient for a line in a part of the period.
+pub(super) fn counted(
+    inputs: &Inputs<'_>,
+    line: &Subject,
+    kind: &EnergyKind,
+    part: Period,
+) -> Option<Quantity> {
+    let (_, uses) = find(inputs, part).ok()?.into_iter().find(|(one, _)| one.id == line.id)?;
+    let one = uses.into_iter().find(|one| one.kind.id == kind.id)?;
+    let value = match &one.counted {
+        Counted::All => one.amount(),
+        Counted::Part(amount, _) => amount.clone(),
+        Counted::Nothing => Some(Number::zero()),
+    };
+    let alone = one.allocated.is_empty() && one.through.is_empty() && one.counted == Counted::All;
+    match one.own {
+        Some(own) if alone => Some(own),
+        _ => Some(Quantity { value, ..Quantity::unknown() }),
+    }
+}
+
 /// What a line uses by its own meters and facts, and by allocation keys.
 fn direct<'a>(
     inputs: &Inputs<'a>,

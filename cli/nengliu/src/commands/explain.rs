@@ -7,7 +7,7 @@ use energy::plant::{EnergyKind, Plant};
 use energy::source::MeterPart;
 use energy::{
     Aside, Basis, BoundSource, Class, Coefficient, EventFinding, Explanation, Explanations,
-    GapCause, MissingCoefficient, Number, PutAside, Segment,
+    GapCause, MissingCoefficient, Number, PutAside, Resolved, Segment,
 };
 use model::Timestamp;
 use serde_json::json;
@@ -105,14 +105,7 @@ fn in_words(one: &Explanation) -> String {
         line(format!("  coefficients set {set}"));
     }
     for used in &one.coefficients {
-        let rows: Vec<String> = used.rows.iter().map(|row| coefficient_row(row)).collect();
-        let rule = match used.rule {
-            Rule::SingleValue => "single_value: the one value of both bases; ",
-            Rule::Enthalpy { .. } => "by enthalpy; ",
-            Rule::Row | Rule::Excluded => "",
-        };
-        let rows = rows.join("; ");
-        line(format!("    {} kgce/{} ({rule}{rows})", used.kgce_per_unit, used.unit));
+        line(format!("    {}", coefficient(used)));
         for conversion in &used.conversions {
             line(format!("    1 {} = {} {}", conversion.from, conversion.factor, conversion.to));
         }
@@ -167,10 +160,32 @@ fn class_name(class: Class) -> &'static str {
     }
 }
 
+/// `0.61 kgce/kg × 100 t of 2023-01 (GB/T 2589 2020 · 化验单 · evidence measured)`
+fn coefficient(used: &Resolved) -> String {
+    let rows: Vec<String> = used.rows.iter().map(|row| coefficient_row(row)).collect();
+    let rule = match &used.rule {
+        Rule::SingleValue => "single_value: the one value of both bases; ".to_owned(),
+        Rule::Enthalpy { steam_kj_per_kg, feed_kj_per_kg } => {
+            format!("by enthalpy {steam_kj_per_kg} − {feed_kj_per_kg} kJ/kg; ")
+        }
+        Rule::Row | Rule::Mean | Rule::Excluded => String::new(),
+    };
+    let part = used.part.as_ref().map_or_else(String::new, |part| {
+        let batch =
+            part.batch.as_ref().map_or_else(String::new, |batch| format!(", batch {batch}"));
+        format!(" × {} {} of {}{batch}", part.quantity, part.unit, part.period)
+    });
+    format!("{} kgce/{}{part} ({rule}{})", used.kgce_per_unit, used.unit, rows.join("; "))
+}
+
 fn coefficient_row(row: &Coefficient) -> String {
     let year = row.data_year.map_or_else(String::new, |year| format!(" · data year {year}"));
     let (set, edition) = (&row.rule_set, &row.edition);
-    format!("{set} {edition}{year} · {} · evidence {}", row.notice, row.evidence)
+    let heat = match (&row.kj_per_kgce, &row.heat_value, &row.heat_unit) {
+        (Some(kj), Some(heat), Some(unit)) => format!(" · {heat} {unit} ÷ {kj} kJ/kgce"),
+        _ => String::new(),
+    };
+    format!("{set} {edition}{year} · {}{heat} · evidence {}", row.notice, row.evidence)
 }
 
 /// A meter with the readings at both ends of the period.

@@ -125,7 +125,9 @@ pub(super) fn no_figures(error: &FiguresError) -> u8 {
 /// Shows each coefficient that is missing, with what to add to the plant file, and returns the exit code.
 pub(super) fn missing_coefficients(missing: &[MissingCoefficient]) -> u8 {
     for coefficient in missing {
-        program::tell!("error EN-K002: {coefficient}\n  try:\n{}", coefficient.add);
+        let message = coefficient.message();
+        let message = message.get(program::language());
+        program::tell!("error EN-K002: {message}\n  try:\n{}", coefficient.add);
     }
     if missing.is_empty() { exit::OK } else { exit::MISSING_COEFFICIENT }
 }
