@@ -27,6 +27,7 @@ mod peers_alone;
 mod planted;
 mod planted_centre;
 mod polled;
+mod readme;
 mod rescued;
 mod steel_year;
 mod survival;
