@@ -108,26 +108,24 @@ pub(super) fn meant<'a>(word: &str, ids: impl Iterator<Item = &'a str> + Clone) 
     ids.filter(|id| id.split('/').any(|level| level == near)).take(MEANT_MAX).collect()
 }
 
-/// Where its device stands: site, area, line.
+/// Where its device stands in the site, which its id names.
 fn place(info: &PointInfo) -> String {
-    let place = &info.place;
-    let levels = [Some(&place.site), place.area.as_ref(), place.line.as_ref()];
-    let levels: Vec<&str> = levels.into_iter().flatten().map(String::as_str).collect();
-    levels.join("/")
+    let levels = [info.place.area.as_deref(), info.place.line.as_deref()];
+    levels.into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
-/// One line for each point; times to the minute, in `zone`.
+/// One line for each point: the day of its first reading and the minute of its last one, in `zone`.
 fn as_table(points: &[&StoredPoint], zone: &TimeZone, language: Language) -> String {
     if points.is_empty() {
         return String::new();
     }
     let heads = match language {
-        Language::English => ["point", "unit", "kind", "first", "last", "place", "name"],
-        Language::Chinese => ["测点", "单位", "类型", "首个读数", "最新读数", "位置", "名称"],
+        Language::English => ["point", "unit", "kind", "first", "last", "name, place"],
+        Language::Chinese => ["测点", "单位", "类型", "首个读数", "最新读数", "名称，位置"],
     };
     let mut lines = vec![heads.map(str::to_owned)];
     lines.extend(points.iter().map(|point| cells(point, zone, language)));
-    let mut widths = [0; 7];
+    let mut widths = [0; 6];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(columns(cell));
@@ -153,18 +151,19 @@ fn as_table(points: &[&StoredPoint], zone: &TimeZone, language: Language) -> Str
     text
 }
 
-fn cells(point: &StoredPoint, zone: &TimeZone, language: Language) -> [String; 7] {
-    let time = |time: Option<Timestamp>| {
+fn cells(point: &StoredPoint, zone: &TimeZone, language: Language) -> [String; 6] {
+    let time = |time: Option<Timestamp>, form: &str| {
         let time = time.and_then(|time| jiff::Timestamp::from_microsecond(time.0).ok());
         time.map_or_else(
             || NONE.to_owned(),
-            |time| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string(),
+            |time| time.to_zoned(zone.clone()).strftime(form).to_string(),
         )
     };
-    let (first, last) = (point.times.map(|times| times.0), point.times.map(|times| times.1));
+    let first = time(point.times.map(|times| times.0), "%Y-%m-%d");
+    let last = time(point.times.map(|times| times.1), "%Y-%m-%d %H:%M");
     let Some(described) = &point.described else {
         let none = || NONE.to_owned();
-        return [point.id.clone(), none(), none(), time(first), time(last), none(), none()];
+        return [point.id.clone(), none(), none(), first, last, none()];
     };
     let info = described.info();
     let (own, other) = match language {
@@ -172,19 +171,16 @@ fn cells(point: &StoredPoint, zone: &TimeZone, language: Language) -> [String; 7
         Language::Chinese => (&info.device_name.zh, &info.device_name.en),
     };
     let name = if own.is_empty() { other } else { own };
-    let mut name = if name.is_empty() { NONE.to_owned() } else { name.clone() };
+    let (comma, place) = (text!(en: ", ", zh: "，"), place(info));
+    let known: Vec<&str> =
+        [name.as_str(), &place].into_iter().filter(|part| !part.is_empty()).collect();
+    let mut shown = known.join(comma.get(language));
     if !described.is_current {
-        name.push_str(text!(en: " (no longer in use)", zh: "（已停用）").get(language));
+        shown.push_str(text!(en: " (no longer in use)", zh: "（已停用）").get(language));
     }
-    [
-        point.id.clone(),
-        info.unit.symbol().to_owned(),
-        kind(info.kind).to_owned(),
-        time(first),
-        time(last),
-        place(info),
-        name,
-    ]
+    let shown = if shown.is_empty() { NONE.to_owned() } else { shown };
+    let (unit, kind) = (info.unit.symbol().to_owned(), kind(info.kind).to_owned());
+    [point.id.clone(), unit, kind, first, last, shown]
 }
 
 /// Columns of a terminal that a text takes.
@@ -268,8 +264,8 @@ mod tests {
             let text = as_table(&[&short, &long], &zone, language);
             let lines: Vec<&str> = text.lines().collect();
             let at = |line: &str, found: &str| columns(line.split_once(found).unwrap().0);
-            let place = at(lines[1], "2026-10-01 00:00");
-            assert_eq!(at(lines[2], "2026-10-01 00:00"), place, "{text}");
+            let place = at(lines[1], "2026-10-01");
+            assert_eq!(at(lines[2], "2026-10-01"), place, "{text}");
             let head = if language == Language::English { "first" } else { "首个读数" };
             assert_eq!(at(lines[0], head), place, "{text}");
             assert!(lines[3].contains("Asia/Shanghai"), "{text}");
