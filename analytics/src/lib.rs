@@ -11,6 +11,7 @@ pub mod readings;
 pub mod report;
 pub mod service;
 pub mod soundness;
+mod workbook;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::readings::{Metered, ReadError, StoreView};
+use crate::workbook::{self, WORKBOOK_BYTES_MAX};
 
 /// What a plant file and what was declared about the plant are known by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -58,9 +59,10 @@ fn because(fault: Option<&str>) -> String {
 
 /// Most bytes of a CSV of facts: about a million rows.
 const FACTS_BYTES_MAX: u64 = 64 << 20;
+const CODE_FACTS: &str = "EN-C001";
 
 impl PlantFiles {
-    /// Reads a plant file and the CSV files that it names; all problems at once.
+    /// Reads a plant file and the CSV files and workbooks that it names; all problems at once.
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let help = "name the plant file with --plant plant.toml";
         let file = read(path, config::TEXT_BYTES_MAX, "EN-C000", help)?;
@@ -69,20 +71,13 @@ impl PlantFiles {
         let mut problems = Problems::default();
         let mut files = Vec::new();
         for name in &plant.fact_files {
-            match read(
-                &folder.join(name),
-                FACTS_BYTES_MAX,
-                "EN-C001",
-                "correct `facts` in the plant file, or add the CSV",
-            ) {
-                Ok(file) => files.push(file),
-                Err(missing) => problems.0.extend(missing.0),
-            }
+            files.extend(facts_file(&folder.join(name), &mut problems));
         }
         if problems.is_fatal() {
             return Err(problems);
         }
         let facts = Facts::read(&plant, &files)?;
+        plant.warnings.append(problems);
         plant.warnings.append(facts.warnings.clone());
         let hash = hash_of(std::iter::once(&file).chain(&files));
         Ok(Self { plant, facts, path: path.to_owned(), hash })
@@ -149,6 +144,30 @@ fn hash_of<'a>(files: impl Iterator<Item = &'a Arc<SourceFile>>) -> PlantHash {
         hash.update(&file.text);
     }
     PlantHash(hash.finalize().into())
+}
+
+/// Reads a file of facts: CSV, or the sheets of a workbook.
+fn facts_file(path: &Path, problems: &mut Problems) -> Vec<Arc<SourceFile>> {
+    let help = "correct `facts` in the plant file, or add the file";
+    let is_workbook = path.extension().is_some_and(|one| one.eq_ignore_ascii_case("xlsx"));
+    if !is_workbook {
+        return match read(path, FACTS_BYTES_MAX, CODE_FACTS, help) {
+            Ok(file) => vec![file],
+            Err(unreadable) => {
+                problems.append(unreadable);
+                Vec::new()
+            }
+        };
+    }
+    let name = path.display().to_string();
+    match config::read_bytes(path, WORKBOOK_BYTES_MAX) {
+        Ok(bytes) => workbook::sheets(&name, &bytes, problems),
+        Err(e) => {
+            let problem = Problem::new(CODE_FACTS, format!("cannot read `{name}`: {e}"));
+            problems.push(problem.help(config::read_help(&e, help)));
+            Vec::new()
+        }
+    }
 }
 
 /// What to do about a file that is not text in UTF-8. What Excel on a Chinese Windows calls CSV is GBK, and what it calls

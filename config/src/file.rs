@@ -8,12 +8,12 @@ use std::path::Path;
 /// many times its size in memory.
 pub const TEXT_BYTES_MAX: u64 = 4 << 20;
 
-/// Reads a text file of at most `bytes_max` bytes.
+/// Reads a file of at most `bytes_max` bytes.
 ///
 /// # Errors
 /// That of the disk; that it is a folder, a device, a pipe or a socket, which may have no end or never begin; that it is
-/// longer; that it is not UTF-8, as [`ErrorKind::InvalidData`].
-pub fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
+/// longer.
+pub fn read_bytes(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
     let found = metadata(path)?;
     if found.is_dir() {
         return Err(Error::new(ErrorKind::IsADirectory, "it is a folder, not a file"));
@@ -28,6 +28,15 @@ pub fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
         let text = format!("it is longer than {} KiB: is it the right file?", bytes_max / 1024);
         return Err(Error::new(ErrorKind::FileTooLarge, text));
     }
+    Ok(bytes)
+}
+
+/// Reads a text file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// As [`read_bytes`]; that it is not UTF-8, as [`ErrorKind::InvalidData`].
+pub fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
+    let bytes = read_bytes(path, bytes_max)?;
     if let Some(what) = other_format(&bytes) {
         return Err(Error::new(ErrorKind::InvalidData, what));
     }

@@ -16,7 +16,7 @@ mod table;
 mod value;
 
 pub use broker_url::{BrokerUrl, BrokerUrlFault, without_credentials};
-pub use file::{TEXT_BYTES_MAX, read_help, read_text};
+pub use file::{TEXT_BYTES_MAX, read_bytes, read_help, read_text};
 pub use problem::{CellPlace, Problem, Problems, SourceFile};
 pub use secret::{Secret, SecretError, read_secret};
 pub use table::{Spanned, Table, meant, nearest, suggested};

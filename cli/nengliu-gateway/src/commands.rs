@@ -1,7 +1,8 @@
-//! The commands of `nengliu-gateway`: run, check, status. Prints and chooses exit codes; nothing below does.
+//! The commands of `nengliu-gateway`: init, run, check, status. Prints and chooses exit codes; nothing below does.
 
 mod check;
 mod exit;
+mod init;
 mod output;
 mod run;
 mod status;
@@ -24,12 +25,21 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a commented gateway.toml and a device profile to begin with.｜生成带注释的 gateway.toml 和设备模板，供起步使用
+    Init(InitArgs),
     /// Read, keep and forward, in the foreground, until stopped.｜运行网关：读取、落盘、转发，前台运行直到停止
     Run(RunArgs),
     /// Check the configuration and its profiles; opens nothing.｜检查配置与设备模板，不建立任何连接
     Check(CheckArgs),
     /// Show how a running gateway does.｜查看运行状态
     Status(StatusArgs),
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    /// The folder; made when it is not there, and no file in it is written over.｜目录；不存在则创建，不覆盖已有文件
+    #[arg(default_value = ".")]
+    folder: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +89,7 @@ impl Cli {
     /// Carries the command out and returns the exit code.
     pub async fn run(self) -> u8 {
         match self.command {
+            Command::Init(args) => init::init(&args.folder),
             Command::Run(args) => {
                 let usual = run::Ending::default();
                 let drain = args.drain.unwrap_or(usual.drain);

@@ -17,6 +17,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a commented plant.toml, facts.csv and nengliu.toml to begin with.｜生成带注释的 plant.toml、facts.csv 和 nengliu.toml，供起步使用
+    Init(InitArgs),
     /// Run a simulated plant with everything, and print its Table 1.｜运行模拟工厂的完整链路，并打印其表 1
     Demo(DemoArgs),
     /// Run the centre: broker, ingest, lake, and figures on a timer.｜运行中心：消息代理、入库、数据湖、定时计算指标
@@ -33,6 +35,14 @@ enum Command {
     Quarantine(QuarantineArgs),
     /// Print the rights that another broker must have.｜打印其他消息代理所需的权限配置
     Acl(AclArgs),
+}
+
+/// `nengliu init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The folder; made when it is not there, and no file in it is written over.｜目录；不存在则创建，不覆盖已有文件
+    #[arg(default_value = ".")]
+    pub(crate) folder: PathBuf,
 }
 
 /// `nengliu quarantine`.
@@ -296,6 +306,7 @@ impl Cli {
     /// Carries the command out and returns the exit code.
     pub(crate) async fn run(self) -> u8 {
         match self.command {
+            Command::Init(args) => commands::init::init(&args.folder),
             Command::Demo(args) => commands::demo::demo(args).await,
             Command::Serve(args) => commands::serve::serve(args).await,
             Command::Kpi(args) => commands::blocking(move || commands::kpi::kpi(&args)).await,

@@ -3,6 +3,7 @@
 pub(crate) mod acl;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod init;
 pub(crate) mod kpi;
 mod lake_error;
 mod output;

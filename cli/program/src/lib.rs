@@ -9,6 +9,7 @@ mod logging;
 mod output;
 mod render;
 mod show;
+mod starter;
 
 pub use arguments::parse_duration;
 pub use command_line::{in_language, parse};
@@ -18,3 +19,4 @@ pub use logging::{DEFAULT_LOG, QUIET_LOG, set_up};
 pub use output::{Output, OutputError, OutputFault, print, print_line, tell};
 pub use render::{problems_as_json, render_problem, render_problems};
 pub use show::{show_error, show_words};
+pub use starter::Starter;

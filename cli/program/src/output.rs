@@ -37,6 +37,10 @@ impl OutputError {
         Self { place: place.to_owned(), source }
     }
 
+    pub(crate) fn of_file(path: &Path, source: io::Error) -> Self {
+        Self::new(&format!("`{}`", path.display()), source)
+    }
+
     /// What can be done about it.
     #[must_use]
     pub fn fault(&self) -> OutputFault {

@@ -18,8 +18,9 @@ pub fn render_problem(problem: &Problem) -> String {
     }
     let Some(file) = &problem.file else { return drawn(Report::new(diagnostic)) };
     if let Some(span) = &problem.span {
+        let cell = file.cell(span.start).map(str::to_owned);
         let span = first_line(span.clone(), &file.text);
-        diagnostic = diagnostic.with_label(LabeledSpan::underline(span));
+        diagnostic = diagnostic.with_label(LabeledSpan::new_with_span(cell, span));
     }
     let source = NamedSource::new(&file.name, file.shown()).with_language("toml");
     drawn(Report::new(diagnostic).with_source_code(source))
