@@ -14,7 +14,7 @@ use crate::readings::{MeterReadings, ReadingCounts, ReadingsError, Register};
 use crate::validate::{Knot, Step, interpolate};
 
 mod builder;
-mod cadence;
+pub(crate) mod cadence;
 mod events;
 mod falls;
 mod found;

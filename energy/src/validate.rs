@@ -22,6 +22,11 @@ const LOOK_AHEAD_MAX: usize = 4096;
 pub(crate) const ROLLOVER_PART: i128 = 10;
 pub(crate) const HOUR_MICROS: i128 = 3_600_000_000;
 
+/// Readings off the way are a way of their own from so many rises on, …
+const BETTER_WAY_RISES_MIN: usize = 8;
+/// … and the better one where they last so many times as long as the way before.
+const BETTER_WAY_TIMES: i64 = 4;
+
 /// Readings that are walked over at a time.
 const CHUNK_POINTS: usize = 8 * LOOK_AHEAD_MAX;
 
@@ -86,6 +91,8 @@ pub(crate) struct Walker {
     replacements_done: usize,
     /// The midnight of the newest reset: each takes place once.
     reset_due: Option<Timestamp>,
+    /// Since when the register is on its way.
+    began: Option<Timestamp>,
     /// Knots up to here need not be looked at again.
     merged: usize,
     keep_all: bool,
@@ -101,6 +108,7 @@ impl Walker {
             changes: 0,
             replacements_done: 0,
             reset_due: None,
+            began: None,
             merged: 0,
             keep_all,
             walked: Walked::default(),
@@ -154,8 +162,8 @@ impl Walker {
 
     fn advance(&mut self, register: &Register, interpolation_max_micros: i64, last: bool) {
         let walked = std::mem::take(&mut self.walked);
-        let reset_due = self.reset_due;
-        let mut way = Way { register, interpolation_max_micros, reset_due, walked };
+        let (reset_due, began) = (self.reset_due, self.began);
+        let mut way = Way { register, interpolation_max_micros, reset_due, began, walked };
         let mut done = 0;
         let newest = self.points.last().map(|point| point.0);
         while let Some(&(at, old_final, new_initial)) =
@@ -193,7 +201,7 @@ impl Walker {
         self.points.drain(..done);
         self.dropped.drain(..done);
         self.changes = self.points.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
-        self.reset_due = way.reset_due;
+        (self.reset_due, self.began) = (way.reset_due, way.began);
         self.walked = way.walked;
         if !self.keep_all {
             self.merged = merge::merge(&mut self.walked.knots, self.merged, last);
@@ -205,6 +213,7 @@ struct Way<'a> {
     register: &'a Register,
     interpolation_max_micros: i64,
     reset_due: Option<Timestamp>,
+    began: Option<Timestamp>,
     walked: Walked,
 }
 
@@ -239,7 +248,10 @@ impl Way<'_> {
                     continue;
                 }
                 Next::Reset(reset) => self.reset(point, reset),
-                Next::Open => self.push(point, Step::Unknown, 0),
+                Next::Open => {
+                    self.began = Some(point.0);
+                    self.push(point, Step::Unknown, 0);
+                }
             }
             at += 1;
         }
@@ -324,10 +336,9 @@ impl Way<'_> {
     fn suspects_before_return(&self, last: Point, first: Point, later: &[Point]) -> Option<usize> {
         let fall = (first.1 - last.1).abs();
         let mut suspect = first;
-        let mut changes = 0;
+        let mut run = OffTheWay::beginning(first);
         for (index, &point) in later.iter().enumerate() {
-            changes += usize::from(point.1 != suspect.1);
-            if changes > LOOK_AHEAD_MAX {
+            if run.changes_with(point) > LOOK_AHEAD_MAX {
                 break;
             }
             let back = match self.reached(last, point) {
@@ -347,8 +358,9 @@ impl Way<'_> {
                 Some(_) => true,
             };
             if back && !follows {
-                return Some(index + 1);
+                return (!self.is_better_way(last, &run)).then_some(index + 1);
             }
+            run.add(point);
             suspect = point;
         }
         None
@@ -368,19 +380,20 @@ impl Way<'_> {
         let rise = first.1 - last.1;
         let most = |peak: i128| rise > (peak - last.1) / 2;
         let peak = fall.checked_sub(1).and_then(|before| later.get(before)).unwrap_or(&first).1;
-        let mut changes = 0;
-        let mut before = first;
+        let mut run = OffTheWay::beginning(first);
         for (index, &point) in later.iter().enumerate() {
-            changes += usize::from(point.1 != before.1);
-            if changes > LOOK_AHEAD_MAX || !most(peak.max(point.1)) {
+            let before = run.newest;
+            if run.changes_with(point) > LOOK_AHEAD_MAX || !most(peak.max(point.1)) {
                 return None;
             }
             if first.1 - point.1 > rise / 2 {
                 // Lower than before the rise, it tells nothing about the rise; nor does a reset of what stood until then.
-                let spike = point.1 >= last.1 && !self.is_reset_after(first.0, before, point);
+                let spike = point.1 >= last.1
+                    && !self.is_reset_after(first.0, before, point)
+                    && !self.is_better_way(last, &run);
                 return spike.then_some(index + 1);
             }
-            before = point;
+            run.add(point);
         }
         None
     }
@@ -395,8 +408,18 @@ impl Way<'_> {
     fn begin(&mut self, point: Point) {
         match self.walked.knots.last_mut() {
             Some(knot) if knot.time == point.0 => knot.raw = point.1,
-            _ => self.push(point, Step::Unknown, 0),
+            _ => {
+                self.began.get_or_insert(point.0);
+                self.push(point, Step::Unknown, 0);
+            }
         }
+    }
+
+    /// Whether readings that are off the way are a way of their own and the better one: they rise on and on, for much longer
+    /// than the register was on its way before. During commissioning the first readings may well be the wrong ones.
+    fn is_better_way(&self, last: Point, run: &OffTheWay) -> bool {
+        let way = self.began.map_or(0, |began| last.0.micros_since(began));
+        run.falls == 0 && run.rises >= BETTER_WAY_RISES_MIN && run.micros() / BETTER_WAY_TIMES > way
     }
 
     /// Ends the way of an old meter at its final index.
@@ -496,6 +519,35 @@ impl Way<'_> {
         }
         steps.push(following(from, point, step, rise - done, self.register)?);
         Some(steps)
+    }
+}
+
+/// Readings that are off the way, one after the other.
+struct OffTheWay {
+    first: Timestamp,
+    newest: Point,
+    rises: usize,
+    falls: usize,
+}
+
+impl OffTheWay {
+    fn beginning(first: Point) -> Self {
+        Self { first: first.0, newest: first, rises: 0, falls: 0 }
+    }
+
+    /// Changes of the register among them and the next one.
+    fn changes_with(&self, next: Point) -> usize {
+        self.rises + self.falls + usize::from(next.1 != self.newest.1)
+    }
+
+    fn add(&mut self, point: Point) {
+        self.rises += usize::from(point.1 > self.newest.1);
+        self.falls += usize::from(point.1 < self.newest.1);
+        self.newest = point;
+    }
+
+    fn micros(&self) -> i64 {
+        self.newest.0.micros_since(self.first)
     }
 }
 

@@ -16,7 +16,7 @@ const LATE_MICROS: i64 = NEIGHBOURS_MAX_MICROS - SLOT_MICROS;
 /// Fewest steps that tell how often a register is read.
 const STEPS_MIN: usize = 8;
 
-/// Energy between two readings with an end of a month between them, where no index is known.
+/// Energy between two readings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Across {
     /// The reading before.
@@ -62,6 +62,17 @@ impl Index {
             None => false,
         };
         covered(from) && covered(to) && self.inside(Span { from, to }).open_gaps.is_empty()
+    }
+
+    /// What rests on the indexes that were typed for a replacement: the energy from the last reading of the old meter to the
+    /// first one of the new meter.
+    pub(crate) fn typed(&self, at: Timestamp) -> Option<Across> {
+        let here = self.knots.partition_point(|knot| knot.time < at);
+        let event = self.knots.get(here).filter(|knot| knot.time == at)?;
+        let (before, after) = (self.knots.get(here.checked_sub(1)?)?, self.knots.get(here + 1)?);
+        let known = event.step != Step::Unknown && after.step != Step::Unknown;
+        let energy = || self.number(after.value - before.value);
+        known.then(|| Across { from: before.time, to: after.time, energy: energy() })
     }
 
     /// Energy that a longer period holds and none of its parts: at an end of a part no index is known, since the readings

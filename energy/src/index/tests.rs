@@ -10,6 +10,7 @@ use crate::readings::Reading;
 
 mod cadence;
 mod events;
+mod faults;
 mod plausible;
 mod resets;
 mod segments;

@@ -5,7 +5,10 @@ use jiff::tz::TimeZone;
 use model::{Language, Localized, Timestamp, text};
 
 use super::{Inputs, MeterPart, Quantity};
-use crate::index::{BoundSource, Class, Coverage, GapCause, Index, OWN_RATE_TIMES, Verdict};
+use crate::index::cadence::Across;
+use crate::index::{
+    BoundSource, Class, Coverage, GapCause, Index, OWN_RATE_TIMES, PeriodEnergy, Verdict,
+};
 use crate::number::Number;
 use crate::period::{Span, local_text};
 use crate::plant::{EnergyKind, Meter, Replacement};
@@ -62,7 +65,7 @@ impl Inputs<'_> {
                     findings: index.map(|index| index.findings(span)).unwrap_or_default(),
                 }],
                 doubts: index
-                    .map(|index| notes(index, span, zone))
+                    .map(|index| notes(index, &replacements_in(meter, Some(index), span), span, zone))
                     .into_iter()
                     .flatten()
                     .chain(self.behind(kind, meter, span))
@@ -74,7 +77,12 @@ impl Inputs<'_> {
 }
 
 /// What a reader of the figure must know about the readings of a meter.
-fn notes(index: &Index, span: Span, zone: &TimeZone) -> Vec<Localized> {
+fn notes(
+    index: &Index,
+    replacements: &[Replacement],
+    span: Span,
+    zone: &TimeZone,
+) -> Vec<Localized> {
     let meter = index.meter();
     let of_meter = |note: &Localized| {
         let (english, chinese) = (note.get(Language::English), note.get(Language::Chinese));
@@ -91,7 +99,20 @@ fn notes(index: &Index, span: Span, zone: &TimeZone) -> Vec<Localized> {
             zh: "计量表 `{meter}`：{from} 与 {to} 两次读数之间的 {energy} {unit} 计入本期，但不属于任何一个月",
         ));
     }
-    let gaps = index.energy(span).open_gaps;
+    let energy = index.energy(span);
+    for one in replacements {
+        let Some(typed) = index.typed(one.at).filter(|typed| is_much(typed, &energy, span)) else {
+            continue;
+        };
+        let at = local_text(one.at, zone);
+        let (from, to) = (local_text(typed.from, zone), local_text(typed.to, zone));
+        let (counted, old, new) = (&typed.energy, one.old_final, one.new_initial);
+        notes.push(text!(
+            en: "meter `{meter}`: {counted} {unit} from the reading at {from} to that at {to} rest on the indexes typed for the replacement at {at} ({old}, then {new})",
+            zh: "计量表 `{meter}`：{from} 至 {to} 的 {counted} {unit} 取决于 {at} 换表所填表码（旧表止码 {old}，新表起码 {new}）",
+        ));
+    }
+    let gaps = energy.open_gaps;
     let implausible = || gaps.iter().filter(|gap| gap.cause == GapCause::Implausible);
     notes.extend(implausible().take(GAPS_NAMED_MAX).map(|gap| of_meter(&gap.note(zone))));
     let bound = index.bound().filter(|bound| bound.source != BoundSource::Stated);
@@ -111,6 +132,14 @@ fn notes(index: &Index, span: Span, zone: &TimeZone) -> Vec<Localized> {
         ));
     }
     notes
+}
+
+/// Whether what rests on typed indexes is more than 1 % of a figure, by energy or by time: a slipped digit that the bound
+/// allows may hide in it.
+fn is_much(typed: &Across, energy: &PeriodEnergy, span: Span) -> bool {
+    let hundred = Number::from(100);
+    let by_energy = energy.energy.as_ref().is_some_and(|whole| &typed.energy * &hundred > *whole);
+    by_energy || typed.to.micros_since(typed.from) > span.to.micros_since(span.from) / 100
 }
 
 /// The replacements that count in a time, each where it counts.

@@ -61,13 +61,13 @@ fn stands_out(knots: &[Knot]) -> Option<usize> {
 
 /// Whether a knot between two others of its slot tells nothing that they do not.
 fn joins(before: &Knot, knot: &Knot, next: &Knot) -> bool {
-    let plain = |one: &Knot| {
-        let goes_on = one.raw == one.raw_before && one.reset.is_none();
-        one.step == Step::Rise && !one.estimated && goes_on
-    };
+    let goes_on = |one: &Knot| one.raw == one.raw_before && one.reset.is_none();
+    let plain = |one: &Knot| one.step == Step::Rise && !one.estimated && goes_on(one);
     slot_of(before.time) == slot_of(next.time)
         && plain(knot)
         && plain(next)
         && !before.estimated
+        // The first reading of a new meter stays: until then its energy rests on what was typed.
+        && goes_on(before)
         && knot.ratio == next.ratio
 }

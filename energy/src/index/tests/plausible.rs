@@ -161,6 +161,36 @@ fn wild_minutes_do_not_raise_the_bound() {
     assert!(!energy.complete);
 }
 
+/// The first readings are the wrong ones, and hours later the same is tried once more: what lies between is no dip.
+#[test]
+fn wrong_then_right_then_wrong_then_right_counts_what_was_right() {
+    let first = 24 * 60 + 10 * 60;
+    for wild in [46_661_634, 7] {
+        let mut readings = days(1, |_| 1).split_off(first);
+        for one in readings.iter_mut().take(4) {
+            one.mantissa = wild;
+        }
+        for one in readings.iter_mut().skip(6 * 60).take(3) {
+            one.mantissa = wild + 2;
+        }
+        let index = check_open(&readings);
+        let energy = index.energy(day());
+        // 14 hours less the four minutes of the beginning.
+        assert_eq!(text(&energy).as_deref(), Some("836"), "{wild}");
+        assert_eq!(energy.open_gaps.len(), 1);
+        let aside = index.put_aside(day());
+        assert_eq!(aside.iter().map(|one| one.readings).sum::<u64>(), 3, "{aside:?}");
+    }
+}
+
+/// The same from both builders.
+fn check_open(readings: &[Reading]) -> Index {
+    let (whole, streamed) = (index_of("", 0, readings.to_vec()), streamed_of(&meter(""), readings));
+    assert_eq!(whole.energy(day()), streamed.energy(day()));
+    assert_eq!(whole.put_aside(day()), streamed.put_aside(day()));
+    streamed
+}
+
 /// A meter that shows values below zero for a while counted nothing then.
 #[test]
 fn no_counter_below_zero_is_energy() {
