@@ -65,7 +65,9 @@ impl Inputs<'_> {
                     findings: index.map(|index| index.findings(span)).unwrap_or_default(),
                 }],
                 doubts: index
-                    .map(|index| notes(index, &replacements_in(meter, Some(index), span), span, zone))
+                    .map(|index| {
+                        notes(index, &replacements_in(meter, Some(index), span), span, zone)
+                    })
                     .into_iter()
                     .flatten()
                     .chain(self.behind(kind, meter, span))
