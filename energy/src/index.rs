@@ -20,6 +20,7 @@ mod falls;
 mod found;
 mod gap;
 pub(crate) mod plausible;
+mod ratio;
 mod segment;
 
 pub use builder::{Finished, IndexBuilder, Learned, NotUsed};

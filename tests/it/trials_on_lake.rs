@@ -48,7 +48,13 @@ fn lost(minute: i64, thousandths: i64) -> i64 {
     1_000_000 + minute * 1_000 / 60 - if minute >= cut { thousandths } else { 0 }
 }
 
-const REGISTERS: [Register; 11] = [
+/// 1 kWh a minute in hundredths, from the readings of trials fig-03 and fig-14 on; at 10:15 it jumps.
+fn jumping(quarter: i64, jump: i64) -> i64 {
+    let at = 1 + 10 * 4 + 4;
+    80_994_000 + quarter * 1_500 + if quarter >= at { jump } else { 0 }
+}
+
+const REGISTERS: [Register; 15] = [
     wrapping("wrap_72k", |i| i * 800 % 65_536),
     wrapping("wrap_63k", |i| i * 700 % 65_536),
     wrapping("wrap_20k", |i| i * 222 % 65_536),
@@ -61,6 +67,10 @@ const REGISTERS: [Register; 11] = [
     Register { exponent: -3, ..register("lost_06", 60, |i| lost(i, 600)) },
     Register { exponent: -3, ..register("lost_2", 60, |i| lost(i, 2_000)) },
     Register { quality: UNCERTAIN_SUB_NORMAL, ..register("uncertain", 30, |i| i) },
+    Register { exponent: -2, ..register("fig_03", 900, |i| jumping(i, 0)) },
+    Register { exponent: -2, ..register("fig_14", 900, |i| jumping(i, 80_000_000)) },
+    Register { exponent: -2, ..register("fig_14_word", 900, |i| jumping(i, 6_553_600)) },
+    Register { exponent: -2, ..register("fig_14_small", 900, |i| jumping(i, 100_000)) },
 ];
 
 fn point(register: &Register) -> PointInfo {
@@ -170,4 +180,47 @@ fn trials_02_03_and_17_have_their_right_figures_on_a_lake_that_was_merged() {
     let explained = figures.explain(&format!("table1/{DAY}/electricity/quantity")).unwrap();
     assert!(explained.to_string().contains(&told), "{explained:#}");
     check("uncertain", "accept_uncertain = true\n", Some("2880"), true);
+}
+
+/// Trials fig-03 and fig-14 with relatives, through the program: what a person typed at another meter, and a register that
+/// jumps.
+#[test]
+fn trials_fig_03_and_fig_14_have_their_right_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let lake = runtime.block_on(write_lake(folder.path()));
+    let check = |register: &str, more: &str, expected: (&str, bool), told: &[&str]| {
+        let plant = plant(folder.path(), register, more);
+        let figures = Figures { plant: &plant, lake: Some(&lake) };
+        let found = figures.electricity(DAY).unwrap();
+        assert_eq!(
+            (found.energy.as_deref().unwrap(), found.complete),
+            expected,
+            "{register} {more}"
+        );
+        let name = format!("table1/{DAY}/electricity/quantity");
+        let explained = figures.explain(&name).unwrap().to_string();
+        for words in told {
+            assert!(explained.contains(words), "no `{words}` in {explained}");
+        }
+    };
+    let event = |at: &str, old: &str, new: &str| {
+        format!(
+            "[[meter.replacement]]\nat = {DAY}T{at}+08:00\nold_final = {old}\nnew_initial = {new}\n"
+        )
+    };
+    let not_applied =
+        ["not_applied", "the register goes on without it, from 810600 at 2026-11-20 10:00"];
+    check("fig_03", &event("10:07:00", "912345.00", "12.00"), ("1440", true), &not_applied);
+    check("fig_03", &event("10:07:00", "4711", "12.00"), ("1440", true), &["not_applied"]);
+    check("fig_03", &event("23:50:00", "912345.00", "700000"), ("1440", true), &["not_applied"]);
+    let bound =
+        ["\"per_hour\":\"1200\"", "own_rates", "implausible", "810600", "rise_per_hour_max"];
+    for jump in ["fig_14", "fig_14_word", "fig_14_small"] {
+        check(jump, "", ("1425", false), &bound);
+    }
+    let stated = ("801440", true);
+    check("fig_14", "rise_per_hour_max = 4000000\n", stated, &["stated"]);
+    let strike = "[[strike]]\nmeter = \"m\"\nfrom = 2026-11-20T10:15:00\nto = 2026-11-22T00:00:00\nreason = \"spare meter\"\n";
+    check("fig_14", strike, ("600", false), &["spare meter", "\"readings\":59"]);
 }

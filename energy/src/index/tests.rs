@@ -12,6 +12,7 @@ mod cadence;
 mod events;
 mod faults;
 mod plausible;
+mod ratio;
 mod resets;
 mod segments;
 mod spikes;

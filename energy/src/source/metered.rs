@@ -92,6 +92,7 @@ fn notes(
     };
     let mut notes: Vec<Localized> =
         index.findings(span).iter().map(|one| of_meter(&one.note(zone))).collect();
+    notes.extend(index.ratio_notes(span, zone).iter().map(of_meter));
     let unit = index.unit();
     for one in index.across(&span.months_begin(zone)) {
         let (from, to) = (local_text(one.from, zone), local_text(one.to, zone));
