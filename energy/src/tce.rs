@@ -1,6 +1,7 @@
 //! Conversion of quantities into tonnes of coal equivalent on either basis. Must never choose a coefficient by itself.
 
 mod converter;
+mod plan;
 mod used;
 
 use serde::Serialize;

@@ -46,9 +46,12 @@ pub(super) fn differences(
     }
     if let Some(other) = row.data_year.filter(|year| *year != key.data_year) {
         let wanted = key.data_year;
+        let before = wanted != period.year();
+        let (rule, rule_chinese) =
+            if before { (", the year before", "（上一年）") } else { ("", "") };
         found.push(text!(
-            en: "`data_year` is {other}, expected {wanted}",
-            zh: "`data_year` 为 {other}，应为 {wanted}",
+            en: "`data_year` is {other}, expected {wanted}{rule}",
+            zh: "`data_year` 为 {other}，应为 {wanted}{rule_chinese}",
         ));
     }
     if row.batch.as_deref() != batch {

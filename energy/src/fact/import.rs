@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use config::csv_table::{self, Columns, Row};
-use config::{Problems, SourceFile};
+use config::{Problems, SourceFile, meant};
 use model::text;
 
 use super::flows::Seen;
@@ -125,7 +125,31 @@ fn fact(plant: &Plant, row: &Row, problems: &mut Problems) -> Option<Fact> {
         place: row.place(),
     };
     doubts::note(&mut fact, row, is_money, problems);
+    batch(plant, &mut fact, row, problems);
     Some(fact)
+}
+
+/// A batch has a coefficient of its own; where no batch of the kind has one, the figure says so.
+fn batch(plant: &Plant, fact: &mut Fact, row: &Row, problems: &mut Problems) {
+    let (Measure::Energy(_, id), Some(batch)) = (&fact.measure, &fact.batch) else { return };
+    let Some(kind) = plant.kind(id) else { return };
+    let of_kind =
+        plant.coefficients.rows().iter().filter(|row| row.energy_kind == kind.coefficient);
+    let known: Vec<&str> = of_kind.filter_map(|row| row.batch.as_deref()).collect();
+    if known.is_empty() {
+        let name = &kind.name;
+        fact.remarks.push(text!(
+            en: "batch `{batch}` of {name} has no coefficient of its own",
+            zh: "{name} 批次 `{batch}` 没有单独的折标系数",
+        ));
+    } else if !known.contains(&batch.as_str()) {
+        let message = text!(
+            en: "`batch`: no `[[coefficient]]` of `{id}` has batch `{batch}`",
+            zh: "`batch`：`{id}` 没有批次 `{batch}` 的 `[[coefficient]]`",
+        );
+        let help = meant(batch, &known, "batches that have one:");
+        problems.push(row.problem_in("batch", CODE_REFERENCE, message).help(help));
+    }
 }
 
 fn unit_is_meant(code: &str) -> bool {

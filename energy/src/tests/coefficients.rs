@@ -165,6 +165,12 @@ fn a_coefficient_is_computed_from_a_measured_heat_value() {
         tce("2020", "heat_value = 20930\nheat_unit = \"kJ/kg\"\nunit = \"t\""),
         "714.149230916213"
     );
+    // 29.3 MJ by the platform standard.
+    let platform = kind("raw_coal", "t", "rule_set = \"T/ZJREA\"\nedition = \"draft\"\n");
+    let of_platform = format!("rule_set = \"T/ZJREA\"\nedition = \"draft\"\n{certificate}");
+    let plant = format!("{HEAD}{platform}{}", row("raw_coal", "equivalent", &of_platform));
+    let table = total(&declared(&plant, "acme,2023,purchased:raw_coal,1000,t,,\n"), "2023");
+    assert_eq!(number(table.totals.equivalent.as_ref().unwrap()), "714.33447099");
     // A stated value counts, and is compared with the heat value.
     assert_eq!(tce("2020", &format!("value = 0.7140\n{certificate}")), "714");
     refused(&coal("2020", &format!("value = 0.61\n{certificate}")), &["does not fit `value` 0.61"]);

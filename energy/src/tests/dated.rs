@@ -183,13 +183,26 @@ fn a_batch_is_converted_by_its_own_row() {
         behind.formula,
         "110 t × 1000 kg/t × 0.6 kgce/kg ÷ 1000 (2023-01..2023-02, a) + 50 t × 1000 kg/t × 0.7 kgce/kg ÷ 1000 (2023-01, b) = 101 tce"
     );
-    // A quantity without a batch, and one of a batch that has no row.
-    for (batch, part) in [("", "it is for batch `a`"), ("c", "it is for batch `a`")] {
-        let table = read(&format!("acme,2023,purchased:raw_coal,100,t,{batch}\n"));
-        let missing = table.missing_coefficients[0].to_string();
-        assert!(missing.contains(part), "{missing}");
-        assert_eq!(table.totals.equivalent.unwrap().value, None);
-    }
+    // A quantity without a batch has no coefficient.
+    let table = read("acme,2023,purchased:raw_coal,100,t,\n");
+    let missing = table.missing_coefficients[0].to_string();
+    assert!(missing.contains("it is for batch `a`"), "{missing}");
+    assert_eq!(table.totals.equivalent.unwrap().value, None);
+    // A batch that is misspelt is a problem of the file; one of a site without rows per batch stands beside the figure.
+    let facts = |plant: &str| {
+        let plant = Plant::read(&SourceFile::new("plant.toml", plant)).unwrap();
+        let text =
+            "subject,period,measure,value,unit,batch\nacme,2023,purchased:raw_coal,100,t,c\n";
+        Facts::read(&plant, &[SourceFile::new("facts.csv", text)])
+    };
+    let problems = facts(&plant).map(|_| ()).unwrap_err().to_string();
+    assert!(problems.contains("no `[[coefficient]]` of `raw_coal` has batch `c`"), "{problems}");
+    let plain = Plant::read(&SourceFile::new("plant.toml", coal(""))).unwrap();
+    let (facts, meters) = (facts(&coal("")).unwrap(), Meters::default());
+    let inputs = Inputs { plant: &plain, facts: &facts, meters: &meters, commit: None };
+    let table = table1(&inputs, "2023".parse().unwrap(), BasisChoice::Equivalent).unwrap();
+    let notes = table.totals.equivalent.unwrap().notes;
+    assert!(notes.iter().any(|note| note.contains("has no coefficient of its own")), "{notes:?}");
 }
 
 /// Readings know each day, so a certificate may change inside a month.
@@ -283,4 +296,13 @@ fn a_figure_by_equal_value_says_whose_coefficient_it_is() {
         "{:?}",
         intensity.notes
     );
+}
+
+/// What is in stock is of a day, and so is its coefficient.
+#[test]
+fn stock_is_converted_by_the_row_of_its_day() {
+    let facts = months(1..=12, "100")
+        + "acme,2023-01,opening_stock:raw_coal,50,t,,\nacme,2023-12,closing_stock:raw_coal,20,t,,\n";
+    // 798 and 50 t at January's 0.61, less 20 t at December's 0.72.
+    assert_eq!(tce(&coal(&monthly(1..=12)), &facts, "2023"), "814.1");
 }
