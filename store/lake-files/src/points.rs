@@ -33,7 +33,7 @@ use crate::{LakeError, regular};
 const KEY: &str = "nengliu.points";
 /// Version of that JSON.
 const VERSION: u64 = 1;
-/// A file larger than this is made again and not read; the table of 200 000 points has 10 MiB.
+/// A file larger than this is made again and not read; 200 000 points with regular names take 0.4 MB.
 pub const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// First and last reading of each point, up to one commit of one history.

@@ -162,14 +162,19 @@ pub(crate) fn times_of(snapshot: &Snapshot, cancel: &Cancel) -> PointTimes {
     PointTimes { times: known.of.times, damaged }
 }
 
+/// The newest commit whose readings count, and the data files that could not be read.
+type State = (CommitNumber, BTreeMap<String, u64>);
+
 /// Keeps the file `_nengliu/points.parquet` of one lake up to date. One process does, beside the writer.
 #[derive(Debug, Default)]
 pub struct PointsTable {
     known: Option<Known>,
     described: BTreeMap<String, Described>,
     uses: Option<Vec<DictionaryUse>>,
-    /// The newest commit that the file has, and when it was written.
-    written: Option<(CommitNumber, Look)>,
+    /// What the file was made of, and how it looked then.
+    written: Option<(State, Look)>,
+    /// Points in it.
+    points: usize,
 }
 
 /// How a [`PointsTable::renew`] went.
@@ -200,23 +205,21 @@ impl PointsTable {
         let known = self.known.get_or_insert_with(|| Known::read(snapshot.dir()));
         let read_before = known.files_read;
         let Some(damaged) = known.follow(snapshot, cancel) else { return Ok(None) };
+        let (files, damaged) = (known.files_read - read_before, damaged.len());
+        let state = (known.of.commit, known.of.unread.clone());
+        let is_there = |(of, look): &(State, Look)| *of == state && Look::at(&path) == Some(*look);
+        if self.written.as_ref().is_some_and(is_there) {
+            return Ok(Some(Renewed { points: self.points, is_written: false, files, damaged }));
+        }
         let uses = snapshot.dictionary_uses();
         if self.uses.as_ref() != Some(&uses) {
             self.described = described(snapshot)?;
             self.uses = Some(uses);
         }
         let points = joined(&self.described, &known.of.times);
-        let (points_count, files) = (points.len(), known.files_read - read_before);
-        let mut renewed =
-            Renewed { points: points_count, is_written: false, files, damaged: damaged.len() };
-        let is_there = |(commit, look): (CommitNumber, Look)| {
-            commit == known.of.commit && Look::at(&path) == Some(look)
-        };
-        if !self.written.is_some_and(is_there) {
-            known.of.write(snapshot.dir(), &table(&points))?;
-            self.written = Look::at(&path).map(|look| (known.of.commit, look));
-            renewed.is_written = true;
-        }
-        Ok(Some(renewed))
+        known.of.write(snapshot.dir(), &table(&points))?;
+        self.written = Look::at(&path).map(|look| (state, look));
+        self.points = points.len();
+        Ok(Some(Renewed { points: self.points, is_written: true, files, damaged }))
     }
 }

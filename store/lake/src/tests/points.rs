@@ -176,7 +176,7 @@ async fn a_damaged_data_file_is_named_and_its_readings_count_once_it_was_put_bac
     let held = renew(&mut points, &site.snapshot());
     assert_eq!((held.files, held.damaged), (1, 1), "what is in quarantine is not read each time");
     fs::rename(&aside, &first).unwrap();
-    let put_back = renew(&mut PointsTable::default(), &site.snapshot());
+    let put_back = renew(&mut points, &site.snapshot());
     assert_eq!(put_back.damaged, 1, "its writer has not found it sound yet");
     site.clock.forward(crate::quarantine::READ_AGAIN_AFTER);
     lake.settle().await.unwrap();
