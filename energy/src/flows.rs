@@ -137,7 +137,13 @@ impl Inputs<'_> {
             ));
         }
         let makes = kind.class != EnergyClass::Medium && positive(Flow::Own);
-        if makes && matches!(self.makers(kind), Makers::Unknown) {
+        let unknown = makes && matches!(self.makers(kind), Makers::Unknown);
+        if unknown && !kind.is_one_of(&["electricity"]) {
+            doubts.push(text!(
+                en: "what made `own:{id}` is not stated, and it enters no total: write `made_by` in its `[[energy_kind]]`, or `generated:{id}` for heat of sun or ground",
+                zh: "未说明 `own:{id}` 由什么生产，它不计入合计：请在其 `[[energy_kind]]` 中写 `made_by`；太阳能、地热请写 `generated:{id}`"
+            ));
+        } else if unknown {
             doubts.push(text!(
                 en: "what made `own:{id}` is not stated, and it enters no total: write `generated:{id}` for PV, wind or hydro power, else `made_by` in its `[[energy_kind]]`",
                 zh: "未说明 `own:{id}` 由什么生产，它不计入合计：光伏、风电、水电请写 `generated:{id}`，否则在其 `[[energy_kind]]` 中写 `made_by`"

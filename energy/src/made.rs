@@ -11,7 +11,7 @@ use crate::id::SubjectId;
 use crate::plant::{EnergyKind, MeterRole, SubjectKind};
 use crate::source::Inputs;
 
-pub(crate) use supply::{Division, Finder, SHARE_DIGITS, Supply};
+pub(crate) use supply::{Division, Finder, Input, SHARE_DIGITS, Supply};
 
 /// What made a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,6 +19,7 @@ use crate::tce::{BasisChoice, Converter, KindCoefficient, PerBasis};
 mod making;
 mod products;
 mod uses;
+mod within;
 
 use making::Making;
 use uses::Counted;

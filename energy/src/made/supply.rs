@@ -43,7 +43,18 @@ pub(crate) struct Division {
     /// What the makers gave to others and to export.
     pub(crate) given: Number,
     /// What they used of other kinds to give that.
-    pub(crate) inputs: Vec<(KindId, Quantity)>,
+    pub(crate) inputs: Vec<Input>,
+}
+
+/// What makers used of one kind.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    /// The kind.
+    pub(crate) kind: KindId,
+    /// How much; of a maker of several kinds, what belongs to the one that was made.
+    pub(crate) used: Quantity,
+    /// Who used it.
+    pub(crate) makers: Vec<SubjectId>,
 }
 
 impl Division {
@@ -54,7 +65,7 @@ impl Division {
 
     /// Whether the kind is made of another one.
     pub(crate) fn is_made_of(&self, kind: &KindId) -> bool {
-        self.inputs.iter().any(|(id, _)| id == kind)
+        self.inputs.iter().any(|input| input.kind == *kind)
     }
 }
 
@@ -233,10 +244,10 @@ impl<'a> Finder<'a> {
         made: &Made<'a>,
         makers: &[SubjectId],
         lacking: &mut Vec<Localized>,
-    ) -> Result<Vec<(KindId, Quantity)>, SourceError> {
+    ) -> Result<Vec<Input>, SourceError> {
         let plant = self.inputs.plant;
         let id = &made.kind.id;
-        let mut inputs: Vec<(KindId, Quantity)> = Vec::new();
+        let mut inputs: Vec<Input> = Vec::new();
         let mut spent = Some(Number::zero());
         for maker in makers {
             let mut found = false;
@@ -255,9 +266,12 @@ impl<'a> Finder<'a> {
                 let used = self.share_of(made, maker, used, lacking)?;
                 let worth = used.value.as_ref().and_then(|value| self.tce(other, value));
                 spent = spent.zip(worth).map(|(sum, one)| sum + one);
-                match inputs.iter_mut().find(|(known, _)| *known == other.id) {
-                    Some((_, sum)) => *sum = Quantity::sum([sum.clone(), used]),
-                    None => inputs.push((other.id.clone(), used)),
+                if let Some(input) = inputs.iter_mut().find(|input| input.kind == other.id) {
+                    input.used = Quantity::sum([input.used.clone(), used]);
+                    input.makers.push(maker.clone());
+                } else {
+                    let (kind, makers) = (other.id.clone(), vec![maker.clone()]);
+                    inputs.push(Input { kind, used, makers });
                 }
             }
             if !found {

@@ -323,3 +323,35 @@ fn makers_are_checked() {
     bad("\"acme\"", "`acme` holds the line `line-a`");
     bad("\"boiler\", \"boiler\"", "which is named too");
 }
+
+/// Coal of two halves of a year at two measured values: the coal of the steam has that of both, by what was burnt.
+#[test]
+fn coal_of_own_steam_has_the_coefficients_of_the_months_in_which_it_was_burnt() {
+    let row = |value: &str, from: &str, to: &str| {
+        format!(
+            "[[coefficient]]\nenergy_kind = \"raw_coal\"\nrole = \"equivalent\"\nvalue = {value}\nunit = \"kg\"\n\
+             valid_from = {from}\nvalid_to = {to}\nnotice = \"lab\"\nevidence = \"measured\"\n"
+        )
+    };
+    let text = made_by("steam", "\"boiler\"")
+        + &row("0.6", "2023-01-01", "2023-06-30")
+        + &row("0.7", "2023-07-01", "2023-12-31");
+    let rows = ["acme purchased:steam,0,t", "line-b consumed:steam,500,t", FIG_05[6]];
+    let rows = [&rows[..], &["acme own:steam,1000,t", "line-a consumed:steam,250,t"]].concat();
+    let months = (1..=12).fold(facts(&rows), |text, month| {
+        let coal = if month <= 6 { 20 } else { 30 };
+        format!(
+            "{text}acme,2023-{month:02},purchased:raw_coal,{coal},t,,\nboiler,2023-{month:02},consumed:raw_coal,{coal},t,,\n"
+        )
+    });
+    let names = [&rows[..], &["acme purchased:raw_coal,1,t"]].concat();
+    let scenario = declared(&needed(&text, &names), &months);
+    let found =
+        unit_product(&scenario.inputs(), "2023".parse().unwrap(), BasisChoice::Equivalent).unwrap();
+    // 120 t at 0.6 and 180 t at 0.7, half and a quarter of them.
+    assert_eq!(tce(&found.totals), "198");
+    assert_eq!(tce(&line(&found, "line-b").tce), "99");
+    assert_eq!(tce(&line(&found, "line-a").tce), "49.5");
+    assert!(per_product(&found).1);
+    sums_up(&found);
+}

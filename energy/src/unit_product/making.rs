@@ -2,7 +2,8 @@
 
 use model::{Localized, text};
 
-use super::uses::{self, Allocated, Counted, LineUse, Through};
+use super::uses::{Allocated, Counted, LineUse, Through};
+use super::within::Within;
 use super::{Line, LineKind, LineProduct, base};
 use crate::fact::Measure;
 use crate::figure::Figure;
@@ -28,8 +29,8 @@ pub(super) struct Outputs {
     doubt: Option<Localized>,
 }
 
-impl Making<'_> {
-    pub(super) fn line(&mut self, line: &Subject, uses: Vec<LineUse<'_>>) -> Line {
+impl<'a> Making<'a> {
+    pub(super) fn line(&mut self, line: &Subject, uses: Vec<LineUse<'a>>) -> Line {
         let base = format!("{}/{}", base(self.sheet.period), line.id);
         let plant = self.inputs.plant;
         let made: Vec<&Product> =
@@ -119,10 +120,11 @@ impl Making<'_> {
         &mut self,
         base: &str,
         line: &Subject,
-        one: LineUse<'_>,
+        one: LineUse<'a>,
         qualified: Option<&Figure>,
     ) -> LineKind {
         let kind = one.kind;
+        let within = Within::of(self.inputs, self.sheet.period, &line.id, &one);
         let unit = kind.unit.symbol();
         let base = format!("{base}/{}", kind.id);
         let own = one.own.map(|own| self.sheet.quantity(format!("{base}/own"), unit, own));
@@ -136,11 +138,11 @@ impl Making<'_> {
         let mut quantity = self.sheet.sum(format!("{base}/quantity"), unit, None, &terms);
         let (counted, converted) = match one.counted {
             Counted::Nothing => (None, PerBasis { equivalent: None, equal_value: None }),
-            Counted::All => (None, self.converted(&base, line, kind, &quantity)),
+            Counted::All => (None, self.converted(&base, kind, &within, &quantity)),
             Counted::Part(amount, formula) => {
                 let name = format!("{base}/counted");
                 let part = self.sheet.part(name, &quantity, amount, formula);
-                let converted = self.converted(&base, line, kind, &part);
+                let converted = self.converted(&base, kind, &within, &part);
                 (Some(part), converted)
             }
         };
@@ -165,12 +167,12 @@ impl Making<'_> {
     fn converted(
         &mut self,
         base: &str,
-        line: &Subject,
         kind: &EnergyKind,
+        within: &Within<'_>,
         quantity: &Figure,
     ) -> PerBasis<Cell> {
         per_basis(self.on, self.basis, |on| {
-            let within = |part| uses::counted(self.inputs, line, kind, part);
+            let within = |part| within.quantity(part);
             let made = self.converter.convert(kind, on.basis, quantity.exact(), &within);
             let name = format!("{base}/{}", on.basis);
             let tce = self.sheet.converted(name, quantity, on, &made);
@@ -203,7 +205,7 @@ impl Making<'_> {
     }
 
     fn through(&mut self, base: &str, kind: &EnergyKind, share: Through) -> Figure {
-        let Through { made, whole, part, formula } = share;
+        let Through { made, whole, part, formula, .. } = share;
         let (name, unit) = (format!("{base}/through/{made}"), kind.unit.symbol());
         let figure = self.sheet.quantity(name, unit, Quantity { value: part, ..whole });
         self.sheet.formula(&figure.name, formula);

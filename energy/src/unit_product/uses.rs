@@ -9,7 +9,7 @@ use model::{Localized, text};
 
 use crate::fact::Flow;
 use crate::id::{KindId, SubjectId};
-use crate::made::{Division, Finder, SHARE_DIGITS, Supply};
+use crate::made::{Division, Finder, Input, SHARE_DIGITS, Supply};
 use crate::number::{Number, portion};
 use crate::period::Period;
 use crate::plant::{Allocation, EnergyKind, Subject};
@@ -41,7 +41,9 @@ pub(super) struct Allocated<'a> {
 pub(super) struct Through {
     /// The kind that was made of it.
     pub(super) made: KindId,
-    /// What its makers used.
+    /// The makers.
+    pub(super) makers: Vec<SubjectId>,
+    /// What they used.
     pub(super) whole: Quantity,
     /// The line's part of it.
     pub(super) part: Option<Number>,
@@ -77,7 +79,7 @@ impl<'a> LineUse<'a> {
     }
 
     /// How much it is; `None` where a part is unknown.
-    fn amount(&self) -> Option<Number> {
+    pub(super) fn amount(&self) -> Option<Number> {
         let own = self.own.iter().map(|own| own.value.clone());
         let allocated = self.allocated.iter().map(|one| one.part.clone());
         let through = self.through.iter().map(|one| one.part.clone());
@@ -107,27 +109,6 @@ pub(super) fn find<'a>(inputs: &'a Inputs<'a>, period: Period) -> Result<Uses<'a
     Ok(uses)
 }
 
-/// How much of a kind counts at its own coefficient for a line in a part of the period.
-pub(super) fn counted(
-    inputs: &Inputs<'_>,
-    line: &Subject,
-    kind: &EnergyKind,
-    part: Period,
-) -> Option<Quantity> {
-    let (_, uses) = find(inputs, part).ok()?.into_iter().find(|(one, _)| one.id == line.id)?;
-    let one = uses.into_iter().find(|one| one.kind.id == kind.id)?;
-    let value = match &one.counted {
-        Counted::All => one.amount(),
-        Counted::Part(amount, _) => amount.clone(),
-        Counted::Nothing => Some(Number::zero()),
-    };
-    let alone = one.allocated.is_empty() && one.through.is_empty() && one.counted == Counted::All;
-    match one.own {
-        Some(own) if alone => Some(own),
-        _ => Some(Quantity { value, ..Quantity::unknown() }),
-    }
-}
-
 /// What a line uses by its own meters and facts, and by allocation keys.
 fn direct<'a>(
     inputs: &Inputs<'a>,
@@ -153,7 +134,7 @@ fn direct<'a>(
 }
 
 /// A line's part of a quantity: the difference of running totals, so that all parts sum to the whole exactly.
-fn share(key: &Allocation, line: &SubjectId, quantity: &Number) -> Option<Number> {
+pub(super) fn share(key: &Allocation, line: &SubjectId, quantity: &Number) -> Option<Number> {
     let whole: Number = key.shares.iter().map(|share| &share.weight).sum();
     let digits = SHARE_DIGITS.max(quantity.places());
     let mut running = Number::zero();
@@ -214,13 +195,14 @@ fn divide<'a>(
             if supply.bought {
                 counted = share.counted(kind);
             }
-            for (id, used) in &division.inputs {
+            for one in &division.inputs {
+                let id = &one.kind;
                 let Some(input) = inputs.plant.kind(id) else { continue };
                 if done.contains(id) {
                     lacking.push(made_of_each_other(&kind.id, id));
                     continue;
                 }
-                let through = share.through(kind, input, used);
+                let through = share.through(kind, input, one);
                 match uses.iter_mut().find(|one| one.kind.id == *id) {
                     Some(known) => known.through.push(through),
                     None => uses.push(LineUse { through: vec![through], ..LineUse::new(input) }),
@@ -272,7 +254,8 @@ impl<'a> Share<'a> {
     }
 
     /// The line's part of what the makers used of another kind.
-    fn through(&self, kind: &EnergyKind, input: &EnergyKind, used: &Quantity) -> Through {
+    fn through(&self, kind: &EnergyKind, input: &EnergyKind, of: &Input) -> Through {
+        let used = &of.used;
         let Division { made, given, .. } = self.division;
         let whole = &self.division.whole() * given;
         let value = used.value.as_ref();
@@ -289,7 +272,8 @@ impl<'a> Share<'a> {
             shown(part.as_ref()),
             input.unit
         );
-        Through { made: kind.id.clone(), whole: used.clone(), part, formula }
+        let (made, makers) = (kind.id.clone(), of.makers.clone());
+        Through { made, makers, whole: used.clone(), part, formula }
     }
 }
 
