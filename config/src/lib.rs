@@ -10,6 +10,7 @@ mod broker_url;
 pub mod csv_table;
 mod file;
 mod problem;
+pub mod reference;
 mod secret;
 mod shown;
 mod table;

@@ -1,5 +1,6 @@
 //! Declared facts: what a clerk or a form says about a subject and a period, read from CSV. Must never hold a reading.
 
+pub mod columns;
 mod doubts;
 mod flows;
 mod import;

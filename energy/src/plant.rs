@@ -3,6 +3,7 @@
 
 mod check;
 pub(crate) mod flows;
+pub mod keys;
 mod kind;
 mod meter;
 mod nesting;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::ours::Ran;
 use tests::ours::figures::Figures;
+use tests::ours::{Ran, run};
 
 const PLANT: &str = r#"
 [plant]
@@ -135,5 +135,27 @@ fn a_value_of_another_size_is_marked_beside_each_figure() {
     let note = "8600000 万千瓦时 declared for 2023 is about 10000 times the 850 万千瓦时 of 2022: check value and unit";
     for figure in [&table["rows"][0]["quantity"], &table["totals"]["equivalent"]] {
         assert!(figure["notes"].as_array().unwrap().contains(&note.into()), "{figure:#}");
+    }
+}
+
+/// First use, O9: how to begin with figures. The files of either language give a Table 1 at once, and are never written over.
+#[test]
+fn init_writes_files_that_give_a_table_1() {
+    for (language, created) in [("en", "next: nengliu kpi"), ("zh", "下一步：nengliu kpi")] {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("my-plant");
+        let arguments = ["init", place.to_str().unwrap(), "--lang", language];
+        let ran = run("nengliu", arguments).unwrap();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.output.contains(created), "{ran:?}");
+        let plant = place.join("plant.toml");
+        let figures = Figures { plant: &plant, lake: None };
+        let ran = figures.kpi("table1", "2025", "both").unwrap();
+        assert_eq!((ran.code, ran.errors.as_str()), (Some(0), ""), "{ran:?}");
+        let table: Value = serde_json::from_str(&ran.output).unwrap();
+        assert_eq!(table["totals"]["equivalent"]["value"], "4211.545");
+        let again = run("nengliu", arguments).unwrap();
+        assert_eq!(again.code, Some(3), "{again:?}");
+        assert!(again.errors.contains("EN-A007"), "{again:?}");
     }
 }

@@ -38,6 +38,8 @@
 
 mod gateways;
 mod keeping;
+#[cfg(test)]
+mod keys;
 pub(crate) mod live;
 
 use std::collections::BTreeMap;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use config::csv_table::{self, Columns, Row};
+use config::csv_table::{self, Row};
 use config::{Problems, SourceFile, meant};
 use model::text;
 
+use super::columns::COLUMNS;
 use super::flows::Seen;
 use super::units::factor;
 use super::{Fact, Facts, Measure, PriceBase, Status, doubts, stock, words};
@@ -18,39 +19,6 @@ const CODE_FIELD: &str = "EN-C303";
 pub(super) const CODE_REFERENCE: &str = "EN-C304";
 const CODE_TWICE: &str = "EN-C306";
 const CODE_PRICES: &str = "EN-C307";
-
-pub(super) const COLUMNS: Columns = Columns {
-    required: &["subject", "period", "measure", "value", "unit"],
-    optional: &["note", "source", "override_reason", "status", "price_base", "batch"],
-    aliases: &[
-        ("对象", "subject"),
-        ("主体", "subject"),
-        ("统计对象", "subject"),
-        ("期间", "period"),
-        ("时期", "period"),
-        ("年月", "period"),
-        ("年份", "period"),
-        ("月份", "period"),
-        ("指标", "measure"),
-        ("指标名称", "measure"),
-        ("数值", "value"),
-        ("数量", "value"),
-        ("单位", "unit"),
-        ("计量单位", "unit"),
-        ("备注", "note"),
-        ("说明", "note"),
-        ("来源", "source"),
-        ("数据来源", "source"),
-        ("采用理由", "override_reason"),
-        ("替代理由", "override_reason"),
-        ("状态", "status"),
-        ("数据状态", "status"),
-        ("价格基准", "price_base"),
-        ("价格", "price_base"),
-        ("批次", "batch"),
-        ("批号", "batch"),
-    ],
-};
 
 /// Reads all files.
 pub(super) fn facts(plant: &Plant, files: &[Arc<SourceFile>]) -> Result<Facts, Problems> {
