@@ -9,7 +9,7 @@ mod unit_product;
 use energy::{BasisChoice, Explanations, Inputs, MissingCoefficient, Period, SourceError};
 use serde_json::Value;
 
-use crate::report::Grid;
+use crate::report::Report;
 
 /// One kind of figures.
 pub trait Kpi: Send + Sync {
@@ -31,7 +31,7 @@ pub trait Kpi: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct KpiFigures {
     /// For people.
-    pub grid: Grid,
+    pub report: Report,
     /// For programs, without the name of its form.
     pub json: Value,
     /// What stands behind each figure.

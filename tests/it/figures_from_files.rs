@@ -1,12 +1,12 @@
 //! The figures of the worked examples from files, through `nengliu kpi`. Must never use a lake: all is declared.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tests::ours::figures::{Figures, row};
 use tests::peers::python;
-use tests::programs::workspace_root;
+use tests::programs::{program, workspace_root};
 
 fn example(name: &str) -> (PathBuf, Value) {
     let folder = workspace_root().join("examples").join(name);
@@ -99,7 +99,9 @@ fn a_missing_equal_value_coefficient_is_named_and_the_rest_is_printed() {
     // As text it is the same: the figures that are there, then what is missing.
     let text = figures.run(&["kpi", "table1", "--period", "2023"]).unwrap();
     assert_eq!(text.code, Some(9));
-    assert!(text.output.contains("3042.1564"), "{}", text.output);
+    assert!(text.output.contains("3,042.16"), "{}", text.output);
+    let all = figures.run(&["kpi", "table1", "--period", "2023", "--digits", "all"]).unwrap();
+    assert!(all.output.contains("3042.1564"), "{}", all.output);
 }
 
 #[test]
@@ -144,60 +146,159 @@ fn intensity_is_the_same_as_text_json_csv_and_workbook() {
     let whole = |arguments: &[&str]| {
         let arguments = [&["kpi", "intensity", "--period", "2023"], arguments].concat();
         let ran = figures.run(&arguments).unwrap();
-        assert_eq!((ran.code, ran.errors.as_str()), (Some(0), ""));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
         ran.output
     };
     let json: Value = serde_json::from_str(&whole(&["--format", "json"])).unwrap();
     assert_eq!(json["schema"], "nengliu.kpi.v1");
-    let per_output = &json["output_value_intensity"]["equal_value"]["value"]["value"];
-    same_number(per_output, &expected["output_value_intensity"]);
-    let value = per_output.as_str().unwrap();
+    let ratio = &json["output_value_intensity"]["equal_value"]["value"];
+    same_number(&ratio["value"], &expected["output_value_intensity"]);
+    let exact = |name: &str| ratio[name].as_str().unwrap().parse::<f64>().unwrap();
+    let exact = exact("numerator") / exact("denominator");
 
-    let text = whole(&[]);
-    let line = text.lines().find(|line| line.starts_with("万元产值综合能耗 (等价值")).unwrap();
-    assert!(line.contains(value) && line.contains("100.0 %"), "{line}");
+    let text = whole(&["--basis", "equal-value", "--lang", "zh"]);
+    let line = text.lines().find(|line| line.trim_start().starts_with("4 万元产值综合能耗"));
+    let line = line.unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("0.2371 tce/万元") && line.contains("100.0 %"), "{line}");
 
     let csv = whole(&["--format", "csv"]);
     let csv = csv.strip_prefix('\u{feff}').expect("Excel takes it for GBK without this mark");
-    let line = csv.lines().find(|line| line.starts_with("万元产值综合能耗 (等价值")).unwrap();
+    let begin = "table1/2023/output_value_intensity/equal_value,";
+    let line = csv.lines().find(|line| line.starts_with(begin)).unwrap();
     let cells: Vec<&str> = line.split(',').collect();
-    assert_eq!(cells[1..4], [value, "tce/万元", "100.0 %"]);
+    let value: f64 = cells[9].parse().unwrap();
+    assert!((value - exact).abs() < 1e-12, "{line}");
+    assert_eq!((cells[10], cells[12]), ("tce/万元", "100.0"));
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("intensity.xlsx");
-    assert_eq!(whole(&["--format", "xlsx", "--output", path.to_str().unwrap()]), "");
-    let cells = python::json(python::script("read_workbook.py").unwrap().arg(&path)).unwrap();
-    let at = cells_by_first_column(&cells, "万元产值综合能耗 (等价值");
-    let number: f64 = value.parse().unwrap();
-    assert_eq!(cells[format!("B{at}")]["value"], number);
-    let coverage = &cells[format!("D{at}")];
-    assert_eq!((&coverage["value"], &coverage["format"]), (&100.0.into(), &"General\" %\"".into()));
+    assert_eq!(whole(&["--lang", "zh", "--output", path.to_str().unwrap()]), "");
+    let book = workbook(&path);
+    let cells = &book["sheets"][0]["cells"];
+    let at = row_of(cells, ("C", "万元产值综合能耗"), ("D", "等价值"));
+    let number = cells[format!("F{at}")]["value"].as_f64().unwrap();
+    assert!((number - exact).abs() < 1e-12, "{cells:#}");
+    assert_eq!(cells[format!("F{at}")]["format"], "#,##0.0000");
 }
 
-/// The first row of a sheet whose first cell begins so.
-fn cells_by_first_column(cells: &Value, begin: &str) -> u32 {
+/// What openpyxl, which is not ours, reads of a workbook.
+fn workbook(path: &Path) -> Value {
+    python::json(python::script("read_workbook.py").unwrap().arg(path)).unwrap()
+}
+
+/// The first row of a sheet in which one column begins so, and another says this.
+fn row_of(cells: &Value, (column, begin): (&str, &str), (other, text): (&str, &str)) -> u32 {
     let rows = cells.as_object().unwrap().iter().filter_map(|(at, cell)| {
-        let begins = cell["value"].as_str().is_some_and(|text| text.starts_with(begin));
-        at.strip_prefix('A').filter(|_| begins)?.parse().ok()
+        let at: u32 = at.strip_prefix(column)?.parse().ok()?;
+        let begins = cell["value"].as_str().is_some_and(|found| found.starts_with(begin));
+        (begins && cells[format!("{other}{at}")]["value"] == text).then_some(at)
     });
     rows.min().unwrap_or_else(|| panic!("no row `{begin}` in {cells:#}"))
 }
 
+/// O5, the printed form: one A4 page, numbers as numbers, formulas that give what was computed, the trace behind it.
 #[test]
-fn coefficients_are_numbers_in_the_workbook_of_table_1() {
+fn the_workbook_of_table_1_can_be_handed_in() {
+    let (plant, expected) = example("table1-c1-b2");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("表1.xlsx");
+    let figures = Figures { plant: &plant, lake: None };
+    let arguments = ["kpi", "table1", "--period", "2023", "--lang", "zh", "-o"];
+    let ran = figures.run(&[&arguments[..], &[path.to_str().unwrap()]].concat()).unwrap();
+    assert_eq!((ran.code, ran.output.as_str()), (Some(0), ""), "{ran:?}");
+    assert!(ran.errors.contains("已写入") && ran.errors.contains("表1.xlsx"), "{ran:?}");
+    let book = workbook(&path);
+    let [form, trace] = [0, 1].map(|at| &book["sheets"][at]);
+    assert_eq!([&form["name"], &trace["name"]], ["表1", "溯源"]);
+    for (sheet, high) in [(form, 1), (trace, 0)] {
+        let page = ["paper", "orientation", "fit_to_page", "fit_to_width", "fit_to_height"];
+        let page: Vec<&Value> = page.iter().map(|key| &sheet[key]).collect();
+        let a4 = serde_json::json!([9, "landscape", true, 1, high]);
+        assert_eq!(serde_json::json!(page), a4);
+    }
+    assert_eq!([&form["frozen"], &trace["frozen"]], ["C5", "D4"]);
+    // Columns that hold what stands in them, and together no more than a page.
+    let widths = form["widths"].as_object().unwrap().values();
+    let widths: Vec<f64> = widths.filter_map(Value::as_f64).collect();
+    assert!(widths.iter().all(|width| (6.0..30.0).contains(width)), "{widths:?}");
+    assert!(widths.iter().sum::<f64>() < 140.0, "{widths:?}");
+    check_form(&form["cells"], expected["total"].as_str().unwrap());
+
+    // One row for each figure, linked to the form.
+    let cells = &trace["cells"];
+    let at = row_of(cells, ("N", "table1/2023/total/equal_value"), ("D", "等价值"));
+    let link = cells[format!("E{at}")]["value"].as_str().unwrap();
+    assert!(link.starts_with("='表1'!G"), "{link}");
+    assert!(cells[format!("H{at}")]["value"].as_str().unwrap().contains(" = 4386.255576 tce"));
+    let known =
+        serde_json::json!({ "created": "2024-01-01T00:00:00", "title": "表1 能源消耗统计表" });
+    assert_eq!(book["properties"], known);
+}
+
+fn check_form(cells: &Value, expected_total: &str) {
+    assert_eq!(cells["A1"]["value"], "表1 能源消耗统计表");
+    let heads = ["A3", "B3", "C3", "F3", "G3", "D4", "E4"].map(|at| &cells[at]["value"]);
+    assert_eq!(heads, ["序号", "能源种类", "来源渠道", "单位", "2023年", "当量值", "等价值"]);
+    let at = row_of(cells, ("B", "电力"), ("C", "外购"));
+    let number = |column: &str| cells[format!("{column}{at}")]["value"].as_f64();
+    assert_eq!(["D", "E", "G"].map(number), [Some(1.229), Some(3.0), Some(850.0)]);
+    assert_eq!(cells[format!("G{at}")]["format"], "#,##0.0000");
+    let at = row_of(cells, ("C", "等价值"), ("F", "tce"));
+    let total = &cells[format!("G{at}")];
+    assert_eq!(total["value"], "=SUMPRODUCT($E$5:$E$9,G$5:G$9)");
+    assert_eq!(total["cached"].as_f64(), expected_total.parse().ok());
+    assert_eq!(total["format"], "#,##0.00_0_0");
+    let at = row_of(cells, ("C", "等价值"), ("F", "tce/万元"));
+    let quotient = cells[format!("G{at}")]["value"].as_str().unwrap();
+    assert_eq!(quotient, "=IF(G12>0,G11/G12,\"\")");
+}
+
+/// O4: README printed a table that no command prints.
+#[test]
+fn the_table_of_readme_is_one_that_a_command_prints() {
+    let root = workspace_root();
+    for (readme, language) in [("README.md", "en"), ("README.zh-CN.md", "zh")] {
+        let text = fs::read_to_string(root.join(readme)).unwrap();
+        let line =
+            text.lines().find(|line| line.starts_with("nengliu kpi table1 --plant examples/"));
+        let arguments = line.unwrap_or_else(|| panic!("no command in {readme}"));
+        let printed = text.split(arguments).nth(1).and_then(|rest| rest.split("```").nth(2));
+        let printed = printed.unwrap().trim();
+        let mut command = std::process::Command::new(program("nengliu").unwrap());
+        command.current_dir(&root).args(arguments.split_whitespace().skip(1));
+        let output = command.args(["--lang", language]).output().unwrap();
+        let output = String::from_utf8(output.stdout).unwrap();
+        assert!(output.starts_with(printed), "{readme} is not what is printed:\n{output}");
+    }
+}
+
+/// O14: the name of the file says the format; what contradicts it is refused.
+#[test]
+fn the_output_file_chooses_the_format() {
     let (plant, _) = example("table1-c1-b2");
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("table1.xlsx");
-    let arguments = ["kpi", "table1", "--period", "2023", "--format", "xlsx", "--output"];
     let figures = Figures { plant: &plant, lake: None };
-    let ran = figures.run(&[&arguments[..], &[path.to_str().unwrap()]].concat()).unwrap();
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let cells = python::json(python::script("read_workbook.py").unwrap().arg(&path)).unwrap();
-    let at = cells_by_first_column(&cells, "电力");
-    let cell = |column: &str| &cells[format!("{column}{at}")];
-    assert_eq!((&cell("F")["value"], &cell("H")["value"]), (&0.1229.into(), &3000.0.into()));
-    assert_eq!(cell("H")["format"], "General\" kgce/万kWh\"");
-    assert!(cell("J")["value"].as_str().unwrap().contains("illustrative coefficient"));
+    let run = |name: &str, more: &[&str]| {
+        let path = folder.path().join(name);
+        let arguments = ["kpi", "table1", "--period", "2023", "-o", path.to_str().unwrap()];
+        let ran = figures.run(&[&arguments[..], more].concat()).unwrap();
+        (ran, fs::read(path).unwrap_or_default())
+    };
+    for (name, begin) in [
+        ("t.xlsx", &b"PK"[..]),
+        ("t.CSV", "\u{feff}figure,".as_bytes()),
+        ("t.json", b"{"),
+        ("t.txt", b"Table 1"),
+        ("t.out", b"Table 1"),
+    ] {
+        let (ran, bytes) = run(name, &[]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(bytes.starts_with(begin), "{name}");
+        assert!(ran.errors.contains(&format!("{name}` (")), "{ran:?}");
+    }
+    let (ran, bytes) = run("u.xlsx", &["--format", "csv"]);
+    assert_eq!((ran.code, bytes.len()), (Some(3), 0), "{ran:?}");
+    assert!(ran.errors.contains("EN-C023"), "{ran:?}");
 }
 
 /// Six months of coal and the output of a year: a figure, marked as what it is in every form.
@@ -221,9 +322,14 @@ fn an_intensity_of_half_a_year_of_energy_is_marked() {
             let arguments = ["kpi", table, "--period", "2023", "--format", format];
             let ran = figures.run(&arguments).unwrap();
             let mut lines = ran.output.lines();
-            let line = lines.find(|line| line.starts_with("万元产值") && line.contains("50.0 %"));
+            let is_row = |line: &&str| {
+                line.contains("Energy per output value  ")
+                    || line.starts_with("table1/2023/output_value_intensity/")
+            };
+            let line = lines.find(|line| is_row(line) && line.contains("50.0"));
             let line = line.unwrap_or_else(|| panic!("{ran:?}"));
-            assert!(line.contains("missing"), "{line}");
+            let marked = line.contains("missing") || line.trim_end().ends_with(')');
+            assert!(marked && ran.output.contains("part of its inputs is missing"), "{line}");
         }
     }
 }

@@ -21,7 +21,7 @@ impl Kpi for Intensity {
     ) -> Result<KpiFigures, SourceError> {
         let table = energy::table1(inputs, period, basis)?;
         Ok(KpiFigures {
-            grid: report::intensity(&table),
+            report: report::intensity(&table),
             json: json!(table),
             missing: table.missing_coefficients,
             explanations: table.explanations,

@@ -21,7 +21,7 @@ impl Kpi for Table1 {
     ) -> Result<KpiFigures, SourceError> {
         let table = energy::table1(inputs, period, basis)?;
         Ok(KpiFigures {
-            grid: report::table1(&table),
+            report: report::table1(&table),
             json: json!(table),
             missing: table.missing_coefficients,
             explanations: table.explanations,

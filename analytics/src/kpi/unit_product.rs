@@ -22,7 +22,7 @@ impl Kpi for UnitProduct {
     ) -> Result<KpiFigures, SourceError> {
         let products = unit_product(inputs, period, basis)?;
         Ok(KpiFigures {
-            grid: report::unit_products(&products),
+            report: report::unit_products(&products, &inputs.plant.name),
             json: json!(products),
             missing: products.missing_coefficients,
             explanations: products.explanations,

@@ -1,83 +1,80 @@
-//! Table 1 (表1 能源消耗统计表) and the energy per 10k yuan as grids. Must never compute.
+//! Table 1 (表1 能源消耗统计表) and the energy per output value as rows. Must never compute.
 //!
 //! # Source
-//! T/ZJREA draft, Table 1: rows by energy kind and source channel, 综合能耗, 工业总产值, 工业增加值, 万元产值综合能耗.
+//! T/ZJREA draft, Table 1: rows by energy kind and source channel, 综合能耗, 工业总产值, 工业增加值, 万元产值综合能耗,
+//! 工业增加值综合能耗.
 
 use energy::Figure;
-use energy::coefficient::{Basis, EnergyClass, Evidence, Rule};
+use energy::coefficient::Basis;
 use energy::fact::Flow;
-use energy::source::NotCounted;
-use energy::table1::{Cell as Converted, Row, Table1};
+use energy::table1::{Cell, Row as EnergyRow, Table1};
+use energy::tce::PerBasis;
+use model::{Localized, text};
 
-use super::grid::{Cell, Grid, remarks};
+use super::remarks;
+use super::rows::{Coefficient, Form, OnBasis, Part, Report, Row};
+use super::words;
 
-pub(super) fn basis_name(basis: Basis) -> &'static str {
-    match basis {
-        Basis::Equivalent => "当量值 equivalent",
-        Basis::EqualValue => "等价值 equal_value",
-    }
-}
-
-fn class_name(class: EnergyClass) -> &'static str {
-    match class {
-        EnergyClass::Primary => "一次能源小计 primary",
-        EnergyClass::Secondary => "二次能源小计 secondary",
-        EnergyClass::Medium => "耗能工质小计 media",
-    }
-}
-
-/// Table 1 as a grid.
+/// Table 1.
 #[must_use]
-pub fn table1(table: &Table1) -> Grid {
-    let bases = table.basis.bases();
-    let mut header: Vec<String> =
-        ["能源 energy", "来源渠道 source", "数量 quantity", "单位 unit", "覆盖率 coverage"]
-            .map(str::to_owned)
-            .to_vec();
-    for basis in bases {
-        header.push(format!("折标系数 {}", basis_name(*basis)));
-        header.push(format!("tce {}", basis_name(*basis)));
-    }
-    header.push("说明 note".to_owned());
-    let mut rows: Vec<Vec<Cell>> = table.rows.iter().map(|row| energy_row(row, bases)).collect();
-    for subtotal in &table.subtotals {
-        rows.push(sum_row(class_name(subtotal.class), bases, |basis| subtotal.tce.get(basis)));
-    }
-    rows.push(sum_row("综合能耗 total", bases, |basis| table.totals.get(basis)));
+pub fn table1(table: &Table1) -> Report {
+    let mut rows: Vec<Row> = table.rows.iter().map(energy_row).collect();
+    rows.push(total_row(table));
     if table.rows.iter().any(|row| row.source == Flow::Generated) {
-        let name = "综合能耗（不含自产一次能源） total without own primary energy";
-        rows.push(sum_row(name, bases, |basis| table.totals_without_generated.get(basis)));
+        let name = text!(en: "without own primary energy", zh: "不含自产一次能源");
+        let row = Row::new(Part::Total, "total_without_generated", name);
+        let origin = Some(text!(en: "computed", zh: "计算"));
+        rows.push(Row { on: on_bases(&table.totals_without_generated), origin, ..row });
     }
+    rows.extend(table.subtotals.iter().map(|subtotal| {
+        let name = words::energy_class(subtotal.class);
+        let row = Row::new(Part::Subtotal, format!("subtotal/{}", subtotal.class), name);
+        Row { on: on_bases(&subtotal.tce), ..row }
+    }));
     rows.extend(value_rows(table));
-    let title = format!("表1 能源消耗统计表 Table 1 · {} · {}", named(table), table.period);
-    Grid { title, header, rows, notes: notes(table) }
+    finished(table, Form::Table1, rows)
 }
 
-/// The energy per 10k yuan of output and of value added as a grid.
+/// The energy per output value and per value added.
 #[must_use]
-pub fn intensity(table: &Table1) -> Grid {
-    let header = ["指标 figure", "数值 value", "单位 unit", "覆盖率 coverage", "说明 note"]
-        .map(str::to_owned)
-        .to_vec();
-    let mut rows = Vec::new();
-    for basis in table.basis.bases() {
-        let named = [
-            ("综合能耗", table.totals.get(*basis)),
-            ("万元产值综合能耗", table.output_value_intensity.get(*basis)),
-            ("万元增加值综合能耗", table.value_added_intensity.get(*basis)),
-        ];
-        let shown = named.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
-        rows.extend(
-            shown.map(|(name, figure)| {
-                figure_row(&format!("{name} ({})", basis_name(*basis)), figure)
-            }),
-        );
+pub fn intensity(table: &Table1) -> Report {
+    let mut rows = vec![total_row(table)];
+    rows.extend(value_rows(table));
+    finished(table, Form::Intensity, rows)
+}
+
+fn finished(table: &Table1, form: Form, mut rows: Vec<Row>) -> Report {
+    number(&mut rows);
+    rows.iter_mut().for_each(remarks::of_figures);
+    Report {
+        form,
+        plant: named(table).to_owned(),
+        period: table.period,
+        bases: table.basis.bases(),
+        rows,
+        sets: sets(&table.coefficient_sets),
+        rule_sets: rule_sets(table),
+        commit: table.commit,
+        sources: sources(table),
     }
-    rows.push(figure_row("工业总产值 gross output value", &table.gross_output_value));
-    rows.push(figure_row("工业增加值 value added", &table.value_added));
-    let title =
-        format!("万元产值综合能耗 energy per 10k yuan · {} · {}", named(table), table.period);
-    Grid { title, header, rows, notes: notes(table) }
+}
+
+/// 序号 of all rows but subtotals, and of the rows that a quotient is made of.
+fn number(rows: &mut [Row]) {
+    let mut next = 0;
+    for row in rows.iter_mut().filter(|row| row.part != Part::Subtotal) {
+        next += 1;
+        row.number = Some(next);
+    }
+    let at = |rows: &[Row], item: &str| rows.iter().find(|row| row.item == item)?.number;
+    for (quotient, under) in
+        [("output_value_intensity", "gross_output_value"), ("value_added_intensity", "value_added")]
+    {
+        let (Some(over), Some(under)) = (at(rows, "total"), at(rows, under)) else { continue };
+        for row in rows.iter_mut().filter(|row| row.item == quotient) {
+            row.origin = Some(text!(en: "{over} / {under}", zh: "{over} / {under}"));
+        }
+    }
 }
 
 /// The name of the enterprise, or its id where it has none.
@@ -85,166 +82,118 @@ fn named(table: &Table1) -> &str {
     if table.subject_name.is_empty() { table.subject.as_str() } else { &table.subject_name }
 }
 
-fn figure_row(name: &str, figure: &Figure) -> Vec<Cell> {
+pub(super) fn sets(sets: &PerBasis<String>) -> Vec<(Basis, String)> {
+    let each = [Basis::Equivalent, Basis::EqualValue];
+    each.into_iter().filter_map(|basis| Some((basis, sets.get(basis)?.clone()))).collect()
+}
+
+fn rule_sets(table: &Table1) -> Vec<String> {
+    let mut all: Vec<String> =
+        table.rules.iter().map(|rule| format!("{}-{}", rule.rule_set, rule.edition)).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn energy_row(row: &EnergyRow) -> Row {
+    let name = words::named(&row.name, row.kind.as_str());
+    let mut made = Row::new(Part::Energy, format!("{}/{}", row.kind, row.source), name);
+    made.flow = Some((row.source.word(), words::flow(row.source)));
+    made.figure = Some(row.quantity.clone());
+    made.on = converted(&row.converted);
+    for other in &row.not_counted {
+        made.remark(None, remarks::not_counted(other));
+    }
+    made
+}
+
+/// Quantities in coal equivalent with their coefficients.
+pub(super) fn converted(cells: &PerBasis<Cell>) -> Vec<OnBasis> {
+    let each = [Basis::Equivalent, Basis::EqualValue];
+    let converted = each.into_iter().filter_map(|basis| {
+        let cell = cells.get(basis)?;
+        let coefficient = match (&cell.coefficient, &cell.tce_per_unit) {
+            (Some(_), Some(per_unit)) => Coefficient::Used(per_unit.clone()),
+            _ => Coefficient::Missing,
+        };
+        Some(OnBasis { basis, coefficient, figure: cell.tce.clone() })
+    });
+    converted.collect()
+}
+
+/// Figures on each basis that are no conversions.
+pub(super) fn on_bases(figures: &PerBasis<Figure>) -> Vec<OnBasis> {
+    let each = [Basis::Equivalent, Basis::EqualValue];
+    let on = each.into_iter().filter_map(|basis| {
+        let figure = figures.get(basis)?.clone();
+        Some(OnBasis { basis, coefficient: Coefficient::None, figure })
+    });
+    on.collect()
+}
+
+fn total_row(table: &Table1) -> Row {
+    let name = text!(en: "Total energy", zh: "综合能耗");
+    let mut row = Row::new(Part::Total, "total", name);
+    row.on = on_bases(&table.totals);
+    row.origin = Some(text!(en: "computed", zh: "计算"));
+    row
+}
+
+/// Output value, value added and the quotients.
+fn value_rows(table: &Table1) -> Vec<Row> {
+    let money = |item: &str, name: Localized, figure: &Figure| Row {
+        figure: Some(figure.clone()),
+        ..Row::new(Part::Value, item, name)
+    };
+    let quotient = |item: &str, name: Localized, figures: &PerBasis<Figure>| Row {
+        on: on_bases(figures),
+        ..Row::new(Part::Value, item, name)
+    };
     vec![
-        Cell::text(name),
-        Cell::figure(figure),
-        Cell::text(&figure.unit),
-        Cell::coverage(figure),
-        Cell::notes([figure]),
+        money(
+            "gross_output_value",
+            text!(en: "Gross output value", zh: "工业总产值"),
+            &table.gross_output_value,
+        ),
+        money("value_added", text!(en: "Value added", zh: "工业增加值"), &table.value_added),
+        quotient(
+            "output_value_intensity",
+            text!(en: "Energy per output value", zh: "万元产值综合能耗"),
+            &table.output_value_intensity,
+        ),
+        quotient(
+            "value_added_intensity",
+            text!(en: "Energy per value added", zh: "工业增加值综合能耗"),
+            &table.value_added_intensity,
+        ),
     ]
 }
 
-fn energy_row(row: &Row, bases: &[Basis]) -> Vec<Cell> {
-    let mut cells = vec![
-        Cell::text(&row.name),
-        Cell::text(row.source.to_string()),
-        Cell::figure(&row.quantity),
-        Cell::text(row.unit.symbol()),
-        Cell::coverage(&row.quantity),
-    ];
-    for basis in bases {
-        let converted = row.converted.get(*basis);
-        let coefficient = converted.and_then(|cell: &Converted| cell.coefficient.as_ref());
-        cells.push(coefficient.map_or(Cell::Empty, |used| Cell::Measured {
-            digits: used.kgce_per_unit.to_string(),
-            unit: format!("kgce/{}", used.unit),
-        }));
-        cells.push(converted.map_or(Cell::Empty, |cell| Cell::figure(&cell.tce)));
-    }
-    let figures = std::iter::once(&row.quantity).chain(row.converted.iter().map(|cell| &cell.tce));
-    let used = row.converted.iter().filter_map(|cell| cell.coefficient.as_ref());
-    let doubts = used.filter_map(|used| doubt(used.evidence?).map(str::to_owned));
-    let not_counted = row.not_counted.iter().map(not_counted);
-    cells.push(Cell::texts(figures.flat_map(remarks).chain(doubts).chain(not_counted)));
-    cells
-}
-
-/// What must be said beside a figure that such a coefficient went into.
-fn doubt(evidence: Evidence) -> Option<&'static str> {
-    match evidence {
-        Evidence::Printed | Evidence::Secondary | Evidence::Measured => None,
-        Evidence::Unverified => Some("系数未核实 unverified coefficient"),
-        Evidence::Assumed => Some("系数为假定值 assumed coefficient"),
-        Evidence::Illustrative => {
-            Some("系数为示例值，不可用于上报 illustrative coefficient, not for a report")
-        }
-    }
-}
-
-/// A coefficient with everything that it takes to audit a total made with it.
-///
-/// # Source
-/// GB/T 2589: the equal value of electricity is a dated number per authority, so its year and its document stand beside
-/// it.
-fn coefficient(row: &Row, basis: Basis) -> Option<String> {
-    let used = row.converted.get(basis)?.coefficient.as_ref()?;
-    let mut text =
-        format!("{} {}: {} kgce/{}", row.name, basis_name(basis), used.kgce_per_unit, used.unit);
-    match &used.rule {
-        Rule::Row => {}
-        Rule::Mean => text.push_str(", 加权平均 mean of"),
-        Rule::SingleValue => text.push_str(", 单一值 single_value: the one value of both bases"),
-        Rule::Enthalpy { steam_kj_per_kg, feed_kj_per_kg } => {
-            let enthalpy = format!(
-                ", 按焓值 by enthalpy {steam_kj_per_kg} kJ/kg less feed water {feed_kj_per_kg} kJ/kg"
-            );
-            text.push_str(&enthalpy);
-        }
-        Rule::Excluded => text.push_str(", 不折算 not converted by the site's rule"),
-    }
-    if let Some(year) = used.data_year {
-        text = format!("{text}, 数据年份 data year {year}");
-    }
-    for notice in &used.notices {
-        text = format!("{text}, {notice}");
-    }
-    if let Some(evidence) = used.evidence {
-        text = format!("{text}, 证据 evidence {evidence}");
-    }
-    Some(text)
-}
-
-/// What was given too and does not count stays in sight (trap of metered and declared at once).
-fn not_counted(other: &NotCounted) -> String {
-    let NotCounted { value, difference, reason, .. } = other;
-    format!("不计入 not counted: {value} (差值 difference {difference}): {reason}")
-}
-
-fn sum_row<'a>(
-    name: &str,
-    bases: &[Basis],
-    figure: impl Fn(Basis) -> Option<&'a Figure>,
-) -> Vec<Cell> {
-    let mut cells = vec![Cell::text(name), Cell::text(""), Cell::text(""), Cell::text("tce")];
-    let figures = || bases.iter().filter_map(|basis| figure(*basis));
-    cells.push(figures().next().map_or(Cell::text(""), Cell::coverage));
-    for basis in bases {
-        cells.push(Cell::text(""));
-        cells.push(figure(*basis).map_or(Cell::Empty, Cell::figure));
-    }
-    cells.push(Cell::notes(figures()));
-    cells
-}
-
-/// Output value, value added and the quotients: one figure a row, its value in the column of its basis.
-fn value_rows(table: &Table1) -> Vec<Vec<Cell>> {
-    let bases = table.basis.bases();
-    let none = || Cell::text("");
-    let money = [
-        ("工业总产值 gross output value", &table.gross_output_value),
-        ("工业增加值 value added", &table.value_added),
-    ];
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
-    for (name, figure) in money {
-        let (value, unit) = (Cell::figure(figure), Cell::text(&figure.unit));
-        let mut cells = vec![Cell::text(name), none(), value, unit, Cell::coverage(figure)];
-        cells.extend(bases.iter().flat_map(|_| [none(), none()]));
-        cells.push(Cell::notes([figure]));
-        rows.push(cells);
-    }
-    let quotients = [
-        ("万元产值综合能耗 per 万元 of output", &table.output_value_intensity),
-        ("万元增加值综合能耗 per 万元 of value added", &table.value_added_intensity),
-    ];
-    for (name, per_basis) in quotients {
-        let coverage = per_basis.iter().next().map_or_else(none, Cell::coverage);
-        let mut cells = vec![Cell::text(name), none(), none(), Cell::text("tce/万元"), coverage];
-        for basis in bases {
-            cells.extend([none(), per_basis.get(*basis).map_or(Cell::Empty, Cell::figure)]);
-        }
-        cells.push(Cell::notes(per_basis.iter()));
-        rows.push(cells);
-    }
-    rows
-}
-
-fn notes(table: &Table1) -> Vec<String> {
-    let mut notes = Vec::new();
-    for basis in table.basis.bases() {
-        if let Some(set) = table.coefficient_sets.get(*basis) {
-            notes.push(format!("{}: 折标系数集 coefficient set {set}", basis_name(*basis)));
-        }
-    }
-    if let Some(commit) = table.commit {
-        notes.push(format!("截至入库提交 as of ingest commit {commit}"));
-    }
+/// By which rules and with which coefficients, and what is missing.
+fn sources(table: &Table1) -> Vec<Localized> {
+    let mut all = Vec::new();
     for rule in &table.rules {
-        let mut text = format!("{}: {} {}", rule.kind, rule.rule_set, rule.edition);
-        if let Some(steam) = rule.steam_rule {
-            text = format!("{text}, steam rule {steam}");
-        }
-        notes.push(format!("{text}, {}", rule.treatment));
+        let (kind, set, edition) = (&rule.kind, &rule.rule_set, &rule.edition);
+        let treatment = rule.treatment;
+        let steam = rule.steam_rule.map_or_else(String::new, |rule| format!(", {rule}"));
+        all.push(text!(
+            en: "{kind}: {set}-{edition}, {treatment}{steam}",
+            zh: "{kind}：{set}-{edition}，{treatment}{steam}",
+        ));
     }
     for basis in table.basis.bases() {
-        let mut of_basis: Vec<String> =
-            table.rows.iter().filter_map(|row| coefficient(row, *basis)).collect();
-        // What is bought and sold has one coefficient.
-        of_basis.dedup();
-        notes.extend(of_basis);
+        for row in table.rows.iter().filter(|row| row.source != Flow::Own) {
+            let used = row.converted.get(*basis).and_then(|cell| cell.coefficient.as_ref());
+            let name = words::named(&row.name, row.kind.as_str());
+            let text = used.map(|used| remarks::coefficient(&name, *basis, used));
+            // What is bought and sold has one coefficient.
+            all.extend(text.filter(|text| !all.contains(text)));
+        }
     }
-    for missing in &table.missing_coefficients {
-        notes.push(format!("缺少系数 missing coefficient: {missing}"));
-    }
-    notes
+    let missing = table.missing_coefficients.iter();
+    all.extend(
+        missing
+            .map(|missing| text!(en: "missing coefficient: {missing}", zh: "缺少系数：{missing}")),
+    );
+    all
 }

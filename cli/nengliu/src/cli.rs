@@ -172,14 +172,32 @@ pub(crate) struct KpiArgs {
     /// Calorific value `equivalent`, equal value `equal-value`, or both.｜当量值 `equivalent`、等价值 `equal-value`，或两者
     #[arg(long, value_enum, default_value_t = BasisChoice::Both)]
     pub(crate) basis: BasisChoice,
-    /// How the figures are written.｜输出格式
-    #[arg(long, value_enum, default_value_t = KpiFormat::Text)]
-    pub(crate) format: KpiFormat,
-    /// Write into this file instead of standard output; needed for `xlsx` on a terminal.｜写入此文件而不是标准输出；`xlsx` 在终端上必须给出
+    /// How the figures are written: what the name of the output file ends in, else `text`.｜输出格式：按输出文件的扩展名，否则 `text`
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<KpiFormat>,
+    /// Write into this file instead of standard output: `.xlsx`, `.csv`, `.json` or `.txt`.｜写入此文件而不是标准输出：`.xlsx`、`.csv`、`.json` 或 `.txt`
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
+    /// Below the tables, every rule and coefficient with its document.｜在表后列出每条规则和系数的出处
+    #[arg(long)]
+    pub(crate) notes: bool,
+    /// `form` rounds as the printed form does, `all` prints every digit.｜`form` 按报表位数修约，`all` 打印全部位数
+    #[arg(long, value_enum, default_value_t = DigitsArg::Form)]
+    pub(crate) digits: DigitsArg,
+    /// Most columns of a line of text; those of the terminal when left out, 100 without one.｜文本每行最多列数；默认取终端宽度，无终端时 100
+    #[arg(long, value_parser = clap::value_parser!(u16).range(60..=1000))]
+    pub(crate) width: Option<u16>,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+}
+
+/// How many digits are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DigitsArg {
+    /// Those of the form, rounded once, half to even.｜报表位数，四舍六入五成双，只修约一次
+    Form,
+    /// All.｜全部
+    All,
 }
 
 /// Which figures `kpi` computes.
@@ -194,14 +212,18 @@ pub(crate) enum KpiTable {
 }
 
 impl KpiTable {
-    /// What computes them.
-    pub(crate) fn kpi(self) -> &'static dyn Kpi {
-        let name = match self {
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
             Self::Table1 => "table1",
             Self::UnitProduct => "unit-product",
             Self::Intensity => "intensity",
-        };
-        analytics::kpi(name).expect("each of these is in the list of figures")
+        }
+    }
+
+    /// What computes them.
+    pub(crate) fn kpi(self) -> &'static dyn Kpi {
+        analytics::kpi(self.name()).expect("each of these is in the list of figures")
     }
 }
 
@@ -295,6 +317,30 @@ pub(crate) enum QueryFormatArg {
     Parquet,
     /// An Arrow IPC stream, for polars, pandas and `DuckDB`.
     Arrow,
+}
+
+impl KpiFormat {
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Xlsx => "xlsx",
+        }
+    }
+
+    /// What the name of a file says.
+    pub(crate) fn of_name(path: &std::path::Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
+            "txt" | "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            "csv" => Some(Self::Csv),
+            "xlsx" => Some(Self::Xlsx),
+            _ => None,
+        }
+    }
 }
 
 impl Cli {

@@ -18,6 +18,8 @@ pub(crate) const LAKE: u8 = 8;
 pub(crate) const MISSING_COEFFICIENT: u8 = 9;
 /// The lake is of another version, or of another program.
 pub(crate) const OTHER_LAKE: u8 = 10;
+/// Figures are there, but a total is unknown: something that belongs to it is missing.
+pub(crate) const UNKNOWN_TOTAL: u8 = 11;
 /// A task that the centre cannot do without has failed; a service manager starts the program again.
 pub(crate) const TASK: u8 = 13;
 
@@ -34,6 +36,7 @@ Exit codes｜退出码
    8  the lake is damaged; what could be read was printed｜8  数据湖损坏，已打印可读部分
    9  figures are there, but not all: a coefficient is missing｜9  指标不全：缺少折标系数
   10  the lake is of another version, or of another program｜10  数据湖属于其他版本或其他程序
+  11  figures are there, but a total is unknown: something that belongs to it is missing｜11  合计未知：缺少计入合计的数据
   13  a task that the centre cannot do without has failed｜13  中心的关键任务失败";
 
 #[cfg(test)]

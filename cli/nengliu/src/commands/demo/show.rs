@@ -4,12 +4,13 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use analytics::report;
-use energy::{Period, Table1};
+use analytics::report::{self, Report, TextOptions};
+use energy::{BasisChoice, Period, Table1};
 use model::{Localized, text};
 
 use super::edge::Status;
 use crate::cli::DemoArgs;
+use crate::commands::output;
 
 /// Live values shown.
 const LIVE_VALUES: usize = 12;
@@ -62,10 +63,17 @@ pub(super) fn live_values(status: &Status, folder: &Path) -> String {
 
 /// Table 1.
 pub(super) fn table(table: &Table1, elapsed: Duration) -> String {
+    // One basis is enough to look at; `kpi` has the other one.
+    let report = Report { bases: BasisChoice::Equivalent.bases(), ..report::table1(table) };
+    let options = TextOptions {
+        language: program::language(),
+        width: usize::from(output::terminal_width()),
+        ..TextOptions::for_logs()
+    };
     format!(
         "{}\n{} s after the plant started; read back from the meters' OPC UA history, through spool, broker, ingest and \
          lake\n",
-        report::text(&report::table1(table)),
+        report::text(&report, options),
         elapsed.as_secs()
     )
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use analytics::{FigureService, PlantFiles, report};
+use analytics::report::{self, TextOptions};
+use analytics::{FigureService, PlantFiles};
 use config::Problems;
 use contract::Cancel;
 use energy::{BasisChoice, Period};
@@ -118,7 +119,7 @@ fn write_figures(
         let unfinished = path.with_extension("json.new");
         std::fs::write(&unfinished, text).map_err(|e| e.to_string())?;
         std::fs::rename(&unfinished, &path).map_err(|e| e.to_string())?;
-        tracing::debug!("{}", report::text(&answer.figures.grid));
+        tracing::debug!("{}", report::text(&answer.figures.report, TextOptions::for_logs()));
     }
     Ok(warnings)
 }
