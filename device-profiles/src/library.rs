@@ -55,7 +55,8 @@ impl Library {
         problems: &mut Problems,
     ) -> Option<Arc<DeviceProfile>> {
         let mut found = Problems::default();
-        let profile = self.find(id, &mut found, draft);
+        let profile =
+            self.find(id, &mut found, |id, file, problems| Some(draft(id, file, problems)));
         problems.append(found);
         profile
     }

@@ -23,16 +23,12 @@ pub fn load(id: &str, file: &Arc<SourceFile>, problems: &mut Problems) -> Option
     let profile = draft(id, file, &mut found);
     let fatal = found.is_fatal();
     problems.append(found);
-    profile.filter(|_| !fatal)
+    (!fatal).then_some(profile)
 }
 
 /// Reads a profile as far as it goes, so that addresses can be checked beside a wrong unit. Nothing may run on it when
 /// one of the problems is fatal.
-pub(crate) fn draft(
-    id: &str,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Option<DeviceProfile> {
+pub(crate) fn draft(id: &str, file: &Arc<SourceFile>, problems: &mut Problems) -> DeviceProfile {
     let mut table = Table::parse(file, problems);
     let maker = table.required::<String>("maker", problems);
     let model = table.required::<String>("model", problems);
@@ -50,8 +46,11 @@ pub(crate) fn draft(
         points.extend(point(point_table, &sources, &mut metrics, problems).map(Arc::new));
     }
     let mut options = Table::empty(file);
-    for (name, section) in table.drain_tables() {
-        if protocol.as_ref().is_some_and(|protocol| protocol.value == name.value) {
+    let sections = table.drain_tables();
+    // Without `protocol` the only section is the one that was meant, so that the rest can be checked too.
+    let only = sections.len() == 1;
+    for (name, section) in sections {
+        if protocol.as_ref().map_or(only, |protocol| protocol.value == name.value) {
             options = section;
         } else {
             let message = format!("`[{}]` is not a section that exists here", name.value);
@@ -63,16 +62,17 @@ pub(crate) fn draft(
         }
     }
     table.finish(problems);
-    Some(DeviceProfile {
+    DeviceProfile {
         id: id.to_owned(),
-        maker: maker?.value,
-        model: model?.value,
-        protocol: protocol?.value,
+        // What is missing was noted; the points are checked all the same.
+        maker: maker.map(|maker| maker.value).unwrap_or_default(),
+        model: model.map(|model| model.value).unwrap_or_default(),
+        protocol: protocol.map(|protocol| protocol.value).unwrap_or_default(),
         sources,
         options,
         points,
         file: Arc::clone(file),
-    })
+    }
 }
 
 fn source(mut table: Table, problems: &mut Problems) -> Option<PointSource> {

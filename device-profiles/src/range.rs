@@ -3,7 +3,7 @@
 //! tell a high reading from a low one: each is far beyond what an enterprise measures.
 
 use model::unit::Dimension;
-use model::{Decimal, PointKind, Unit};
+use model::{Decimal, Localized, PointKind, Unit, text};
 
 const fn decimal(mantissa: i64, exponent: i8) -> Decimal {
     Decimal { mantissa, exponent }
@@ -72,6 +72,22 @@ impl PlausibleRange {
             return Self { min: max.and_then(negated), max: min.and_then(negated), or_zero };
         }
         Self { min, max, or_zero }
+    }
+
+    /// As people read it, thousands apart: `0 to 1 000 000`.
+    #[must_use]
+    pub fn shown(&self) -> Localized {
+        let grouped = |limit: Decimal| model::rounded::grouped(&limit.to_string());
+        let limits = match (self.min.map(grouped), self.max.map(grouped)) {
+            (Some(min), Some(max)) => text!(en: "{min} to {max}", zh: "{min} 至 {max}"),
+            (Some(min), None) => text!(en: "at least {min}", zh: "不小于 {min}"),
+            (None, Some(max)) => text!(en: "at most {max}", zh: "不大于 {max}"),
+            (None, None) => text!(en: "what can be measured", zh: "可测量的值"),
+        };
+        if !self.or_zero {
+            return limits;
+        }
+        Localized::join([&limits, &text!(en: ", or 0", zh: "，或 0")], "")
     }
 
     /// Whether there is a limit at all.

@@ -10,6 +10,7 @@
 
 pub mod health;
 pub mod mqtt;
+pub mod online;
 pub mod plan;
 pub mod poll_groups;
 mod ports;

@@ -33,7 +33,7 @@ pub fn plan(
     protocols: &[Box<dyn Protocol>],
     problems: &mut Problems,
 ) -> Option<GatewayPlan> {
-    let of_ports = devices_of_ports(&settings, problems);
+    let of_ports = devices_of_ports(&settings, protocols, problems);
     let mut points = PointTableBuilder::default();
     let (mut ports, mut read_back) = (Vec::new(), Vec::new());
     for (port, devices) in settings.ports.iter().zip(of_ports) {
@@ -89,6 +89,7 @@ pub fn plan(
 /// The devices of each port, with their profiles.
 fn devices_of_ports<'a>(
     settings: &'a Settings,
+    protocols: &[Box<dyn Protocol>],
     problems: &mut Problems,
 ) -> Vec<Vec<(&'a DeviceSettings, Arc<DeviceProfile>)>> {
     let library = Library::new(settings.profile_folders.clone());
@@ -104,12 +105,18 @@ fn devices_of_ports<'a>(
         if port.is_none() {
             problems.push(unknown_port(device, &settings.ports));
         }
-        let Some((profile, at)) = profile.zip(port) else { continue };
-        let (port, devices) = (settings.ports.get(at), of_ports.get_mut(at));
-        if let Some((port, devices)) = port.zip(devices)
-            && fits(&profile, port, device, problems)
-        {
-            devices.push((device, profile));
+        let Some(profile) = profile else { continue };
+        let of_port = port.and_then(|at| settings.ports.get(at).zip(of_ports.get_mut(at)));
+        match of_port {
+            Some((port, devices)) if fits(&profile, port, device, problems) => {
+                devices.push((device, profile));
+            }
+            _ => {
+                let known = protocols.iter().find(|known| known.name() == profile.protocol);
+                if let Some(protocol) = known {
+                    protocol.check_profile(&profile, problems);
+                }
+            }
         }
     }
     of_ports
@@ -186,7 +193,8 @@ fn fits(
     device: &DeviceSettings,
     problems: &mut Problems,
 ) -> bool {
-    let same = profile.protocol == port.protocol.value;
+    // A profile without `protocol` was noted.
+    let same = profile.protocol == port.protocol.value || profile.protocol.is_empty();
     if !same {
         let message = format!(
             "profile `{}` is read by `{}`, but port `{}` speaks `{}`",

@@ -98,6 +98,7 @@ pub async fn start(plan: GatewayPlan, host: Host) -> Result<GatewayHandle, RunEr
                 observer: health.clone(),
                 marks: Arc::default(),
                 read_back_allowed: keeper.read_back_allowed(),
+                explores: false,
                 emissions: emissions.clone(),
             },
             health: Arc::clone(&health),

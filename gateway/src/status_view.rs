@@ -4,9 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use keeper::{KeeperHandle, KeeperStatus, LastSamples, PointTable, TaskBoard};
+use keeper::{KeeperHandle, KeeperStatus, LastSamples, PointTable, TablePoint, TaskBoard};
 use model::host::Clock;
-use model::{HistoryMarks, PointId, PointIndex, Quality, Timestamp, ValueType};
+use model::{HistoryMarks, PointId, PointIndex, Quality, Sample, Timestamp, ValueType};
 use tokio::sync::watch;
 
 use crate::health::HealthBoard;
@@ -96,16 +96,9 @@ impl StatusView {
         let point = self.point_table.point(at)?;
         let (sample, durable) = last.get(at);
         Some(PointStatus {
-            point: point.id.to_string(),
-            value: sample
-                .and_then(|sample| sample.value.as_ref())
-                .map(|value| in_text(value, point.value_type)),
-            unit: point.unit.to_string(),
-            is_float: point.value_type == ValueType::Float,
-            quality: sample.map(|sample| sample.quality.to_string()),
-            source_time_ms: sample.map(|sample| sample.source_time.as_millis()),
             durable_source_time_ms: durable.map(Timestamp::as_millis),
             history_mark_ms: mark_of(marks, point.id),
+            ..shown(&point, sample)
         })
     }
 
@@ -139,6 +132,22 @@ impl StatusSource for Arc<StatusView> {
         let points = (from..self.point_table.len()).take(max);
         let points = points.filter_map(|at| u32::try_from(at).ok().map(PointIndex));
         points.filter_map(|at| self.point(at, &known.last, &known.marks)).collect()
+    }
+}
+
+/// A point and its last sample, of which nothing is kept.
+pub(crate) fn shown(point: &TablePoint<'_>, sample: Option<&Sample>) -> PointStatus {
+    PointStatus {
+        point: point.id.to_string(),
+        value: sample
+            .and_then(|sample| sample.value.as_ref())
+            .map(|value| in_text(value, point.value_type)),
+        unit: point.unit.to_string(),
+        is_float: point.value_type == ValueType::Float,
+        quality: sample.map(|sample| sample.quality.to_string()),
+        source_time_ms: sample.map(|sample| sample.source_time.as_millis()),
+        durable_source_time_ms: None,
+        history_mark_ms: None,
     }
 }
 
@@ -198,7 +207,8 @@ fn rank(quality: Option<Quality>) -> Option<usize> {
 }
 
 impl PointCounts {
-    fn note(&mut self, quality: Option<Quality>) {
+    /// Counts a point by the quality of its last sample.
+    pub(crate) fn note(&mut self, quality: Option<Quality>) {
         self.all += 1;
         match rank(quality) {
             Some(0) => self.bad += 1,

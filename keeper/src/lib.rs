@@ -41,7 +41,7 @@ pub use board::{Failure, TaskBoard, TaskState, TaskStatus};
 pub use command::{DestinationView, KeeperClosed, KeeperHandle, KeeperStatus, OpenInfo, SpoolView};
 pub use host::Host;
 pub use last::LastSamples;
-pub use points::{GATEWAY_POINTS_MAX, PointTable, PointTableBuilder};
+pub use points::{GATEWAY_POINTS_MAX, PointTable, PointTableBuilder, TablePoint};
 pub use settings::{KeeperSettings, SpoolSettings};
 pub use status::{ClockStatus, DestinationStatus, SpoolFindings, SpoolStatus, UnfitPoint};
 pub use thread::{Keeper, KeeperError};

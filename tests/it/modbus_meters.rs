@@ -61,6 +61,7 @@ impl Reading {
             observer: Arc::new(Deaf),
             marks: Arc::new(HashMap::new()),
             read_back_allowed: watch::channel(true).1,
+            explores: false,
             emissions: sender,
         };
         tokio::spawn(planned.port.run(link));

@@ -68,6 +68,12 @@ struct RunArgs {
 struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Open the ports and read every point once or a few times: says what does not answer and what is not plausible.｜打开端口，将每个测点读取一至数次：指出无应答的设备和不合理的数值
+    #[arg(long)]
+    online: bool,
+    /// With `--online`: how long to wait for what does not answer (for example 30s).｜与 `--online` 合用：等待无应答设备的时长（如 30s）
+    #[arg(long, value_name = "DURATION", value_parser = program::parse_duration, requires = "online")]
+    wait: Option<Duration>,
     /// Print one JSON object.｜输出一个 JSON 对象
     #[arg(long)]
     json: bool,
@@ -86,6 +92,15 @@ struct StatusArgs {
 }
 
 impl Cli {
+    /// What is logged unless `RUST_LOG` says otherwise.
+    #[must_use]
+    pub fn log(&self) -> &'static str {
+        match self.command {
+            Command::Check(_) => program::ANSWER_LOG,
+            _ => program::DEFAULT_LOG,
+        }
+    }
+
     /// Carries the command out and returns the exit code.
     pub async fn run(self) -> u8 {
         match self.command {
@@ -96,7 +111,11 @@ impl Cli {
                 let (with_stdin, json) = (args.stop_with_stdin, args.json);
                 run::run(&args.config.config, &run::Ending { drain, with_stdin, json }).await
             }
-            Command::Check(args) => check::check(&args.config.config, args.json),
+            Command::Check(args) => {
+                let wait = args.wait.unwrap_or(check::ONLINE_WAIT);
+                let online = args.online.then_some(wait);
+                check::check(&args.config.config, online, args.json).await
+            }
             Command::Status(args) => status::status(&args.config.config, args.json, args.all).await,
         }
     }

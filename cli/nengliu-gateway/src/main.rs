@@ -6,7 +6,7 @@ use nengliu_gateway::commands::Cli;
 
 fn main() -> ExitCode {
     let cli = program::parse::<Cli>();
-    program::set_up(program::DEFAULT_LOG);
+    program::set_up(cli.log());
     match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(cli.run());

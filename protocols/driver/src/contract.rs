@@ -24,6 +24,9 @@ pub trait Protocol: Send + Sync {
     ///
     /// Notes *every* problem with its place; returns nothing when one of them is fatal.
     fn plan(&self, port: PortSpec, problems: &mut Problems) -> Option<Plan>;
+
+    /// Checks the addresses of a profile whose device cannot be planned, so that all problems are said at once.
+    fn check_profile(&self, _profile: &DeviceProfile, _problems: &mut Problems) {}
 }
 
 /// A port as configured.
@@ -158,6 +161,8 @@ pub struct PortLink {
     pub marks: Arc<HashMap<PointIndex, Cursor>>,
     /// False while reading back must pause because the spool would drop.
     pub read_back_allowed: watch::Receiver<bool>,
+    /// Whether more may be read than was configured, to find out what is wrong: `check --online`.
+    pub explores: bool,
     /// Where emissions go.
     pub emissions: mpsc::Sender<Emission>,
 }

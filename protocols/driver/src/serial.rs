@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use config::{Problems, Spanned};
+use model::text;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::{DataBits, FlowControl, Parity, SerialStream, StopBits};
 
@@ -18,6 +19,13 @@ use crate::contract::Exclusive;
 
 const CODE_SERIAL: &str = "GW-C062";
 const BAUDS: RangeInclusive<u32> = 300..=4_000_000;
+/// Rates that devices are set to; others are rare, and mostly a slip of the pen.
+const USUAL_BAUDS: [u32; 20] = [
+    300, 600, 1_200, 2_400, 4_800, 9_600, 14_400, 19_200, 28_800, 38_400, 56_000, 57_600, 76_800,
+    115_200, 128_000, 230_400, 250_000, 460_800, 500_000, 921_600,
+];
+/// From this rate on converters offer whatever divides their clock.
+const ANY_BAUD_FROM: u32 = 1_000_000;
 /// Process ids that are looked through for the holder of a line.
 const HOLDERS_SEEN_MAX: usize = 10_000;
 
@@ -54,6 +62,22 @@ impl SerialSettings {
             problems.push(baud.problem(CODE_SERIAL, message).help(help));
             return None;
         }
+        if let Some(baud) = baud.filter(|baud| is_unusual(baud.value)) {
+            let rate = baud.value;
+            let nearest = USUAL_BAUDS.into_iter().min_by_key(|usual| usual.abs_diff(rate));
+            let nearest = nearest.unwrap_or(baud_default);
+            problems.push(
+                baud.problem(CODE_SERIAL, text!(
+                    en: "`baud`: {rate} is no usual rate: did you mean {nearest}?",
+                    zh: "`baud`：{rate} 不是常用波特率，是否为 {nearest}？"
+                ))
+                .help(text!(
+                    en: "at a wrong rate only noise is heard; the device's manual or keypad says the right one",
+                    zh: "波特率有误时只能收到乱码；正确值见设备手册或面板"
+                ))
+                .warning(),
+            );
+        }
         let format_default = formats.first().copied().unwrap_or("8N1");
         let text = format.map_or(format_default, |format| format.value.as_str());
         if !formats.contains(&text) || parts(text).is_none() {
@@ -81,6 +105,10 @@ impl SerialSettings {
         let key = real(Path::new(&named.value));
         Exclusive { key: format!("serial line {}", key.display()), named }
     }
+}
+
+fn is_unusual(baud: u32) -> bool {
+    baud < ANY_BAUD_FROM && !USUAL_BAUDS.contains(&baud)
 }
 
 /// The one name of a line, also while it is not plugged in: its folder is there then.
@@ -140,12 +168,12 @@ impl SerialLine {
             Ok(stream) => Ok(Self(Arc::new(Mutex::new(stream)))),
             Err(error) => {
                 let error = io::Error::from(error);
-                match holder(Path::new(&settings.path)).filter(|_| is_busy(&error)) {
-                    Some(who) => {
-                        Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("{who} uses it")))
-                    }
-                    None => Err(error),
+                if !is_busy(&error) {
+                    return Err(error);
                 }
+                let holder = holder(Path::new(&settings.path));
+                let who = holder.unwrap_or_else(|| "another program".to_owned());
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("{who} has it open")))
             }
         }
     }
@@ -166,7 +194,10 @@ impl SerialLine {
 
 fn is_busy(error: &io::Error) -> bool {
     // tokio-serial keeps the text of the operating system, but not its number.
-    error.kind() == io::ErrorKind::ResourceBusy || error.to_string().contains("busy")
+    let text = error.to_string();
+    error.kind() == io::ErrorKind::ResourceBusy
+        || text.contains("busy")
+        || text.contains("exclusive lock")
 }
 
 /// Another program that has the file open, as far as this user may see: "`mbpoll` (process 812)".
@@ -249,6 +280,44 @@ mod tests {
         let who = holder(Path::new(&of_slave(&pair).path)).unwrap();
         assert!(who.ends_with(&format!("(process {})", std::process::id())), "{who}");
         assert_eq!(holder(Path::new("/dev/nengliu-no-such-line")), None);
+    }
+
+    /// O10: "Unable to acquire exclusive lock on serial port. Check the name and that the converter is plugged in".
+    #[test]
+    fn a_line_that_another_program_has_is_busy_and_its_holder_is_named() {
+        let pair = openpty(None, None).unwrap();
+        let settings = of_slave(&pair);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _guard = runtime.enter();
+        let _first = SerialLine::open(&settings).unwrap();
+        let error = SerialLine::open(&settings).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy, "{error:?}");
+        let who = format!("(process {}) has it open", std::process::id());
+        assert!(error.to_string().ends_with(&who), "{error}");
+    }
+
+    #[test]
+    fn a_rate_that_no_device_has_is_doubted() {
+        let problems = |rate: u32| {
+            let file = SourceFile::new("gateway.toml", rate.to_string());
+            let path = Spanned { value: "/dev/ttyS0".to_owned(), file: file.clone(), span: 0..1 };
+            let baud = Spanned { value: rate, file, span: 0..1 };
+            let mut problems = Problems::default();
+            let checked =
+                SerialSettings::check(&path, Some(&baud), None, (9_600, &["8N1"]), &mut problems);
+            assert_eq!(checked.is_some(), !problems.is_fatal());
+            problems.to_string()
+        };
+        for rate in USUAL_BAUDS.into_iter().chain([1_000_000, 1_500_000, 3_000_000]) {
+            assert_eq!(problems(rate), "", "{rate}");
+        }
+        for (rate, meant) in [(9_601, 9_600), (19_201, 19_200), (115_000, 115_200), (301, 300)] {
+            let told = problems(rate);
+            assert!(
+                told.contains(&format!("{rate} is no usual rate: did you mean {meant}?")),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::fmt::{self, Write as _};
 
 use config::{FromToml, Item, Problem, Problems, Spanned, Table};
+use model::text;
 
 use crate::settings::ProfileOptions;
 
@@ -54,6 +55,16 @@ impl Area {
             Self::Discrete => Self::Coil,
             Self::Holding => Self::Input,
             Self::Input => Self::Holding,
+        }
+    }
+
+    /// The number that manuals give its first register or bit; nothing where they begin at 1.
+    const fn first_number(self) -> Option<u32> {
+        match self {
+            Self::Coil => None,
+            Self::Discrete => Some(10_001),
+            Self::Input => Some(30_001),
+            Self::Holding => Some(40_001),
         }
     }
 
@@ -321,6 +332,7 @@ impl Address {
         if problems.0.len() > before {
             return None;
         }
+        raw.check_number(area, options.address_base, problems);
         Some(Self {
             area,
             start: u16::try_from(register - u32::from(options.address_base)).ok()?,
@@ -485,6 +497,43 @@ impl<'a> RawAddress<'a> {
                 order.problem(CODE_ADDRESS, message).help("one letter for each byte of the value"),
             );
         }
+    }
+
+    /// Whether the register is written as the number of a manual, in which the first digit is the area: the same number
+    /// on the wire is another register. A device may have registers of such numbers, but seldom in just this area.
+    fn check_number(&self, area: Area, address_base: u8, problems: &mut Problems) {
+        let Some(register) = &self.register else { return };
+        let number = register.value;
+        let Some(first) =
+            area.first_number().filter(|first| (*first..first + 9_999).contains(&number))
+        else {
+            return;
+        };
+        let (metric, name, digit) = (self.metric, area.name(), first / 10_000);
+        // Said once of a profile: its other points are mostly numbered in the same way.
+        let is_such = |known: &Problem| {
+            known.warning
+                && known.code == CODE_ADDRESS
+                && known.file.as_ref() == Some(&register.file)
+        };
+        if problems.0.iter().any(is_such) {
+            return;
+        }
+        let meant = number - first + u32::from(address_base);
+        problems.push(
+            register
+                .problem(CODE_ADDRESS, text!(
+                    en: "`{metric}`: register {number} of the {name} area looks like the number of a manual, whose first digit \
+                         {digit} is the area",
+                    zh: "`{metric}`：{name} 区的寄存器 {number} 像是手册中的编号，其首位 {digit} 表示寄存器区"
+                ))
+                .help(text!(
+                    en: "write `register = {meant}` for number {number} of the manual (with `address_base = {address_base}`), and the \
+                         others likewise; nothing is to be changed where the wire really carries {number}",
+                    zh: "手册编号 {number} 应写作 `register = {meant}`（`address_base = {address_base}`），其余同此；若报文中确为 {number}，则无需修改"
+                ))
+                .warning(),
+        );
     }
 
     /// All registers of the value exist.

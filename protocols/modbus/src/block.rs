@@ -44,6 +44,8 @@ pub(crate) struct Block {
     pub(crate) is_implausible: bool,
     /// The registers that came last, by request.
     pub(crate) heard: Vec<(Request, Vec<u16>)>,
+    /// Registers beside its own, of the other area too, that were read to find out what is wrong.
+    pub(crate) beside: Vec<(Request, Vec<u16>)>,
     /// Why the first of its values that came could not be used.
     pub(crate) unusable: Option<Fault>,
     /// In this round the device refused a part of it that was not refused for its addresses.
@@ -210,6 +212,7 @@ impl Block {
             gave: false,
             is_implausible: false,
             heard: Vec::new(),
+            beside: Vec::new(),
             unusable: None,
             is_busy: false,
             blamed: 0,

@@ -18,6 +18,9 @@ use crate::reader::{Failure, Progress, Reader};
 use crate::request::{Limits, Point, Request, plan, probes};
 use crate::suspicion::Suspicion;
 
+/// Blocks of a device beside which more is read where that is asked for.
+const EXPLORED_MAX: usize = 8;
+
 /// A device and what is known of it.
 #[derive(Clone)]
 pub(crate) struct Device {
@@ -290,6 +293,12 @@ impl Polled for Device {
         if reader.progress.alive && reader.progress.failure.is_some() {
             for block in self.blocks.iter_mut().filter(|block| block.interval == interval) {
                 reader.divide_further(&self.points, block).await;
+            }
+        }
+        if reader.round.link.explores && reader.progress.alive {
+            let of_group = self.blocks.iter_mut().filter(|block| block.interval == interval);
+            for block in of_group.take(EXPLORED_MAX) {
+                reader.explore(&self.points, block).await;
             }
         }
         let progress = reader.progress;

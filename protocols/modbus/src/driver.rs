@@ -42,6 +42,13 @@ impl Protocol for Modbus {
         problems.append(found);
         planned.filter(|_| !fatal)
     }
+
+    fn check_profile(&self, profile: &DeviceProfile, problems: &mut Problems) {
+        let mut found = Problems::default();
+        let options = ProfileOptions::read(profile.options.clone(), &mut found);
+        check_overlaps(profile, &options, &mut found);
+        problems.append(found);
+    }
 }
 
 fn plan(port: PortSpec, problems: &mut Problems) -> Option<Plan> {

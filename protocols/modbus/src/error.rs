@@ -62,8 +62,13 @@ pub(crate) enum LinkError {
     #[error("the connection broke")]
     Broken(#[source] std::io::Error),
     /// Bytes came that are no reply.
-    #[error("the bytes received are not a Modbus reply: {0}")]
-    Garbled(&'static str),
+    #[error("the bytes received are not a Modbus reply: {why} ({bytes})")]
+    Garbled {
+        /// Why no reply can become of them.
+        why: &'static str,
+        /// What came.
+        bytes: HeardBytes,
+    },
     /// A reply to another request came.
     #[error("transaction {asked} was asked, transaction {found} was answered")]
     Transaction {
@@ -96,6 +101,39 @@ pub(crate) enum LinkError {
         /// Registers or bits received.
         found: usize,
     },
+}
+
+/// The first bytes of what came, and how many came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeardBytes {
+    pub(crate) first: Vec<u8>,
+    pub(crate) count: usize,
+}
+
+/// Bytes of what is no reply that are kept, to say what they are.
+const HEARD_KEPT: usize = 32;
+/// Those that are shown as hexadecimal digits.
+const HEARD_SHOWN: usize = 8;
+
+impl HeardBytes {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let first = bytes.iter().take(HEARD_KEPT).copied().collect();
+        Self { first, count: bytes.len() }
+    }
+
+    /// `4f 9c 00 …`
+    pub(crate) fn digits(&self) -> String {
+        let shown: Vec<String> =
+            self.first.iter().take(HEARD_SHOWN).map(|byte| format!("{byte:02x}")).collect();
+        let more = if self.count > HEARD_SHOWN { " …" } else { "" };
+        shown.join(" ") + more
+    }
+}
+
+impl std::fmt::Display for HeardBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes: {}", self.count, self.digits())
+    }
 }
 
 /// The device's own refusal.
@@ -173,7 +211,7 @@ impl LinkError {
                 Quality::BAD_TIMEOUT
             }
             Self::Broken(_) => Quality::BAD_COMMUNICATION_ERROR,
-            Self::Garbled(_)
+            Self::Garbled { .. }
             | Self::Transaction { .. }
             | Self::Unit { .. }
             | Self::Function { .. }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::error::{LinkError, Refusal};
+use crate::error::{HeardBytes, LinkError, Refusal};
 use crate::link::OpenLink;
 use crate::wire::{Asked, Framing, HEARD_BYTES_MAX, Heard};
 
@@ -95,7 +95,8 @@ impl Exchange<'_> {
                 if asked.is_silence(&heard) {
                     LinkError::Timeout { timeout: limit }
                 } else {
-                    LinkError::Garbled("no whole reply in time")
+                    let bytes = HeardBytes::of(&heard);
+                    LinkError::Garbled { why: "no whole reply in time", bytes }
                 }
             }
         };
@@ -160,11 +161,14 @@ async fn listen(
                 continue;
             }
             Heard::Wrong(error, _) => return Err(error),
-            Heard::Garbled(why) => return Err(LinkError::Garbled(why)),
+            Heard::Garbled(why) => {
+                return Err(LinkError::Garbled { why, bytes: HeardBytes::of(heard) });
+            }
             Heard::Partial => {}
         }
         if heard.len() >= HEARD_BYTES_MAX {
-            return Err(LinkError::Garbled("more bytes than any reply has"));
+            let bytes = HeardBytes::of(heard);
+            return Err(LinkError::Garbled { why: "more bytes than any reply has", bytes });
         }
         match link.receive(heard).await {
             Ok(0) => return Err(closed()),

@@ -2,16 +2,19 @@
 //! decide anything.
 
 use driver::Fault;
+use model::{Language, Localized, text};
 
 use crate::address::{Address, DataType};
 use crate::codec::Unusable;
-use crate::error::{LinkError, Refusal, RequestError};
+use crate::error::{HeardBytes, LinkError, Refusal, RequestError};
 use crate::request::Request;
+use crate::settings::Link;
 use crate::wire::Framing;
 
+mod likely;
 mod meaning;
 
-pub(crate) use meaning::{blank, implausible};
+pub(crate) use meaning::{blank, elsewhere, implausible};
 
 /// Whom a fault is about.
 pub(crate) struct Place<'a> {
@@ -29,7 +32,7 @@ pub(crate) struct Place<'a> {
 
 /// The fault of a device that did not answer as it should.
 pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fault {
-    let Place { device, port, unit, serial, framing, others_answer, is_shared, only } = place;
+    let Place { device, port, unit, is_shared, only, .. } = place;
     if let (true, RequestError::Link(error)) = (is_shared, error)
         && matches!(
             error,
@@ -38,158 +41,191 @@ pub(crate) fn silent(place: &Place<'_>, error: &RequestError, tries: u32) -> Fau
     {
         return shared(place);
     }
-    let who = format!("{device} ({port}, id {unit})");
-    let (code, message) = match error {
+    let who = text!(en: "{device} ({port}, id {unit})", zh: "{device}（{port}，地址 {unit}）");
+    let (code, what, next) = match error {
         RequestError::Refused(refusal) => match only {
-            Some(only) => {
-                ("GW-M101", format!("{who} gave no values for {only}: {refusal}; {ONLY}"))
-            }
+            Some(only) => (
+                "GW-M101",
+                text!(en: " gave no values for {only}: {refusal}; ", zh: "未给出 {only} 的值：{refusal}；"),
+                likely::only(),
+            ),
             None => (
                 "GW-M101",
-                format!("{who} did not answer the converter: {refusal}. {SILENT_DEVICE}"),
+                text!(en: " did not answer the converter: {refusal}. ", zh: "未应答网关转换器：{refusal}。"),
+                likely::silent_device(),
             ),
         },
         RequestError::Link(LinkError::Open { link, source }) => {
-            ("GW-M104", format!("{port}: {link} cannot be opened: {source}. {}", open_hint(source)))
+            return unopened(port, link, source);
         }
         RequestError::Link(error @ (LinkError::Waiting { .. } | LinkError::Doubtful { .. })) => {
-            ("GW-M104", format!("{port}: {error}"))
+            return Fault::new("GW-M104", text!(en: "{port}: {error}", zh: "{port}：{error}"));
         }
         RequestError::Link(LinkError::Timeout { timeout }) => {
-            let ms = timeout.as_millis();
-            let what = format!(
-                "{who} did not answer: {tries} of {tries} requests timed out after {ms} ms"
-            );
-            if let Some(only) = only {
-                ("GW-M101", format!("{what} for {only}; {ONLY}   {SLOW_ON_SOME}"))
-            } else if *others_answer {
-                let clue = format!(
-                    "other devices on {port} answer, so the line and its settings are fine"
-                );
-                ("GW-M101", format!("{what}; {clue}. {SILENT_DEVICE}"))
-            } else {
-                let likely = match (serial, framing) {
-                    (true, _) => SILENT_LINE,
-                    (false, Framing::Tcp) => SILENT_ENDPOINT,
-                    (false, Framing::Rtu) => SILENT_CONVERTER,
-                };
-                ("GW-M102", format!("{what}; no device on {port} answers. {likely}"))
-            }
+            timed_out(place, timeout.as_millis(), tries)
         }
-        RequestError::Link(LinkError::Late { timeout, took }) => (
-            "GW-M107",
-            format!(
-                "{who} answers too late: the last reply came {} ms after its request, `timeout` is {} ms, and late \
-                 replies are not used. Set `timeout = \"{}s\"` at the port",
-                took.as_millis(),
-                timeout.as_millis(),
-                (*took * 3 / 2).as_secs() + 1
-            ),
-        ),
-        RequestError::Link(LinkError::Broken(source)) if only.is_some() => {
-            let only = only.map(|only| only.to_string()).unwrap_or_default();
-            ("GW-M104", format!("{who}: {source} when it was asked for {only}; {ONLY}"))
+        RequestError::Link(LinkError::Late { timeout, took }) => {
+            let (took_ms, ms) = (took.as_millis(), timeout.as_millis());
+            let enough = (*took * 3 / 2).as_secs() + 1;
+            (
+                "GW-M107",
+                text!(
+                    en: " answers too late: the last reply came {took_ms} ms after its request, `timeout` is {ms} ms, and late \
+                         replies are not used. ",
+                    zh: "应答过迟：上次应答在请求后 {took_ms} ms 才到，而 `timeout` 为 {ms} ms，迟到的应答不予采用。"
+                ),
+                text!(
+                    en: "Set `timeout = \"{enough}s\"` at the port",
+                    zh: "请在该端口设 `timeout = \"{enough}s\"`"
+                ),
+            )
         }
-        RequestError::Link(LinkError::Broken(source)) => (
-            "GW-M104",
-            format!(
-                "{who}: the connection broke: {source}. Likely: the device or converter was restarted, or allows fewer \
-                 connections than are open; close other programs that are connected to it"
+        RequestError::Link(LinkError::Broken(source)) => match only {
+            Some(only) => (
+                "GW-M104",
+                text!(en: ": {source} when it was asked for {only}; ", zh: "：读取 {only} 时 {source}；"),
+                likely::only(),
             ),
-        ),
-        RequestError::Link(LinkError::Unit { asked, found }) if *framing == Framing::Tcp => (
+            None => (
+                "GW-M104",
+                text!(en: ": the connection broke: {source}. ", zh: "：连接中断：{source}。"),
+                likely::broken(),
+            ),
+        },
+        RequestError::Link(LinkError::Unit { asked, found }) if place.framing == Framing::Tcp => (
             "GW-M106",
-            format!(
-                "{who}: asked unit {asked}, unit {found} answered: set `unit = {found}` if this is the only device \
-                 there, else `reply_unit = {found}`; the reply was not used"
+            text!(en: ": asked unit {asked}, unit {found} answered: ", zh: "：询问地址 {asked}，应答来自地址 {found}："),
+            text!(
+                en: "set `unit = {found}` if this is the only device there, else `reply_unit = {found}`; the reply was not used",
+                zh: "若此处仅有这一台设备，请设 `unit = {found}`，否则设 `reply_unit = {found}`；该应答未采用"
             ),
         ),
-        RequestError::Link(
-            error @ (LinkError::Transaction { .. }
-            | LinkError::Unit { .. }
-            | LinkError::Function { .. }
-            | LinkError::Count { .. }),
-        ) => {
-            let asked = only.map_or_else(String::new, |only| format!(" for {only}"));
-            ("GW-M105", format!("{who}: {error}{asked}; it was not used. {}", other_reply(error)))
-        }
-        RequestError::Link(LinkError::Garbled(why)) => {
-            let likely = match (serial, framing) {
-                (true, _) => GARBLED_LINE,
-                (false, Framing::Tcp) => GARBLED_ENDPOINT,
-                (false, Framing::Rtu) => GARBLED_CONVERTER,
-            };
-            ("GW-M103", format!("{who}: bytes came that are no Modbus reply: {why}. {likely}"))
+        RequestError::Link(LinkError::Garbled { why, bytes }) => garbled(place, why, bytes),
+        RequestError::Link(error) => {
+            let asked = only
+                .map_or_else(Localized::default, |only| text!(en: " for {only}", zh: "（{only}）"));
+            let asked_zh = asked.get(Language::Chinese);
+            (
+                "GW-M105",
+                text!(en: ": {error}{asked}; it was not used. ", zh: "：{error}{asked_zh}；该应答未采用。"),
+                likely::other_reply(error),
+            )
         }
     };
-    Fault::new(code, message)
+    Fault::new(code, Localized::join([&who, &what, &next], ""))
+}
+
+/// A code, what happened to whom, and what to do.
+type Told = (&'static str, Localized, Localized);
+
+fn timed_out(place: &Place<'_>, ms: u128, tries: u32) -> Told {
+    let Place { port, serial, framing, others_answer, only, .. } = place;
+    if let Some(only) = only {
+        let what = text!(
+            en: " did not answer: {tries} of {tries} requests timed out after {ms} ms for {only}; ",
+            zh: "无应答：{tries} 次请求（{only}）均在 {ms} ms 内超时；"
+        );
+        return ("GW-M101", what, Localized::join([&likely::only(), &likely::slow()], "   "));
+    }
+    if *others_answer {
+        let what = text!(
+            en: " did not answer: {tries} of {tries} requests timed out after {ms} ms; other devices on {port} answer, so the \
+                 line and its settings are fine. ",
+            zh: "无应答：{tries} 次请求均在 {ms} ms 内超时；{port} 上其他设备应答正常，故线路及其参数无误。"
+        );
+        return ("GW-M101", what, likely::silent_device());
+    }
+    let what = text!(
+        en: " did not answer: {tries} of {tries} requests timed out after {ms} ms; no device on {port} answers. ",
+        zh: "无应答：{tries} 次请求均在 {ms} ms 内超时；{port} 上没有设备应答。"
+    );
+    let next = match (serial, framing) {
+        (true, _) => likely::silent_line(),
+        (false, Framing::Tcp) => likely::silent_endpoint(),
+        (false, Framing::Rtu) => likely::silent_converter(),
+    };
+    ("GW-M102", what, next)
+}
+
+/// Bytes that are no reply are named, and so is the protocol that they belong to, where it can be seen.
+fn garbled(place: &Place<'_>, why: &str, bytes: &HeardBytes) -> Told {
+    let (count, digits) = (bytes.count, bytes.digits());
+    let foreign = foreign_protocol(&bytes.first);
+    match (place.serial, place.framing) {
+        (false, Framing::Tcp) => {
+            let what = match foreign {
+                Some(protocol) => text!(
+                    en: ": what answers there speaks {protocol} and no Modbus TCP ({count} bytes: {digits}). ",
+                    zh: "：对端使用 {protocol}，而非 Modbus TCP（{count} 字节：{digits}）。"
+                ),
+                None => text!(
+                    en: ": bytes arrive that are no Modbus TCP ({count} bytes, {why}: {digits}). ",
+                    zh: "：收到的字节不是 Modbus TCP（{count} 字节，{why}：{digits}）。"
+                ),
+            };
+            ("GW-M103", what, likely::garbled_endpoint())
+        }
+        (serial, _) => {
+            let what = text!(
+                en: ": bytes arrive that are no Modbus RTU ({count} bytes, checksum wrong: {digits}). ",
+                zh: "：收到的字节不是 Modbus RTU（{count} 字节，校验错误：{digits}）。"
+            );
+            let next = if serial { likely::garbled_line() } else { likely::garbled_converter() };
+            ("GW-M103", what, next)
+        }
+    }
+}
+
+/// How the replies of other services begin that listen on a TCP port.
+const FOREIGN: [(&[u8], &str); 10] = [
+    (b"HTTP/", "HTTP"),
+    (b"<!DOC", "HTTP"),
+    (b"<html", "HTTP"),
+    (b"\x15\x03", "TLS"),
+    (b"\x16\x03", "TLS"),
+    (b"SSH-", "SSH"),
+    (b"220", "FTP or SMTP"),
+    (b"\xff\xfb", "Telnet"),
+    (b"\xff\xfd", "Telnet"),
+    (b"ERRF", "OPC UA"),
+];
+
+fn foreign_protocol(bytes: &[u8]) -> Option<&'static str> {
+    FOREIGN.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| *name)
+}
+
+/// A link that cannot be opened.
+fn unopened(port: &str, link: &Link, source: &std::io::Error) -> Fault {
+    let hint = match link {
+        Link::Serial(serial) => likely::serial_hint(source, &serial.path),
+        Link::Tcp { .. } => likely::tcp_hint(source),
+    };
+    let what = text!(
+        en: "{port}: {link} cannot be opened: {source}. ",
+        zh: "{port}：无法打开 {link}：{source}。"
+    );
+    // Codes of their own: a script tells by them what to do.
+    let code = match source.kind() {
+        std::io::ErrorKind::ResourceBusy => "GW-M109",
+        std::io::ErrorKind::PermissionDenied => "GW-M110",
+        _ => "GW-M104",
+    };
+    Fault::new(code, Localized::join([&what, &hint], ""))
 }
 
 /// The fault of a device that another master asks, too.
 pub(crate) fn shared(place: &Place<'_>) -> Fault {
     let Place { device, port, unit, .. } = place;
-    let message = format!(
-        "{device} ({port}, id {unit}): two masters share this line: replies of id {unit} came that this gateway did not ask \
-         for. Values that may be the other one's are Bad. Only one master may talk on a line: end the other one, or give it \
-         the values from here"
-    );
-    Fault::new("GW-M108", message)
-}
-
-const SILENT_DEVICE: &str = "Likely: 1. another id is set at the device   2. it is off, or A and B are swapped at its terminals";
-const ONLY: &str = "it answers other requests. Likely: 1. it does not have all of these registers: compare them with its \
-     manual; the ones that it has are found in the next rounds   2. it gives fewer at once: `registers_per_request_max`";
-const SLOW_ON_SOME: &str = "3. it thinks longer than `timeout` about them";
-const SILENT_LINE: &str = "Likely: 1. `baud`, `format` or ids differ from the devices'   2. A and B are swapped, or \
-                           the converter is not in RS-485 mode   3. all devices are off";
-
-const SILENT_ENDPOINT: &str = "The TCP connection is open. Likely: 1. another id is set at the device, or the converter passes none on to it   \
-     2. a serial server that passes bytes on as they are: set `framing = \"rtu\"` at the port   3. what listens there does \
-     not speak Modbus TCP: check the TCP port   4. it thinks longer than `timeout`";
-const SILENT_CONVERTER: &str = "The TCP connection is open. Likely: 1. another id is set at the device   2. baud rate or format of the serial \
-     server differ from the device's   3. the server speaks Modbus TCP: remove `framing`   4. A and B are swapped";
-
-const GARBLED_LINE: &str = "Likely: 1. `baud` or `format` differs from the device's   2. two devices with this id   \
-                            3. no termination, or a disturbed line";
-const GARBLED_ENDPOINT: &str = "Likely: what listens there does not speak Modbus TCP: check the TCP port; a serial server that \
-                                passes bytes on as they are needs `framing = \"rtu\"` at the port";
-const GARBLED_CONVERTER: &str = "Likely: 1. baud rate or format of the serial server differ from the device's   2. the server speaks \
-                                 Modbus TCP: remove `framing`   3. a disturbed line";
-
-/// Why a reply came that does not fit its request.
-fn other_reply(error: &LinkError) -> &'static str {
-    match error {
-        LinkError::Transaction { .. } => {
-            "Likely: 1. its firmware does not bring back the transaction id of the request, as Modbus TCP demands: ask its \
-             maker   2. it answers later than `timeout`"
-        }
-        LinkError::Count { .. } => {
-            "Likely: 1. it does not have all of the registers that were asked for, or gives fewer at once: compare them with \
-             its manual, set `registers_per_request_max`   2. it answers later than `timeout`"
-        }
-        LinkError::Unit { .. } => {
-            "Likely: 1. another master talks on this line: only one may   2. another id is set at the device"
-        }
-        _ => {
-            "Likely: 1. two devices with one id, or another master on this line   2. replies later than `timeout`"
-        }
-    }
-}
-
-fn open_hint(source: &std::io::Error) -> &'static str {
-    match source.kind() {
-        std::io::ErrorKind::PermissionDenied => {
-            "The user of this program may not open it: add that user to the group of the file (often `dialout`)"
-        }
-        std::io::ErrorKind::NotFound => {
-            "Check the name and that the converter is plugged in; a name under /dev/serial/by-id stays the same"
-        }
-        std::io::ErrorKind::ConnectionRefused => {
-            "The host answers, but nothing listens there: check the TCP port and that Modbus TCP is switched on"
-        }
-        std::io::ErrorKind::TimedOut => "Check the address, the cable and the firewall",
-        _ => "Check that the address is right and that no other program uses it",
-    }
+    Fault::new(
+        "GW-M108",
+        text!(
+            en: "{device} ({port}, id {unit}): two masters share this line: replies of id {unit} came that this gateway did not ask \
+                 for. Values that may be the other one's are Bad. Only one master may talk on a line: end the other one, or give it \
+                 the values from here",
+            zh: "{device}（{port}，地址 {unit}）：总线上有两个主站：收到地址 {unit} 的应答，但并非本网关所询问。可能属于对方的值标记为 Bad。\
+                 一条总线只能有一个主站：请停用另一主站，或由本网关向其提供数据"
+        ),
+    )
 }
 
 /// The fault of a device that gives something from which no value can be made.
@@ -247,3 +283,6 @@ pub(crate) fn refused(
     );
     Fault::new("GW-M204", message)
 }
+
+#[cfg(test)]
+mod tests;

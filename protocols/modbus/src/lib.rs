@@ -60,8 +60,8 @@
 //! GW-C065 overlap, GW-C066 history. Faults: GW-M101 no answer though others answer, GW-M102 nobody answers, GW-M103
 //! bytes that are no reply, GW-M104 link not open or broken, GW-M105 reply of another request,
 //! GW-M106 reply of another unit, GW-M107 replies later than `timeout`, GW-M108 another
-//! master asks the same device, GW-M204 address refused, GW-M205 value that cannot
-//! be used.
+//! master asks the same device, GW-M109 line in use by another program, GW-M110 no right to open it, GW-M204 address refused, GW-M205
+//! value that cannot be used, GW-M206 values that are not plausible, GW-M207 only zeros.
 
 #![cfg_attr(
     test,

@@ -12,7 +12,7 @@
 //! | 0, equal to all others, absent, of a counter, of a point without limits | neither |
 
 use device_profiles::{DeviceProfile, ProfilePoint};
-use model::{Decimal, PointKind, Value, ValueType};
+use model::{Decimal, Localized, PointKind, Value, ValueType};
 
 use crate::address::{Address, Area, DataType, Order};
 use crate::codec::{Form, Unusable, decode, gather};
@@ -156,7 +156,7 @@ pub(crate) struct Implausible {
     pub(crate) metric: String,
     pub(crate) value: String,
     pub(crate) unit: &'static str,
-    pub(crate) expected: String,
+    pub(crate) expected: Localized,
 }
 
 /// A reading that gives all points plausible values.
@@ -223,13 +223,35 @@ pub(crate) fn judge(points: &[Point], words: &Words<'_>, meaning: &Meaning) -> O
             metric: profile.metric.clone(),
             value: value(first, &as_is)?,
             unit: unit(profile),
-            expected: profile.range.to_string(),
+            expected: profile.range.shown(),
         },
         count: tally.against,
         numbers: tally.numbers,
         candidates,
         is_majority: tally.against >= AGAINST_MIN && tally.against >= tally.values.len(),
     })
+}
+
+/// The readings that give a device plausible values of which nothing came, or only zeros: in the place of the verdict's
+/// first value stands the first one that they give.
+pub(crate) fn alternatives(
+    points: &[Point],
+    words: &Words<'_>,
+    meaning: &Meaning,
+) -> Option<(Implausible, Vec<Candidate>)> {
+    let found = readings(points, meaning);
+    let found = found.filter_map(|reading| candidate(reading, points, words, &[], meaning));
+    let mut found = decided(found.collect());
+    let best = found.first()?.reading;
+    let telling = |point: &&Point| matches!(says(point, words, &best, meaning), Says::For { .. });
+    let first = points.iter().filter(telling).min_by_key(|point| point.at)?;
+    for one in &mut found {
+        one.value = shown(first, words, &one.reading, meaning).unwrap_or_default();
+    }
+    let profile = meaning.of(first)?;
+    let metric = profile.metric.clone();
+    let (value, expected) = (String::new(), profile.range.shown());
+    Some((Implausible { metric, value, unit: unit(profile), expected }, found))
 }
 
 /// Whether each number of a device is 0, among them a voltage or the frequency of the mains, and a counter. A meter that has
@@ -296,7 +318,7 @@ fn candidate(
         tally(points, words, &reading, meaning);
     let is_known = |point: &&&Point| says(point, words, &reading, meaning) != Says::Unknown;
     let known = against.iter().filter(is_known).count();
-    let is_enough = values.len() > faint && values.len() >= unknown && known * 2 > against.len();
+    let is_enough = values.len() > faint && values.len() >= unknown && known * 2 >= against.len();
     let first = values.first().copied().unwrap_or_default();
     let all_equal =
         values.len() >= EQUAL_MIN && values.iter().all(|value| value.to_bits() == first.to_bits());

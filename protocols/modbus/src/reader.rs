@@ -295,6 +295,23 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// Reads what stands where a block would stand if its profile were wrong: in the other area, and one register beside
+    /// it. What the device refuses is left out.
+    pub(crate) async fn explore(&mut self, points: &[Point], block: &mut Block) {
+        block.beside.clear();
+        let run = points.get(block.points.clone()).unwrap_or_default();
+        let Some(own) = Request::covering(run).filter(|own| !own.area.is_bits()) else { return };
+        let other = Request { area: own.area.other(), ..own };
+        let before = own.start.checked_sub(2).map(|start| Request { start, count: 2, ..own });
+        let after =
+            own.start.checked_add(own.count).map(|start| Request { start, count: 2, ..own });
+        for request in [Some(other), before, after].into_iter().flatten() {
+            if let Ok(words) = self.round.line.read(self.unit, request).await {
+                block.beside.push((request, words));
+            }
+        }
+    }
+
     /// Where a request failed and nothing was answered in this round: asks whether the device is there at all. A poll group
     /// may have no other request.
     pub(crate) async fn look_for_life(&mut self) {

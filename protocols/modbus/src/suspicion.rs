@@ -10,7 +10,7 @@ use model::{PointKind, Quality, Sample};
 use crate::block::Block;
 use crate::codec::Form;
 use crate::fault;
-use crate::plausibility::{Meaning, Verdict, Words, is_blank, judge};
+use crate::plausibility::{Meaning, Verdict, Words, alternatives, is_blank, judge};
 use crate::request::Point;
 
 /// How long a device is suspected after its last value that was not plausible: in a wrong byte order one that changes is
@@ -43,10 +43,11 @@ impl Suspicion {
         now: Duration,
     ) -> Option<Fault> {
         let heard = || blocks.iter().flat_map(|block| &block.heard);
+        let beside = || blocks.iter().flat_map(|block| &block.beside);
         if blocks.iter().any(|block| block.is_implausible) {
             if now >= self.next_search || self.verdict.is_none() {
                 self.next_search = now + SEARCH_EVERY;
-                let found = judge(points, &Words::new(heard()), &self.meaning);
+                let found = judge(points, &Words::new(heard().chain(beside())), &self.meaning);
                 self.verdict = found.or(self.verdict.take());
             }
             self.until = now + SUSPECTED_FOR;
@@ -60,16 +61,26 @@ impl Suspicion {
             return Some(fault::implausible(device, verdict, &self.meaning));
         }
         self.verdict = None;
+        // Nothing came, or only zeros: what stands beside may be what is meant.
+        let elsewhere = || {
+            let words = Words::new(heard().chain(beside()));
+            let found = alternatives(points, &words, &self.meaning)?;
+            Some(fault::elsewhere(device, &found, &self.meaning))
+        };
+        if heard().next().is_none() {
+            return elsewhere();
+        }
         let all_zero = |words: &[u16]| words.iter().all(|word| *word == 0);
-        if !heard().all(|(_, words)| all_zero(words))
-            || !is_blank(points, &Words::new(heard()), &self.meaning)
-        {
+        if !heard().all(|(_, words)| all_zero(words)) {
             return None;
+        }
+        if !is_blank(points, &Words::new(heard()), &self.meaning) {
+            return elsewhere();
         }
         let counts = |profile: &ProfilePoint| profile.kind == PointKind::Counter;
         let is_counter = |point: &Point| self.meaning.of(point).is_some_and(counts);
         make_uncertain(points, samples, Quality::UNCERTAIN, is_counter);
-        Some(fault::blank(device))
+        elsewhere().or_else(|| Some(fault::blank(device)))
     }
 
     fn doubt(&self, points: &[Point], samples: &mut [Sample]) {

@@ -1,15 +1,22 @@
 //! `nengliu-gateway check`: all problems with their places; opens no port and no connection.
 
 use std::path::Path;
+use std::time::Duration;
 
 use config::{Problem, Problems};
-use program::{print_line, problems_as_json, render_problems};
+use model::{Language, Localized, text};
+use program::{language, print_line, problems_as_json, render_problems};
 
 use super::{EXIT_CONFIG, EXIT_OK, output};
+
+mod online;
 use crate::load::read_help;
 use crate::{LoadError, load};
 
-pub(super) fn check(path: &Path, json: bool) -> u8 {
+/// How long `--online` waits for what does not answer.
+pub(super) const ONLINE_WAIT: Duration = Duration::from_secs(20);
+
+pub(super) async fn check(path: &Path, online: Option<Duration>, json: bool) -> u8 {
     let mut problems = Problems::default();
     let plan = load(path, &mut problems);
     if let Err(LoadError::File { path, source }) = &plan {
@@ -28,6 +35,12 @@ pub(super) fn check(path: &Path, json: bool) -> u8 {
             problems.push(Problem::new("GW-S006", error.to_string()).help(help).warning());
         }
     }
+    let plan = match (plan, online) {
+        (Ok(plan), Some(wait)) => {
+            return online::check(plan, path, &problems, wait, json).await;
+        }
+        (plan, _) => plan,
+    };
     if json {
         if let Some(code) = output::failed(print_line(problems_as_json(&problems))) {
             return code;
@@ -35,26 +48,48 @@ pub(super) fn check(path: &Path, json: bool) -> u8 {
     } else if !problems.0.is_empty() {
         program::tell!("{}", render_problems(&problems));
     }
+    let (shown, found) = (path.display(), counted(&problems));
+    let found_zh = found.get(Language::Chinese);
     let Ok(plan) = plan else {
         if !json {
-            let wrong = problems.0.iter().filter(|problem| !problem.warning).count();
-            program::tell!("{wrong} problem(s) in `{}`", path.display());
+            program::tell!(
+                "{}",
+                text!(en: "`{shown}`: {found}", zh: "`{shown}`：{found_zh}").get(language())
+            );
         }
         return EXIT_CONFIG;
     };
     if !json {
-        let mut lines = vec![format!(
-            "`{}` is good: {} port(s), {} device(s), {} point(s)",
-            path.display(),
-            plan.ports.len(),
-            plan.settings.devices.len(),
-            plan.points.len()
-        )];
+        let (ports, devices) = (plan.ports.len(), plan.settings.devices.len());
+        let (points, but) = (plan.points.len(), if problems.0.is_empty() { "" } else { "; " });
+        let found = if problems.0.is_empty() { "" } else { &*found };
+        let found_zh = if problems.0.is_empty() { "" } else { found_zh };
+        let good = text!(
+            en: "`{shown}` is good: {ports} port(s), {devices} device(s), {points} point(s){but}{found}",
+            zh: "`{shown}` 无误：{ports} 个端口，{devices} 台设备，{points} 个测点{but}{found_zh}"
+        );
+        let mut lines = vec![good.get(language()).to_owned()];
         for (port, planned) in &plan.ports {
-            lines.push(format!("port {port}"));
+            lines.push(text!(en: "port {port}", zh: "端口 {port}").get(language()).to_owned());
             lines.extend(planned.summary.iter().map(|line| format!("  {line}")));
         }
         return output::failed(print_line(lines.join("\n"))).unwrap_or(EXIT_OK);
     }
     EXIT_OK
+}
+
+/// `2 errors, 1 warning`.
+fn counted(problems: &Problems) -> Localized {
+    let warnings = problems.0.iter().filter(|problem| problem.warning).count();
+    let errors = problems.0.len() - warnings;
+    let several = |count: usize| if count == 1 { "" } else { "s" };
+    let (one, many) = (several(errors), several(warnings));
+    match (errors, warnings) {
+        (_, 0) => text!(en: "{errors} error{one}", zh: "{errors} 个错误"),
+        (0, _) => text!(en: "{warnings} warning{many}", zh: "{warnings} 个警告"),
+        _ => text!(
+            en: "{errors} error{one}, {warnings} warning{many}",
+            zh: "{errors} 个错误，{warnings} 个警告"
+        ),
+    }
 }

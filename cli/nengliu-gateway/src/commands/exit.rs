@@ -6,7 +6,7 @@ pub const EXIT_OK: u8 = 0;
 pub const EXIT_FAILED: u8 = 1;
 /// The configuration is invalid.
 pub const EXIT_CONFIG: u8 = 3;
-/// Another process has the spool open.
+/// Another process has the spool or a port open.
 pub const EXIT_LOCKED: u8 = 4;
 /// The broker is not connected.
 pub const EXIT_UPLINK: u8 = 5;
@@ -38,7 +38,7 @@ Exit codes (several things wrong: the worst; the text lists all)｜退出码（�
    1  failed for another reason｜1  其他原因失败
    2  wrong arguments｜2  参数有误
    3  the configuration is invalid｜3  配置无效
-   4  another process uses the spool｜4  缓存正被其他进程使用
+   4  another process uses the spool or a port｜4  缓存或端口正被其他进程使用
    5  the broker is not connected｜5  未连接消息代理
    6  access denied｜6  无权限
    7  some devices do not answer, or give no usable value｜7  部分设备无应答或无有效值

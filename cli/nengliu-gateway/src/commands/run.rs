@@ -63,6 +63,10 @@ async fn run_until(path: &Path, host: gateway::Host, ending: &Ending) -> u8 {
         program::tell!("error GW-A001: cannot listen for signals");
         return EXIT_FAILED;
     };
+    if let Err(e) = program::outlive_terminal(RESTART) {
+        program::tell!("error GW-A001: cannot listen for SIGHUP: {e}");
+        return EXIT_FAILED;
+    }
     let handle = match gateway::start(plan, host).await {
         Ok(handle) => handle,
         Err(e) => return start_error(&e),
@@ -90,6 +94,9 @@ async fn run_until(path: &Path, host: gateway::Host, ending: &Ending) -> u8 {
         Err(e) => keeper_failed(&e.to_string()),
     }
 }
+
+/// How changed settings are applied.
+const RESTART: &str = "To apply a change, restart the gateway (`systemctl restart nengliu-gateway`): what was read stays on disk";
 
 /// Comes when nothing more can be read; what is read is thrown away.
 async fn end_of_input(mut input: impl tokio::io::AsyncRead + Unpin) {

@@ -1,7 +1,7 @@
 //! `nengliu-gateway status`: one screen, and an exit code that tells the health. Must never decide what is wrong: the
 //! gateway says that itself.
 
-mod words;
+pub(super) mod words;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -55,6 +55,10 @@ pub async fn serve_on(config: Option<&Path>, host: IngestHost) -> u8 {
         program::tell!("error EN-A005: cannot listen for signals");
         return exit::FAILED;
     };
+    if let Err(e) = program::outlive_terminal(RESTART) {
+        program::tell!("error EN-A005: cannot listen for SIGHUP: {e}");
+        return exit::FAILED;
+    }
     let stop = CancellationToken::new();
     let suspects = Suspects::default();
     let started = start_telling(&settings, host.clone(), stop.clone(), suspects.clone()).await;
@@ -116,6 +120,9 @@ pub async fn serve_on(config: Option<&Path>, host: IngestHost) -> u8 {
     tracing::info!("centre stopped");
     exit::OK
 }
+
+/// How changed settings are applied.
+const RESTART: &str = "To apply a change, stop the centre and start it again: the gateways keep what they read meanwhile";
 
 /// Why the centre did not start.
 #[derive(Debug)]

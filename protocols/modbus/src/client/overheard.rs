@@ -175,7 +175,7 @@ impl Client {
             self.note_foreign(*request);
         }
         if let Err(failure) = &mut outcome
-            && matches!(failure.error, LinkError::Timeout { .. } | LinkError::Garbled(_))
+            && matches!(failure.error, LinkError::Timeout { .. } | LinkError::Garbled { .. })
         {
             let Beside { frames, wrong } = beside;
             let not_late = wrong.into_iter().rev().find(|(_, place)| {

@@ -4,7 +4,7 @@
 use driver::Fault;
 use model::{Language, Localized, text};
 
-use crate::plausibility::{Implausible, Meaning, Reading, Verdict};
+use crate::plausibility::{Candidate, Implausible, Meaning, Reading, Verdict};
 
 /// The fault of a device that gives values which cannot be right.
 pub(crate) fn implausible(device: &str, verdict: &Verdict, meaning: &Meaning) -> Fault {
@@ -12,9 +12,10 @@ pub(crate) fn implausible(device: &str, verdict: &Verdict, meaning: &Meaning) ->
     let profile = &meaning.profile.id;
     let (count, numbers) = (verdict.count, verdict.numbers);
     let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+    let expected_zh = expected.get(Language::Chinese);
     let what = text!(
         en: "`{metric}` of `{device}` = {value}{unit} is not plausible (expected {expected}; {count} of {numbers} values are not)",
-        zh: "`{device}` 的 `{metric}` = {value}{unit}，不合理（应为 {expected}；{numbers} 个数值中有 {count} 个不合理）"
+        zh: "`{device}` 的 `{metric}` = {value}{unit}，不合理（应为 {expected_zh}；{numbers} 个数值中有 {count} 个不合理）"
     );
     let message = match verdict.candidates.as_slice() {
         [] => {
@@ -58,6 +59,33 @@ pub(crate) fn implausible(device: &str, verdict: &Verdict, meaning: &Meaning) ->
         }
     };
     Fault::new("GW-M206", message)
+}
+
+/// The fault of a device that gives nothing, or only zeros, where its profile says that its values stand, and that gives
+/// plausible ones elsewhere.
+pub(crate) fn elsewhere(
+    device: &str,
+    (first, candidates): &(Implausible, Vec<Candidate>),
+    meaning: &Meaning,
+) -> Fault {
+    let Implausible { metric, unit, .. } = first;
+    let profile = &meaning.profile.id;
+    let each = candidates.iter().map(|one| {
+        let (how, fix, value) = (how(&one.reading), fix(&one.reading, meaning), &one.value);
+        let (how_zh, fix_zh) = (how.get(Language::Chinese), fix.get(Language::Chinese));
+        text!(en: "{how} ({value} {unit}: {fix})", zh: "{how_zh}（{value} {unit}：{fix_zh}）")
+    });
+    let each: Vec<Localized> = each.collect();
+    let readings = Localized::join(&each, " · ");
+    let readings_zh = readings.get(Language::Chinese);
+    Fault::new(
+        "GW-M207",
+        text!(
+            en: "`{device}` gives nothing but zeros or refusals where profile `{profile}` reads it; `{metric}` and the others would be \
+                 plausible read {readings}",
+            zh: "`{device}` 在设备模板 `{profile}` 所读位置只有零值或拒绝应答；`{metric}` 等测点按下列方式读取则合理：{readings_zh}"
+        ),
+    )
 }
 
 /// How registers are read then.

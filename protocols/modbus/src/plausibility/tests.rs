@@ -270,3 +270,16 @@ fn round_values_of_a_test_meter_are_told_apart_as_far_as_can_be() {
     let chinese = chinese.get(Language::Chinese);
     assert!(chinese.contains("按 CDAB 读取则为 231.9 V"), "{chinese}");
 }
+
+/// A profile that says `input` where the values stand in the holding registers, which read as zeros or are refused.
+#[test]
+fn values_in_the_other_area_are_found_where_the_own_one_gives_nothing() {
+    let (points, meaning) = device(&MEASURED, "order32 = \"CDAB\"", 0);
+    let right = registers(&MEASURED, 0, ("CDAB", ""));
+    let answers = heard(&points, &[(Area::Holding, right)]);
+    let found = alternatives(&points, &Words::new(answers.iter()), &meaning).unwrap();
+    let told = fault::elsewhere("meter", &found, &meaning).message;
+    let expected = "`u_l1` and the others would be plausible read from the other area (231.8974 V: swap `area = \"input\"`";
+    assert!(told.contains(expected), "{told}");
+    assert!(alternatives(&points, &Words::default(), &meaning).is_none());
+}

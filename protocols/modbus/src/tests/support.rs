@@ -139,6 +139,7 @@ impl Running {
             observer: Arc::clone(&heard) as Arc<dyn Observer>,
             marks: Arc::default(),
             read_back_allowed: watch::channel(true).1,
+            explores: false,
             emissions: sender,
         };
         let task = tokio::spawn(plan.port.run(link));

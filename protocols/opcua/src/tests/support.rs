@@ -146,6 +146,7 @@ impl Rig {
             observer: Arc::clone(&heard) as Arc<dyn Observer>,
             marks: Arc::default(),
             read_back_allowed,
+            explores: false,
             emissions,
         };
         let samples = Arc::new(Mutex::new(Vec::new()));

@@ -127,7 +127,7 @@ fn first_of(found: &[(&String, &DeviceStatus)], what: impl Fn(&DeviceStatus) -> 
 }
 
 /// One point of many, which may have names of any length.
-pub(super) fn one_point(shown: &PointStatus, now_ms: i64) -> String {
+pub(in crate::commands) fn one_point(shown: &PointStatus, now_ms: i64) -> String {
     escaped(&point(shown, NAME_COLUMNS_MAX, now_ms))
 }
 
