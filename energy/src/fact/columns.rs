@@ -70,8 +70,8 @@ const MEANINGS: &[(&str, &str, &str)] = &[
     ),
     (
         "override_reason",
-        "Why the value enters totals although the subject has a meter for it; without a reason the meter counts",
-        "有表计时仍采用申报值的理由；不写理由则以表计为准",
+        "Why the value enters totals although the subject has a meter for it; without a reason the meter counts where it was read for all of the period",
+        "有表计时仍采用申报值的理由；不写理由时，表计读数覆盖全期则以表计为准",
     ),
     (
         "status",
