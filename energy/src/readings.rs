@@ -208,6 +208,19 @@ impl Register {
         energy.saturating_mul(HOUR_MICROS) <= bound.saturating_mul(micros)
     }
 
+    /// How far the last reading of an old meter may be above its final index as it was typed: people read whole units off a
+    /// display.
+    pub(crate) fn fraction(&self, typed: i128) -> i128 {
+        let places = u32::try_from(-self.raw_exponent).unwrap_or(0);
+        let unit = 10_i128.saturating_pow(places);
+        if typed % unit == 0 { unit - 1 } else { 0 }
+    }
+
+    /// The last index of an old meter as it counts: 811 047.35 read, 811 047 typed → 811 047.35.
+    pub(crate) fn final_index(&self, last: i128, typed: i128) -> i128 {
+        if typed < last && last - typed <= self.fraction(typed) { last } else { typed }
+    }
+
     /// By how much the register rose from one index to a later one, through its modulus where that is likely; `None` where
     /// it fell.
     pub(crate) fn rise(&self, from: i128, to: i128) -> Option<i128> {

@@ -183,8 +183,9 @@ impl Walker {
                 way.close((at, old_final));
             } else if newest_old.is_some() {
                 // The final index is on the old meter's way: what lies below or above it until then was put aside by it.
+                let newest = newest_old.map_or(old_final, |newest| newest.1);
                 let mut of_old = old.to_vec();
-                of_old.push((at, old_final));
+                of_old.push((at, register.final_index(newest, old_final)));
                 let mut dropped =
                     self.dropped.get(done..done + before).unwrap_or_default().to_vec();
                 dropped.push(0);

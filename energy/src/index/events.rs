@@ -78,6 +78,8 @@ struct Place {
 #[derive(Debug)]
 struct Tracked {
     event: (Timestamp, i128, i128),
+    /// How far a reading may be above a last index that was typed in whole units.
+    fraction: i128,
     /// The last reading before the time that was typed, and the first one after it.
     before: Option<Point>,
     after: Option<Point>,
@@ -103,6 +105,7 @@ impl Events {
     pub(super) fn of(register: &Register) -> Self {
         let track = |event: &(Timestamp, i128, i128)| Tracked {
             event: *event,
+            fraction: register.fraction(event.1),
             before: None,
             after: None,
             places: Vec::new(),
@@ -154,10 +157,10 @@ impl Tracked {
         }
         let zero = self.zero.take();
         if let Some(last) = self.last.replace(point)
-            && last.1 <= old_final
+            && last.1 - self.fraction <= old_final
             && new_initial <= point.1
         {
-            let rise = (old_final - last.1) + (point.1 - new_initial);
+            let rise = (old_final - last.1).max(0) + (point.1 - new_initial);
             let at = middle(last.0, zero.unwrap_or(point.0));
             self.places.push(Place { rise, before: last, after: point, at });
             self.places.sort_unstable();
@@ -178,7 +181,8 @@ impl Tracked {
                 |rise| limit.is_none_or(|limit: &Limit| limit.allows(rise, ratio, micros));
             rise.is_some_and(allowed)
         };
-        let before = self.before.map(|before| fits(before, (at, old_final)));
+        let ends = |last: Point, at| (at, register.final_index(last.1, old_final));
+        let before = self.before.map(|before| fits(before, ends(before, at)));
         let after = self.after.map(|after| fits((at, new_initial), after));
         if before != Some(false) && after != Some(false) {
             return (Some(self.event), None);
@@ -186,7 +190,7 @@ impl Tracked {
         let mut places = self.places.iter().filter(|place| {
             let Place { before, after, at: here, .. } = place;
             let typed_here = before.0 < at && at < after.0;
-            !typed_here && fits(*before, (*here, old_final)) && fits((*here, new_initial), *after)
+            !typed_here && fits(*before, ends(*before, *here)) && fits((*here, new_initial), *after)
         });
         if let (Some(place), None) = (places.next(), places.next()) {
             let placed = place.at;

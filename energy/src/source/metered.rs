@@ -116,10 +116,17 @@ fn notes(
         ));
     }
     let gaps = energy.open_gaps;
-    let implausible = || gaps.iter().filter(|gap| gap.cause == GapCause::Implausible);
-    notes.extend(implausible().take(GAPS_NAMED_MAX).map(|gap| of_meter(&gap.note(zone))));
+    notes.extend(gaps.iter().take(GAPS_NAMED_MAX).map(|gap| of_meter(&gap.note(zone))));
+    let more = gaps.len().saturating_sub(GAPS_NAMED_MAX);
+    if more > 0 {
+        notes.push(text!(
+            en: "meter `{meter}`: {more} more open gaps, which `nengliu explain` names",
+            zh: "计量表 `{meter}`：另有 {more} 处缺口，见 `nengliu explain`",
+        ));
+    }
+    let mut implausible = gaps.iter().filter(|gap| gap.cause == GapCause::Implausible);
     let bound = index.bound().filter(|bound| bound.source != BoundSource::Stated);
-    if let (Some(_), Some(bound)) = (implausible().next(), bound) {
+    if let (Some(_), Some(bound)) = (implausible.next(), bound) {
         let most = &bound.per_hour;
         let why = match (&bound.own_rate, bound.source) {
             (Some(own), BoundSource::OwnRates) => text!(

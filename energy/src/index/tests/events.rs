@@ -155,3 +155,37 @@ fn each_of_two_replacements_is_judged_by_itself() {
         assert_eq!((one.energy.as_deref(), one.gaps), (Some("1440"), 0), "{at} {:?}", one.notes);
     }
 }
+
+/// People read whole units off a display, and the last reading is a fraction above it, which was an open gap.
+#[test]
+fn a_final_index_in_whole_units_fits_a_reading_with_a_fraction() {
+    let from = time("2024-03-09 00:00");
+    let exchanged = time("2024-03-10 10:07");
+    let readings: Vec<Reading> = (0..3 * 96)
+        .map(|at| {
+            let time = Timestamp(from.0 + at * 15 * MINUTE);
+            let minutes = time.micros_since(exchanged) / MINUTE;
+            let digits =
+                if time <= exchanged { 8_110_479 + minutes * 10 } else { 126 + minutes * 10 };
+            Reading { time, ..reading("00:00", digits) }
+        })
+        .chain([Reading { time: exchanged, ..reading("00:00", 8_110_479) }])
+        .collect();
+    let before = Timestamp(exchanged.0 - 1_000_000);
+    let mut readings = readings;
+    readings.push(Reading { time: before, ..reading("00:00", 8_110_479) });
+    for (at, verdicts) in
+        [("2024-03-10T10:07", vec![]), ("2024-03-10T17:00", vec![Verdict::Placed])]
+    {
+        let index = index_of(&event(at, "811047", "12"), -1, readings.clone());
+        let energy = index.energy(from_to("2024-03-10 00:00", "2024-03-11 00:00"));
+        // The new meter began at 12.6 and is counted from 12 on.
+        assert_eq!((text(&energy).as_deref(), energy.complete), (Some("1440.6"), true), "{at}");
+        let found: Vec<Verdict> = index
+            .findings(from_to("2024-03-09 00:00", "2024-03-12 00:00"))
+            .iter()
+            .map(|one| one.verdict)
+            .collect();
+        assert_eq!(found, verdicts, "{at}");
+    }
+}
