@@ -115,7 +115,10 @@ fn notes(
             zh: "计量表 `{meter}`：{from} 至 {to} 的 {counted} {unit} 取决于 {at} 换表所填表码（旧表止码 {old}，新表起码 {new}）",
         ));
     }
-    let gaps = energy.open_gaps;
+    // Where nothing is known, the readings that there are were named already.
+    let known = energy.energy.is_some();
+    let mut gaps = energy.open_gaps;
+    gaps.retain(|gap| known || gap.cause == GapCause::Implausible);
     notes.extend(gaps.iter().take(GAPS_NAMED_MAX).map(|gap| of_meter(&gap.note(zone))));
     let more = gaps.len().saturating_sub(GAPS_NAMED_MAX);
     if more > 0 {
