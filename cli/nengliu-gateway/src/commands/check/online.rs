@@ -8,7 +8,7 @@ use config::Problems;
 use gateway::GatewayPlan;
 use gateway::online::{OnlineReport, read_once};
 use gateway::status::DeviceStatus;
-use model::{Language, text};
+use model::text;
 use program::{language, print_line, problems_as_json, render_problems, show_words};
 
 use crate::commands::status::words;
@@ -36,7 +36,7 @@ pub(super) async fn check(
             en: "`nengliu-gateway status -c {shown}` says the same of what it reads; or stop it first",
             zh: "`nengliu-gateway status -c {shown}` 可查看其读数；或先停止该网关"
         );
-        show_words("GW-A008", words.get(language()), help.get(language()));
+        show_words("GW-A009", words.get(language()), help.get(language()));
         return EXIT_LOCKED;
     }
     if !json && !problems.0.is_empty() {
@@ -71,11 +71,7 @@ fn told(report: &OnlineReport) -> String {
         };
         let sign = if exit_code(device) == EXIT_OK { " " } else { "!" };
         lines.push(format!("{sign} {}", state.get(language())));
-        let message = match language() {
-            Language::Chinese => device.message_zh.as_ref().or(device.message.as_ref()),
-            Language::English => device.message.as_ref(),
-        };
-        if let Some(message) = message {
+        if let Some(message) = words::message_of(device) {
             lines.push(format!("    {}: {message}", device.code.as_deref().unwrap_or_default()));
         }
     }

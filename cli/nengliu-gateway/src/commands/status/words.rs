@@ -7,6 +7,7 @@ use gateway::status::{ClockStatus, DeviceStatus, PointStatus, SpoolStatus, Uplin
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::rounded::rounded;
+use model::{Language, Localized, text};
 
 /// Space before the second line of what does not fit one.
 const HANGING_INDENT: usize = 4;
@@ -37,24 +38,26 @@ pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
     };
     let good = status.devices.values().filter(|device| device.answering == Some(true)).count();
     let sign = if status.concerns.is_empty() { "●" } else { "◐" };
-    line(format!(
-        "{sign} {}   v{}   up {}   {good} of {} devices answer",
-        status.gateway,
-        status.version,
-        span(i64::try_from(status.up_ms).unwrap_or(i64::MAX)),
-        status.devices.len()
-    ));
+    let (gateway, version, all) = (&status.gateway, &status.version, status.devices.len());
+    let up = span(i64::try_from(status.up_ms).unwrap_or(i64::MAX));
+    line(told(&text!(
+        en: "{sign} {gateway}   v{version}   up {up}   {good} of {all} devices answer",
+        zh: "{sign} {gateway}   v{version}   已运行 {up}   {all} 台设备中 {good} 台应答"
+    )));
     for concern in &status.concerns {
         line(format!("! {}", concern.text));
     }
     // Also where it answers, but not for every point.
-    let told = status.devices.iter().filter_map(|(name, device)| {
+    let faults = status.devices.iter().filter_map(|(name, device)| {
         let code = device.code.as_deref().unwrap_or_default();
-        Some(format!("! {name}   {code}: {}", device.message.as_ref()?))
+        Some(format!("! {name}   {code}: {}", message_of(device)?))
     });
-    told.clone().take(DEVICE_LINES_MAX).for_each(&mut line);
-    if let Some(more @ 1..) = told.count().checked_sub(DEVICE_LINES_MAX) {
-        line(format!("! and {more} more devices: `--json` names them"));
+    faults.clone().take(DEVICE_LINES_MAX).for_each(&mut line);
+    if let Some(more @ 1..) = faults.count().checked_sub(DEVICE_LINES_MAX) {
+        line(told(&text!(
+            en: "! and {more} more devices: `--json` names them",
+            zh: "! 另有 {more} 台设备：见 `--json`"
+        )));
     }
     if let Some(partly_bad) = partly_bad(status) {
         line(partly_bad);
@@ -93,6 +96,18 @@ pub(super) fn screen(status: &GatewayStatus, columns: Option<usize>) -> String {
         line(point(shown, name_columns, status.now_ms));
     }
     text
+}
+
+/// The wording in the language of this process.
+fn told(text: &Localized) -> String {
+    text.get(program::language()).to_owned()
+}
+
+/// What is wrong with a device, in the language of this process where it is translated.
+pub(in crate::commands) fn message_of(device: &DeviceStatus) -> Option<&String> {
+    let chinese = device.message_zh.as_ref();
+    let translated = chinese.filter(|_| program::language() == Language::Chinese);
+    translated.or(device.message.as_ref())
 }
 
 /// The devices of which some points are Bad while others are usable: a note, no concern (see the verdict for why).
@@ -162,10 +177,14 @@ fn point(point: &PointStatus, name_columns: usize, now_ms: i64) -> String {
     };
     let unit = if point.unit == "1" { "" } else { &*point.unit };
     let quality = match point.quality.as_deref() {
-        None => "no sample yet",
-        Some("UncertainEngineeringUnitsExceeded") => "Uncertain: not plausible",
-        Some("UncertainConfigurationError") => "Uncertain: doubted",
-        Some(quality) => quality,
+        None => told(&text!(en: "no sample yet", zh: "尚无采样")),
+        Some("UncertainEngineeringUnitsExceeded") => {
+            told(&text!(en: "Uncertain: not plausible", zh: "Uncertain：不合理"))
+        }
+        Some("UncertainConfigurationError") => {
+            told(&text!(en: "Uncertain: doubted", zh: "Uncertain：存疑"))
+        }
+        Some(quality) => quality.to_owned(),
     };
     let age = point.source_time_ms.map_or_else(String::new, |at| age(now_ms - at));
     let mut text =
@@ -177,11 +196,11 @@ fn point(point: &PointStatus, name_columns: usize, now_ms: i64) -> String {
 }
 
 fn uplink(uplink: &UplinkStatus, is_named: bool, line: &mut impl FnMut(String)) {
-    let state = match (&uplink.connected, &uplink.reason) {
-        (true, _) => "connected",
-        (false, Some(_)) => "not connected",
-        (false, None) => "connecting",
-    };
+    let state = told(&match (&uplink.connected, &uplink.reason) {
+        (true, _) => text!(en: "connected", zh: "已连接"),
+        (false, Some(_)) => text!(en: "not connected", zh: "未连接"),
+        (false, None) => text!(en: "connecting", zh: "正在连接"),
+    });
     let last_ack = uplink
         .last_ack_ms
         .map_or_else(String::new, |at| format!("   last commit ack {}", local_time(at)));
