@@ -272,6 +272,87 @@ fn the_table_of_readme_is_one_that_a_command_prints() {
     }
 }
 
+/// Two years, the second with 10 % more coal and output value at other prices.
+fn two_years(folder: &Path, base: &str) -> PathBuf {
+    let plant = folder.join("plant.toml");
+    let text = "[plant]\nname = \"T\"\nenterprise = \"acme\"\ntime_zone = \"Asia/Shanghai\"\n\
+                rule_set = \"GB/T 2589\"\nedition = \"2020\"\nfacts = [\"facts.csv\"]\n\
+                [[energy_kind]]\nid = \"raw_coal\"\nname = \"原煤\"\nunit = \"t\"\n";
+    fs::write(&plant, text).unwrap();
+    let months = |year: i32, tonnes: i32| -> String {
+        let month = |month| format!("acme,{year}-{month:02},purchased:raw_coal,{tonnes},t,\n");
+        (1..=12).map(month).collect()
+    };
+    let facts = format!(
+        "subject,period,measure,value,unit,price_base\n{}{}\
+         acme,2022,gross_output_value,18500,万元,2020\nacme,2023,gross_output_value,25000,万元,{base}\n",
+        months(2022, 100),
+        months(2023, 110),
+    );
+    fs::write(folder.join("facts.csv"), facts).unwrap();
+    plant
+}
+
+/// fig-13: a rise of prices is no saving of energy.
+#[test]
+fn periods_are_compared_and_intensities_of_other_price_bases_are_not() {
+    for (base, compared) in [("2020", true), ("current", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let plant = two_years(folder.path(), base);
+        let figures = Figures { plant: &plant, lake: None };
+        let arguments = ["kpi", "table1", "--period", "2023", "--compare", "2022"];
+        let of = |more: &[&str]| figures.run(&[&arguments[..], more].concat()).unwrap().output;
+        let text = of(&["--basis", "equivalent"]);
+        let row = |name: &str| {
+            let found = text.lines().find(|line| line.contains(name) && line.contains('.'));
+            let words = found.unwrap_or_else(|| panic!("{text}")).split_whitespace();
+            words.collect::<Vec<_>>().join(" ")
+        };
+        assert!(row("Raw coal").contains("+120.00 +10.0 %"), "{text}");
+        assert!(row("Total energy").contains("+85.72 +10.0 %"), "{text}");
+        assert_eq!(row("Energy per output value").contains("-18.6 %"), compared, "{text}");
+        assert_eq!(text.contains("not compared, the price bases differ"), !compared, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        let json: Value = serde_json::from_str(&of(&["--format", "json"])).unwrap();
+        assert_eq!(json["periods"].as_array().map(Vec::len), Some(2));
+        let rows = json["comparison"].as_array().unwrap();
+        let of_coal = by(&json["comparison"], "after", &"table1/2023/raw_coal/quantity".into());
+        assert_eq!((&of_coal["difference"], &of_coal["percent"]), (&"120".into(), &"10".into()));
+        let quotient = "table1/2023/output_value_intensity/equivalent";
+        let quotient = rows.iter().find(|row| row["after"] == quotient).unwrap();
+        assert_eq!(quotient["difference"].is_string(), compared, "{quotient}");
+        assert_eq!(quotient["why_not"].is_string(), !compared, "{quotient}");
+    }
+}
+
+/// The parts of a year are computed each by itself and add up to it.
+#[test]
+fn a_year_is_printed_month_by_month_and_a_period_without_data_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let plant = two_years(folder.path(), "2020");
+    let figures = Figures { plant: &plant, lake: None };
+    let run = |arguments: &[&str]| figures.run(&[&["kpi", "table1"], arguments].concat()).unwrap();
+    let csv = run(&["--period", "2023", "--by", "quarter", "--format", "csv"]).output;
+    let quarters: Vec<&str> =
+        csv.lines().filter(|line| line.contains("/raw_coal/quantity,")).collect();
+    assert_eq!(quarters.len(), 4, "{csv}");
+    assert!(quarters.iter().all(|line| line.split(',').nth(9) == Some("330")), "{csv}");
+    let text = run(&["--period", "2023", "--by", "month", "--lang", "zh"]).output;
+    for month in ["2023年1月", "2023年6月", "2023年12月"] {
+        assert!(text.contains(month), "{text}");
+    }
+    let path = folder.path().join("months.xlsx");
+    let ran =
+        run(&["--period", "2023", "--by", "month", "--lang", "zh", "-o", path.to_str().unwrap()]);
+    assert!(ran.errors.contains("months.xlsx"), "{ran:?}");
+    let cells = &workbook(&path)["sheets"][0]["cells"];
+    let at = row_of(cells, ("B", "原煤"), ("C", "外购"));
+    assert_eq!(cells[format!("R{at}")]["value"].as_f64(), Some(110.0), "the twelfth month");
+    let none = run(&["--period", "2031"]);
+    assert_eq!((none.code, none.output.as_str()), (Some(11), ""), "{none:?}");
+    assert!(none.errors.contains("EN-K005") && none.errors.lines().count() <= 3, "{none:?}");
+}
+
 /// O14: the name of the file says the format; what contradicts it is refused.
 #[test]
 fn the_output_file_chooses_the_format() {

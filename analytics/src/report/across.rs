@@ -1,6 +1,8 @@
 //! The same rows in several periods: what belongs to what, and the difference. Must never compute a figure of a period.
 
-use energy::{FigureValue, Number, Ratio};
+use energy::fact::PriceBase;
+use energy::{Figure, FigureValue, Number, Ratio};
+use model::{Language, Localized, text};
 
 use super::rows::{Part, Report, Row};
 
@@ -48,8 +50,28 @@ pub(super) struct Difference {
     pub(super) percent: Option<Ratio>,
 }
 
+/// `after − before` of two figures, or why they are not compared.
+pub(super) fn compared(before: &Figure, after: &Figure) -> Result<Difference, Localized> {
+    if before.price_base != after.price_base {
+        let stated = |base: Option<PriceBase>| {
+            base.map_or_else(|| text!(en: "not stated", zh: "未说明"), PriceBase::text)
+        };
+        let (before, after) = (stated(before.price_base), stated(after.price_base));
+        let (en, zh) = (Language::English, Language::Chinese);
+        let (before_en, before_zh) = (before.get(en), before.get(zh));
+        let (after_en, after_zh) = (after.get(en), after.get(zh));
+        return Err(text!(
+            en: "not compared, the price bases differ: {before_en}; {after_en}",
+            zh: "价格基准不同，不作比较：{before_zh}；{after_zh}",
+        ));
+    }
+    let values = before.value.as_ref().zip(after.value.as_ref());
+    let found = values.and_then(|(before, after)| difference(before, after));
+    found.ok_or_else(|| text!(en: "", zh: ""))
+}
+
 /// `after − before`.
-pub(super) fn difference(before: &FigureValue, after: &FigureValue) -> Option<Difference> {
+fn difference(before: &FigureValue, after: &FigureValue) -> Option<Difference> {
     let ((over, under), (over_before, under_before)) = (fraction(after), fraction(before));
     let rise = (&over * &under_before) - (&over_before * &under);
     let base = &over_before * &under;

@@ -115,6 +115,14 @@ fn scaled(value: &FigureValue, factor: i64) -> Option<FigureValue> {
     })
 }
 
+/// A difference in a unit, with so many places.
+pub(super) fn rounded_in(ratio: &Ratio, scale: &Scale, places: u32) -> Option<String> {
+    match scaled(&FigureValue::Ratio(ratio.clone()), scale.factor)? {
+        FigureValue::Ratio(ratio) => Some(ratio.rounded(places)),
+        FigureValue::Exact(number) => Some(number.rounded(places)),
+    }
+}
+
 /// A value with every digit that there is; of a quotient fifteen.
 #[must_use]
 pub(super) fn exact(value: &FigureValue) -> String {

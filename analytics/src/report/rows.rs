@@ -220,11 +220,10 @@ impl Report {
         totals.flat_map(Row::figures).filter(|figure| figure.value.is_none())
     }
 
-    /// Whether nothing at all is known of its energy.
+    /// Whether nothing at all is known of its period.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let energy = self.rows.iter().filter(|row| matches!(row.part, Part::Energy | Part::Line));
-        !energy.flat_map(Row::figures).any(|figure| figure.value.is_some())
+        !self.rows.iter().flat_map(Row::figures).any(|figure| figure.value.is_some())
     }
 
     /// The lowest coverage of its figures.

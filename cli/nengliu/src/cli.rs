@@ -166,9 +166,15 @@ pub(crate) struct KpiArgs {
     /// Which figures.｜哪些指标
     #[arg(value_enum)]
     pub(crate) table: KpiTable,
-    /// A year `2018`, a month `2018-01` or a day `2018-01-31`, in the plant's time zone.｜年 `2018`、月 `2018-01` 或日 `2018-01-31`，按工厂时区
+    /// A year `2018`, a quarter `2018-Q1`, a month `2018-01`, a day `2018-01-31`, a range `2018-01..2018-06`, or `2018-YTD` up to the last complete month; in the plant's time zone.｜年 `2018`、季度 `2018-Q1`、月 `2018-01`、日 `2018-01-31`、区间 `2018-01..2018-06`，或 `2018-YTD`（年初至上一个完整月），按工厂时区
     #[arg(long)]
     pub(crate) period: String,
+    /// Beside it another period, with the difference and its percentage.｜与另一时段比较，列出增减与增减率
+    #[arg(long, value_name = "PERIOD", conflicts_with = "by")]
+    pub(crate) compare: Option<String>,
+    /// The parts of the period side by side.｜按月、季或年分列
+    #[arg(long, value_enum)]
+    pub(crate) by: Option<PartArg>,
     /// Calorific value `equivalent`, equal value `equal-value`, or both.｜当量值 `equivalent`、等价值 `equal-value`，或两者
     #[arg(long, value_enum, default_value_t = BasisChoice::Both)]
     pub(crate) basis: BasisChoice,
@@ -189,6 +195,17 @@ pub(crate) struct KpiArgs {
     pub(crate) width: Option<u16>,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+}
+
+/// Parts of a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartArg {
+    /// Months.｜月
+    Month,
+    /// Quarters.｜季度
+    Quarter,
+    /// Years.｜年
+    Year,
 }
 
 /// How many digits are printed.

@@ -11,7 +11,7 @@ use energy::{FigureValue, Number};
 use model::{Language, Localized, text};
 use rust_xlsxwriter::{Formula, Worksheet, XlsxError, utility::row_col_to_cell};
 
-use super::super::across::{Across, across, difference};
+use super::super::across::{Across, across, compared};
 use super::super::digits::{self, Digits, Scale};
 use super::super::rows::{Coefficient, Part, Report, Row};
 use super::super::words;
@@ -415,7 +415,7 @@ impl FormSheet<'_> {
         let (first, column) = (self.period_at(0), self.period_at(2));
         let figures = before.and_then(&figure).zip(after.and_then(&figure));
         let values = figures.and_then(|(before, after)| {
-            let found = difference(before.value.as_ref()?, after.value.as_ref()?)?;
+            let found = compared(before, after).ok()?;
             let printed = digits::printed_in(after, &Scale::own(after), Digits::Form)?;
             Some((found, styles::places(&printed.number)))
         });

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use analytics::KpiFigures;
 use analytics::report::{self, Digits, Report, TextOptions, Traced};
-use analytics::{Answer, KpiFigures};
 use contract::Cancel;
 use energy::BasisChoice;
 use model::{Localized, text};
@@ -11,6 +11,8 @@ use model::{Localized, text};
 use super::{output, source};
 use crate::cli::{self, DigitsArg, KpiArgs, KpiFormat, SourceArgs};
 use crate::{exit, schema};
+
+mod periods;
 
 pub(crate) fn kpi(args: &KpiArgs) -> u8 {
     figures(args).unwrap_or_else(|code| code)
@@ -22,25 +24,46 @@ fn figures(args: &KpiArgs) -> Result<u8, u8> {
         output::not_to_a_terminal("a workbook", args.output.as_deref())?;
     }
     let (plant, service) = source::open(&args.source)?;
-    let period = source::period(&args.period)?;
-    let answer = service
-        .figures(&plant, args.table.kpi(), period, basis(args.basis), &Cancel::default())
-        .map_err(|e| source::no_figures(&e))?;
-    let damage = source::damaged(&answer.damaged);
-    source::doubtful(&answer.warnings);
-    let bytes = written(args, format, &answer)?;
+    let zone = &plant.plant.time_zone;
+    let period = periods::period(&args.period, zone)?;
+    let wanted = match (&args.compare, args.by) {
+        (Some(other), _) => vec![periods::period(other, zone)?, period],
+        (None, Some(part)) => periods::parts(period, part)?,
+        (None, None) => vec![period],
+    };
+    let mut answers = Vec::new();
+    for period in wanted {
+        let answer = service
+            .figures(&plant, args.table.kpi(), period, basis(args.basis), &Cancel::default())
+            .map_err(|e| source::no_figures(&e))?;
+        answers.push(answer);
+    }
+    let damage = answers.iter().find_map(|answer| source::damaged(&answer.damaged));
+    if let Some(last) = answers.last() {
+        source::doubtful(&last.warnings);
+    }
+    let figures: Vec<&KpiFigures> = answers.iter().map(|answer| answer.figures.as_ref()).collect();
+    if format == KpiFormat::Text && figures.iter().all(|one| one.report.is_empty()) {
+        return Err(periods::nothing_known(period));
+    }
+    let bytes = written(args, format, &figures)?;
     output::write(args.output.as_deref(), &bytes)?;
     output::tell_written(args.output.as_deref(), format, bytes.len());
-    let KpiFigures { report, missing, .. } = answer.figures.as_ref();
-    let code = match source::missing_coefficients(missing) {
-        exit::OK => unknown_totals(report),
-        code => code,
-    };
+    let mut code = exit::OK;
+    for KpiFigures { report, missing, .. } in figures {
+        let of_one = match source::missing_coefficients(missing) {
+            exit::OK => unknown_totals(report),
+            code => code,
+        };
+        code = if code == exit::OK { of_one } else { code };
+    }
     Ok(damage.unwrap_or(code))
 }
 
-fn written(args: &KpiArgs, format: KpiFormat, answer: &Answer) -> Result<Vec<u8>, u8> {
-    let KpiFigures { report, json, explanations, .. } = answer.figures.as_ref();
+fn written(args: &KpiArgs, format: KpiFormat, figures: &[&KpiFigures]) -> Result<Vec<u8>, u8> {
+    let reports: Vec<&Report> = figures.iter().map(|one| &one.report).collect();
+    let [first, ..] = reports.as_slice() else { return Ok(Vec::new()) };
+    let compare = args.compare.is_some();
     match format {
         KpiFormat::Text => {
             let options = TextOptions {
@@ -52,14 +75,27 @@ fn written(args: &KpiArgs, format: KpiFormat, answer: &Answer) -> Result<Vec<u8>
                 },
                 sources: args.notes,
             };
-            let tables = report::text(report, options);
-            Ok(format!("{tables}{}", next_steps(args, report, options.width)).into_bytes())
+            let tables = if compare || args.by.is_some() {
+                report::text_of_periods(&reports, options, compare)
+            } else {
+                report::text(first, options)
+            };
+            Ok(format!("{tables}{}", next_steps(args, first, options.width)).into_bytes())
         }
-        KpiFormat::Json => Ok(format!("{}\n", schema::kpi(json.clone())).into_bytes()),
-        KpiFormat::Csv => report::csv(&[report]).map_err(|e| not_rendered(&e)),
+        KpiFormat::Json => {
+            let json = match (figures, &args.compare, args.by) {
+                ([one], None, None) => schema::kpi(one.json.clone()),
+                _ => schema::kpi(periods::json(figures, compare)),
+            };
+            Ok(format!("{json}\n").into_bytes())
+        }
+        KpiFormat::Csv => report::csv(&reports).map_err(|e| not_rendered(&e)),
         KpiFormat::Xlsx => {
-            let tables = [Traced { report, explanations }];
-            report::xlsx(&tables, program::language(), false).map_err(|e| not_rendered(&e))
+            let tables: Vec<Traced<'_>> = figures
+                .iter()
+                .map(|one| Traced { report: &one.report, explanations: &one.explanations })
+                .collect();
+            report::xlsx(&tables, program::language(), compare).map_err(|e| not_rendered(&e))
         }
     }
 }
