@@ -1,6 +1,7 @@
 //! The plant as `plant.toml` describes it: subjects, energy kinds, meters, products, allocation keys, and the site's own
 //! coefficients. Must never hold a reading or a fact.
 
+mod allocation;
 mod check;
 pub(crate) mod flows;
 pub mod keys;

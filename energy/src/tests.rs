@@ -7,6 +7,7 @@ use model::{CommitNumber, Generation, Quality, Sequence, Timestamp, Unit};
 
 use crate::*;
 
+mod allocation;
 mod bills;
 mod coefficients;
 mod dated;

@@ -15,7 +15,7 @@ use super::{
     Allocation, CODE_DUPLICATE, CODE_PLANT, CODE_REFERENCE, CODE_UNIT, EnergyKind, Plant, Product,
     Subject, SubjectKind, Treatment, physical,
 };
-use super::{flows, nesting};
+use super::{allocation, flows, nesting};
 use crate::id::SubjectId;
 
 /// All sections, each read, none compared.
@@ -48,7 +48,7 @@ pub(super) fn all(plant: &mut Plant, draft: Draft, problems: &mut Problems) {
     nesting::check(plant, &draft.meters, problems);
     strike::check(plant, draft.strikes, problems);
     products(plant, draft.products, problems);
-    allocations(plant, &draft.allocations, problems);
+    allocation::check(plant, &draft.allocations, problems);
     nested_lines(plant, &ids, problems);
     flows::check(plant, &makers, &draft.meters, problems);
 }
@@ -89,7 +89,7 @@ pub(super) fn texts<T: Display>(ids: impl Iterator<Item = T>) -> Vec<String> {
     ids.map(|id| id.to_string()).collect()
 }
 
-fn duplicate<T: Display>(found: &Spanned<T>, what: &str) -> Problem {
+pub(super) fn duplicate<T: Display>(found: &Spanned<T>, what: &str) -> Problem {
     found
         .problem(CODE_DUPLICATE, format!("there is another {what} `{}` above", found.value))
         .help("remove one of the two, or correct its name")
@@ -324,50 +324,5 @@ fn products(plant: &mut Plant, drafts: Vec<Spanned<Product>>, problems: &mut Pro
             problems.push(unknown(&line, "subject", &known));
         }
         plant.products.push(draft.value);
-    }
-}
-
-fn allocations(plant: &mut Plant, drafts: &[Spanned<Allocation>], problems: &mut Problems) {
-    for draft in drafts {
-        let place = |text: &str| draft.clone().map(|_| text.to_owned());
-        let allocation = &draft.value;
-        if plant.kind(&allocation.energy_kind).is_none() {
-            let known = texts(plant.kinds.iter().map(|kind| &kind.id));
-            problems.push(unknown(&place(allocation.energy_kind.as_str()), "energy kind", &known));
-        }
-        let repeated = plant.allocations.iter().any(|other| {
-            other.from == allocation.from && other.energy_kind == allocation.energy_kind
-        });
-        if repeated {
-            problems.push(duplicate(&place(allocation.from.as_str()), "allocation key"));
-        }
-        let ends = allocation.shares.iter().map(|share| &share.to).chain([&allocation.from]);
-        for subject in ends {
-            if plant.subject(subject).is_none() {
-                let known = texts(plant.subjects.iter().map(|subject| &subject.id));
-                problems.push(unknown(&place(subject.as_str()), "subject", &known));
-            }
-        }
-        plant.allocations.push(draft.value.clone());
-    }
-    for draft in drafts {
-        // Its energy would be counted in the line's own meters and by the key once more.
-        let from = &draft.value.from;
-        if let Some(line) = plant.lines().find(|line| plant.is_within(from, &line.id)) {
-            let (whom, help) = if draft.value.shares.iter().any(|share| share.to == line.id) {
-                ("it", "remove this share")
-            } else {
-                ("others", "take it out of the line, or remove this key")
-            };
-            let place = if line.id == *from {
-                "is a line".to_owned()
-            } else {
-                format!("lies in `{}`", line.id)
-            };
-            let message = format!(
-                "`{from}` {place} and cannot be allocated to {whom}: its energy is counted there"
-            );
-            problems.push(draft.problem(CODE_PLANT, message).help(help));
-        }
     }
 }
