@@ -104,17 +104,25 @@ fn a_product_made_with_own_steam_has_its_energy_or_says_what_is_missing() {
     let found = trial.json("unit-product");
     let (_, complete, notes) = per_product(&found);
     assert!(!complete && notes.contains("what made `own:steam` is not stated"), "{notes}");
-    let check = |edit: (&str, &str)| {
-        let Some(trial) = Trial::new(STEAM, &[edit]) else { return };
+    let check = |edits: &[(&str, &str)]| {
+        let Some(trial) = Trial::new(STEAM, edits) else { return };
         let found = trial.json("unit-product");
         assert_eq!(per_product(&found), (Some("0.918610"), true, "null".to_owned()), "{found:#}");
         assert_eq!(value(&found["lines"][0]["tce"]["equivalent"]), Some("918.61"));
         assert_eq!(value(&found["undistributed"]["equivalent"]), Some("61.45"));
     };
-    check(("steam_rule", "made_by = [\"boiler\"]\nsteam_rule"));
-    check(("acme,2023,own:steam", "boiler,2023,own:steam"));
+    let stated = ("steam_rule", "made_by = [\"boiler\"]\nsteam_rule");
+    check(&[stated]);
+    check(&[("acme,2023,own:steam", "boiler,2023,own:steam")]);
     let key = "[[allocation]]\nfrom = \"boiler\"\nenergy_kind = \"raw_coal\"\nshare = [{ to = \"line-b\", weight = 1 }]\n";
-    check(("[[product]]", &format!("{key}[[product]]")));
+    let divided = ("[[product]]", &*format!("{key}[[product]]"));
+    check(&[stated, divided]);
+    // The key alone gives the same value, and does not say that the boiler is what made the steam.
+    let Some(trial) = Trial::new(STEAM, &[divided]) else { return };
+    let found = trial.json("unit-product");
+    let (value, complete, notes) = per_product(&found);
+    assert_eq!((value, complete), (Some("0.918610"), false));
+    assert!(notes.contains("what made `own:steam` is not stated"), "{notes}");
 }
 
 #[test]

@@ -27,8 +27,6 @@ pub(crate) struct Supply {
     pub(crate) division: Option<Division>,
     /// Makers that lie in a line, with that line: what they used counts there.
     pub(crate) in_lines: Vec<(SubjectId, SubjectId)>,
-    /// What must be said of a use of it.
-    pub(crate) remarks: Vec<Localized>,
     /// Why a line that uses it lacks energy.
     pub(crate) lacking: Vec<Localized>,
 }
@@ -71,13 +69,7 @@ impl Division {
 
 impl Supply {
     fn undivided(bought: bool, why: Localized) -> Self {
-        Self {
-            bought,
-            division: None,
-            in_lines: Vec::new(),
-            remarks: Vec::new(),
-            lacking: vec![why],
-        }
+        Self { bought, division: None, in_lines: Vec::new(), lacking: vec![why] }
     }
 }
 
@@ -94,8 +86,6 @@ struct Made<'a> {
     kind: &'a EnergyKind,
     flows: Flows<'a>,
     makers: Vec<SubjectId>,
-    /// What must be said of the makers, where the files do not name them.
-    remark: Option<Localized>,
     /// Whether somebody knows what made it.
     known: bool,
 }
@@ -113,15 +103,13 @@ impl<'a> Finder<'a> {
             if flows.amount(Flow::Own).is_some_and(|amount| amount.is_zero()) {
                 continue;
             }
-            let (makers, remark, known) = match inputs.makers(kind) {
-                Makers::Nothing => (Vec::new(), None, true),
-                Makers::Known(makers) => (makers, None, true),
-                Makers::Unknown => match finder.by_the_only_key(kind, &flows)? {
-                    Some((maker, remark)) => (vec![maker], Some(remark), true),
-                    None => (Vec::new(), None, false),
-                },
+            // Never guessed: a forge whose diesel a key divides makes no compressed air.
+            let (makers, known) = match inputs.makers(kind) {
+                Makers::Nothing => (Vec::new(), true),
+                Makers::Known(makers) => (makers, true),
+                Makers::Unknown => (Vec::new(), false),
             };
-            finder.made.push(Made { kind, flows, makers, remark, known });
+            finder.made.push(Made { kind, flows, makers, known });
         }
         Ok(finder)
     }
@@ -142,39 +130,6 @@ impl<'a> Finder<'a> {
         kind: &EnergyKind,
     ) -> Result<Option<Quantity>, SourceError> {
         self.inputs.quantity(subject, Flow::Consumed, kind, self.period)
-    }
-
-    /// The one subject whose energy is divided by a key, where it used enough to have made the kind.
-    fn by_the_only_key(
-        &self,
-        kind: &EnergyKind,
-        flows: &Flows<'_>,
-    ) -> Result<Option<(SubjectId, Localized)>, SourceError> {
-        let plant = self.inputs.plant;
-        let mut keys = plant.allocations.iter().filter(|key| key.energy_kind != kind.id);
-        let Some(first) = keys.next() else { return Ok(None) };
-        if keys.any(|key| key.from != first.from) {
-            return Ok(None);
-        }
-        let maker = &first.from;
-        if kind.class != EnergyClass::Medium {
-            let mut spent = Number::zero();
-            for other in plant.kinds.iter().filter(|other| other.id != kind.id) {
-                let used = self.used(maker, other)?.and_then(|used| used.value);
-                spent = spent
-                    + used.and_then(|used| self.tce(other, &used)).unwrap_or_else(Number::zero);
-            }
-            let made = flows.amount(Flow::Own).and_then(|made| self.tce(kind, &made));
-            if made.is_none_or(|made| made > spent) {
-                return Ok(None);
-            }
-        }
-        let id = &kind.id;
-        let remark = text!(
-            en: "`own:{id}` is taken as made by `{maker}`, the only one whose energy an `[[allocation]]` divides: state `made_by` to confirm it",
-            zh: "按 `[[allocation]]` 推定 `own:{id}` 由 `{maker}` 生产：请用 `made_by` 确认"
-        );
-        Ok(Some((maker.clone(), remark)))
     }
 
     fn supply(&self, made: &Made<'a>) -> Result<Supply, SourceError> {
@@ -233,7 +188,6 @@ impl<'a> Finder<'a> {
             bought: !counted.is_zero(),
             division: Some(Division { counted, made: made_inside, given, inputs }),
             in_lines,
-            remarks: made.remark.iter().cloned().collect(),
             lacking,
         })
     }

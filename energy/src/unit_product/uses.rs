@@ -211,7 +211,7 @@ fn divide<'a>(
         }
         running = running + amount.unwrap_or_else(Number::zero);
         if let Some(one) = uses.get_mut(at) {
-            one.remarks = remark(&counted, supply);
+            one.remarks = vec![remark(&counted)];
             (one.counted, one.lacking) = (counted, lacking);
         }
     }
@@ -281,8 +281,8 @@ fn shown(value: Option<&Number>) -> String {
     value.map_or_else(|| "–".to_owned(), Number::to_string)
 }
 
-fn remark(counted: &Counted, supply: &Supply) -> Vec<Localized> {
-    let first = match counted {
+fn remark(counted: &Counted) -> Localized {
+    match counted {
         Counted::Nothing => text!(
             en: "made on site: physical use only, its energy is in the fuel that made it",
             zh: "自产：只列实物量，其能耗已计入生产它的燃料",
@@ -295,10 +295,7 @@ fn remark(counted: &Counted, supply: &Supply) -> Vec<Localized> {
             en: "bought and made on site: what was bought counts at its coefficient, and the rest is in what made it",
             zh: "外购与自产并存：外购部分按其系数折标，自产部分计入生产它的能源",
         ),
-    };
-    let mut remarks = vec![first];
-    remarks.extend(supply.remarks.iter().cloned());
-    remarks
+    }
 }
 
 fn made_in_a_line(id: &KindId, maker: &SubjectId, line: &SubjectId) -> Localized {
