@@ -50,6 +50,21 @@ impl Flows<'_> {
         }
     }
 
+    /// The class of a flow: what is generated on site is primary energy, and so is what of it is sold.
+    ///
+    /// # Source
+    /// 一次能源 of the statistical forms: hydro, wind and solar power are primary electricity (一次电力).
+    pub(crate) fn class(&self, flow: Flow) -> EnergyClass {
+        let generated =
+            flow == Flow::Generated || (flow == Flow::Exported && self.export == Flow::Generated);
+        if generated { EnergyClass::Primary } else { self.kind.class }
+    }
+
+    /// Whether one of the flows belongs to the subtotal of a class.
+    pub(crate) fn is_in(&self, class: EnergyClass) -> bool {
+        self.given.iter().any(|(flow, _)| self.class(*flow) == class)
+    }
+
     pub(crate) fn quantity(&self, flow: Flow) -> Option<&Quantity> {
         self.given.iter().find(|(one, _)| *one == flow).map(|(_, quantity)| quantity)
     }
@@ -205,7 +220,11 @@ fn refusals(flows: &Flows<'_>) -> Vec<Localized> {
         ));
         return refused;
     }
-    let made = if source == Flow::Purchased { Some(outside.clone()) } else { flows.amount(source) };
+    if let Some(why) = impossible_stock(flows, &outside) {
+        return vec![why];
+    }
+    let made = if source == Flow::Purchased { Some(outside) } else { flows.amount(source) };
+    let made = made.filter(|_| exported.is_positive());
     let partly = flows.quantity(source).is_some_and(|quantity| !quantity.complete);
     if partly && made.as_ref().is_some_and(|made| exported > *made) {
         refused.push(text!(
@@ -220,17 +239,21 @@ fn refusals(flows: &Flows<'_>) -> Vec<Localized> {
             zh: "`exported:{id}` 为 {exported} {unit}，大于其来源 `{source}:{id}` 的 {made} {unit}：光伏、风电、水电请填 `generated:{id}`，由其他能源转换的请填 `own:{id}`，来源不止一个时写 `exported_from`"
         ));
     }
+    refused
+}
+
+/// More in stock at the end than there was and came in.
+fn impossible_stock(flows: &Flows<'_>, outside: &Number) -> Option<Localized> {
+    let (id, unit) = (&flows.kind.id, flows.kind.unit);
     // Stock that was not bought was made here, such as own coke.
     let own = flows.amount(Flow::Own).unwrap_or_else(Number::zero);
-    if (&outside + &own) < Number::zero() {
-        let (closing, zero) = (flows.amount(Flow::ClosingStock), Number::zero());
-        let closing = closing.unwrap_or(zero);
-        refused.push(text!(
+    let closing = flows.amount(Flow::ClosingStock).filter(Number::is_positive)?;
+    ((outside + &own) < Number::zero()).then(|| {
+        text!(
             en: "`closing_stock:{id}` is {closing} {unit}, more than there was in stock and came in together: correct it, or `opening_stock:{id}` or `purchased:{id}`",
             zh: "`closing_stock:{id}` 为 {closing} {unit}，大于期初库存与购入之和：请更正它，或更正 `opening_stock:{id}`、`purchased:{id}`"
-        ));
-    }
-    refused
+        )
+    })
 }
 
 /// What is used or sold and comes from nowhere.

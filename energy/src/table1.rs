@@ -86,7 +86,7 @@ pub struct Row {
     pub name: String,
     /// Purchased, generated, own, in stock or exported.
     pub source: Flow,
-    /// Its class.
+    /// The class whose subtotal it belongs to: primary for own primary energy and its export, else that of its kind.
     pub class: EnergyClass,
     /// Its unit.
     pub unit: model::Unit,
@@ -156,7 +156,8 @@ pub fn table1(
     for flows in &flows {
         for (flow, quantity) in &flows.given {
             let quantity = quantity.clone();
-            rows.push(row(&mut sheet, &converter, &on, basis, flows.kind, *flow, quantity));
+            let row = row(&mut sheet, &converter, &on, basis, flows.kind, *flow, quantity);
+            rows.push(Row { class: flows.class(*flow), ..row });
         }
     }
     let base = base(period);
@@ -349,7 +350,8 @@ fn subtotals(
                 let name = format!("{base}/subtotal/{class}/{}", on.basis);
                 let of_class = rows.iter().filter(|row| row.class == class);
                 let mut figure = sheet.sum(name, TCE, Some(on), &terms(of_class, on.basis));
-                for one in flows.iter().filter(|flows| flows.kind.class == class) {
+                let of_class = flows.iter().filter(|flows| flows.is_in(class));
+                for one in of_class {
                     sheet.refuse(&mut figure, &one.refused);
                     sheet.lacks(&mut figure, &one.lacking);
                 }

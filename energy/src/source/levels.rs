@@ -5,7 +5,7 @@ use model::{Localized, text};
 
 use super::months::Months;
 use super::{Inputs, NotCounted, Place, Quantity, SourceError};
-use crate::fact::{Declared, Measure, Source};
+use crate::fact::{Declared, Flow, Measure, Source};
 use crate::id::SubjectId;
 use crate::index::{Class, Coverage};
 use crate::number::Number;
@@ -104,7 +104,7 @@ impl Inputs<'_> {
     ) -> Result<Quantity, SourceError> {
         let given = places.iter().map(|place| {
             let quantity = if place.meters.is_empty() {
-                undeclared(wanted.measure, place)
+                undeclared(wanted.measure, wanted.period, place)
             } else {
                 self.metered(wanted.kind, &place.meters, run)
             };
@@ -119,7 +119,7 @@ impl Inputs<'_> {
         let declared = self.facts.declared(place.subject, measure, period);
         if place.meters.is_empty() {
             let quantity = declared.map(|declared| Quantity::declared(&declared));
-            return quantity.unwrap_or_else(|| undeclared(measure, place));
+            return quantity.unwrap_or_else(|| undeclared(measure, period, place));
         }
         let metered = self.metered(kind, &place.meters, period.span(&self.plant.time_zone));
         choose(place.subject, period, metered, declared.as_ref())
@@ -195,9 +195,24 @@ impl Inputs<'_> {
     }
 }
 
-/// A subject that has declarations of other periods alone.
-fn undeclared(measure: &Measure, place: &Place<'_>) -> Quantity {
+/// A subject that has declarations of other periods alone, or for a stock of other days.
+fn undeclared(measure: &Measure, period: Period, place: &Place<'_>) -> Quantity {
     let subject = place.subject;
+    match measure {
+        Measure::Energy(Flow::OpeningStock, _) => {
+            return Quantity::missing(text!(
+                en: "`{measure}` of `{subject}` at the beginning of {period} is not given: state it, 0 where there was none",
+                zh: "未填写 `{subject}` {period} 期初的 `{measure}`：请填写，无库存时填 0"
+            ));
+        }
+        Measure::Energy(Flow::ClosingStock, _) => {
+            return Quantity::missing(text!(
+                en: "`{measure}` of `{subject}` at the end of {period} is not given: state it, 0 where none is left",
+                zh: "未填写 `{subject}` {period} 期末的 `{measure}`：请填写，无库存时填 0"
+            ));
+        }
+        _ => {}
+    }
     Quantity::missing(text!(
         en: "`{measure}` of `{subject}` is declared for other periods",
         zh: "`{subject}` 的 `{measure}` 只填报了其他时段"

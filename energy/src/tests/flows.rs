@@ -202,3 +202,31 @@ fn a_medium_is_no_primary_energy_and_steam_is_doubtful() {
     let (figure, _) = totals(&plant(&[ELECTRICITY]), &["generated:electricity,100,万kWh"]);
     assert!(figure.note().unwrap().contains("no purchase of it is given"));
 }
+
+/// 500 万kWh bought, 100 of PV, 30 of it sold; 90 t of coal: the PV stood in the subtotal of secondary energy.
+#[test]
+fn own_primary_energy_is_in_the_subtotal_of_primary_energy() {
+    let plant = METERED.split("[[energy_kind]]").next().unwrap().to_owned()
+        + "[[energy_kind]]\nid = \"electricity\"\nunit = \"万kWh\"\n\
+           [[energy_kind]]\nid = \"raw_coal\"\nunit = \"t\"\n";
+    let bought =
+        "acme,2023,purchased:electricity,500,万kWh,,\nacme,2023,purchased:raw_coal,90,t,,\n";
+    let check = |more: &str, expected: [&str; 3]| {
+        let table = total(&declared(&plant, &format!("{bought}{more}")), "2023");
+        let subtotals = table.subtotals.iter().map(|one| one.tce.equivalent.as_ref().unwrap());
+        let found: Vec<String> = subtotals.map(number).collect();
+        assert_eq!(found, expected[..2]);
+        assert_eq!(number(table.totals.equivalent.as_ref().unwrap()), expected[2]);
+        table
+    };
+    // 90 × 0.7143 + 70 × 1.229, and 500 × 1.229
+    let sold =
+        "acme,2023,generated:electricity,100,万kWh,,\nacme,2023,exported:electricity,30,万kWh,,\n";
+    let table = check(sold, ["150.317", "614.5", "764.817"]);
+    let classes: Vec<(fact::Flow, coefficient::EnergyClass)> =
+        table.rows.iter().map(|row| (row.source, row.class)).collect();
+    assert!(classes.contains(&(fact::Flow::Generated, coefficient::EnergyClass::Primary)));
+    assert!(classes.contains(&(fact::Flow::Exported, coefficient::EnergyClass::Primary)));
+    // What is sold of what was bought is secondary.
+    check("acme,2023,exported:electricity,30,万kWh,,\n", ["64.287", "577.63", "641.917"]);
+}

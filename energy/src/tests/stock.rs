@@ -117,3 +117,34 @@ fn more_left_than_there_was_is_refused() {
     let table = total(&declared(&plant(), &format!("{facts}{own}")), "2023");
     assert!(!table.totals.equivalent.unwrap().note().unwrap().contains("closing_stock"));
 }
+
+/// It was refused as an export: "`exported:raw_coal` is 0 t, more than … −70 t: state `generated:raw_coal`".
+#[test]
+fn a_stock_that_cannot_be_is_no_export() {
+    let facts = "acme,2023,opening_stock:raw_coal,10,t,,\nacme,2023,purchased:raw_coal,20,t,,\n\
+                 acme,2023,closing_stock:raw_coal,100,t,,\n";
+    for more in ["", "acme,2023,exported:raw_coal,5,t,,\n"] {
+        let table = total(&declared(&plant(), &format!("{facts}{more}")), "2023");
+        let figure = table.totals.equivalent.unwrap();
+        let note = figure.note().unwrap().to_string();
+        assert!(note.contains("`closing_stock:raw_coal` is 100 t, more than there was"), "{note}");
+        assert!(figure.value.is_none() && !note.contains("generated"), "{note}");
+    }
+}
+
+/// It said that the closing stock "is declared for other periods".
+#[test]
+fn a_stock_of_one_end_asks_for_the_other() {
+    let bought = "acme,2023,purchased:raw_coal,20,t,,\n";
+    for (given, asked) in [
+        ("opening", "`closing_stock:raw_coal` of `acme` at the end of 2023 is not given"),
+        ("closing", "`opening_stock:raw_coal` of `acme` at the beginning of 2023 is not given"),
+    ] {
+        let facts = format!("{bought}acme,2023,{given}_stock:raw_coal,10,t,,\n");
+        let table = total(&declared(&plant(), &facts), "2023");
+        assert_eq!(table.totals.equivalent.unwrap().value, None);
+        let unknown = table.rows.iter().find(|row| row.quantity.value.is_none()).unwrap();
+        let note = unknown.quantity.note().unwrap();
+        assert!(note.contains(asked) && note.contains("state it, 0 where"), "{note}");
+    }
+}
