@@ -3,6 +3,7 @@
 
 mod allocation;
 mod check;
+mod conversion;
 pub(crate) mod flows;
 pub mod keys;
 mod kind;
@@ -461,26 +462,6 @@ fn daily_falls(meter: &Meter, falls: &DailyFalls, zone: &TimeZone) -> Problem {
         ),
     };
     meter.point.problem(CODE_RESETS, message).help(help).warning()
-}
-
-impl EnergyKind {
-    /// How many of the kind's unit one `from` is.
-    #[must_use]
-    pub fn factor_from(&self, from: Unit) -> Option<Number> {
-        self.factor(from, self.unit)
-    }
-
-    /// How many `to` one `from` is for this kind, by the units' own factors or by one that the site states.
-    #[must_use]
-    pub fn factor(&self, from: Unit, to: Unit) -> Option<Number> {
-        crate::convert::factor(from, to).or_else(|| {
-            self.conversions.iter().find_map(|stated| {
-                let before = crate::convert::factor(from, stated.from)?;
-                let after = crate::convert::factor(stated.to, to)?;
-                Some(&(&before * &stated.factor) * &after)
-            })
-        })
-    }
 }
 
 #[cfg(test)]

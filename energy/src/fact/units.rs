@@ -6,7 +6,7 @@ use model::{Localized, Unit, text};
 use super::Measure;
 use super::import::CODE_REFERENCE;
 use crate::number::Number;
-use crate::plant::Plant;
+use crate::plant::{Conversion, EnergyKind, Plant};
 
 const CODE_UNIT: &str = "EN-C305";
 /// The money of the statistical forms.
@@ -29,8 +29,19 @@ pub(super) fn factor(plant: &Plant, measure: &Measure, unit: &str) -> Result<Num
                 let known: Vec<_> = plant.kinds.iter().map(|kind| kind.id.as_str()).collect();
                 return Err(unknown(("energy kind", "能源品种"), id.as_str(), &known));
             };
-            let factor = Unit::written(unit).and_then(|unit| kind.factor_from(unit));
-            return factor.ok_or_else(|| unfit(measure, kind.unit.symbol(), unit));
+            let written = Unit::written(unit);
+            let factor = written.and_then(|unit| kind.factor_from(unit));
+            return factor.ok_or_else(|| {
+                let back =
+                    written.and_then(|unit| Some((unit, kind.only_backwards(unit, kind.unit)?)));
+                let found = unfit(measure, kind.unit.symbol(), unit);
+                match back {
+                    Some((unit, stated)) => {
+                        Unfit { help: turned_round(kind, unit, stated), ..found }
+                    }
+                    None => found,
+                }
+            });
         }
         Measure::Output(id) | Measure::QualifiedOutput(id) => {
             let found = plant.products.iter().find(|product| product.id == *id);
@@ -60,6 +71,15 @@ fn unfit(measure: &Measure, own: &str, found: &str) -> Unfit {
         _ => text!(en: "give it in `{own}`", zh: "请用 `{own}` 填写"),
     };
     Unfit { code: CODE_UNIT, message, help }
+}
+
+/// The conversion that is there goes the other way, and 1 ÷ its factor has no end.
+fn turned_round(kind: &EnergyKind, unit: Unit, stated: &Conversion) -> Localized {
+    let (own, Conversion { from, to, factor }) = (kind.unit, stated);
+    text!(
+        en: "the `conversion` of 1 {from} as {factor} {to} cannot be turned round exactly: give it in `{own}`, or add one with `from = \"{unit}\", to = \"{own}\"`",
+        zh: "已有的 `conversion`（1 {from} 折 {factor} {to}）无法精确反算：请用 `{own}` 填写，或另写一条 `from = \"{unit}\", to = \"{own}\"`",
+    )
 }
 
 fn unknown((what, zh): (&str, &str), found: &str, known: &[&str]) -> Unfit {

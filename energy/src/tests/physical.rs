@@ -97,3 +97,35 @@ fn a_conversion_that_is_no_density_is_refused() {
     assert_eq!(problems(&billed("35.5")), "");
     refused(&billed("3550"), &["is far from the heat that natural_gas holds"]);
 }
+
+/// 1 m³ of water as 1 t did not let a fact in t through, and the help advised to state the conversion.
+#[test]
+fn a_stated_conversion_is_used_backwards_too() {
+    let water = |factor: &str| {
+        let keys = format!(
+            "coefficient = \"fresh_water\"\nconversion = [{{ from = \"m3\", to = \"t\", factor = {factor} }}]\n"
+        );
+        format!("{HEAD}{}", kind("water", "m3", &keys))
+    };
+    let check = |factor: &str, value: &str, expected: &str| {
+        let facts = format!("acme,2023,purchased:water,{value},,\n");
+        let table = total(&declared(&water(factor), &facts), "2023");
+        assert_eq!(number(&table.rows[0].quantity), expected);
+    };
+    check("1", "1000,t", "1000");
+    check("1", "1000000,kg", "1000");
+    check("1", "1000,m3", "1000");
+    // 1 ÷ 0.998 has no end: it is asked for, and the conversion that is there is named.
+    let plant = Plant::read(&SourceFile::new("plant.toml", water("0.998"))).unwrap();
+    let text = "subject,period,measure,value,unit\nacme,2023,purchased:water,1000,t\n";
+    let found = Facts::read(&plant, &[SourceFile::new("facts.csv", text)]).map(|_| ()).unwrap_err();
+    let found = found.to_string();
+    assert!(
+        found.contains("the `conversion` of 1 m3 as 0.998 t cannot be turned round exactly"),
+        "{found}"
+    );
+    assert!(
+        found.contains("give it in `m3`, or add one with `from = \"t\", to = \"m3\"`"),
+        "{found}"
+    );
+}
