@@ -16,6 +16,7 @@ mod first_steps;
 mod flows;
 mod health;
 mod hostile_peers;
+mod independent_figures;
 mod kills;
 mod lake_page;
 mod lake_readers;
