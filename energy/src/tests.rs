@@ -168,7 +168,7 @@ fn c5() {
         assert_eq!(figure.unit, wanted["unit"]);
     }
     let shared = &result.explanations["unit-product/2023/line-a/electricity/allocated/compressor"];
-    assert_eq!(shared.formula, "20 万kWh of `compressor` × 60 ÷ 100 = 12 万kWh");
+    assert_eq!(shared.formula, "20 万kWh of `compressor` × 60 ÷ 100 (60.0 %) = 12 万kWh");
 }
 
 /// INV-8.

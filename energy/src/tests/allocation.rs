@@ -72,3 +72,21 @@ fn a_key_that_names_a_line_twice_is_refused() {
         &["names `line-a` twice"],
     );
 }
+
+/// 40 that became 400 beside 60 was seen nowhere.
+#[test]
+fn the_share_of_a_key_is_explained_in_percent() {
+    let facts =
+        "acme,2023,purchased:electricity,100,万kWh,,\nh1,2023,consumed:electricity,46,万kWh,,\n";
+    for (weight, expected) in [
+        ("40", "46 万kWh of `h1` × 40 ÷ 100 (40.0 %) = 18.4 万kWh"),
+        ("400", "46 万kWh of `h1` × 400 ÷ 460 (87.0 %) = 40 万kWh"),
+    ] {
+        let scenario = declared(&plant(&key("h1", &[("line-a", weight), ("line-b", "60")])), facts);
+        let found =
+            unit_product(&scenario.inputs(), "2023".parse().unwrap(), BasisChoice::Equivalent)
+                .unwrap();
+        let name = "unit-product/2023/line-a/electricity/allocated/h1";
+        assert_eq!(found.explanations[name].formula, expected);
+    }
+}

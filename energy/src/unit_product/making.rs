@@ -7,12 +7,15 @@ use super::within::Within;
 use super::{Line, LineKind, LineProduct, base};
 use crate::fact::Measure;
 use crate::figure::Figure;
-use crate::number::Number;
+use crate::number::{Number, Ratio};
 use crate::plant::{EnergyKind, Product, Subject};
 use crate::sheet::{Measured, Sheet, TCE, Term};
 use crate::source::{Inputs, Quantity};
 use crate::table1::{Cell, declared, per_basis};
 use crate::tce::{BasisChoice, Converter, PerBasis};
+
+/// Digits after the point of a key's share in percent.
+const SHARE_PERCENT_DIGITS: u32 = 1;
 
 pub(super) struct Making<'a> {
     pub(super) inputs: &'a Inputs<'a>,
@@ -190,10 +193,13 @@ impl<'a> Making<'a> {
         let all: Number = key.shares.iter().map(|share| &share.weight).sum();
         let mine: Number =
             key.shares.iter().filter(|share| share.to == line.id).map(|share| &share.weight).sum();
+        // Weights of which one has a digit too many, 400 and 60, look like any others; their percent do not.
+        let percent = Ratio::new(&mine * &Number::from(100), all.clone())
+            .map_or_else(|| "–".to_owned(), |share| share.rounded(SHARE_PERCENT_DIGITS));
         let unit = kind.unit.symbol();
         let text = |value: Option<&Number>| value.map_or_else(|| "–".to_owned(), Number::to_string);
         let formula = format!(
-            "{} {unit} of `{}` × {mine} ÷ {all} = {} {unit}",
+            "{} {unit} of `{}` × {mine} ÷ {all} ({percent} %) = {} {unit}",
             text(whole.value.as_ref()),
             key.from,
             text(part.as_ref())
