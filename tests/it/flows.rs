@@ -137,6 +137,9 @@ fn a_sub_meter_without_a_parent_is_asked_for_it() {
         let role = "subject = \"line-a\"\n";
         let edit = (role, &*format!("{role}{more}\n"));
         let Some(trial) = Trial::new(SUB_METER, &[edit]) else { return };
-        assert_eq!(trial.kpi("table1").code, Some(0));
+        let ran = trial.kpi("table1");
+        // Read without a complaint; nothing was read by its meters, and no lake is named.
+        assert_eq!(ran.code, Some(11), "{ran:?}");
+        assert!(ran.errors.contains("EN-K004") && !ran.errors.contains("EN-C"), "{ran:?}");
     }
 }
