@@ -29,7 +29,7 @@ class Answers:
     stocks_by_period: bool = True
 
 
-OTHER_ANSWERS = Answers(generated_is_primary=False, stocks_by_month=False, stocks_by_period=False)
+OTHER_ANSWERS = Answers(stocks_by_month=False, stocks_by_period=False)
 
 
 class NotTold(Exception):
