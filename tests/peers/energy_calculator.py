@@ -268,6 +268,8 @@ class UnitProduct:
         used = {"own": self.table.quantity("own", kind), "generated": self.table.quantity("generated", kind)}
         used["purchased"] = self.table.bought_quantity(kind)
         used[export_source(self.plant, kind)] -= self.table.quantity("exported", kind)
+        # Where more was exported than made, Table 1 has no total; the lines used none of what was made, never less than none.
+        used["own"] = max(used["own"], Fraction(0))
         everything = total(used.values())
         return Fraction(1) if everything == 0 else 1 - used["own"] / everything
 
@@ -297,8 +299,9 @@ class UnitProduct:
     def is_complete(self, line):
         """False: the line uses what was made on site, and the plant does not say who made it, or of what. None: a key leaves this
         line out that divides what the maker used, or is that of a maker that is not named; the rules do not tell."""
-        complete = True
-        for kind in {kind for kind, _, _ in self.parts(line) if self.counted_share(kind) < 1}:
+        used = {kind for kind, _, _ in self.parts(line)}
+        complete = None if any(self.exports_more_than_made(kind) for kind in used) else True
+        for kind in {kind for kind in used if self.counted_share(kind) < 1}:
             makers = self.makers(kind)
             if makers is None and any(key["energy_kind"] != kind for key in self.plant.allocations):
                 complete = None
@@ -311,6 +314,11 @@ class UnitProduct:
                 if key["from"] in makers and line not in {share["to"] for share in key["share"]}:
                     complete = None
         return complete
+
+    def exports_more_than_made(self, kind):
+        """What made it and who used it contradict each other: a line's figure may be called incomplete."""
+        exported = self.table.quantity("exported", kind)
+        return export_source(self.plant, kind) == "own" and exported > self.table.quantity("own", kind)
 
     def can_have_made(self, makers, kind):
         """Not more heat content than what the makers used; a medium has a value of its own, not its heat."""
