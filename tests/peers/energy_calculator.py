@@ -317,8 +317,8 @@ class UnitProduct:
 
     def exports_more_than_made(self, kind):
         """What made it and who used it contradict each other: a line's figure may be called incomplete."""
-        exported = self.table.quantity("exported", kind)
-        return export_source(self.plant, kind) == "own" and exported > self.table.quantity("own", kind)
+        source = export_source(self.plant, kind)
+        return source != "purchased" and self.table.quantity("exported", kind) > self.table.quantity(source, kind)
 
     def can_have_made(self, makers, kind):
         """Not more heat content than what the makers used; a medium has a value of its own, not its heat."""
