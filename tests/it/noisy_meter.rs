@@ -27,13 +27,14 @@ fn registers() -> (String, Value) {
     let mut points = String::new();
     let mut entries = Vec::new();
     for index in 0..60_u64 {
+        // Registers that no meter has, so that noise needs all of its bits: `max` says that they are meant.
         let (register, rate) = (index * 4, 1_000_000_007_000_000 + index * 7_919_000_033);
         entries.push(json!({ "address": register,
             "counter": { "start": 0, "per_second": rate, "words": 4 } }));
         write!(
             points,
             "[[point]]\nmetric = \"count_{index}\"\nunit = \"kWh\"\nkind = \"counter\"\nmodulus = \"unknown\"\n\
-             register = {register}\ntype = \"i64\"\nsource = \"test\"\n\n"
+             max = 9e18\nregister = {register}\ntype = \"i64\"\nsource = \"test\"\n\n"
         )
         .unwrap();
     }

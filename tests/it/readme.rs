@@ -16,6 +16,8 @@ pub(crate) type Block = Vec<String>;
 pub(crate) struct Blocks {
     /// Builds everything, for minutes: run by `cargo xtask` alone.
     pub(crate) xtask: Block,
+    /// Prints the table that is shown: `figures_from_files` runs it and compares.
+    pub(crate) example: Block,
     /// After the demo.
     pub(crate) next: Block,
     /// Long-running programs, each in a shell of its own.
@@ -38,7 +40,8 @@ pub(crate) fn blocks_in(page: &str) -> Vec<Block> {
 pub(crate) fn blocks(readme: &str) -> Blocks {
     let mut all = blocks_in(readme).into_iter();
     let mut next = || all.next().expect("as many blocks as are known");
-    let blocks = Blocks { xtask: next(), next: next(), own_meter: next(), look: next() };
+    let blocks =
+        Blocks { xtask: next(), example: next(), next: next(), own_meter: next(), look: next() };
     assert_eq!(all.next(), None, "{readme}: a block that no test runs");
     blocks
 }
@@ -47,6 +50,7 @@ pub(crate) fn blocks(readme: &str) -> Blocks {
 fn both_readmes_have_the_same_commands() {
     let [english, chinese] = ["README.md", "README.zh-CN.md"].map(blocks);
     assert_eq!(english.xtask, chinese.xtask);
+    assert_eq!(english.example, chinese.example);
     assert_eq!(english.next, chinese.next);
     assert_eq!(english.own_meter, chinese.own_meter);
     assert_eq!(english.look, chinese.look);
