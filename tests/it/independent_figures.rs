@@ -7,10 +7,9 @@ use tests::peers::python;
 use tests::programs::{program, workspace_root};
 use tests::skip::long_runs;
 
-/// What random plants may have besides what every plant has. Left out: `makers not stated`. Where own energy is measured at
-/// the enterprise and no `made_by` names its makers, the product takes equipment whose energy an `[[allocation]]` divides, and
-/// the calculator wants a note or an incomplete figure.
-const FEATURES: [&str; 6] = ["generated", "stocks", "batches", "dated", "heat values", "products"];
+/// What random plants may have besides what every plant has.
+const FEATURES: [&str; 7] =
+    ["generated", "stocks", "batches", "dated", "heat values", "products", "makers not stated"];
 
 /// Kinds of typing faults of which some change a figure by more than 1 % and nothing is said; a kind of which all are seen
 /// leaves this list.
